@@ -1,0 +1,19 @@
+//! File formats, each usable by itself and each pure: text in, values and positions out.
+
+/// YAML as kubectl reads it, with the place of every value, and edits that keep all other bytes.
+pub mod yaml;
+
+/// SOPS documents encrypted to age recipients.
+pub mod sops;
+
+/// Folders and `kustomization.yaml`: which files belong together, and how they change each other.
+pub mod overlay;
+
+/// Cron expressions as Velero reads them.
+pub mod cron;
+
+/// Kubernetes quantities (`10Gi`, `500m`).
+pub mod quantity;
+
+/// Go durations (`1h30m`), the only ones that Kubernetes and Velero read.
+pub mod duration;

@@ -1,0 +1,16 @@
+//! The outside world, one thing per file; each file hides its client crate.
+
+/// Git over libgit2: list, fetch, read blobs, commit, push.
+pub mod git;
+
+/// The Kubernetes API.
+pub mod cluster;
+
+/// Prometheus' query API.
+pub mod prometheus;
+
+/// Mayastor's REST API.
+pub mod mayastor;
+
+/// The wall clock.
+pub mod clock;

@@ -1,0 +1,3 @@
+//! Starts couchestor: everything is in the library.
+
+fn main() {}

@@ -1,0 +1,85 @@
+//! What is wrong in a file, where, and what to write instead.
+
+use serde::{Deserialize, Serialize};
+use std::fmt;
+
+/// How bad a finding is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Severity {
+    /// Nothing from this revision is applied while it stands.
+    Error,
+    /// Works, but is probably not what was meant.
+    Warning,
+}
+
+/// A place in a file of the repository. Lines and columns start at 1; a file-wide finding has line 1, column 1.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Place {
+    /// Path from the root of the repository, with `/`.
+    pub path: String,
+    /// Line, from 1.
+    pub line: u32,
+    /// Column in characters, from 1.
+    pub column: u32,
+}
+
+impl Place {
+    /// The start of a file.
+    pub fn file(path: impl Into<String>) -> Self {
+        Self { path: path.into(), line: 1, column: 1 }
+    }
+}
+
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}:{}", self.path, self.line, self.column)
+    }
+}
+
+/// One finding. Its texts never quote a decrypted value.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Diagnostic {
+    /// Where.
+    pub place: Place,
+    /// How bad.
+    pub severity: Severity,
+    /// The rule's stable name, such as `unknown-field`.
+    pub rule: String,
+    /// What is wrong.
+    pub message: String,
+    /// What to write or do instead.
+    pub help: String,
+}
+
+impl Diagnostic {
+    /// An error at a place.
+    pub fn error(place: Place, rule: &str, message: impl Into<String>, help: impl Into<String>) -> Self {
+        Self {
+            place,
+            severity: Severity::Error,
+            rule: rule.to_owned(),
+            message: message.into(),
+            help: help.into(),
+        }
+    }
+
+    /// A warning at a place.
+    pub fn warning(place: Place, rule: &str, message: impl Into<String>, help: impl Into<String>) -> Self {
+        Self { severity: Severity::Warning, ..Self::error(place, rule, message, help) }
+    }
+}
+
+impl fmt::Display for Diagnostic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let severity = match self.severity {
+            Severity::Error => "error",
+            Severity::Warning => "warning",
+        };
+        write!(f, "{}: {severity}[{}]: {}", self.place, self.rule, self.message)?;
+        if !self.help.is_empty() {
+            write!(f, "; {}", self.help)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,141 @@
+//! The storage engine's volumes, replicas, pools and nodes, as compact records of what decisions need.
+
+use super::ids::{NodeName, PoolName, ReplicaId};
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// State of a volume, pool, replica or node: the engine's own words, with everything unfamiliar as `Unknown`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub enum Health {
+    /// Works fully.
+    Online,
+    /// Works with less than it should have.
+    Degraded,
+    /// Does not work.
+    Faulted,
+    /// Not reachable.
+    Offline,
+    /// Not known, which is never taken for a good sign.
+    #[default]
+    Unknown,
+}
+
+/// One copy of a volume.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Replica {
+    /// Its uuid.
+    pub id: ReplicaId,
+    /// Where it is.
+    pub node: NodeName,
+    /// On which pool.
+    pub pool: PoolName,
+    /// The replica's own state. Online says nothing about its content: an empty replica is Online too.
+    pub state: Health,
+    /// Its state as a child of the volume's target; `None` while the volume has no target.
+    pub child: Option<Health>,
+    /// Whether the engine says that it holds all data; absent in engines before 2.8.
+    pub healthy: Option<bool>,
+    /// Rebuild progress in percent while it is being rebuilt.
+    pub rebuild_progress: Option<u8>,
+}
+
+/// A volume with its copies.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Volume {
+    /// The volume's uuid; its PersistentVolume is `pvc-<uuid>`.
+    pub uuid: String,
+    /// Size in bytes.
+    pub size: u64,
+    /// How many copies it should have.
+    pub num_replicas: u8,
+    /// Whether the engine has finished creating it (`status: Created`).
+    pub created: bool,
+    /// Whether the engine is in the middle of an operation on it.
+    pub busy: bool,
+    /// The volume's state.
+    pub state: Health,
+    /// The node of its target when it is published.
+    pub target_node: Option<NodeName>,
+    /// The target's state.
+    pub target_state: Option<Health>,
+    /// Rebuilds that the target runs now.
+    pub rebuilds: u32,
+    /// Its copies, by replica uuid.
+    pub replicas: Vec<Replica>,
+    /// Whether the engine repairs it by itself.
+    pub self_heal: bool,
+    /// Thin provisioned.
+    pub thin: bool,
+    /// Snapshots that it has. They stay on their pools when replicas move.
+    pub snapshots: u32,
+    /// Whether it was restored or cloned from a snapshot.
+    pub cloned: bool,
+    /// Its affinity group, if any.
+    pub affinity_group: Option<String>,
+    /// Whether its replicas are encrypted.
+    pub encrypted: bool,
+    /// Pool labels that its topology demands; an empty value means "any value of this key".
+    pub pool_inclusion: BTreeMap<String, String>,
+    /// Node labels that its topology demands.
+    pub node_inclusion: BTreeMap<String, String>,
+    /// Nodes that it may use; empty means all.
+    pub allowed_nodes: Vec<NodeName>,
+}
+
+/// A disk pool.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Pool {
+    /// Its name.
+    pub name: PoolName,
+    /// Its node.
+    pub node: NodeName,
+    /// Labels as the scheduler sees them (not those of the DiskPool's metadata).
+    pub labels: BTreeMap<String, String>,
+    /// Its state.
+    pub state: Health,
+    /// Capacity in bytes.
+    pub capacity: u64,
+    /// Bytes used.
+    pub used: u64,
+    /// Bytes promised to thin volumes, if the engine says.
+    pub committed: Option<u64>,
+    /// Whether new replicas are kept away from it.
+    pub cordoned: bool,
+    /// Whether it is encrypted.
+    pub encrypted: bool,
+}
+
+impl Pool {
+    /// Bytes that are free.
+    pub fn free(&self) -> u64 {
+        self.capacity.saturating_sub(self.used)
+    }
+}
+
+/// A storage node.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Node {
+    /// Its name.
+    pub name: NodeName,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+    /// Its state.
+    pub state: Health,
+    /// Labels of the cordons on it, ours and others'.
+    pub cordons: Vec<String>,
+    /// Whether it is being drained.
+    pub draining: bool,
+    /// The io-engine version that it reports.
+    pub version: Option<String>,
+}
+
+/// All of the engine at one moment.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct EngineState {
+    /// Volumes by uuid.
+    pub volumes: BTreeMap<String, Volume>,
+    /// Pools by name.
+    pub pools: BTreeMap<PoolName, Pool>,
+    /// Nodes by name.
+    pub nodes: BTreeMap<NodeName, Node>,
+}

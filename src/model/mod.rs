@@ -1,0 +1,40 @@
+//! The nouns that travel between the stages: plain data, nothing from the rest of the crate, nothing that acts.
+
+/// Names of things, each a type of its own.
+pub mod ids;
+
+/// The custom resources as written: the only source of CRDs, JSON schemas and the parser's field lists.
+pub mod kinds;
+
+/// Text that may hold a secret.
+pub mod secret;
+
+/// What a commit holds: a listing of blobs, and then their clear text.
+pub mod tree;
+
+/// What is wrong in a file, where, and what to write instead.
+pub mod diagnostic;
+
+/// What the repository asks for, understood and validated.
+pub mod desired;
+
+/// Authority to move data, which only the verified base tree gives.
+pub mod approval;
+
+/// The storage engine's volumes, replicas, pools and nodes.
+pub mod engine;
+
+/// One dated, immutable reading of the world.
+pub mod observation;
+
+/// What should happen now, and why everything else should not.
+pub mod decision;
+
+/// Exact bytes to be written: objects, files, texts.
+pub mod rendering;
+
+/// How a migration ended, as it is recorded.
+pub mod outcome;
+
+/// What kind of failure an error is: that decides when to try again.
+pub mod failure;

@@ -1,0 +1,8 @@
+//! The one integration binary; each module below makes claims about one part, against real servers where one can run.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    clippy::print_stderr,
+    reason = "tests start programs, read the environment and stop at the first surprise"
+)]
