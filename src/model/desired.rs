@@ -1,1 +1,198 @@
-//! Placeholder.
+//! What the repository asks for, understood and validated.
+
+use super::approval::{Approved, Move};
+use super::diagnostic::Place;
+use super::ids::{ClaimRef, ObjectId, PolicyName, Revision, TierName, VolumeName};
+use super::kinds::tier_assignment::DecisionNote;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Where the values of one document stand in its file, by JSON pointer.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub struct Places(pub BTreeMap<String, (u32, u32)>);
+
+/// Where an object comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// The file, from the repository's root.
+    pub path: String,
+    /// Which document of the file, from 0.
+    pub document: usize,
+    /// The line at which the document's content starts.
+    pub line: u32,
+    /// The places of its values before overlays changed them.
+    pub places: Arc<Places>,
+    /// Whether the file was encrypted.
+    pub secret: bool,
+}
+
+impl Origin {
+    /// The place of the value at a JSON pointer, or of its nearest ancestor that the file holds.
+    pub fn place(&self, pointer: &str) -> Place {
+        let mut rest = pointer;
+        loop {
+            if let Some(&(line, column)) = self.places.0.get(rest) {
+                return Place {
+                    path: self.path.clone(),
+                    line,
+                    column,
+                };
+            }
+            match rest.rfind('/') {
+                Some(cut) => rest = &rest[..cut],
+                None => {
+                    return Place {
+                        path: self.path.clone(),
+                        line: self.line,
+                        column: 1,
+                    };
+                }
+            }
+        }
+    }
+}
+
+/// A Kubernetes object as the overlay left it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Resource {
+    /// The object.
+    pub value: serde_json::Value,
+    /// Where it comes from.
+    pub origin: Origin,
+}
+
+impl Resource {
+    /// `apiVersion`, or "" when it is missing.
+    pub fn api_version(&self) -> &str {
+        self.text("/apiVersion")
+    }
+
+    /// `kind`, or "".
+    pub fn kind(&self) -> &str {
+        self.text("/kind")
+    }
+
+    /// `metadata.name`, or "".
+    pub fn name(&self) -> &str {
+        self.text("/metadata/name")
+    }
+
+    /// `metadata.namespace`, or "".
+    pub fn namespace(&self) -> &str {
+        self.text("/metadata/namespace")
+    }
+
+    /// What identifies the object in a cluster.
+    pub fn id(&self) -> ObjectId {
+        let group = self.api_version().split_once('/').map_or("", |(group, _)| group);
+        ObjectId {
+            group: group.to_owned(),
+            kind: self.kind().to_owned(),
+            namespace: self.namespace().to_owned(),
+            name: self.name().to_owned(),
+        }
+    }
+
+    fn text(&self, pointer: &str) -> &str {
+        self.value
+            .pointer(pointer)
+            .and_then(serde_json::Value::as_str)
+            .unwrap_or_default()
+    }
+}
+
+/// Which pools a tier is made of.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TierPools {
+    /// Mayastor pools that carry all these labels.
+    Mayastor(BTreeMap<String, String>),
+    /// Folders on each node's own disks; volumes on it cannot be moved.
+    Local,
+}
+
+/// A storage tier, understood.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Tier {
+    /// Its name.
+    pub name: TierName,
+    /// Its rank: a higher one is faster.
+    pub rank: i32,
+    /// Its pools.
+    pub pools: TierPools,
+    /// Bytes that a move must leave free on a pool of this tier.
+    pub pool_reserve: u64,
+    /// The StorageClass that it renders, if any.
+    pub storage_class: Option<String>,
+}
+
+/// A storage policy, understood.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Policy {
+    /// Its name.
+    pub name: PolicyName,
+    /// Volumes of this StorageClass are its own.
+    pub storage_class: String,
+    /// Labels that a claim must carry; empty means every claim.
+    pub claim_labels: BTreeMap<String, String>,
+    /// Mean operations per second at which a volume becomes hot.
+    pub high_watermark: f64,
+    /// Mean operations per second below which a volume is cold.
+    pub low_watermark: f64,
+    /// The window over which heat is averaged, as written (it goes into PromQL).
+    pub window_text: String,
+    /// The same as a length of time.
+    pub window: Duration,
+    /// Least part of the window that must have samples, 0 to 1.
+    pub min_coverage: f64,
+    /// How long a volume rests after a move.
+    pub cooldown: Duration,
+    /// Its tiers from the coldest to the hottest.
+    pub tiers: Vec<TierName>,
+    /// How many moves of this policy may be proposed or running at one time.
+    pub max_concurrent: u32,
+    /// How long one migration may take.
+    pub timeout: Duration,
+    /// Whether it proposes anything.
+    pub enabled: bool,
+    /// Whether it only says what it would propose.
+    pub dry_run: bool,
+    /// Hash of its spec: a change makes earlier refusals void.
+    pub fingerprint: String,
+}
+
+/// One claim's assignment as the base tree has it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Assignment {
+    /// The claim.
+    pub claim: ClaimRef,
+    /// The volume that was measured.
+    pub volume: VolumeName,
+    /// The tier.
+    pub tier: TierName,
+    /// What the decision rested on.
+    pub decision: Option<DecisionNote>,
+    /// The file.
+    pub path: String,
+    /// The file's text, for edits by span.
+    pub text: String,
+}
+
+/// All that one revision asks for.
+#[derive(Clone, Debug)]
+pub struct Desired {
+    /// The commit.
+    pub revision: Revision,
+    /// Every object of the repository, ours and others, in the order of the files.
+    pub resources: Vec<Resource>,
+    /// Tiers by name, including those that a policy's two selectors imply.
+    pub tiers: BTreeMap<TierName, Tier>,
+    /// Policies by name.
+    pub policies: BTreeMap<PolicyName, Policy>,
+    /// Assignments by claim.
+    pub assignments: BTreeMap<ClaimRef, Assignment>,
+    /// What the base tree approves: one per assignment, and one per assignment that was taken out again.
+    pub approved: Vec<Approved<Move>>,
+    /// Claims whose assignment a person took out after it had moved the volume.
+    pub reverted: BTreeSet<ClaimRef>,
+}

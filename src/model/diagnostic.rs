@@ -27,7 +27,11 @@ pub struct Place {
 impl Place {
     /// The start of a file.
     pub fn file(path: impl Into<String>) -> Self {
-        Self { path: path.into(), line: 1, column: 1 }
+        Self {
+            path: path.into(),
+            line: 1,
+            column: 1,
+        }
     }
 }
 
@@ -66,7 +70,10 @@ impl Diagnostic {
 
     /// A warning at a place.
     pub fn warning(place: Place, rule: &str, message: impl Into<String>, help: impl Into<String>) -> Self {
-        Self { severity: Severity::Warning, ..Self::error(place, rule, message, help) }
+        Self {
+            severity: Severity::Warning,
+            ..Self::error(place, rule, message, help)
+        }
     }
 }
 

@@ -1,1 +1,41 @@
-//! Placeholder.
+//! How a migration ended, as it is recorded on objects and on the audit branch.
+
+use super::ids::ClaimRef;
+use serde::{Deserialize, Serialize};
+
+/// A finished migration.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Outcome {
+    /// The VolumeMigration's name.
+    pub migration: String,
+    /// The claim.
+    pub claim: ClaimRef,
+    /// The PersistentVolume.
+    pub volume: String,
+    /// The tier that it came from.
+    pub from: String,
+    /// The tier that it was to go to.
+    pub to: String,
+    /// The policy that proposed it; absent for an assignment that a person wrote or a revert.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub policy: Option<String>,
+    /// The revision whose tree approved it.
+    pub approved_revision: String,
+    /// The author of the commit that approved it.
+    pub approved_by: String,
+    /// The final phase, such as `Completed` or `RolledBack`.
+    pub result: String,
+    /// In words.
+    pub message: String,
+    /// When it started, RFC 3339.
+    pub started: String,
+    /// When it finished, RFC 3339.
+    pub finished: String,
+    /// Seconds between the two.
+    pub duration_seconds: i64,
+    /// Replicas before, as `pool on node`.
+    pub replicas_before: Vec<String>,
+    /// Replicas after.
+    pub replicas_after: Vec<String>,
+}

@@ -1,1 +1,72 @@
-//! Placeholder.
+//! Exact bytes to be written: objects, files, texts. The same input gives the same bytes.
+
+use super::desired::Origin;
+use super::ids::{ClaimRef, ObjectId, TierName, VolumeName};
+use super::kinds::tier_assignment::DecisionNote;
+use serde_json::Value;
+
+/// When an object is applied relative to the others: later stages may need what earlier ones define.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Stage {
+    /// CustomResourceDefinitions, Namespaces and ClusterRoles.
+    Definitions,
+    /// StorageClasses and other kinds of class.
+    Classes,
+    /// Everything else.
+    Rest,
+}
+
+/// An object as it will be applied.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RenderedObject {
+    /// What identifies it.
+    pub id: ObjectId,
+    /// `apiVersion` as written.
+    pub api_version: String,
+    /// The object.
+    pub value: Value,
+    /// When it is applied.
+    pub stage: Stage,
+    /// Whether its values are secret: then they are masked wherever they are shown.
+    pub secret: bool,
+    /// The file that it comes from.
+    pub origin: Origin,
+    /// What it was made of, when it is not an object of the repository itself, such as `StorageTier hot`.
+    pub made_from: Option<String>,
+}
+
+/// A file that a proposal writes; `None` removes it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileChange {
+    /// Path from the repository's root.
+    pub path: String,
+    /// The new content.
+    pub content: Option<Vec<u8>>,
+}
+
+/// A proposal as a reviewer will see it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ProposalText {
+    /// The branch.
+    pub branch: String,
+    /// Identifies the decision: the same key means the same proposal, however its figures have moved.
+    pub key: String,
+    /// One line.
+    pub title: String,
+    /// What a pull request says, in Markdown.
+    pub body: String,
+    /// The commit's message: title, the body as text, trailers.
+    pub commit_message: String,
+    /// The files.
+    pub files: Vec<FileChange>,
+    /// The claim.
+    pub claim: ClaimRef,
+    /// Its volume.
+    pub volume: VolumeName,
+    /// From which tier.
+    pub from: TierName,
+    /// To which tier.
+    pub to: TierName,
+    /// What the decision rests on.
+    pub note: DecisionNote,
+}

@@ -1,1 +1,97 @@
-//! Placeholder.
+//! The custom resources as written: the only source of CRDs, JSON schemas, the parser's field lists and the docs.
+//!
+//! kube's derive macros are named here and nowhere else outside `io`; they add data (names, schemas), not a client.
+
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
+use kube::CustomResourceExt;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// Which repository, and how couchestor works on it.
+pub mod policy_source;
+
+/// A storage tier.
+pub mod storage_tier;
+
+/// Which volumes are hot or cold, and what follows.
+pub mod storage_policy;
+
+/// A claim belongs on a tier.
+pub mod tier_assignment;
+
+/// Where backups go, and which are made.
+pub mod backup;
+
+/// Workloads moved onto a class in phases.
+pub mod rollout;
+
+/// One approved move with its journal.
+pub mod volume_migration;
+
+pub use backup::{BackupLocation, BackupPolicy};
+pub use policy_source::PolicySource;
+pub use rollout::Rollout;
+pub use storage_policy::StoragePolicy;
+pub use storage_tier::StorageTier;
+pub use tier_assignment::TierAssignment;
+pub use volume_migration::VolumeMigration;
+
+/// The API group of every kind here.
+pub const GROUP: &str = "storage.billyronks.io";
+
+/// The API group and version as a manifest writes them.
+pub const API_VERSION: &str = "storage.billyronks.io/v1";
+
+/// The annotation by which people and Flux's command line ask for a turn now.
+pub const REQUESTED_AT: &str = "reconcile.fluxcd.io/requestedAt";
+
+/// The annotation on a PersistentVolume that says when couchestor last moved it (RFC 3339).
+pub const LAST_MIGRATION: &str = "storage.billyronks.io/last-migration";
+
+/// Annotations with the value `disabled` that keep an object from being pruned: ours and Flux's.
+pub const PRUNE: [&str; 2] = ["storage.billyronks.io/prune", "kustomize.toolkit.fluxcd.io/prune"];
+
+/// The field manager under which couchestor applies objects.
+pub const FIELD_MANAGER: &str = "couchestor";
+
+/// The field manager under which couchestor writes status.
+pub const STATUS_MANAGER: &str = "couchestor-status";
+
+/// A reference to an object in the namespace of the one that refers.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct LocalRef {
+    /// Name of the object.
+    pub name: String,
+}
+
+/// A selector by labels that must all be equal.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LabelSelector {
+    /// Labels and the values that they must have.
+    pub match_labels: BTreeMap<String, String>,
+}
+
+/// The CRDs of all kinds, in the order of the docs.
+pub fn all_crds() -> Vec<CustomResourceDefinition> {
+    vec![
+        PolicySource::crd(),
+        StorageTier::crd(),
+        StoragePolicy::crd(),
+        TierAssignment::crd(),
+        BackupLocation::crd(),
+        BackupPolicy::crd(),
+        Rollout::crd(),
+        VolumeMigration::crd(),
+    ]
+}
+
+/// The CRDs of the kinds that live in Git, by kind.
+pub fn git_crds() -> BTreeMap<String, CustomResourceDefinition> {
+    all_crds()
+        .into_iter()
+        .map(|crd| (crd.spec.names.kind.clone(), crd))
+        .filter(|(kind, _)| kind != "PolicySource" && kind != "VolumeMigration")
+        .collect()
+}

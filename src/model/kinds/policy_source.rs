@@ -1,0 +1,341 @@
+//! `PolicySource`: which repository, branch and path; with which credentials; how to propose; where to audit.
+
+use super::LocalRef;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// A Git repository of storage policies, and how couchestor works on it.
+#[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[kube(
+    group = "storage.billyronks.io",
+    version = "v1",
+    kind = "PolicySource",
+    namespaced,
+    status = "PolicySourceStatus",
+    category = "couchestor",
+    doc = "A Git repository of storage policies that this cluster follows",
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].status"
+    ),
+    printcolumn(
+        name = "Revision",
+        type_ = "string",
+        json_path = ".status.lastAppliedRevision"
+    ),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].message"
+    ),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[serde(rename_all = "camelCase")]
+pub struct PolicySourceSpec {
+    /// The repository: `https://…`, `ssh://user@host/path` or, when the controller allows it by flag, `file:///…`.
+    #[schemars(regex(pattern = r"^(https?|ssh|file)://"))]
+    pub url: String,
+
+    /// The branch whose tree has authority.
+    #[serde(default = "default_branch")]
+    #[x_kube(validation = Rule::new("self != ''").message("name a branch"))]
+    pub branch: String,
+
+    /// The folder that is built, from the root of the repository.
+    #[serde(default)]
+    pub path: String,
+
+    /// How often to look for a new commit, a Go duration such as `1m`.
+    #[serde(default = "default_interval")]
+    pub interval: String,
+
+    /// How long one Git operation may take, a Go duration such as `60s`.
+    #[serde(default = "default_timeout")]
+    pub timeout: String,
+
+    /// Stops everything for this source but migrations that are under way.
+    #[serde(default)]
+    pub suspend: bool,
+
+    /// Whether objects that left the repository are removed from the cluster.
+    #[serde(default)]
+    pub prune: bool,
+
+    /// Credentials, with the keys that Flux uses: `username`+`password`, `bearerToken`, `identity`+`known_hosts`, `ca.crt`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_ref: Option<LocalRef>,
+
+    /// Keys for SOPS-encrypted files.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decryption: Option<Decryption>,
+
+    /// Which signatures a commit must carry.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub verify: Option<Verify>,
+
+    /// How moves are proposed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proposals: Option<Proposals>,
+
+    /// Where outcomes are recorded.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit: Option<Audit>,
+}
+
+fn default_branch() -> String {
+    "main".to_owned()
+}
+
+fn default_interval() -> String {
+    "1m".to_owned()
+}
+
+fn default_timeout() -> String {
+    "60s".to_owned()
+}
+
+/// Keys for SOPS-encrypted files.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Decryption {
+    /// A Secret whose keys named `*.agekey` hold age identities.
+    pub secret_ref: LocalRef,
+}
+
+/// Which signatures a commit must carry.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Verify {
+    /// What must be signed.
+    pub mode: VerifyMode,
+    /// A Secret with the signers' keys (`*.sshpub`, `*.asc`).
+    pub secret_ref: LocalRef,
+}
+
+/// What must be signed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum VerifyMode {
+    /// The tip of the branch.
+    #[serde(rename = "HEAD")]
+    Head,
+    /// The tag.
+    Tag,
+    /// Both.
+    #[serde(rename = "TagAndHEAD")]
+    TagAndHead,
+}
+
+/// How moves are proposed.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, KubeSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Proposals {
+    /// The folder of the TierAssignments, below `spec.path`.
+    #[serde(default = "default_assignments")]
+    pub path: String,
+
+    /// What the names of proposal branches start with.
+    #[serde(default = "default_prefix")]
+    #[x_kube(validation = Rule::new("self.endsWith('/')").message("end the prefix with a slash, such as couchestor/"))]
+    pub branch_prefix: String,
+
+    /// How many proposals may be open at one time.
+    #[serde(default = "default_max_open")]
+    #[schemars(range(min = 0, max = 100))]
+    pub max_open: u32,
+
+    /// Labels for pull requests.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub labels: Vec<String>,
+
+    /// The forge, when pull requests are opened through its API.
+    #[serde(default)]
+    pub forge: Forge,
+}
+
+impl Default for Proposals {
+    fn default() -> Self {
+        Self {
+            path: default_assignments(),
+            branch_prefix: default_prefix(),
+            max_open: default_max_open(),
+            labels: Vec::new(),
+            forge: Forge::default(),
+        }
+    }
+}
+
+fn default_assignments() -> String {
+    "assignments".to_owned()
+}
+
+fn default_prefix() -> String {
+    "couchestor/".to_owned()
+}
+
+fn default_max_open() -> u32 {
+    3
+}
+
+/// A forge.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Forge {
+    /// Which one; `none` pushes branches only.
+    #[serde(rename = "type", default)]
+    pub kind: ForgeKind,
+    /// Its address, for forges that people host themselves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// A Secret with a token.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub secret_ref: Option<LocalRef>,
+}
+
+/// Forges by name.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum ForgeKind {
+    /// No API: branches are pushed, and merged by hand.
+    #[default]
+    None,
+    /// GitHub and GitHub Enterprise.
+    Github,
+    /// GitLab.
+    Gitlab,
+    /// Gitea and Forgejo.
+    Gitea,
+}
+
+/// Where outcomes are recorded.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Audit {
+    /// The orphan branch that gets one commit per outcome.
+    #[serde(default = "default_audit_branch")]
+    pub branch: String,
+}
+
+impl Default for Audit {
+    fn default() -> Self {
+        Self {
+            branch: default_audit_branch(),
+        }
+    }
+}
+
+fn default_audit_branch() -> String {
+    "couchestor/audit".to_owned()
+}
+
+/// What couchestor did with the source.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PolicySourceStatus {
+    /// The generation of the spec that this status speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// The newest revision that was tried, `main@sha1:<40 hex>`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_attempted_revision: Option<String>,
+    /// The newest revision that is applied in full.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_applied_revision: Option<String>,
+    /// The value of the annotation `reconcile.fluxcd.io/requestedAt` that was last acted upon.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_handled_reconcile_at: Option<String>,
+    /// What is applied, so that what leaves the repository can be removed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inventory: Option<Inventory>,
+    /// The last five revisions with their results.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub history: Vec<HistoryEntry>,
+    /// Proposals that are open or remembered.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub proposals: Vec<ProposalStatus>,
+    /// Ready, Reconciling and Stalled as kstatus reads them, and SourceVerified.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<Condition>,
+}
+
+/// What is applied.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Inventory {
+    /// One entry per object.
+    pub entries: Vec<InventoryEntry>,
+}
+
+/// One applied object, as Flux writes it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub struct InventoryEntry {
+    /// `<namespace>_<name>_<group>_<kind>`.
+    pub id: String,
+    /// API version.
+    pub v: String,
+}
+
+/// One revision that was tried.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct HistoryEntry {
+    /// The revision.
+    pub revision: String,
+    /// When it was first tried, RFC 3339.
+    pub at: String,
+    /// How long it took, in milliseconds.
+    pub duration_ms: u64,
+    /// `Succeeded`, or the reason of the failure.
+    pub result: String,
+}
+
+/// What became of a proposal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ProposalState {
+    /// Its branch waits for a person.
+    Open,
+    /// A person added commits: the branch is theirs now.
+    Edited,
+    /// The base branch holds it.
+    Merged,
+    /// A person deleted the branch, or reverted the merge: a no.
+    Declined,
+}
+
+/// A proposal, open or remembered.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ProposalStatus {
+    /// The branch.
+    pub branch: String,
+    /// What became of it.
+    pub state: ProposalState,
+    /// Identifies the decision.
+    pub key: String,
+    /// The branch's tip as couchestor pushed it.
+    pub commit: String,
+    /// The base commit below it.
+    pub base: String,
+    /// The claim's namespace.
+    pub namespace: String,
+    /// The claim's name.
+    pub claim: String,
+    /// The PersistentVolume.
+    pub volume: String,
+    /// From which tier.
+    pub from: String,
+    /// To which tier.
+    pub to: String,
+    /// What the decision rested on.
+    pub decision: super::tier_assignment::DecisionNote,
+    /// A hash of the policy's spec at the time: a changed policy makes a no void.
+    #[serde(default)]
+    pub policy_fingerprint: String,
+    /// What a pull request would be called.
+    pub title: String,
+    /// What a pull request would say.
+    pub body: String,
+    /// When the state was entered, RFC 3339.
+    pub since: String,
+}

@@ -1,0 +1,201 @@
+//! `StorageTier`: its rank, which pools or which local engine, the StorageClass that it renders, its cost.
+
+use super::LabelSelector;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use std::collections::BTreeMap;
+
+/// A storage tier: some pools (or local disks), and the StorageClass by which volumes are made on it.
+#[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[kube(
+    group = "storage.billyronks.io",
+    version = "v1",
+    kind = "StorageTier",
+    status = "StorageTierStatus",
+    category = "couchestor",
+    doc = "A storage tier: which pools or local disks, and the StorageClass that it renders",
+    printcolumn(name = "Rank", type_ = "integer", json_path = ".spec.rank"),
+    printcolumn(name = "Class", type_ = "string", json_path = ".spec.storageClass.name"),
+    printcolumn(name = "Pools", type_ = "integer", json_path = ".status.pools"),
+    printcolumn(name = "Volumes", type_ = "integer", json_path = ".status.volumes"),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].status"
+    )
+)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("has(self.poolSelector) != has(self.local)").message("give exactly one of poolSelector and local"))]
+pub struct StorageTierSpec {
+    /// Where the tier stands among the others: a higher rank is faster.
+    pub rank: i32,
+
+    /// The Mayastor pools of the tier, by the labels that Mayastor's own API shows for them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool_selector: Option<LabelSelector>,
+
+    /// The tier is made of local disks (OpenEBS LocalPV); its volumes cannot be moved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub local: Option<LocalEngine>,
+
+    /// The StorageClass that the tier renders.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storage_class: Option<StorageClassTemplate>,
+
+    /// Room that a move must leave free on each pool, a quantity such as `50Gi`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pool_reserve: Option<String>,
+
+    /// Price of one GiB for a month, in a currency of your choice.
+    #[serde(rename = "costPerGiBMonth", default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0.0))]
+    pub cost_per_gib_month: Option<f64>,
+}
+
+/// A local engine.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LocalEngine {
+    /// Folders on a mounted file system.
+    pub hostpath: Hostpath,
+}
+
+/// OpenEBS LocalPV hostpath. Its provisioner reads annotations only and ignores a StorageClass's `parameters`
+/// (openebs/dynamic-localpv-provisioner).
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Hostpath {
+    /// The folder in which volumes are made.
+    #[serde(default = "default_base_path")]
+    #[schemars(regex(pattern = r"^/"))]
+    pub base_path: String,
+    /// Node labels by which a volume finds its node again; the host name when empty.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub node_affinity_labels: Vec<String>,
+}
+
+fn default_base_path() -> String {
+    "/var/openebs/local".to_owned()
+}
+
+/// The StorageClass that a tier renders.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StorageClassTemplate {
+    /// Its name. Kubernetes lets almost nothing of a StorageClass be changed: give a new name for other parameters.
+    pub name: String,
+    /// Whether claims without a class get this one.
+    #[serde(default)]
+    pub default: bool,
+    /// What becomes of a volume whose claim is deleted.
+    #[serde(default)]
+    pub reclaim_policy: ReclaimPolicy,
+    /// When a volume is made. Local volumes are always made for their first consumer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub volume_binding_mode: Option<BindingMode>,
+    /// Whether claims may grow; local volumes never can.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub allow_volume_expansion: Option<bool>,
+    /// Labels of the StorageClass.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// Annotations of the StorageClass.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub annotations: BTreeMap<String, String>,
+    /// Mount options.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub mount_options: Vec<String>,
+    /// Mayastor's parameters, for tiers with a pool selector.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub mayastor: Option<MayastorParameters>,
+}
+
+/// What becomes of a volume whose claim is deleted.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ReclaimPolicy {
+    /// It is deleted with its data.
+    #[default]
+    Delete,
+    /// It is kept.
+    Retain,
+}
+
+/// When a volume is made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum BindingMode {
+    /// At once.
+    Immediate,
+    /// When the first pod that uses it is scheduled.
+    WaitForFirstConsumer,
+}
+
+/// Parameters of `io.openebs.csi-mayastor`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MayastorParameters {
+    /// Copies of each volume.
+    #[serde(default = "default_replicas")]
+    #[schemars(range(min = 1, max = 16))]
+    pub replicas: u8,
+    /// Whether volumes are thin.
+    #[serde(default)]
+    pub thin: bool,
+    /// File system: ext4, xfs or btrfs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fs_type: Option<String>,
+    /// Whether volumes may only ever be on this tier's pools. Such volumes can never be moved: the topology of a
+    /// Mayastor volume cannot be changed later. Without it volumes may use any pool that has the selector's keys.
+    #[serde(default)]
+    pub pinned: bool,
+    /// Whether replicas are encrypted; their pools must be too.
+    #[serde(default)]
+    pub encrypted: bool,
+    /// Whether the volumes of one StatefulSet keep off each other's nodes.
+    #[serde(default)]
+    pub sts_affinity_group: bool,
+    /// Most snapshots of one volume.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_snapshots: Option<u32>,
+    /// I/O timeout of the initiator in seconds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub io_timeout: Option<u32>,
+}
+
+impl Default for MayastorParameters {
+    fn default() -> Self {
+        Self {
+            replicas: default_replicas(),
+            thin: false,
+            fs_type: None,
+            pinned: false,
+            encrypted: false,
+            sts_affinity_group: false,
+            max_snapshots: None,
+            io_timeout: None,
+        }
+    }
+}
+
+fn default_replicas() -> u8 {
+    1
+}
+
+/// What was seen of the tier.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct StorageTierStatus {
+    /// The generation of the spec that this status speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// Pools that carry the selector's labels.
+    #[serde(default)]
+    pub pools: u32,
+    /// Volumes that have all their replicas on it.
+    #[serde(default)]
+    pub volumes: u32,
+    /// Ready.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<Condition>,
+}

@@ -1,0 +1,79 @@
+//! `TierAssignment`: this claim belongs on that tier, and why.
+
+use super::storage_policy::LastMigration;
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// One claim belongs on one tier. Merging the file that says so is the approval of the move.
+#[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[kube(
+    group = "storage.billyronks.io",
+    version = "v1",
+    kind = "TierAssignment",
+    namespaced,
+    status = "TierAssignmentStatus",
+    category = "couchestor",
+    doc = "One claim belongs on one tier; written by pull request",
+    printcolumn(name = "Claim", type_ = "string", json_path = ".spec.claim"),
+    printcolumn(name = "Tier", type_ = "string", json_path = ".spec.tier"),
+    printcolumn(name = "Observed", type_ = "string", json_path = ".status.observedTier"),
+    printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
+    printcolumn(
+        name = "Ready",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].status"
+    )
+)]
+#[serde(rename_all = "camelCase")]
+pub struct TierAssignmentSpec {
+    /// The PersistentVolumeClaim, in this object's namespace.
+    pub claim: String,
+    /// The PersistentVolume that was measured. If the claim has another one by then, nothing is moved.
+    pub volume: String,
+    /// The tier.
+    pub tier: String,
+    /// What the decision rested on; absent when a person wrote the assignment.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub decision: Option<DecisionNote>,
+}
+
+/// What a decision rested on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct DecisionNote {
+    /// The policy.
+    pub policy: String,
+    /// The tier on which the volume was.
+    pub from: String,
+    /// The signal, such as `iops`.
+    pub signal: String,
+    /// Its value.
+    pub value: f64,
+    /// The watermark that it crossed.
+    pub watermark: f64,
+    /// The window over which it was averaged.
+    pub window: String,
+}
+
+/// Where an assigned volume is.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct TierAssignmentStatus {
+    /// The generation of the spec that this status speaks of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_generation: Option<i64>,
+    /// `Placed`, `Moving`, `Waiting` or `Failed`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase: Option<String>,
+    /// The tier on which all replicas are now.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub observed_tier: Option<String>,
+    /// The newest migration of the volume.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_migration: Option<LastMigration>,
+    /// Ready.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<Condition>,
+}

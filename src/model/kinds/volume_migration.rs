@@ -1,0 +1,201 @@
+//! `VolumeMigration`: one approved move with its journal, progress and outcome. couchestor creates it; nobody else should.
+
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
+use kube::{CustomResource, KubeSchema};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// One approved move of one volume.
+#[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[kube(
+    group = "storage.billyronks.io",
+    version = "v1",
+    kind = "VolumeMigration",
+    status = "VolumeMigrationStatus",
+    category = "couchestor",
+    doc = "One approved move of a volume between tiers: its journal, progress and outcome",
+    printcolumn(name = "Namespace", type_ = "string", json_path = ".spec.claim.namespace"),
+    printcolumn(name = "Claim", type_ = "string", json_path = ".spec.claim.name"),
+    printcolumn(name = "From", type_ = "string", json_path = ".spec.from"),
+    printcolumn(name = "To", type_ = "string", json_path = ".spec.to"),
+    printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
+    printcolumn(name = "Progress", type_ = "integer", json_path = ".status.progressPercent"),
+    printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
+)]
+#[serde(rename_all = "camelCase")]
+#[x_kube(validation = Rule::new("self == oldSelf").message("a migration's spec is fixed when it starts"))]
+pub struct VolumeMigrationSpec {
+    /// The PolicySource whose tree approved it.
+    pub source: Named,
+    /// The claim.
+    pub claim: Named,
+    /// The PersistentVolume.
+    pub volume: String,
+    /// The engine's uuid of the volume.
+    pub volume_uuid: String,
+    /// From which tier.
+    pub from: String,
+    /// To which tier.
+    pub to: String,
+    /// Labels of the target tier's pools when it started.
+    pub to_pool_labels: std::collections::BTreeMap<String, String>,
+    /// Bytes that must stay free on a target pool.
+    #[serde(default)]
+    pub pool_reserve_bytes: u64,
+    /// The policy that proposed it, if one did.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub policy: Option<String>,
+    /// How long it may take, in seconds.
+    pub timeout_seconds: u64,
+    /// Whether the old replicas are kept: it then ends as Preserved, before anything is removed.
+    #[serde(default)]
+    pub preserve: bool,
+    /// Who approved it, and in which commit.
+    pub approved: ApprovedBy,
+}
+
+/// An object by namespace and name.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Named {
+    /// Namespace.
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+}
+
+/// Who approved a migration, and in which commit.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ApprovedBy {
+    /// The base revision in which it was read.
+    pub revision: String,
+    /// The commit that brought the assignment, or took it out.
+    pub commit: String,
+    /// That commit's author.
+    pub author: String,
+    /// When it was committed, RFC 3339.
+    pub at: String,
+    /// The assignment's file.
+    pub path: String,
+}
+
+/// Where a migration stands.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub enum Phase {
+    /// Created, and nothing done yet.
+    #[default]
+    Pending,
+    /// The volume, its copies and the target pools are being checked.
+    Analyze,
+    /// A copy is being added on the target tier.
+    ScaleUp,
+    /// The new copy is being filled.
+    WaitSync,
+    /// The old copy is being removed.
+    ScaleDown,
+    /// The new copy is being taken back, because something went wrong.
+    RollingBack,
+    /// All copies are on the target tier.
+    Completed,
+    /// The new copies are complete and the old ones were kept, as asked.
+    Preserved,
+    /// The volume is as it was.
+    RolledBack,
+    /// The world changed so that the move made no sense any more; nothing was done.
+    Superseded,
+    /// The approval was withdrawn; the volume is as it was.
+    Cancelled,
+    /// The volume is safe, but neither forward nor backward is; a person must look.
+    NeedsPerson,
+}
+
+impl Phase {
+    /// Whether nothing more will happen.
+    pub fn is_final(self) -> bool {
+        matches!(
+            self,
+            Self::Completed
+                | Self::Preserved
+                | Self::RolledBack
+                | Self::Superseded
+                | Self::Cancelled
+                | Self::NeedsPerson
+        )
+    }
+
+    /// The phase as one CamelCase word.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Pending => "Pending",
+            Self::Analyze => "Analyze",
+            Self::ScaleUp => "ScaleUp",
+            Self::WaitSync => "WaitSync",
+            Self::ScaleDown => "ScaleDown",
+            Self::RollingBack => "RollingBack",
+            Self::Completed => "Completed",
+            Self::Preserved => "Preserved",
+            Self::RolledBack => "RolledBack",
+            Self::Superseded => "Superseded",
+            Self::Cancelled => "Cancelled",
+            Self::NeedsPerson => "NeedsPerson",
+        }
+    }
+}
+
+/// A replica in its place.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+pub struct ReplicaPlace {
+    /// The replica's uuid.
+    pub id: String,
+    /// Its node.
+    pub node: String,
+    /// Its pool.
+    pub pool: String,
+}
+
+/// One record of the journal: what is about to be done, or what was found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct JournalRecord {
+    /// When, RFC 3339.
+    pub at: String,
+    /// The step.
+    pub step: String,
+    /// In words, for people.
+    pub note: String,
+}
+
+/// The journal and what is derived from it. The journal is the truth; it is written before each act.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct VolumeMigrationStatus {
+    /// Where it stands.
+    #[serde(default)]
+    pub phase: Phase,
+    /// In words.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub message: String,
+    /// When the first step was taken, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub started_at: Option<String>,
+    /// When it ended, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<String>,
+    /// Progress of the copy that is being filled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress_percent: Option<u8>,
+    /// The volume's replicas when it started.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub baseline: Vec<ReplicaPlace>,
+    /// The volume's replicas when it ended.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub result: Vec<ReplicaPlace>,
+    /// What was written before each act, the newest last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub journal: Vec<JournalRecord>,
+    /// The commit on the audit branch that records the outcome.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub audit_commit: Option<String>,
+    /// Ready.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<Condition>,
+}
