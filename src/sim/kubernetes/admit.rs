@@ -34,6 +34,14 @@ pub(super) fn complete(kind: &Kind, version: &str, object: &mut Value, creating:
             json!({"spec": {"volumeMode": "Filesystem"}, "status": {"phase": "Pending"}})
         }
         "Pod" => json!({"spec": {"restartPolicy": "Always"}, "status": {"phase": "Pending"}}),
+        "Deployment.apps" => {
+            json!({"spec": {"replicas": 1, "revisionHistoryLimit": 10, "progressDeadlineSeconds": 600,
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": "25%"}}}})
+        }
+        "StatefulSet.apps" => {
+            json!({"spec": {"replicas": 1, "revisionHistoryLimit": 10, "podManagementPolicy": "OrderedReady",
+            "updateStrategy": {"type": "RollingUpdate", "rollingUpdate": {"partition": 0}}}})
+        }
         "StorageClass.storage.k8s.io" => json!({"reclaimPolicy": "Delete", "volumeBindingMode": "Immediate"}),
         "Secret" => {
             encode_string_data(object);
@@ -112,10 +120,8 @@ pub(super) fn check(kind: &Kind, version: &str, live: Option<&Value>, object: &V
     match kind.qualified_kind().as_str() {
         "StorageClass.storage.k8s.io" => check_storage_class(live, object, &mut causes),
         "PersistentVolumeClaim" => check_claim(live, object, &mut causes),
-        "Secret" => {
-            if live.is_some_and(|live| live["type"] != object["type"]) {
-                causes.push(Cause::invalid("type", &object["type"], "field is immutable"));
-            }
+        "Secret" if live.is_some_and(|live| live["type"] != object["type"]) => {
+            causes.push(Cause::invalid("type", &object["type"], "field is immutable"));
         }
         "CustomResourceDefinition.apiextensions.k8s.io" => check_definition(object, &mut causes),
         _ => {}

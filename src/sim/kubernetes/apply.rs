@@ -31,7 +31,15 @@ pub(super) fn apply(
 ) -> Result<(Value, Managers), Vec<Conflict>> {
     let mut managers = ownership::read(live);
     let claimed = ownership::claimed(config, shape, apply.reset);
-    let before = managers.get(&apply.writer).cloned();
+    // An applier is the same one in every version of the kind.
+    let same = |writer: &&Writer| {
+        Writer {
+            api_version: apply.writer.api_version.clone(),
+            ..(*writer).clone()
+        } == apply.writer
+    };
+    let last = managers.keys().find(same).cloned();
+    let before = last.and_then(|writer| managers.remove(&writer));
     let mut merged = merge(Some(live), config, shape);
     for path in apply.reset {
         restore(&mut merged, live, path);

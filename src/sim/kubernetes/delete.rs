@@ -40,20 +40,28 @@ pub(super) fn delete(store: &mut Store, target: &Target, options: &Options, want
 }
 
 fn check_preconditions_of_deletion(target: &Target, wanted: &Value, live: &Value) -> Answer<()> {
-    for (name, words) in [
-        ("uid", ("UID", "UID")),
-        ("resourceVersion", ("ResourceVersion", "ResourceVersion")),
-    ] {
+    let table = [
+        (
+            "uid",
+            "UID",
+            "The object might have been deleted and then recreated",
+        ),
+        (
+            "resourceVersion",
+            "ResourceVersion",
+            "The object might have been modified",
+        ),
+    ];
+    for (name, spoken, perhaps) in table {
         let (ours, given) = (
             live["metadata"][name].as_str().unwrap_or_default(),
             wanted[name].as_str(),
         );
         if let Some(given) = given.filter(|given| *given != ours) {
             let why = format!(
-                "Precondition failed: {} in precondition: {given}, {} in object meta: {ours}",
-                words.0, words.1
+                "the {spoken} in the precondition ({given}) does not match the {spoken} in record ({ours}). {perhaps}"
             );
-            return Err(status::conflict(&target.kind, &target.name, &why));
+            return Err(status::another_object(&target.kind, &target.name, &why));
         }
     }
     Ok(())

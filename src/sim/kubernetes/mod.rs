@@ -22,6 +22,7 @@ mod status;
 mod store;
 #[cfg(test)]
 mod tests;
+mod typed;
 mod validate;
 mod view;
 mod watch;

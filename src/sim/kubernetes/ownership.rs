@@ -188,23 +188,16 @@ pub(super) fn note_update(
     reset: &[&[&str]],
     time: &str,
 ) {
-    let written = changed.written();
-    for (other, (set, _)) in managers.iter_mut() {
-        if *other != writer {
-            *set = set.difference(&written);
-        }
-        *set = set.difference(&changed.removed);
-    }
-    let before = managers
-        .get(&writer)
-        .map(|(set, _)| set.clone())
-        .unwrap_or_default();
-    let mut set = before.union(&written);
+    let mut written = changed.written();
     for path in reset {
-        set.cut(path);
+        written.cut(path);
     }
-    if set != before {
-        managers.insert(writer, (set, time.to_owned()));
+    for (set, _) in managers.values_mut() {
+        *set = set.difference(&written).difference(&changed.removed);
+    }
+    if !written.is_empty() {
+        let entry = managers.entry(writer).or_default();
+        *entry = (entry.0.union(&written), time.to_owned());
     }
     managers.retain(|_, (set, _)| !set.is_empty());
 }

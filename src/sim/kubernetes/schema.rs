@@ -101,6 +101,20 @@ impl<'s> Shape<'s> {
         }
     }
 
+    /// Whether a value may have the field at all.
+    pub(super) fn declares(self, field: &str) -> bool {
+        let (Shape::Root(node) | Shape::Declared(node)) = self else {
+            return true;
+        };
+        let open = node["x-kubernetes-preserve-unknown-fields"] == true
+            || node["x-kubernetes-embedded-resource"] == true
+            || node
+                .get("additionalProperties")
+                .is_some_and(|additional| *additional != false);
+        let top = matches!(self, Shape::Root(_)) && matches!(field, "apiVersion" | "kind" | "metadata");
+        open || top || properties(node).is_none_or(|all| all.contains_key(field))
+    }
+
     fn parts_of(self, value: &Value) -> Parts {
         match (value, self) {
             (Value::Object(_), Shape::BuiltIn(name)) if ATOMIC.contains(&name) => Parts::None,

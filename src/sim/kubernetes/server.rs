@@ -133,10 +133,7 @@ pub(super) async fn serve(
             code: 404,
             ..discovered(&path)
         });
-        return match parts.first() {
-            Some(&("api" | "apis")) if parts.len() > 3 => refuse(&status::no_such_path()),
-            _ => (StatusCode::NOT_FOUND, "404 page not found\n").into_response(),
-        };
+        return (StatusCode::NOT_FOUND, "404 page not found\n").into_response();
     };
     let Ok(body) = to_bytes(body, BODY).await else {
         return refuse(&status::bad_request(
@@ -239,9 +236,17 @@ fn answer(shared: &Arc<Shared>, call: &Call, stale: Option<u64>) -> Answer<Respo
 fn write_call(store: &mut Store, call: &Call) -> Answer<(u16, Value)> {
     let (target, options) = (&call.target, &call.options);
     let object = || -> Answer<Value> {
-        let body: Value = serde_json::from_slice(&call.body).map_err(|problem| {
-            status::bad_request(&format!("the object provided is unrecognized: {problem}"))
-        })?;
+        let body: Option<Value> = match call.content_type.split(';').next().unwrap_or_default().trim() {
+            "" | "application/json" => serde_json::from_slice(&call.body).ok(),
+            "application/yaml" => serde_saphyr::from_slice(&call.body).ok(),
+            // kubectl's `create` commands send this; `kubectl apply` and `kubectl create -f` do not.
+            _ => {
+                return Err(status::unsupported_media_type(
+                    "application/json, application/yaml",
+                ));
+            }
+        };
+        let body = body.ok_or_else(|| status::bad_request("the object provided is neither JSON nor YAML"))?;
         Ok(view::taken(body, target))
     };
     match call.verb {

@@ -63,7 +63,10 @@ impl Cause {
 
 fn refusal(code: u16, reason: &str, message: &str, details: &Value) -> Refusal {
     let mut body = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
-        "message": message, "reason": reason, "code": code});
+        "message": message, "code": code});
+    if !reason.is_empty() {
+        body["reason"] = json!(reason);
+    }
     if details.as_object().is_some_and(|details| !details.is_empty()) {
         body["details"] = details.clone();
     }
@@ -92,18 +95,6 @@ pub(super) fn not_found(kind: &Kind, name: &str) -> Refusal {
         "NotFound",
         &format!("{} {name:?} not found", kind.resource()),
         &details(kind, name),
-    )
-}
-
-/// 404: nothing is served at the path.
-pub(super) fn no_such_path() -> Refusal {
-    let details =
-        json!({"causes": [{"reason": "UnexpectedServerResponse", "message": "404 page not found"}]});
-    refusal(
-        404,
-        "NotFound",
-        "the server could not find the requested resource",
-        &details,
     )
 }
 
@@ -286,4 +277,40 @@ pub(super) fn rejected() -> Refusal {
         "the server rejected our request due to an error in our request",
         &json!({}),
     )
+}
+
+/// 500: a new object cannot have a version yet.
+pub(super) fn version_on_create() -> Refusal {
+    refusal(
+        500,
+        "",
+        "resourceVersion should not be set on objects to be created",
+        &json!({}),
+    )
+}
+
+/// 422: an update has to say which version it is of. The real server names the resource here, not the kind.
+pub(super) fn version_missing(kind: &Kind, name: &str) -> Refusal {
+    let cause = Cause::invalid(
+        "metadata.resourceVersion",
+        &json!(0),
+        "must be specified for an update",
+    );
+    invalid_object(&kind.plural, &kind.group, name, &[cause])
+}
+
+/// 409: the object of that name is not the one that was meant to be deleted. The real server names the kind here.
+pub(super) fn another_object(kind: &Kind, name: &str, why: &str) -> Refusal {
+    let message = format!(
+        "Operation cannot be fulfilled on {} {name:?}: {why}",
+        kind.qualified_kind()
+    );
+    let mut details = details(kind, name);
+    details["kind"] = json!(kind.kind);
+    refusal(409, "Conflict", &message, &details)
+}
+
+/// 500: an applied configuration does not fit the schema. The real server gives no reason and no details.
+pub(super) fn untyped(message: &str) -> Refusal {
+    refusal(500, "", message, &json!({}))
 }

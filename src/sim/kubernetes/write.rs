@@ -12,6 +12,7 @@ use super::ownership::{self, Managers, Writer};
 use super::patch::{self, PatchType};
 use super::status::{self, Answer, Cause};
 use super::store::{Key, Store};
+use super::typed;
 
 /// What a request is about.
 #[derive(Debug, Clone)]
@@ -63,6 +64,21 @@ impl Target {
         Store::key(&self.kind, &self.namespace, &self.name)
     }
 
+    /// The object's key in etcd, which some messages show.
+    fn registry_key(&self) -> String {
+        let group = if self.kind.custom {
+            format!("{}/", self.kind.group)
+        } else {
+            String::new()
+        };
+        let namespace = if self.kind.namespaced {
+            format!("{}/", self.namespace)
+        } else {
+            String::new()
+        };
+        format!("/registry/{group}{}/{namespace}{}", self.kind.plural, self.name)
+    }
+
     fn has_status(&self) -> bool {
         self.kind
             .version(&self.version)
@@ -76,7 +92,9 @@ impl Target {
     /// The parts that this endpoint does not write.
     fn reset(&self) -> &'static [&'static [&'static str]] {
         match (self.subresource.as_str(), self.has_status()) {
-            ("status", _) => &[&["f:spec"], &["f:metadata"]],
+            ("status", _) => &[&["f:spec"]],
+            // Put in by the server, owned by nobody.
+            ("", true) if self.kind.plural == "namespaces" => &[&["f:status"], &["f:spec", "f:finalizers"]],
             (_, true) => &[&["f:status"]],
             _ => &[],
         }
@@ -104,9 +122,7 @@ pub(super) fn create(store: &mut Store, target: &Target, options: &Options, body
         return Err(status::bad_request(why));
     }
     if !text("resourceVersion").is_empty() {
-        return Err(status::bad_request(
-            "resourceVersion should not be set on objects to be created",
-        ));
+        return Err(status::version_on_create());
     }
     target.name = if name.is_empty() && !prefix.is_empty() {
         generated(store, &prefix)
@@ -133,12 +149,7 @@ pub(super) fn replace(store: &mut Store, target: &Target, options: &Options, bod
     };
     let version = body["metadata"]["resourceVersion"].as_str().unwrap_or_default();
     if version.is_empty() && target.kind.must_name_version() {
-        let cause = Cause::invalid(
-            "metadata.resourceVersion",
-            &json!(0),
-            "must be specified for an update",
-        );
-        return Err(status::invalid(&target.kind, &target.name, &[cause]));
+        return Err(status::version_missing(&target.kind, &target.name));
     }
     keep(store, target, options, Some(&live), body, None).map(|object| (200, object))
 }
@@ -183,8 +194,7 @@ fn apply(store: &mut Store, target: &Target, options: &Options, body: &[u8]) -> 
             &[cause],
         ));
     }
-    check_type(target, &config)?;
-    check_path(target, &config)?;
+    check_applied(target, &config)?;
     if config
         .pointer("/metadata/managedFields")
         .is_some_and(|fields| !fields.is_null())
@@ -211,6 +221,30 @@ fn apply(store: &mut Store, target: &Target, options: &Options, body: &[u8]) -> 
     keep(store, target, options, live.as_deref(), object, Some(managers)).map(|object| (code, object))
 }
 
+fn check_applied(target: &Target, config: &Value) -> Answer<()> {
+    let (wanted, found) = (
+        target.api_version(),
+        config["apiVersion"].as_str().unwrap_or_default(),
+    );
+    if !found.is_empty() && found != wanted {
+        return Err(status::bad_request(&format!(
+            "Incorrect version specified in apply patch. Specified patch version: {found}, expected: {wanted}"
+        )));
+    }
+    check_type(target, config)?;
+    check_path(target, config)?;
+    let Some(problem) = typed::problem(config, target.kind.shape(&target.version)) else {
+        return Ok(());
+    };
+    let text = |name: &str| config["metadata"][name].as_str().unwrap_or_default();
+    Err(status::untyped(&format!(
+        "failed to create typed patch object ({}/{}; {wanted}, Kind={}): {problem}",
+        text("namespace"),
+        text("name"),
+        target.kind.kind
+    )))
+}
+
 /// The object as the path's version shows it: versions differ in their name only.
 pub(super) fn shown(object: &Value, target: &Target) -> Value {
     let mut object = object.clone();
@@ -223,18 +257,28 @@ fn check_type(target: &Target, object: &Value) -> Answer<()> {
         target.api_version(),
         object["apiVersion"].as_str().unwrap_or_default(),
     );
-    if found.is_empty() || object["kind"].as_str().is_none_or(str::is_empty) {
-        return Err(status::bad_request(
-            "Object 'Kind' is missing: apiVersion and kind must be given",
-        ));
+    let kind = object["kind"].as_str().unwrap_or_default();
+    if found.is_empty() || kind.is_empty() {
+        // Built-in kinds are known by the path.
+        return match target.kind.custom {
+            false => Ok(()),
+            true => Err(status::bad_request(&format!(
+                "Object 'Kind' is missing in '{object}'"
+            ))),
+        };
     }
-    if found != wanted || object["kind"] != json!(target.kind.kind) {
-        let message = format!(
-            "the API version in the data ({found}, Kind={}) does not match the expected API version ({wanted}, Kind={})",
-            object["kind"].as_str().unwrap_or_default(),
+    if found != wanted {
+        let why = format!(
+            "the API version in the data ({found}) does not match the expected API version ({wanted})"
+        );
+        return Err(status::bad_request(&why));
+    }
+    if kind != target.kind.kind {
+        let why = format!(
+            "the object provided is unrecognized (must be of type {})",
             target.kind.kind
         );
-        return Err(status::bad_request(&message));
+        return Err(status::bad_request(&why));
     }
     Ok(())
 }
@@ -287,7 +331,7 @@ fn keep(
         ownership::note_update(&mut managers, writer, &changed, target.reset(), &options.now);
         managers
     });
-    count(kind, live, &before, &mut object);
+    count(target, live, &before, &mut object);
     ownership::write(&mut object, &managers);
     if live.is_some_and(|live| shown(live, target) == object) {
         return Ok(object);
@@ -329,7 +373,11 @@ fn check_preconditions(target: &Target, metadata: &Value, live: &Value) -> Answe
     );
     if !given.is_empty() && ours != given {
         let ours = ours.as_str().unwrap_or_default();
-        let why = format!("Precondition failed: UID in precondition: {given}, UID in object meta: {ours}");
+        let why = format!(
+            "StorageError: invalid object, Code: 4, Key: {}, ResourceVersion: 0, AdditionalErrorMsg: \
+             Precondition failed: UID in precondition: {given}, UID in object meta: {ours}",
+            target.registry_key()
+        );
         return Err(status::conflict(&target.kind, &target.name, &why));
     }
     let version = metadata["resourceVersion"].as_str().unwrap_or_default();
@@ -390,15 +438,18 @@ fn is_empty(value: &Value) -> bool {
 }
 
 /// Counts a change of what the user wants.
-fn count(kind: &Kind, live: Option<&Value>, before: &Value, object: &mut Value) {
-    if !kind.generation {
+fn count(target: &Target, live: Option<&Value>, before: &Value, object: &mut Value) {
+    if !target.kind.generation {
         return;
     }
     let wanted = |object: &Value| {
         let mut object = object.clone();
         if let Some(map) = object.as_object_mut() {
             map.remove("metadata");
-            map.remove("status");
+            // The status of a custom resource that has no such subresource is wanted like the rest.
+            if target.has_status() || !target.kind.custom {
+                map.remove("status");
+            }
         }
         object
     };
