@@ -212,7 +212,7 @@ fn settle_value(value: &mut Value, versions: &[u64]) {
             }
             map.retain(|key, inner| {
                 let empty = inner.as_object().is_some_and(serde_json::Map::is_empty);
-                !inner.is_null() && !(empty && matches!(key.as_str(), "details" | "metadata"))
+                !(inner.is_null() || empty && matches!(key.as_str(), "details" | "metadata"))
             });
         }
         Value::Array(items) => items.iter_mut().for_each(|inner| settle_value(inner, versions)),

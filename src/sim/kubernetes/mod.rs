@@ -237,7 +237,7 @@ impl KubernetesSim {
         self.shared.cuts.send_modify(|cuts| *cuts += 1);
     }
 
-    /// Forgets what happened so far: a watch from an older version is told that it expired.
+    /// Forgets what happened so far: every watch, open or from an older version, is told that it expired.
     pub fn forget_history(&self) {
         self.shared.with_store(Store::forget);
     }

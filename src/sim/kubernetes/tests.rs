@@ -147,15 +147,31 @@ async fn a_definition_is_served_as_soon_as_it_is_written() {
     }
     let (resource, _) = kube::discovery::pinned_kind(&client, &gvk).await.unwrap();
     let widgets: Api<DynamicObject> = Api::namespaced_with(client, "default", &resource);
-    let body = Patch::Apply(
-        json!({"apiVersion": "example.org/v1", "kind": "Widget", "metadata": {"name": "w"},
-        "spec": {"size": 1, "colour": "red"}, "status": {"phase": "Ready"}}),
+    let body = |name: &str, spec: Value| {
+        json!({"apiVersion": "example.org/v1", "kind": "Widget", "metadata": {"name": name}, "spec": spec,
+            "status": {"phase": "Ready"}})
+    };
+    let created = serde_json::from_value(body("c", json!({"size": 1, "colour": "red"}))).unwrap();
+    let made = widgets.create(&PostParams::default(), &created).await.unwrap();
+    assert_eq!(
+        made.data["spec"],
+        json!({"size": 1}),
+        "a create prunes unknown fields"
     );
+    let strange = Patch::Apply(body("w", json!({"size": 1, "colour": "red"})));
+    match widgets.patch("w", &PatchParams::apply("me"), &strange).await {
+        Err(kube::Error::Api(status)) => assert!(
+            status
+                .message
+                .ends_with(".spec.colour: field not declared in schema")
+        ),
+        other => panic!("an apply refuses unknown fields, got {other:?}"),
+    }
+    let applied = Patch::Apply(body("w", json!({"size": 1})));
     let made = widgets
-        .patch("w", &PatchParams::apply("me"), &body)
+        .patch("w", &PatchParams::apply("me"), &applied)
         .await
         .unwrap();
-    assert_eq!(made.data["spec"], json!({"size": 1}), "unknown fields are pruned");
     assert!(made.data.get("status").is_none(), "status is a subresource");
     let status = json!({"status": {"phase": "Ready"}, "spec": {"size": 9}});
     let made = widgets
