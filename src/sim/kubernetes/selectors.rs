@@ -77,14 +77,14 @@ impl Selector {
                     )));
                 }
             };
-            let more = FIELDS
-                .iter()
-                .find(|(plural, _)| *plural == kind.plural)
-                .map_or(&[][..], |(_, fields)| fields);
-            if !matches!(field, "metadata.name" | "metadata.namespace") && !more.contains(&field) {
-                return Err(status::bad_request(&format!(
-                    "field label not supported: {field}"
-                )));
+            if !can_select(kind, field) {
+                let why = match more_fields(kind) {
+                    None if !kind.custom => format!(
+                        "{field:?} is not a known field selector: only \"metadata.name\", \"metadata.namespace\""
+                    ),
+                    _ => format!("field label not supported: {field}"),
+                };
+                return Err(status::bad_request(&why));
             }
             selector.fields.push((field.to_owned(), value.to_owned(), wanted));
         }
@@ -107,6 +107,18 @@ impl Selector {
             (value.and_then(Value::as_str).unwrap_or_default() == wanted) == *equal
         })
     }
+}
+
+fn more_fields(kind: &Kind) -> Option<&'static [&'static str]> {
+    FIELDS
+        .iter()
+        .find(|(plural, _)| !kind.custom && *plural == kind.plural)
+        .map(|(_, fields)| *fields)
+}
+
+fn can_select(kind: &Kind, field: &str) -> bool {
+    matches!(field, "metadata.name" | "metadata.namespace")
+        || more_fields(kind).is_some_and(|fields| fields.contains(&field))
 }
 
 /// Splits at commas that stand outside parentheses.
@@ -196,6 +208,7 @@ mod tests {
             .find(|kind| kind.plural == "configmaps")
             .unwrap();
         let refusal = Selector::read(&kind, "", "data.x=1").unwrap_err();
-        assert_eq!(refusal.body["message"], "field label not supported: data.x");
+        let why = "\"data.x\" is not a known field selector: only \"metadata.name\", \"metadata.namespace\"";
+        assert_eq!(refusal.body["message"], why);
     }
 }

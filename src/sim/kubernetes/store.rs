@@ -226,14 +226,15 @@ impl Store {
     }
 
     fn note(&mut self, change: Change) {
-        if change.key.plural == "customresourcedefinitions" {
-            self.serve(&change);
-        }
+        let definition = (change.key.plural == "customresourcedefinitions").then(|| change.clone());
         self.history.push_back(change);
         if self.history.len() > HISTORY
             && let Some(oldest) = self.history.pop_front()
         {
             self.forgotten = oldest.revision;
+        }
+        if let Some(definition) = definition {
+            self.serve(&definition);
         }
     }
 
@@ -241,13 +242,14 @@ impl Store {
         let Some(kind) = kinds::from_definition(&change.new) else {
             return;
         };
-        let same = |served: &Arc<Kind>| served.group == kind.group && served.plural == kind.plural;
-        self.kinds.retain(|served| !(same(served) && served.custom));
-        if change.gone {
-            self.objects
-                .retain(|key, _| !(key.group == kind.group && key.plural == kind.plural));
-        } else {
-            self.kinds.push(Arc::new(kind));
+        self.kinds
+            .retain(|served| !(served.custom && served.group == kind.group && served.plural == kind.plural));
+        if !change.gone {
+            return self.kinds.push(Arc::new(kind));
+        }
+        for object in self.list(&kind, None) {
+            let text = |name: &str| object["metadata"][name].as_str().unwrap_or_default();
+            self.remove(&Store::key(&kind, text("namespace"), text("name")));
         }
     }
 

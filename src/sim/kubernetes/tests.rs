@@ -345,3 +345,52 @@ async fn a_server_that_is_gone_answers_nobody() {
     drop(sim);
     assert!(maps.list(&ListParams::default()).await.is_err());
 }
+
+#[tokio::test]
+async fn deleting_a_definition_deletes_its_objects_before_the_eyes_of_watchers() {
+    let (sim, client) = started().await;
+    sim.put(widget_definition()).unwrap();
+    let widget =
+        json!({"apiVersion": "example.org/v1", "kind": "Widget", "metadata": {"name": "w"}, "spec": {}});
+    sim.put(widget).unwrap();
+    let gvk = GroupVersionKind::gvk("example.org", "v1", "Widget");
+    let (resource, _) = kube::discovery::pinned_kind(&client, &gvk).await.unwrap();
+    let widgets: Api<DynamicObject> = Api::all_with(client, &resource);
+    let version = sim.revision().to_string();
+    let mut heard = widgets
+        .watch(&kube::api::WatchParams::default(), &version)
+        .await
+        .unwrap()
+        .boxed();
+    sim.remove("CustomResourceDefinition", None, "widgets.example.org")
+        .unwrap();
+    assert!(matches!(
+        heard.try_next().await.unwrap(),
+        Some(kube::api::WatchEvent::Deleted(_))
+    ));
+    assert!(widgets.list(&ListParams::default()).await.is_err());
+    assert!(sim.list("Widget").is_empty());
+}
+
+#[tokio::test]
+async fn a_watch_says_how_far_it_is_before_it_ends() {
+    let (sim, client) = started().await;
+    let maps: Api<ConfigMap> = Api::default_namespaced(client);
+    let from = sim.revision().to_string();
+    let namespace = json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "elsewhere"}});
+    sim.put(namespace).unwrap();
+    let how = kube::api::WatchParams::default().timeout(1);
+    let heard: Vec<_> = maps
+        .watch(&how, &from)
+        .await
+        .unwrap()
+        .try_collect()
+        .await
+        .unwrap();
+    match heard.as_slice() {
+        [kube::api::WatchEvent::Bookmark(mark)] => {
+            assert_eq!(mark.metadata.resource_version, sim.revision().to_string());
+        }
+        other => panic!("one bookmark is wanted, got {other:?}"),
+    }
+}

@@ -80,6 +80,7 @@ pub(super) fn one(object: Value, target: &Target, form: Form, now: Timestamp) ->
 /// A list in the form.
 pub(super) fn list(objects: Vec<Value>, target: &Target, form: Form, revision: u64, now: Timestamp) -> Value {
     let revision = revision.to_string();
+    let objects: Vec<_> = objects.into_iter().map(|object| listed(object, target)).collect();
     match form {
         Form::Whole => json!({"kind": format!("{}List", target.kind.kind),
             "apiVersion": target.kind.api_version(&target.version),
@@ -88,6 +89,17 @@ pub(super) fn list(objects: Vec<Value>, target: &Target, form: Form, revision: u
             "metadata": {"resourceVersion": revision}, "items": objects.iter().map(metadata_of).collect::<Vec<_>>()}),
         Form::Table => table(&objects, target, &revision, now),
     }
+}
+
+/// The items of a list of a built-in kind do not say what they are: the list does.
+fn listed(mut object: Value, target: &Target) -> Value {
+    if !target.kind.custom
+        && let Some(map) = object.as_object_mut()
+    {
+        map.remove("apiVersion");
+        map.remove("kind");
+    }
+    object
 }
 
 fn metadata_of(object: &Value) -> Value {

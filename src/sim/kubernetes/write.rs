@@ -344,8 +344,8 @@ fn keep(
         return Ok(object);
     }
     if finished {
-        store.put(target.key(), object);
-        return Ok(vanish(store, &target.key()).unwrap_or_default());
+        vanish(store, &target.key());
+        return Ok(object);
     }
     Ok(Value::clone(&store.put(target.key(), object)))
 }
