@@ -1,1 +1,5 @@
-//! Placeholder.
+//! Simulated servers that speak the real protocols over loopback, for what no test can start: used by `demo`,
+//! `simulate` and the fault tests through the same clients that the controller uses.
+
+/// A Kubernetes API server.
+pub mod kubernetes;
