@@ -1,1 +1,22 @@
-//! Placeholder.
+//! Carries approved moves out: one journalled step after the other, through the same door after a crash as before.
+//!
+//! Each turn advances every unfinished migration as far as it goes without waiting. There are no background tasks: what
+//! a migration has done and is about to do stands in its VolumeMigration, and nowhere else.
+
+/// What is legal and what comes next. Pure.
+pub mod journal;
+
+/// Whether a volume may be touched, and whether a copy may go. Pure.
+mod safety;
+
+/// Reads, writes the intent, acts, reads again.
+pub mod engine;
+
+/// From an approved move to a VolumeMigration.
+pub mod start;
+
+#[cfg(test)]
+mod fake;
+
+#[cfg(test)]
+mod tests;

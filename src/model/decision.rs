@@ -117,6 +117,11 @@ pub enum Why {
         /// The VolumeMigration.
         migration: String,
     },
+    /// A migration put it there, and the engine has since placed a copy elsewhere.
+    Drifted {
+        /// The VolumeMigration.
+        migration: String,
+    },
     /// The volume is not healthy, or is being rebuilt.
     NotHealthy {
         /// What the engine says.
@@ -176,6 +181,7 @@ impl Why {
             Self::Assigned { .. } => "Assigned",
             Self::Declined { .. } => "Declined",
             Self::FailedBefore { .. } => "FailedBefore",
+            Self::Drifted { .. } => "Drifted",
             Self::NotHealthy { .. } => "NotHealthy",
             Self::NotPublished => "NotPublished",
             Self::HasSnapshots { .. } => "HasSnapshots",
@@ -225,6 +231,12 @@ impl fmt::Display for Why {
                 f,
                 "{migration} did not complete; a new commit on the assignment tries again"
             ),
+            Self::Drifted { migration } => {
+                write!(
+                    f,
+                    "{migration} moved it, and Mayastor has placed a copy elsewhere since"
+                )
+            }
             Self::NotHealthy { detail } => write!(f, "{detail}"),
             Self::NotPublished => write!(
                 f,

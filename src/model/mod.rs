@@ -27,6 +27,9 @@ pub mod engine;
 /// One dated, immutable reading of the world.
 pub mod observation;
 
+/// A migration in brief.
+pub mod migration_brief;
+
 /// What should happen now, and why everything else should not.
 pub mod decision;
 

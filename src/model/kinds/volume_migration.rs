@@ -164,6 +164,40 @@ pub struct JournalRecord {
     pub note: String,
 }
 
+fn is_zero(number: &u8) -> bool {
+    *number == 0
+}
+
+/// Recorded before a copy is added.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Adding {
+    /// The copies that were there.
+    pub before: Vec<String>,
+    /// How many copies the volume has without the new one.
+    pub num_replicas: u8,
+}
+
+/// Cordons that are ours.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Window {
+    /// Pools that were not cordoned before, and that no new copy may go to while ours is placed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub pools: Vec<String>,
+    /// The node whose copy is to be removed, cordoned with this migration's own label.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+}
+
+/// How a migration that is being rolled back will end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Ending {
+    /// RolledBack or Cancelled.
+    pub phase: Phase,
+    /// Why.
+    pub why: String,
+}
+
 /// The journal and what is derived from it. The journal is the truth; it is written before each act.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
@@ -180,6 +214,9 @@ pub struct VolumeMigrationStatus {
     /// When it ended, RFC 3339.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub finished_at: Option<String>,
+    /// When it is rolled back if it has not ended, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline: Option<String>,
     /// Progress of the copy that is being filled.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub progress_percent: Option<u8>,
@@ -189,7 +226,31 @@ pub struct VolumeMigrationStatus {
     /// The volume's replicas when it ended.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub result: Vec<ReplicaPlace>,
-    /// What was written before each act, the newest last.
+    /// Recorded before a copy is added: the copies that were there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub adding: Option<Adding>,
+    /// The copy that was added.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub added: Option<ReplicaPlace>,
+    /// The copy that is to be removed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub victim: Option<ReplicaPlace>,
+    /// Cordons that are ours: recorded before they are set, cleared after they are seen to be gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<Window>,
+    /// Since when the volume was seen fully synced, RFC 3339; two readings are needed before anything is removed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub synced_since: Option<String>,
+    /// When the copy that is being filled last made progress, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub progress_at: Option<String>,
+    /// How often the present step was refused or went wrong.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub attempts: u8,
+    /// While rolling back: the phase in which it will end, and why.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ending: Option<Ending>,
+    /// What was written before each act, the newest last; the oldest are dropped beyond 100.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub journal: Vec<JournalRecord>,
     /// The commit on the audit branch that records the outcome.

@@ -1,0 +1,1 @@
+//! A storage engine in memory, with faults in the order of a seed.

@@ -1,0 +1,47 @@
+//! A migration in brief: what deciding needs to know of those that run or ran.
+
+use super::ids::{ClaimRef, CommitId, TierName, VolumeName};
+use super::kinds::volume_migration::{Phase, VolumeMigration};
+
+/// A migration in brief.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MigrationBrief {
+    /// The VolumeMigration's name.
+    pub name: String,
+    /// The claim.
+    pub claim: ClaimRef,
+    /// The volume.
+    pub volume: VolumeName,
+    /// From which tier.
+    pub from: TierName,
+    /// To which tier.
+    pub to: TierName,
+    /// The policy that proposed it.
+    pub policy: Option<String>,
+    /// Where it stands.
+    pub phase: Phase,
+    /// The commit that approved it.
+    pub approved_in: CommitId,
+    /// When it ended, RFC 3339; these sort as text.
+    pub finished: Option<String>,
+}
+
+impl From<&VolumeMigration> for MigrationBrief {
+    fn from(migration: &VolumeMigration) -> Self {
+        let (spec, status) = (&migration.spec, migration.status.as_ref());
+        Self {
+            name: migration.metadata.name.clone().unwrap_or_default(),
+            claim: ClaimRef {
+                namespace: spec.claim.namespace.clone(),
+                name: spec.claim.name.clone(),
+            },
+            volume: VolumeName(spec.volume.clone()),
+            from: TierName(spec.from.clone()),
+            to: TierName(spec.to.clone()),
+            policy: spec.policy.clone(),
+            phase: status.map(|status| status.phase).unwrap_or_default(),
+            approved_in: CommitId(spec.approved.commit.clone()),
+            finished: status.and_then(|status| status.finished_at.clone()),
+        }
+    }
+}
