@@ -1,0 +1,123 @@
+//! Objects whose kinds are known only by name: what a repository holds.
+
+use super::{Cluster, ClusterError, translate};
+use crate::model::ids::ObjectId;
+use crate::model::kinds::FIELD_MANAGER;
+use kube::Api;
+use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, Preconditions};
+use kube::core::{GroupVersionKind, TypeMeta};
+use kube::discovery::{ApiResource, Discovery, Scope};
+use serde_json::Value;
+
+/// Namespaced objects without a namespace go here, as kubectl has it.
+const DEFAULT_NAMESPACE: &str = "default";
+
+/// A live object as the API server shows it.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Live(pub Value);
+
+impl Live {
+    /// The object's uid.
+    pub fn uid(&self) -> Option<&str> {
+        self.0.pointer("/metadata/uid").and_then(Value::as_str)
+    }
+
+    /// Whether a field manager has applied it.
+    pub fn is_applied_by(&self, manager: &str) -> bool {
+        self.0.pointer("/metadata/managedFields").and_then(Value::as_array).is_some_and(|entries| {
+            entries.iter().any(|entry| entry["manager"] == manager && entry["operation"] == "Apply")
+        })
+    }
+
+    /// An annotation's value.
+    pub fn annotation(&self, key: &str) -> Option<&str> {
+        self.0.get("metadata")?.get("annotations")?.get(key)?.as_str()
+    }
+}
+
+impl Cluster {
+    async fn resource(&self, api_version: &str, kind: &str) -> Result<(ApiResource, Scope), ClusterError> {
+        let types = TypeMeta { api_version: api_version.to_owned(), kind: kind.to_owned() };
+        let unknown = || ClusterError::UnknownKind { api_version: api_version.to_owned(), kind: kind.to_owned() };
+        let wanted = GroupVersionKind::try_from(&types).map_err(|_| unknown())?;
+        let mut known = self.discovery.lock().await;
+        if let Some((resource, capabilities)) = known.as_ref().and_then(|known| known.resolve_gvk(&wanted)) {
+            return Ok((resource, capabilities.scope));
+        }
+        // A miss asks the server once more: the kind may have been installed since.
+        self.read();
+        let fresh = Discovery::new(self.client.clone())
+            .run()
+            .await
+            .map_err(|error| translate("the list of kinds", error))?;
+        let found = fresh.resolve_gvk(&wanted).map(|(resource, capabilities)| (resource, capabilities.scope));
+        *known = Some(fresh);
+        found.ok_or_else(unknown)
+    }
+
+    async fn api(&self, api_version: &str, id: &ObjectId) -> Result<Api<DynamicObject>, ClusterError> {
+        let (resource, scope) = self.resource(api_version, &id.kind).await?;
+        Ok(match scope {
+            Scope::Cluster => Api::all_with(self.client.clone(), &resource),
+            Scope::Namespaced => {
+                let namespace = Some(id.namespace.as_str()).filter(|name| !name.is_empty());
+                Api::namespaced_with(self.client.clone(), namespace.unwrap_or(DEFAULT_NAMESPACE), &resource)
+            }
+        })
+    }
+
+    /// Reads an object.
+    ///
+    /// # Errors
+    /// Any [`ClusterError`]; `None` when it does not exist.
+    pub async fn get_object(&self, api_version: &str, id: &ObjectId) -> Result<Option<Live>, ClusterError> {
+        let api = self.api(api_version, id).await?;
+        self.read();
+        let found = api.get_opt(&id.name).await.map_err(|error| translate(&id.to_string(), error))?;
+        found.map(|object| live(id, object)).transpose()
+    }
+
+    /// Applies an object on the server, as the field manager `couchestor`, and takes fields over from other managers:
+    /// Git decides about what it holds.
+    ///
+    /// # Errors
+    /// Any [`ClusterError`].
+    pub async fn apply_object(
+        &self,
+        api_version: &str,
+        id: &ObjectId,
+        object: &Value,
+        dry_run: bool,
+    ) -> Result<Live, ClusterError> {
+        let api = self.api(api_version, id).await?;
+        if dry_run { self.read() } else { self.wrote() }
+        let params = PatchParams { dry_run, ..PatchParams::apply(FIELD_MANAGER).force() };
+        let applied = api
+            .patch(&id.name, &params, &Patch::Apply(object))
+            .await
+            .map_err(|error| translate(&id.to_string(), error))?;
+        live(id, applied)
+    }
+
+    /// Deletes an object if it is still the one with this uid. That it is gone already is no error.
+    ///
+    /// # Errors
+    /// Any [`ClusterError`].
+    pub async fn delete_object(&self, api_version: &str, id: &ObjectId, uid: &str) -> Result<(), ClusterError> {
+        let api = self.api(api_version, id).await?;
+        self.wrote();
+        let preconditions = Preconditions { uid: Some(uid.to_owned()), resource_version: None };
+        let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
+        match api.delete(&id.name, &params).await {
+            Ok(_) => Ok(()),
+            Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
+            Err(error) => Err(translate(&id.to_string(), error)),
+        }
+    }
+}
+
+fn live(id: &ObjectId, object: DynamicObject) -> Result<Live, ClusterError> {
+    serde_json::to_value(object)
+        .map(Live)
+        .map_err(|error| ClusterError::Invalid { what: id.to_string(), detail: error.to_string() })
+}

@@ -1,0 +1,345 @@
+//! The Kubernetes API: the only folder that calls kube's client.
+
+use crate::model::failure::{Class, Failure};
+use crate::model::secret::SecretText;
+use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Secret};
+use kube::api::{ApiResource, DynamicObject, ListParams, Patch, PatchParams, PostParams};
+use kube::config::{KubeConfigOptions, Kubeconfig};
+use kube::{Api, Client, Config, Resource};
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+use std::collections::BTreeMap;
+use std::fmt::Debug;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+/// Objects whose kinds are known only by name.
+mod dynamic;
+
+/// Events, and news of changed objects.
+mod news;
+
+pub use dynamic::Live;
+
+/// Objects per page of a list: keeps one answer at a few megabytes.
+const PAGE: u32 = 500;
+
+/// Pages of one list: half a million objects, far beyond what one cluster holds of volumes.
+const PAGES_MAX: usize = 1000;
+
+/// Why the cluster did not do what was asked. Texts about Secrets carry no values.
+#[derive(Debug, thiserror::Error)]
+pub enum ClusterError {
+    /// There is no way to the cluster.
+    #[error("no way to the Kubernetes API: {detail}; check --kubeconfig")]
+    Config {
+        /// What is wrong.
+        detail: String,
+    },
+    /// The request was not answered.
+    #[error("the Kubernetes API did not answer: {detail}")]
+    Unreachable {
+        /// What went wrong.
+        detail: String,
+    },
+    /// Somebody else changed the object since it was read.
+    #[error("{what} was changed by somebody else meanwhile")]
+    Conflict {
+        /// The object.
+        what: String,
+    },
+    /// It is there already.
+    #[error("{what} exists already")]
+    Exists {
+        /// The object.
+        what: String,
+    },
+    /// The service account may not do that.
+    #[error("not allowed: {detail}; compare the ClusterRole with `couchestor manifests`")]
+    Forbidden {
+        /// The API server's words: they name verb and resource.
+        detail: String,
+    },
+    /// The API server finds the object wrong.
+    #[error("{what}: {detail}")]
+    Invalid {
+        /// The object.
+        what: String,
+        /// The API server's words.
+        detail: String,
+    },
+    /// The cluster does not know the kind.
+    #[error("the cluster does not know {kind} of {api_version}; install its CRD first")]
+    UnknownKind {
+        /// apiVersion.
+        api_version: String,
+        /// kind.
+        kind: String,
+    },
+    /// The API server answered with another error.
+    #[error("{what}: the API server answered {code}: {detail}")]
+    Api {
+        /// The object.
+        what: String,
+        /// HTTP status.
+        code: u16,
+        /// Its words.
+        detail: String,
+    },
+}
+
+impl Failure for ClusterError {
+    fn class(&self) -> Class {
+        match self {
+            Self::Config { .. } | Self::Forbidden { .. } | Self::Invalid { .. } => Class::Stalled,
+            Self::UnknownKind { .. } => Class::Waiting,
+            Self::Unreachable { .. } | Self::Conflict { .. } | Self::Exists { .. } | Self::Api { .. } => {
+                Class::Retry
+            }
+        }
+    }
+
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::Config { .. } => "InvalidKubeconfig",
+            Self::Unreachable { .. } => "ClusterUnreachable",
+            Self::Conflict { .. } => "Conflict",
+            Self::Exists { .. } => "AlreadyExists",
+            Self::Forbidden { .. } => "Forbidden",
+            Self::Invalid { .. } => "Invalid",
+            Self::UnknownKind { .. } => "UnknownKind",
+            Self::Api { .. } => "ApiError",
+        }
+    }
+}
+
+/// Requests by what they do, for tests and metrics.
+#[derive(Debug, Default)]
+pub struct Requests {
+    /// Gets, lists and dry runs.
+    pub reads: AtomicU64,
+    /// Creates, patches, replacements and deletions.
+    pub writes: AtomicU64,
+}
+
+/// A client of one cluster; clones share everything.
+#[derive(Clone)]
+pub struct Cluster {
+    client: Client,
+    requests: Arc<Requests>,
+    discovery: Arc<tokio::sync::Mutex<Option<kube::discovery::Discovery>>>,
+    events: kube::runtime::events::Recorder,
+}
+
+impl Cluster {
+    /// Connects with a kubeconfig file, or as a pod does, or with the user's own kubeconfig.
+    ///
+    /// # Errors
+    /// [`ClusterError::Config`] when no usable configuration is found. Nothing is asked of the server yet.
+    pub async fn connect(kubeconfig: Option<&Path>) -> Result<Self, ClusterError> {
+        let config = match kubeconfig {
+            Some(path) => {
+                let parsed = Kubeconfig::read_from(path).map_err(config_error)?;
+                Config::from_custom_kubeconfig(parsed, &KubeConfigOptions::default()).await.map_err(config_error)?
+            }
+            None => Config::infer().await.map_err(config_error)?,
+        };
+        Self::with(config)
+    }
+
+    /// Connects with the text of a kubeconfig.
+    ///
+    /// # Errors
+    /// [`ClusterError::Config`] when the text is not a kubeconfig.
+    pub async fn from_kubeconfig(text: &str) -> Result<Self, ClusterError> {
+        let parsed = Kubeconfig::from_yaml(text).map_err(config_error)?;
+        let config =
+            Config::from_custom_kubeconfig(parsed, &KubeConfigOptions::default()).await.map_err(config_error)?;
+        Self::with(config)
+    }
+
+    fn with(config: Config) -> Result<Self, ClusterError> {
+        let client = Client::try_from(config).map_err(config_error)?;
+        let reporter = kube::runtime::events::Reporter { controller: "couchestor".to_owned(), instance: None };
+        Ok(Self {
+            events: kube::runtime::events::Recorder::new(client.clone(), reporter),
+            client,
+            requests: Arc::default(),
+            discovery: Arc::default(),
+        })
+    }
+
+    /// How many requests were made.
+    pub fn requests(&self) -> &Requests {
+        &self.requests
+    }
+
+    fn read(&self) {
+        self.requests.reads.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn wrote(&self) {
+        self.requests.writes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// Asks for the server's version: whether it answers.
+    ///
+    /// # Errors
+    /// Any [`ClusterError`].
+    pub async fn version(&self) -> Result<String, ClusterError> {
+        self.read();
+        let info = self.client.apiserver_version().await.map_err(|error| translate("the server", error))?;
+        Ok(info.git_version)
+    }
+
+    /// Lists all objects of a kind, in all namespaces, page by page.
+    ///
+    /// # Errors
+    /// Any [`ClusterError`]. A list that is cut short is an error, never a short list.
+    pub async fn list<K>(&self) -> Result<Vec<K>, ClusterError>
+    where
+        K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
+    {
+        let api: Api<K> = Api::all(self.client.clone());
+        let mut params = ListParams::default().limit(PAGE);
+        let mut items = Vec::new();
+        for _ in 0..PAGES_MAX {
+            self.read();
+            let page = api.list(&params).await.map_err(|error| translate(&K::plural(&()), error))?;
+            items.extend(page.items);
+            match page.metadata.continue_ {
+                Some(token) if !token.is_empty() => params.continue_token = Some(token),
+                _ => return Ok(items),
+            }
+        }
+        Err(ClusterError::Unreachable { detail: format!("a list of {} never ended", K::plural(&())) })
+    }
+
+    /// Creates a cluster-scoped object.
+    ///
+    /// # Errors
+    /// [`ClusterError::Exists`] when it is there already.
+    pub async fn create<K>(&self, object: &K) -> Result<K, ClusterError>
+    where
+        K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Serialize,
+    {
+        self.wrote();
+        let api: Api<K> = Api::all(self.client.clone());
+        let name = object.meta().name.clone().unwrap_or_default();
+        api.create(&PostParams::default(), object)
+            .await
+            .map_err(|error| translate(&format!("{} {name}", K::kind(&())), error))
+    }
+
+    /// Writes an object's status, if nobody has written the object since it was read.
+    ///
+    /// # Errors
+    /// [`ClusterError::Conflict`] when somebody has.
+    pub async fn replace_status<K>(&self, object: &K) -> Result<K, ClusterError>
+    where
+        K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Serialize,
+    {
+        self.wrote();
+        let resource = ApiResource::erase::<K>(&());
+        let api: Api<DynamicObject> = match object.meta().namespace.as_deref() {
+            Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, &resource),
+            None => Api::all_with(self.client.clone(), &resource),
+        };
+        let name = object.meta().name.clone().unwrap_or_default();
+        let what = format!("{} {name}", K::kind(&()));
+        let unreadable = |error: serde_json::Error| ClusterError::Invalid { what: what.clone(), detail: error.to_string() };
+        let params = PostParams {
+            field_manager: Some(crate::model::kinds::STATUS_MANAGER.to_owned()),
+            ..PostParams::default()
+        };
+        let body: DynamicObject =
+            serde_json::to_value(object).and_then(serde_json::from_value).map_err(unreadable)?;
+        let written = api.replace_status(&name, &params, &body).await.map_err(|error| translate(&what, error))?;
+        serde_json::to_value(written).and_then(serde_json::from_value).map_err(unreadable)
+    }
+
+    /// Sets an annotation on a PersistentVolume.
+    ///
+    /// # Errors
+    /// Any [`ClusterError`].
+    pub async fn annotate_volume(&self, volume: &str, key: &str, value: &str) -> Result<(), ClusterError> {
+        self.wrote();
+        let api: Api<PersistentVolume> = Api::all(self.client.clone());
+        let patch = serde_json::json!({"metadata": {"annotations": {key: value}}});
+        let params =
+            PatchParams { field_manager: Some(crate::model::kinds::FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+        api.patch_metadata(volume, &params, &Patch::Merge(patch))
+            .await
+            .map(drop)
+            .map_err(|error| translate(&format!("PersistentVolume {volume}"), error))
+    }
+
+    /// Reads a Secret's values.
+    ///
+    /// # Errors
+    /// Any [`ClusterError`]; `None` when the Secret does not exist.
+    pub async fn secret(
+        &self,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Option<BTreeMap<String, SecretText>>, ClusterError> {
+        self.read();
+        let api: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
+        let what = format!("Secret {namespace}/{name}");
+        let found = api.get_opt(name).await.map_err(|error| translate(&what, error))?;
+        Ok(found.map(|secret| {
+            secret.data.unwrap_or_default().into_iter().map(|(key, value)| (key, SecretText::new(value.0))).collect()
+        }))
+    }
+
+    /// Reads all PersistentVolumes and claims.
+    ///
+    /// # Errors
+    /// Any [`ClusterError`].
+    pub async fn volumes(
+        &self,
+    ) -> Result<(Vec<PersistentVolume>, Vec<PersistentVolumeClaim>), ClusterError> {
+        futures::future::try_join(self.list(), self.list()).await
+    }
+}
+
+fn config_error(error: impl std::fmt::Display) -> ClusterError {
+    ClusterError::Config { detail: error.to_string() }
+}
+
+/// Translates kube's errors. The words of the API server about a Secret may quote its values, so of those only the
+/// reason is kept.
+fn translate(what: &str, error: kube::Error) -> ClusterError {
+    let what = what.to_owned();
+    match error {
+        kube::Error::Api(status) => {
+            let detail = match what.starts_with("Secret") || status.message.contains("Secret in version") {
+                true => format!("{} (details of Secrets are not shown)", status.reason),
+                false => status.message.clone(),
+            };
+            match status.code {
+                403 => ClusterError::Forbidden { detail },
+                409 if status.reason == "AlreadyExists" => ClusterError::Exists { what },
+                409 => ClusterError::Conflict { what },
+                400 | 422 => ClusterError::Invalid { what, detail },
+                code => ClusterError::Api { what, code, detail },
+            }
+        }
+        other => ClusterError::Unreachable { detail: chain(&other) },
+    }
+}
+
+fn chain(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut source = error.source();
+    while let Some(cause) = source {
+        let cause_text = cause.to_string();
+        if !text.contains(&cause_text) {
+            text.push_str(": ");
+            text.push_str(&cause_text);
+        }
+        source = cause.source();
+    }
+    text
+}
