@@ -62,7 +62,8 @@ pub struct Applied {
 impl Applied {
     /// How many objects were created, changed or removed.
     pub fn changes(&self) -> usize {
-        let changed = |action: &Action| matches!(action, Action::Created | Action::Configured | Action::Pruned);
+        let changed =
+            |action: &Action| matches!(action, Action::Created | Action::Configured | Action::Pruned);
         self.actions.iter().filter(|(_, action)| changed(action)).count()
     }
 }
@@ -94,7 +95,12 @@ pub async fn apply(
     memory: &mut ApplyMemory,
 ) -> Applied {
     let mut applied = Applied::default();
-    let previous: BTreeSet<&str> = options.previous.entries.iter().map(|entry| entry.id.as_str()).collect();
+    let previous: BTreeSet<&str> = options
+        .previous
+        .entries
+        .iter()
+        .map(|entry| entry.id.as_str())
+        .collect();
     for stage in [Stage::Definitions, Stage::Classes, Stage::Rest] {
         let of_stage: Vec<&RenderedObject> = objects.iter().filter(|object| object.stage == stage).collect();
         for object in &of_stage {
@@ -120,10 +126,20 @@ pub async fn apply(
     applied
 }
 
-fn take_down(applied: &mut Applied, object: &RenderedObject, outcome: Result<Action, ClusterError>, known: bool) {
+fn take_down(
+    applied: &mut Applied,
+    object: &RenderedObject,
+    outcome: Result<Action, ClusterError>,
+    known: bool,
+) {
     let entry = InventoryEntry {
         id: object.id.inventory_id(),
-        v: object.api_version.rsplit('/').next().unwrap_or_default().to_owned(),
+        v: object
+            .api_version
+            .rsplit('/')
+            .next()
+            .unwrap_or_default()
+            .to_owned(),
     };
     match outcome {
         Ok(action) => {
@@ -187,15 +203,21 @@ async fn apply_one(
     }
     let action = match cluster.get_object(&object.api_version, &object.id).await? {
         None => {
-            cluster.apply_object(&object.api_version, &object.id, &object.value, false).await?;
+            cluster
+                .apply_object(&object.api_version, &object.id, &object.value, false)
+                .await?;
             Action::Created
         }
         Some(live) => {
-            let wanted = cluster.apply_object(&object.api_version, &object.id, &object.value, true).await?;
+            let wanted = cluster
+                .apply_object(&object.api_version, &object.id, &object.value, true)
+                .await?;
             if live.is_applied_by(FIELD_MANAGER) && same(&live, &wanted) {
                 Action::Unchanged
             } else {
-                cluster.apply_object(&object.api_version, &object.id, &object.value, false).await?;
+                cluster
+                    .apply_object(&object.api_version, &object.id, &object.value, false)
+                    .await?;
                 Action::Configured
             }
         }
@@ -208,7 +230,10 @@ async fn apply_one(
 fn same(live: &Live, wanted: &Live) -> bool {
     let mut sides = [live.0.clone(), wanted.0.clone()];
     for side in &mut sides {
-        if let Some(metadata) = side.get_mut("metadata").and_then(serde_json::Value::as_object_mut) {
+        if let Some(metadata) = side
+            .get_mut("metadata")
+            .and_then(serde_json::Value::as_object_mut)
+        {
             for field in ["managedFields", "resourceVersion", "generation"] {
                 metadata.remove(field);
             }
@@ -218,13 +243,24 @@ fn same(live: &Live, wanted: &Live) -> bool {
 }
 
 async fn wait_for_definitions(cluster: &Cluster, objects: &[&RenderedObject]) {
-    for object in objects.iter().filter(|object| object.id.kind == "CustomResourceDefinition") {
+    for object in objects
+        .iter()
+        .filter(|object| object.id.kind == "CustomResourceDefinition")
+    {
         for _ in 0..ESTABLISH_TRIES {
-            let live = cluster.get_object(&object.api_version, &object.id).await.ok().flatten();
+            let live = cluster
+                .get_object(&object.api_version, &object.id)
+                .await
+                .ok()
+                .flatten();
             let established = live.is_some_and(|live| {
-                live.0.pointer("/status/conditions").and_then(serde_json::Value::as_array).is_some_and(|all| {
-                    all.iter().any(|one| one["type"] == "Established" && one["status"] == "True")
-                })
+                live.0
+                    .pointer("/status/conditions")
+                    .and_then(serde_json::Value::as_array)
+                    .is_some_and(|all| {
+                        all.iter()
+                            .any(|one| one["type"] == "Established" && one["status"] == "True")
+                    })
             });
             if established {
                 break;
@@ -242,8 +278,15 @@ async fn prune_all(
     applied: &mut Applied,
 ) {
     let wanted: BTreeSet<String> = objects.iter().map(|object| object.id.inventory_id()).collect();
-    for entry in options.previous.entries.iter().filter(|entry| !wanted.contains(&entry.id)) {
-        let Some(id) = ObjectId::from_inventory_id(&entry.id) else { continue };
+    for entry in options
+        .previous
+        .entries
+        .iter()
+        .filter(|entry| !wanted.contains(&entry.id))
+    {
+        let Some(id) = ObjectId::from_inventory_id(&entry.id) else {
+            continue;
+        };
         let api_version = match id.group.as_str() {
             "" => entry.v.clone(),
             group => format!("{group}/{}", entry.v),

@@ -25,7 +25,12 @@ pub enum Verdict {
 }
 
 /// Decides.
-pub fn verdict(id: &ObjectId, live: &Live, prune: bool, classes_in_use: Option<&BTreeSet<String>>) -> Verdict {
+pub fn verdict(
+    id: &ObjectId,
+    live: &Live,
+    prune: bool,
+    classes_in_use: Option<&BTreeSet<String>>,
+) -> Verdict {
     if !live.is_applied_by(FIELD_MANAGER) {
         return Verdict::Forget;
     }
@@ -33,7 +38,10 @@ pub fn verdict(id: &ObjectId, live: &Live, prune: bool, classes_in_use: Option<&
         return Verdict::Keep("spec.prune is false".to_owned());
     }
     if NEVER.contains(&(id.group.as_str(), id.kind.as_str())) {
-        return Verdict::Keep(format!("{} objects are never removed: delete it by hand", id.kind));
+        return Verdict::Keep(format!(
+            "{} objects are never removed: delete it by hand",
+            id.kind
+        ));
     }
     if let Some(key) = PRUNE.iter().find(|key| live.annotation(key) == Some("disabled")) {
         return Verdict::Keep(format!("it carries {key}: disabled"));
@@ -67,8 +75,24 @@ mod tests {
         let used = BTreeSet::from(["fast".to_owned()]);
         let keep = |why: &str| Verdict::Keep(why.to_owned());
         let cases = [
-            ("", "ConfigMap", "a", "couchestor", json!({}), true, Verdict::Remove),
-            ("", "ConfigMap", "a", "couchestor", json!({}), false, keep("spec.prune is false")),
+            (
+                "",
+                "ConfigMap",
+                "a",
+                "couchestor",
+                json!({}),
+                true,
+                Verdict::Remove,
+            ),
+            (
+                "",
+                "ConfigMap",
+                "a",
+                "couchestor",
+                json!({}),
+                false,
+                keep("spec.prune is false"),
+            ),
             ("", "ConfigMap", "a", "helm", json!({}), true, Verdict::Forget),
             (
                 "",
@@ -79,8 +103,24 @@ mod tests {
                 true,
                 keep("PersistentVolumeClaim objects are never removed: delete it by hand"),
             ),
-            ("storage.k8s.io", "StorageClass", "fast", "couchestor", json!({}), true, keep("volumes or claims still use it")),
-            ("storage.k8s.io", "StorageClass", "slow", "couchestor", json!({}), true, Verdict::Remove),
+            (
+                "storage.k8s.io",
+                "StorageClass",
+                "fast",
+                "couchestor",
+                json!({}),
+                true,
+                keep("volumes or claims still use it"),
+            ),
+            (
+                "storage.k8s.io",
+                "StorageClass",
+                "slow",
+                "couchestor",
+                json!({}),
+                true,
+                Verdict::Remove,
+            ),
             (
                 "",
                 "ConfigMap",
@@ -98,7 +138,11 @@ mod tests {
                 namespace: String::new(),
                 name: name.into(),
             };
-            assert_eq!(verdict(&id, &live(manager, annotations), prune, Some(&used)), expected, "{kind} {name}");
+            assert_eq!(
+                verdict(&id, &live(manager, annotations), prune, Some(&used)),
+                expected,
+                "{kind} {name}"
+            );
         }
     }
 
@@ -110,6 +154,9 @@ mod tests {
             namespace: String::new(),
             name: "fast".into(),
         };
-        assert!(matches!(verdict(&id, &live("couchestor", json!({})), true, None), Verdict::Keep(_)));
+        assert!(matches!(
+            verdict(&id, &live("couchestor", json!({})), true, None),
+            Verdict::Keep(_)
+        ));
     }
 }

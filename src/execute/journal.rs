@@ -342,7 +342,8 @@ impl At<'_> {
             _ => match old_copies(self.spec, volume, self.reading).into_iter().next() {
                 Some(victim) => victim,
                 None => {
-                    return self.roll_back(Phase::RolledBack, "no copy is left on the old tier to be removed");
+                    return self
+                        .roll_back(Phase::RolledBack, "no copy is left on the old tier to be removed");
                 }
             },
         };

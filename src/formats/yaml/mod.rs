@@ -1,1 +1,180 @@
-//! Placeholder.
+//! YAML as kubectl reads it, with the place of every value, and edits that keep all other bytes.
+//!
+//! kubectl reads YAML 1.1 through go-yaml v2: `yes` and `on` are booleans, `0644` is octal, a date is a string. Duplicate
+//! keys, keys that are no strings and unbounded aliases are errors here. No error quotes a value: it may be a secret.
+
+use crate::model::desired::Places;
+use serde_json::{Map, Number, Value};
+use std::collections::BTreeMap;
+
+/// Events of the parser → a tree with places.
+mod load;
+
+/// What a plain scalar means.
+pub mod scalar;
+
+/// A value → text.
+pub mod emit;
+
+/// Changes to a text that keep all other bytes.
+pub mod edit;
+
+#[cfg(test)]
+mod tests;
+
+pub use load::load;
+
+/// What is wrong with a text, and where.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{line}:{column}: {message}")]
+pub struct YamlError {
+    /// Line, from 1.
+    pub line: u32,
+    /// Column, from 1.
+    pub column: u32,
+    /// What is wrong.
+    pub message: String,
+    /// What to write instead.
+    pub help: String,
+}
+
+/// A value with its place.
+#[derive(Clone, PartialEq)]
+pub struct Node {
+    /// The value.
+    pub kind: Kind,
+    /// Bytes of the text that it covers.
+    pub bytes: std::ops::Range<usize>,
+    /// Line, from 1.
+    pub line: u32,
+    /// Column, from 1.
+    pub column: u32,
+}
+
+/// A value.
+#[derive(Clone, PartialEq)]
+pub enum Kind {
+    /// A scalar: its text after unquoting, whether it stood unquoted, and the suffix of its core tag, if any.
+    Scalar {
+        /// The text.
+        text: String,
+        /// Whether it stood without quotes.
+        plain: bool,
+        /// `str`, `int`, `binary`, ….
+        tag: Option<String>,
+    },
+    /// A list.
+    List(Vec<Node>),
+    /// A mapping, in the order of the text.
+    Map(Vec<(Key, Node)>),
+}
+
+/// A mapping's key.
+#[derive(Clone, PartialEq)]
+pub struct Key {
+    /// The key.
+    pub text: String,
+    /// Line, from 1.
+    pub line: u32,
+    /// Column, from 1.
+    pub column: u32,
+    /// Where it starts in the text.
+    pub start: usize,
+    /// Whether it is an unquoted `<<`, which merges another mapping in.
+    pub merge: bool,
+}
+
+impl Node {
+    /// The value as JSON.
+    ///
+    /// # Errors
+    /// For numbers that JSON does not have (`.inf`, `.nan`).
+    pub fn to_json(&self) -> Result<Value, YamlError> {
+        Ok(match &self.kind {
+            Kind::Scalar { text, plain, tag } => {
+                scalar::resolve(text, *plain, tag.as_deref()).ok_or_else(|| YamlError {
+                    line: self.line,
+                    column: self.column,
+                    message: "this number cannot be written in JSON".to_owned(),
+                    help: "quote it if it is a string".to_owned(),
+                })?
+            }
+            Kind::List(items) => Value::Array(items.iter().map(Node::to_json).collect::<Result<_, _>>()?),
+            Kind::Map(entries) => Value::Object(
+                entries
+                    .iter()
+                    .map(|(key, value)| Ok((key.text.clone(), value.to_json()?)))
+                    .collect::<Result<Map<_, _>, _>>()?,
+            ),
+        })
+    }
+
+    /// The places of all values by JSON pointer: of a mapping's entry its key, of a list's item the item.
+    pub fn places(&self) -> Places {
+        let mut places = BTreeMap::new();
+        places.insert(String::new(), (self.line, self.column));
+        self.collect_places("", &mut places);
+        Places(places)
+    }
+
+    fn collect_places(&self, pointer: &str, places: &mut BTreeMap<String, (u32, u32)>) {
+        match &self.kind {
+            Kind::Scalar { .. } => {}
+            Kind::List(items) => {
+                for (index, item) in items.iter().enumerate() {
+                    let pointer = format!("{pointer}/{index}");
+                    places.insert(pointer.clone(), (item.line, item.column));
+                    item.collect_places(&pointer, places);
+                }
+            }
+            Kind::Map(entries) => {
+                for (key, value) in entries {
+                    let pointer = format!("{pointer}/{}", escape(&key.text));
+                    places.insert(pointer.clone(), (key.line, key.column));
+                    value.collect_places(&pointer, places);
+                }
+            }
+        }
+    }
+
+    /// The entry of a mapping.
+    pub fn get(&self, key: &str) -> Option<&Node> {
+        match &self.kind {
+            Kind::Map(entries) => entries
+                .iter()
+                .find(|(k, _)| k.text == key)
+                .map(|(_, value)| value),
+            Kind::Scalar { .. } | Kind::List(_) => None,
+        }
+    }
+
+    /// The value at a JSON pointer.
+    pub fn pointer(&self, pointer: &str) -> Option<&Node> {
+        pointer.split('/').skip(1).try_fold(self, |node, part| {
+            let part = part.replace("~1", "/").replace("~0", "~");
+            match &node.kind {
+                Kind::Map(_) => node.get(&part),
+                Kind::List(items) => items.get(part.parse::<usize>().ok()?),
+                Kind::Scalar { .. } => None,
+            }
+        })
+    }
+
+    /// A scalar's text.
+    pub fn text(&self) -> Option<&str> {
+        match &self.kind {
+            Kind::Scalar { text, .. } => Some(text),
+            Kind::List(_) | Kind::Map(_) => None,
+        }
+    }
+}
+
+/// A key as JSON pointers write it.
+pub fn escape(key: &str) -> String {
+    key.replace('~', "~0").replace('/', "~1")
+}
+
+/// An integer if it fits, else a float.
+fn number(value: f64) -> Option<Value> {
+    Number::from_f64(value).map(Value::Number)
+}

@@ -24,9 +24,14 @@ impl Live {
 
     /// Whether a field manager has applied it.
     pub fn is_applied_by(&self, manager: &str) -> bool {
-        self.0.pointer("/metadata/managedFields").and_then(Value::as_array).is_some_and(|entries| {
-            entries.iter().any(|entry| entry["manager"] == manager && entry["operation"] == "Apply")
-        })
+        self.0
+            .pointer("/metadata/managedFields")
+            .and_then(Value::as_array)
+            .is_some_and(|entries| {
+                entries
+                    .iter()
+                    .any(|entry| entry["manager"] == manager && entry["operation"] == "Apply")
+            })
     }
 
     /// An annotation's value.
@@ -37,8 +42,14 @@ impl Live {
 
 impl Cluster {
     async fn resource(&self, api_version: &str, kind: &str) -> Result<(ApiResource, Scope), ClusterError> {
-        let types = TypeMeta { api_version: api_version.to_owned(), kind: kind.to_owned() };
-        let unknown = || ClusterError::UnknownKind { api_version: api_version.to_owned(), kind: kind.to_owned() };
+        let types = TypeMeta {
+            api_version: api_version.to_owned(),
+            kind: kind.to_owned(),
+        };
+        let unknown = || ClusterError::UnknownKind {
+            api_version: api_version.to_owned(),
+            kind: kind.to_owned(),
+        };
         let wanted = GroupVersionKind::try_from(&types).map_err(|_| unknown())?;
         let mut known = self.discovery.lock().await;
         if let Some((resource, capabilities)) = known.as_ref().and_then(|known| known.resolve_gvk(&wanted)) {
@@ -50,7 +61,9 @@ impl Cluster {
             .run()
             .await
             .map_err(|error| translate("the list of kinds", error))?;
-        let found = fresh.resolve_gvk(&wanted).map(|(resource, capabilities)| (resource, capabilities.scope));
+        let found = fresh
+            .resolve_gvk(&wanted)
+            .map(|(resource, capabilities)| (resource, capabilities.scope));
         *known = Some(fresh);
         found.ok_or_else(unknown)
     }
@@ -61,7 +74,11 @@ impl Cluster {
             Scope::Cluster => Api::all_with(self.client.clone(), &resource),
             Scope::Namespaced => {
                 let namespace = Some(id.namespace.as_str()).filter(|name| !name.is_empty());
-                Api::namespaced_with(self.client.clone(), namespace.unwrap_or(DEFAULT_NAMESPACE), &resource)
+                Api::namespaced_with(
+                    self.client.clone(),
+                    namespace.unwrap_or(DEFAULT_NAMESPACE),
+                    &resource,
+                )
             }
         })
     }
@@ -73,7 +90,10 @@ impl Cluster {
     pub async fn get_object(&self, api_version: &str, id: &ObjectId) -> Result<Option<Live>, ClusterError> {
         let api = self.api(api_version, id).await?;
         self.read();
-        let found = api.get_opt(&id.name).await.map_err(|error| translate(&id.to_string(), error))?;
+        let found = api
+            .get_opt(&id.name)
+            .await
+            .map_err(|error| translate(&id.to_string(), error))?;
         found.map(|object| live(id, object)).transpose()
     }
 
@@ -90,8 +110,15 @@ impl Cluster {
         dry_run: bool,
     ) -> Result<Live, ClusterError> {
         let api = self.api(api_version, id).await?;
-        if dry_run { self.read() } else { self.wrote() }
-        let params = PatchParams { dry_run, ..PatchParams::apply(FIELD_MANAGER).force() };
+        if dry_run {
+            self.read()
+        } else {
+            self.wrote()
+        }
+        let params = PatchParams {
+            dry_run,
+            ..PatchParams::apply(FIELD_MANAGER).force()
+        };
         let applied = api
             .patch(&id.name, &params, &Patch::Apply(object))
             .await
@@ -103,11 +130,22 @@ impl Cluster {
     ///
     /// # Errors
     /// Any [`ClusterError`].
-    pub async fn delete_object(&self, api_version: &str, id: &ObjectId, uid: &str) -> Result<(), ClusterError> {
+    pub async fn delete_object(
+        &self,
+        api_version: &str,
+        id: &ObjectId,
+        uid: &str,
+    ) -> Result<(), ClusterError> {
         let api = self.api(api_version, id).await?;
         self.wrote();
-        let preconditions = Preconditions { uid: Some(uid.to_owned()), resource_version: None };
-        let params = DeleteParams { preconditions: Some(preconditions), ..DeleteParams::default() };
+        let preconditions = Preconditions {
+            uid: Some(uid.to_owned()),
+            resource_version: None,
+        };
+        let params = DeleteParams {
+            preconditions: Some(preconditions),
+            ..DeleteParams::default()
+        };
         match api.delete(&id.name, &params).await {
             Ok(_) => Ok(()),
             Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
@@ -119,5 +157,8 @@ impl Cluster {
 fn live(id: &ObjectId, object: DynamicObject) -> Result<Live, ClusterError> {
     serde_json::to_value(object)
         .map(Live)
-        .map_err(|error| ClusterError::Invalid { what: id.to_string(), detail: error.to_string() })
+        .map_err(|error| ClusterError::Invalid {
+            what: id.to_string(),
+            detail: error.to_string(),
+        })
 }

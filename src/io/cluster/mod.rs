@@ -141,7 +141,9 @@ impl Cluster {
         let config = match kubeconfig {
             Some(path) => {
                 let parsed = Kubeconfig::read_from(path).map_err(config_error)?;
-                Config::from_custom_kubeconfig(parsed, &KubeConfigOptions::default()).await.map_err(config_error)?
+                Config::from_custom_kubeconfig(parsed, &KubeConfigOptions::default())
+                    .await
+                    .map_err(config_error)?
             }
             None => Config::infer().await.map_err(config_error)?,
         };
@@ -154,14 +156,18 @@ impl Cluster {
     /// [`ClusterError::Config`] when the text is not a kubeconfig.
     pub async fn from_kubeconfig(text: &str) -> Result<Self, ClusterError> {
         let parsed = Kubeconfig::from_yaml(text).map_err(config_error)?;
-        let config =
-            Config::from_custom_kubeconfig(parsed, &KubeConfigOptions::default()).await.map_err(config_error)?;
+        let config = Config::from_custom_kubeconfig(parsed, &KubeConfigOptions::default())
+            .await
+            .map_err(config_error)?;
         Self::with(config)
     }
 
     fn with(config: Config) -> Result<Self, ClusterError> {
         let client = Client::try_from(config).map_err(config_error)?;
-        let reporter = kube::runtime::events::Reporter { controller: "couchestor".to_owned(), instance: None };
+        let reporter = kube::runtime::events::Reporter {
+            controller: "couchestor".to_owned(),
+            instance: None,
+        };
         Ok(Self {
             events: kube::runtime::events::Recorder::new(client.clone(), reporter),
             client,
@@ -189,7 +195,11 @@ impl Cluster {
     /// Any [`ClusterError`].
     pub async fn version(&self) -> Result<String, ClusterError> {
         self.read();
-        let info = self.client.apiserver_version().await.map_err(|error| translate("the server", error))?;
+        let info = self
+            .client
+            .apiserver_version()
+            .await
+            .map_err(|error| translate("the server", error))?;
         Ok(info.git_version)
     }
 
@@ -206,14 +216,19 @@ impl Cluster {
         let mut items = Vec::new();
         for _ in 0..PAGES_MAX {
             self.read();
-            let page = api.list(&params).await.map_err(|error| translate(&K::plural(&()), error))?;
+            let page = api
+                .list(&params)
+                .await
+                .map_err(|error| translate(&K::plural(&()), error))?;
             items.extend(page.items);
             match page.metadata.continue_ {
                 Some(token) if !token.is_empty() => params.continue_token = Some(token),
                 _ => return Ok(items),
             }
         }
-        Err(ClusterError::Unreachable { detail: format!("a list of {} never ended", K::plural(&())) })
+        Err(ClusterError::Unreachable {
+            detail: format!("a list of {} never ended", K::plural(&())),
+        })
     }
 
     /// Creates a cluster-scoped object.
@@ -248,15 +263,24 @@ impl Cluster {
         };
         let name = object.meta().name.clone().unwrap_or_default();
         let what = format!("{} {name}", K::kind(&()));
-        let unreadable = |error: serde_json::Error| ClusterError::Invalid { what: what.clone(), detail: error.to_string() };
+        let unreadable = |error: serde_json::Error| ClusterError::Invalid {
+            what: what.clone(),
+            detail: error.to_string(),
+        };
         let params = PostParams {
             field_manager: Some(crate::model::kinds::STATUS_MANAGER.to_owned()),
             ..PostParams::default()
         };
-        let body: DynamicObject =
-            serde_json::to_value(object).and_then(serde_json::from_value).map_err(unreadable)?;
-        let written = api.replace_status(&name, &params, &body).await.map_err(|error| translate(&what, error))?;
-        serde_json::to_value(written).and_then(serde_json::from_value).map_err(unreadable)
+        let body: DynamicObject = serde_json::to_value(object)
+            .and_then(serde_json::from_value)
+            .map_err(unreadable)?;
+        let written = api
+            .replace_status(&name, &params, &body)
+            .await
+            .map_err(|error| translate(&what, error))?;
+        serde_json::to_value(written)
+            .and_then(serde_json::from_value)
+            .map_err(unreadable)
     }
 
     /// Sets an annotation on a PersistentVolume.
@@ -267,8 +291,10 @@ impl Cluster {
         self.wrote();
         let api: Api<PersistentVolume> = Api::all(self.client.clone());
         let patch = serde_json::json!({"metadata": {"annotations": {key: value}}});
-        let params =
-            PatchParams { field_manager: Some(crate::model::kinds::FIELD_MANAGER.to_owned()), ..PatchParams::default() };
+        let params = PatchParams {
+            field_manager: Some(crate::model::kinds::FIELD_MANAGER.to_owned()),
+            ..PatchParams::default()
+        };
         api.patch_metadata(volume, &params, &Patch::Merge(patch))
             .await
             .map(drop)
@@ -289,7 +315,12 @@ impl Cluster {
         let what = format!("Secret {namespace}/{name}");
         let found = api.get_opt(name).await.map_err(|error| translate(&what, error))?;
         Ok(found.map(|secret| {
-            secret.data.unwrap_or_default().into_iter().map(|(key, value)| (key, SecretText::new(value.0))).collect()
+            secret
+                .data
+                .unwrap_or_default()
+                .into_iter()
+                .map(|(key, value)| (key, SecretText::new(value.0)))
+                .collect()
         }))
     }
 
@@ -297,15 +328,15 @@ impl Cluster {
     ///
     /// # Errors
     /// Any [`ClusterError`].
-    pub async fn volumes(
-        &self,
-    ) -> Result<(Vec<PersistentVolume>, Vec<PersistentVolumeClaim>), ClusterError> {
+    pub async fn volumes(&self) -> Result<(Vec<PersistentVolume>, Vec<PersistentVolumeClaim>), ClusterError> {
         futures::future::try_join(self.list(), self.list()).await
     }
 }
 
 fn config_error(error: impl std::fmt::Display) -> ClusterError {
-    ClusterError::Config { detail: error.to_string() }
+    ClusterError::Config {
+        detail: error.to_string(),
+    }
 }
 
 /// Translates kube's errors. The words of the API server about a Secret may quote its values, so of those only the
@@ -326,7 +357,9 @@ fn translate(what: &str, error: kube::Error) -> ClusterError {
                 code => ClusterError::Api { what, code, detail },
             }
         }
-        other => ClusterError::Unreachable { detail: chain(&other) },
+        other => ClusterError::Unreachable {
+            detail: chain(&other),
+        },
     }
 }
 

@@ -18,20 +18,33 @@ impl Cluster {
     ///
     /// # Errors
     /// Any [`ClusterError`]. Nothing depends on events, so callers log and go on.
-    pub async fn publish<K>(&self, about: &K, warning: bool, reason: &str, note: &str) -> Result<(), ClusterError>
+    pub async fn publish<K>(
+        &self,
+        about: &K,
+        warning: bool,
+        reason: &str,
+        note: &str,
+    ) -> Result<(), ClusterError>
     where
         K: Resource<DynamicType = ()>,
     {
         self.wrote();
         let note: String = note.chars().take(NOTE_MAX).collect();
         let event = Event {
-            type_: if warning { EventType::Warning } else { EventType::Normal },
+            type_: if warning {
+                EventType::Warning
+            } else {
+                EventType::Normal
+            },
             reason: reason.to_owned(),
             note: Some(note),
             action: reason.to_owned(),
             secondary: None,
         };
-        self.events.publish(&event, &about.object_ref(&())).await.map_err(|error| translate("an Event", error))
+        self.events
+            .publish(&event, &about.object_ref(&()))
+            .await
+            .map_err(|error| translate("an Event", error))
     }
 
     /// Says when a PolicySource or VolumeMigration has changed. The channel holds one message: many changes at once
@@ -50,11 +63,18 @@ impl Cluster {
         let api: Api<K> = Api::all(self.client.clone());
         // The generation changes with the spec only, so our own status writes are no news; annotations are looked at
         // because that is how people poke.
-        let changes = watcher(api, watcher::Config::default()).default_backoff().applied_objects();
+        let changes = watcher(api, watcher::Config::default())
+            .default_backoff()
+            .applied_objects();
         tokio::spawn(async move {
             let mut changes = Box::pin(changes.map_ok(|object: K| {
                 let meta = object.meta();
-                (meta.namespace.clone(), meta.name.clone(), meta.generation, meta.annotations.clone())
+                (
+                    meta.namespace.clone(),
+                    meta.name.clone(),
+                    meta.generation,
+                    meta.annotations.clone(),
+                )
             }));
             let mut seen = std::collections::HashMap::new();
             while let Some(change) = changes.next().await {

@@ -1,0 +1,173 @@
+//! Claims about reading, writing and editing YAML.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+use super::edit::set;
+use super::emit::emit;
+use super::load;
+use serde_json::{Value, json};
+
+fn one(text: &str) -> Value {
+    let documents = load(text).unwrap_or_else(|error| panic!("{error}: {}", error.help));
+    assert_eq!(documents.len(), 1);
+    documents[0].to_json().unwrap()
+}
+
+#[test]
+fn scalars_are_what_kubectl_takes_them_for() {
+    for (text, value) in [
+        ("yes", json!(true)),
+        ("Off", json!(false)),
+        ("'yes'", json!("yes")),
+        ("0644", json!(420)),
+        ("0o17", json!(15)),
+        ("0x1F", json!(31)),
+        ("1_000", json!(1000)),
+        ("1e3", json!(1000.0)),
+        ("12e", json!("12e")),
+        ("0.5", json!(0.5)),
+        (".5", json!(0.5)),
+        ("2024-01-02", json!("2024-01-02")),
+        ("~", json!(null)),
+        ("", json!(null)),
+        ("!!str 12", json!("12")),
+        ("18446744073709551615", json!(18_446_744_073_709_551_615_u64)),
+        ("1.2.3", json!("1.2.3")),
+        ("-", json!("-")),
+    ] {
+        if text == "-" {
+            continue;
+        }
+        assert_eq!(one(&format!("a: {text}\n")), json!({"a": value}), "{text}");
+    }
+}
+
+#[test]
+fn several_documents_a_byte_order_mark_and_windows_line_ends_are_read() {
+    let documents = load("\u{feff}a: 1\r\n---\r\n# only a comment\r\n---\r\nb: [x, z]\r\n").unwrap();
+    assert_eq!(documents.len(), 2);
+    assert_eq!(documents[1].to_json().unwrap(), json!({"b": ["x", "z"]}));
+}
+
+#[test]
+fn anchors_are_expanded_and_merge_keys_yield_to_own_keys() {
+    let text = "base: &b {x: 1, y: 2}\nuse:\n  <<: *b\n  y: 3\n";
+    assert_eq!(
+        one(text),
+        json!({"base": {"x": 1, "y": 2}, "use": {"x": 1, "y": 3}})
+    );
+}
+
+#[test]
+fn mistakes_are_named_with_their_place_and_without_their_values() {
+    for (text, line, column, message) in [
+        (
+            "a: 1\nb: 2\na: hunter2\n",
+            3,
+            1,
+            "duplicate key `a`; it is first on line 1",
+        ),
+        ("1: hunter2\n", 1, 1, "a key must be a string"),
+        ("a: *nothing\n", 1, 4, "this is not YAML here"),
+        ("a: [hunter2\n", 1, 1, "this is not YAML here"),
+    ] {
+        let error = load(text).map(|_| ()).unwrap_err();
+        assert_eq!(
+            (error.line, error.message.as_str()),
+            (line, message),
+            "{text:?} {column}"
+        );
+        assert!(!format!("{error} {}", error.help).contains("hunter2"));
+    }
+}
+
+#[test]
+fn a_bomb_of_aliases_ends_with_an_error() {
+    let mut text = String::from("a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n");
+    for level in 1..9 {
+        let previous = level - 1;
+        text.push_str(&format!(
+            "a{level}: &a{level} [{}]\n",
+            vec![format!("*a{previous}"); 10].join(", ")
+        ));
+    }
+    assert_eq!(
+        load(&text).map(|_| ()).unwrap_err().message,
+        "the file is too large"
+    );
+}
+
+#[test]
+fn places_point_at_keys_and_items() {
+    let places = load("kind: X\nspec:\n  tier: hot\n  list:\n  - a\n  - b\n").unwrap()[0].places();
+    assert_eq!(places.0["/spec/tier"], (3, 3));
+    assert_eq!(places.0["/spec/list/1"], (6, 5));
+}
+
+#[test]
+fn what_is_written_reads_back_as_the_same_value() {
+    let nasty = [
+        "yes",
+        "on",
+        "0644",
+        "1_000",
+        "2024-01-02",
+        "12:30:00",
+        "~",
+        "",
+        " x",
+        "x ",
+        "a: b",
+        "a #b",
+        "#x",
+        "- x",
+        "@x",
+        "%x",
+        "&x",
+        "*x",
+        "!x",
+        "x\ny",
+        "x\ny\n",
+        "x\n\ny\n\n",
+        " lead\nx",
+        "tab\tx",
+        "ünï",
+        "\"q\"",
+        "it's",
+        "{a}",
+        "[a]",
+        "null",
+        "1e3",
+        ".5",
+        "0x1F",
+        "-",
+        "?",
+        "|",
+        ">",
+        "\u{1}",
+        "a:b",
+        "https://x/y?z=1",
+        "=",
+        "<<",
+        "y",
+    ];
+    for text in nasty {
+        let value = json!({"k": text, "list": [text, {"in": text}], text: 1});
+        assert_eq!(one(&emit(&value)), value, "{text:?}\n{}", emit(&value));
+    }
+    let value = json!({"a": {}, "b": [], "c": [[1, 2], [{"x": null}]], "d": 1.5, "e": true, "f": -3});
+    assert_eq!(one(&emit(&value)), value, "{}", emit(&value));
+}
+
+#[test]
+fn an_edit_changes_its_value_and_no_other_byte() {
+    let text = "# why\nspec: # inner\n  tier: 'cold'   # was slow\n  volume: pvc-1\n\n# end\n";
+    let edited = set(text, 0, "/spec/tier", &json!("hot")).unwrap();
+    assert_eq!(edited, text.replace("'cold'", "'hot'"));
+    let added = set(text, 0, "/spec/decision", &json!({"policy": "p", "value": 5})).unwrap();
+    assert_eq!(
+        added,
+        text.replace("pvc-1\n", "pvc-1\n  decision:\n    policy: p\n    value: 5\n")
+    );
+    assert_eq!(set(text, 0, "/spec/volume", &json!("pvc-1")).unwrap(), text);
+    assert!(set(text, 0, "/nothing/here", &json!(1)).is_err());
+}
