@@ -1,0 +1,80 @@
+//! Claims about overlays; `tests/overlay_oracle.rs` compares whole folders with `kubectl kustomize`.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+use super::{InMemory, build, needed_files};
+
+fn files(all: &[(&str, &str)]) -> InMemory {
+    let mut files = InMemory::default();
+    for (path, text) in all {
+        files.add(*path, *text);
+    }
+    files
+}
+
+const MAP: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {k: v}\n";
+
+#[test]
+fn a_plain_folder_is_read_whole_but_for_hidden_files() {
+    let all = files(&[
+        ("p/a.yaml", MAP),
+        ("p/.sops.yaml", "x: 1"),
+        ("p/.github/w.yaml", "x"),
+        ("q/b.yaml", "x"),
+        ("p/r.md", ""),
+    ]);
+    assert_eq!(
+        needed_files("p", &all).unwrap().into_iter().collect::<Vec<_>>(),
+        ["p/a.yaml"]
+    );
+    let (resources, diagnostics) = build("p", &all);
+    assert_eq!((resources.len(), diagnostics.len()), (1, 0));
+}
+
+#[test]
+fn what_is_not_read_is_refused_by_name_and_place() {
+    for (kustomization, rule, line) in [
+        ("resources: [a.yaml]\nhelmCharts: []\n", "kustomization-field", 2),
+        ("resources:\n- https://example.org/x\n", "remote-base", 2),
+        ("resources:\n- github.com/org/repo\n", "remote-base", 2),
+        ("resources:\n- ../../x\n", "path", 2),
+        ("resources:\n- /etc\n", "path", 2),
+        ("resources:\n- b.yaml\n", "missing-file", 2),
+        ("resources:\n- .\n", "cycle", 1),
+        (
+            "resources: [a.yaml]\npatches:\n- path: x.yaml\n",
+            "missing-file",
+            3,
+        ),
+    ] {
+        let all = files(&[("p/a.yaml", MAP), ("p/kustomization.yaml", kustomization)]);
+        let diagnostics = needed_files("p", &all).unwrap_err();
+        let found = &diagnostics[0];
+        assert_eq!(
+            (found.rule.as_str(), found.place.line),
+            (rule, line),
+            "{kustomization}\n{found}"
+        );
+    }
+}
+
+#[test]
+fn the_same_object_twice_is_refused_with_both_places() {
+    let all = files(&[("p/a.yaml", MAP), ("p/b.yaml", MAP)]);
+    let (_, diagnostics) = build("p", &all);
+    assert_eq!(
+        diagnostics[0].to_string(),
+        "p/b.yaml:3:12: error[duplicate-object]: ConfigMap a is defined twice; first at p/a.yaml:3:12; keep one of the two, or give one another name"
+    );
+}
+
+#[test]
+fn a_patch_that_fits_nothing_is_an_error() {
+    let all = files(&[
+        ("p/a.yaml", MAP),
+        (
+            "p/kustomization.yaml",
+            "resources: [a.yaml]\npatches:\n- target: {kind: Secret}\n  patch: |\n    - {op: remove, path: /data/k}\n",
+        ),
+    ]);
+    assert_eq!(build("p", &all).1[0].rule, "patch-target");
+}
