@@ -1,0 +1,140 @@
+//! Host keys, compared with `known_hosts` as sshd(8) describes the file: plain and hashed names, ports, patterns, revocations.
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use hmac::{Hmac, Mac};
+use sha1::Sha1;
+
+/// Checks a server's raw host key.
+///
+/// # Errors
+/// Why it is not trusted, and what to do.
+pub(super) fn check(known_hosts: &str, host: &str, port: u16, key: &[u8]) -> Result<(), String> {
+    let name = if port == 22 {
+        host.to_owned()
+    } else {
+        format!("[{host}]:{port}")
+    };
+    let encoded = STANDARD.encode(key);
+    let (mut known, mut same) = (false, false);
+    for line in known_hosts
+        .lines()
+        .map(str::trim)
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+    {
+        let (marker, rest) = match line.strip_prefix('@') {
+            Some(marked) => marked.split_once(char::is_whitespace).unwrap_or((marked, "")),
+            None => ("", line),
+        };
+        let mut fields = rest.split_whitespace();
+        let (Some(names), Some(_), Some(listed)) = (fields.next(), fields.next(), fields.next()) else {
+            continue;
+        };
+        if !matches(names, &name) {
+            continue;
+        }
+        match marker {
+            "" => {
+                known = true;
+                same |= listed == encoded;
+            }
+            "revoked" if listed == encoded => {
+                return Err(format!("the host key of {name} is revoked in known_hosts"));
+            }
+            _ => {}
+        }
+    }
+    match (known, same) {
+        (_, true) => Ok(()),
+        (true, false) => Err(format!(
+            "the host key of {name} is another one than known_hosts has; find out why before you change the Secret"
+        )),
+        (false, false) => Err(format!(
+            "{name} is not in known_hosts; add the output of `ssh-keyscan -p {port} {host}` to the Secret once you trust it"
+        )),
+    }
+}
+
+fn matches(names: &str, name: &str) -> bool {
+    if let Some(hashed) = names.strip_prefix("|1|") {
+        return hash_matches(hashed, name).unwrap_or(false);
+    }
+    let mut found = false;
+    for pattern in names.split(',') {
+        match pattern.strip_prefix('!') {
+            Some(negated) if glob(negated.as_bytes(), name.as_bytes()) => return false,
+            Some(_) => {}
+            None => found |= glob(pattern.as_bytes(), name.as_bytes()),
+        }
+    }
+    found
+}
+
+fn hash_matches(hashed: &str, name: &str) -> Option<bool> {
+    let (salt, digest) = hashed.split_once('|')?;
+    let mut mac = Hmac::<Sha1>::new_from_slice(&STANDARD.decode(salt).ok()?).ok()?;
+    mac.update(name.as_bytes());
+    Some(mac.verify_slice(&STANDARD.decode(digest).ok()?).is_ok())
+}
+
+fn glob(pattern: &[u8], name: &[u8]) -> bool {
+    match (pattern.first(), name.first()) {
+        (None, None) => true,
+        (Some(b'*'), _) => glob(&pattern[1..], name) || (!name.is_empty() && glob(pattern, &name[1..])),
+        (Some(b'?'), Some(_)) => glob(&pattern[1..], &name[1..]),
+        (Some(a), Some(b)) if a.eq_ignore_ascii_case(b) => glob(&pattern[1..], &name[1..]),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_host_is_known_by_name_pattern_port_or_hash_and_only_with_its_key() {
+        let key = b"raw key";
+        let listed = STANDARD.encode(key);
+        let mut mac = Hmac::<Sha1>::new_from_slice(b"salt").expect("any length is a key");
+        mac.update(b"git.example.org");
+        let hashed = format!(
+            "|1|{}|{}",
+            STANDARD.encode(b"salt"),
+            STANDARD.encode(mac.finalize().into_bytes())
+        );
+        for (line, port, ok) in [
+            (format!("git.example.org ssh-ed25519 {listed}"), 22, true),
+            (
+                format!("# c\nother,git.example.org ssh-ed25519 {listed} comment"),
+                22,
+                true,
+            ),
+            (format!("*.example.org ssh-ed25519 {listed}"), 22, true),
+            (
+                format!("*.example.org,!git.example.org ssh-ed25519 {listed}"),
+                22,
+                false,
+            ),
+            (format!("{hashed} ssh-ed25519 {listed}"), 22, true),
+            (format!("[git.example.org]:2222 ssh-ed25519 {listed}"), 2222, true),
+            (format!("git.example.org ssh-ed25519 {listed}"), 2222, false),
+            (
+                format!("git.example.org ssh-ed25519 {}", STANDARD.encode(b"other")),
+                22,
+                false,
+            ),
+            (
+                format!("git.example.org ssh-ed25519 {listed}\n@revoked * ssh-ed25519 {listed}"),
+                22,
+                false,
+            ),
+            (String::new(), 22, false),
+        ] {
+            assert_eq!(
+                check(&line, "git.example.org", port, key).is_ok(),
+                ok,
+                "{line} {port}"
+            );
+        }
+    }
+}

@@ -1,0 +1,433 @@
+//! Git over libgit2: list and fetch in one connection, read blobs by id, commit without a work tree, push with a lease.
+//!
+//! libgit2 blocks, so everything that talks to a remote runs on a thread for blocking work, one at a time per repository,
+//! with a deadline that its callbacks check; the process-wide socket timeouts end a call whose server says nothing.
+//!
+//! A `ca.crt` is added to the one store of trusted authorities that libgit2 has: it is then trusted for the other sources
+//! of this process too. `@cert-authority` lines of `known_hosts` are not read.
+
+use crate::model::failure::{Class, Failure};
+use crate::model::ids::{BlobId, CommitId};
+use crate::model::tree::{Entry, EntryKind};
+use git2::{FetchOptions, ObjectType, Oid, RemoteCallbacks, RemoteRedirect, TreeWalkMode, TreeWalkResult};
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Once};
+use std::time::{Duration, Instant};
+
+/// Credentials, from Secrets with Flux's keys.
+mod credentials;
+
+/// Host keys.
+mod known_hosts;
+
+/// Commits, pushes and the audit branch.
+mod write;
+
+/// Which commit brought which file.
+mod provenance;
+
+pub use credentials::Credentials;
+pub use write::{Lease, LogEntry, Signature};
+
+/// A repository of policies is a few megabytes; this ends a clone of something else.
+const RECEIVED_BYTES_MAX: usize = 2 << 30;
+
+/// How long a thread may go on after its deadline until the caller stops waiting for it.
+const GRACE: Duration = Duration::from_secs(5);
+
+/// Why Git did not do what was asked. No text holds a secret.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum GitError {
+    /// The address cannot be used.
+    #[error("{url}: {what}")]
+    Address {
+        /// The address.
+        url: String,
+        /// What is wrong, and what to write.
+        what: String,
+    },
+    /// The Secret cannot be used.
+    #[error("the Git Secret {what}")]
+    Credentials {
+        /// What is wrong with it.
+        what: String,
+    },
+    /// The server refused the credentials.
+    #[error("the server refused the credentials: {detail}; check the Secret of spec.secretRef")]
+    Denied {
+        /// Its words.
+        detail: String,
+    },
+    /// The server is not the one that it should be.
+    #[error("{detail}")]
+    HostKey {
+        /// What is wrong.
+        detail: String,
+    },
+    /// The branch does not exist.
+    #[error("there is no branch {branch}; check spec.branch")]
+    NoBranch {
+        /// The branch.
+        branch: String,
+    },
+    /// Time is up.
+    #[error("Git took longer than spec.timeout ({seconds} s)")]
+    Timeout {
+        /// The limit.
+        seconds: u64,
+    },
+    /// The remote branch is not where it was thought to be.
+    #[error("{branch} was changed by somebody else meanwhile")]
+    LeaseLost {
+        /// The branch.
+        branch: String,
+    },
+    /// The server refused a push.
+    #[error("the server refused the push of {branch}: {detail}")]
+    Refused {
+        /// The branch.
+        branch: String,
+        /// Its words.
+        detail: String,
+    },
+    /// Anything else.
+    #[error("Git: {detail}")]
+    Failed {
+        /// libgit2's words.
+        detail: String,
+    },
+}
+
+impl Failure for GitError {
+    fn class(&self) -> Class {
+        match self {
+            Self::Address { .. } | Self::Credentials { .. } | Self::Denied { .. } | Self::HostKey { .. } => {
+                Class::Stalled
+            }
+            Self::NoBranch { .. } | Self::Refused { .. } => Class::Waiting,
+            Self::Timeout { .. } | Self::LeaseLost { .. } | Self::Failed { .. } => Class::Retry,
+        }
+    }
+
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::Address { .. } => "InvalidURL",
+            Self::Credentials { .. } => "InvalidCredentials",
+            Self::Denied { .. } => "AuthenticationFailed",
+            Self::HostKey { .. } => "HostKeyFailed",
+            Self::NoBranch { .. } => "BranchNotFound",
+            Self::Timeout { .. } => "Timeout",
+            Self::LeaseLost { .. } => "Conflict",
+            Self::Refused { .. } => "PushRefused",
+            Self::Failed { .. } => "GitOperationFailed",
+        }
+    }
+}
+
+/// Where the remote's branches stand.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Tips {
+    /// Every branch by name.
+    pub branches: BTreeMap<String, CommitId>,
+}
+
+/// One remote repository with its bare clone; clones of this value share both.
+#[derive(Clone)]
+pub struct Repository {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    url: String,
+    directory: PathBuf,
+    credentials: Credentials,
+    timeout: Duration,
+    busy: Arc<tokio::sync::Mutex<()>>,
+    blob_reads: AtomicU64,
+}
+
+impl Repository {
+    /// Describes a repository; nothing is opened yet.
+    ///
+    /// # Errors
+    /// [`GitError::Address`] for addresses that couchestor does not use.
+    pub fn new(
+        url: &str,
+        directory: &Path,
+        credentials: Credentials,
+        timeout: Duration,
+        allow_file: bool,
+    ) -> Result<Self, GitError> {
+        let refuse = |what: &str| {
+            Err(GitError::Address {
+                url: without_userinfo(url),
+                what: what.to_owned(),
+            })
+        };
+        match url.split_once("://") {
+            None => return refuse("write ssh://user@host/path instead of user@host:path"),
+            Some(("file", _)) if !allow_file => return refuse("file:// is read only with --allow-file-urls"),
+            Some(("file" | "http" | "ssh", _)) => {}
+            Some(("https", rest)) => {
+                if rest
+                    .split('/')
+                    .next()
+                    .is_some_and(|authority| authority.contains('@'))
+                {
+                    return refuse(
+                        "put user and password into the Secret of spec.secretRef, not into the address",
+                    );
+                }
+            }
+            Some((scheme, _)) => return refuse(&format!("{scheme}:// is not read; use https:// or ssh://")),
+        }
+        limit_sockets(timeout);
+        credentials.check(url)?;
+        Ok(Self {
+            inner: Arc::new(Inner {
+                url: url.to_owned(),
+                directory: directory.to_owned(),
+                credentials,
+                timeout,
+                busy: Arc::default(),
+                blob_reads: AtomicU64::new(0),
+            }),
+        })
+    }
+
+    /// How many blobs were read, ever.
+    pub fn blob_reads(&self) -> u64 {
+        self.inner.blob_reads.load(Ordering::Relaxed)
+    }
+
+    /// Lists the remote's branches and fetches one of them, in one connection. A tip that is here already costs nothing more.
+    ///
+    /// # Errors
+    /// Any [`GitError`].
+    pub async fn fetch(&self, branch: &str) -> Result<Tips, GitError> {
+        let branch = branch.to_owned();
+        self.remotely(move |inner, deadline| {
+            let tips =
+                inner.fetch_branches(&[format!("+refs/heads/{branch}:refs/heads/{branch}")], deadline)?;
+            if !tips.branches.contains_key(&branch) {
+                return Err(GitError::NoBranch { branch });
+            }
+            Ok(tips)
+        })
+        .await
+    }
+
+    /// Lists all files of a commit.
+    ///
+    /// # Errors
+    /// [`GitError::Failed`] when the commit is not here.
+    pub async fn entries(&self, commit: &CommitId) -> Result<BTreeMap<String, Entry>, GitError> {
+        let commit = commit.clone();
+        self.locally(move |repository| {
+            let tree = repository
+                .find_commit(oid(&commit)?)
+                .and_then(|commit| commit.tree())
+                .map_err(failed)?;
+            let mut entries = BTreeMap::new();
+            tree.walk(TreeWalkMode::PreOrder, |folder, entry| {
+                let kind = match (entry.kind(), entry.filemode()) {
+                    (Some(ObjectType::Tree), _) => return TreeWalkResult::Ok,
+                    (_, 0o120_000) => EntryKind::Symlink,
+                    (Some(ObjectType::Blob), _) => EntryKind::File,
+                    _ => EntryKind::Submodule,
+                };
+                // A name that is not UTF-8 cannot be a policy's; it is left out as kubectl would not find it either.
+                if let Ok(name) = entry.name() {
+                    entries.insert(
+                        format!("{folder}{name}"),
+                        Entry {
+                            blob: BlobId(entry.id().to_string()),
+                            kind,
+                        },
+                    );
+                }
+                TreeWalkResult::Ok
+            })
+            .map_err(failed)?;
+            Ok(entries)
+        })
+        .await
+    }
+
+    /// A reader of blobs that are here.
+    ///
+    /// # Errors
+    /// [`GitError::Failed`] when the clone cannot be opened.
+    pub fn blobs(&self) -> Result<Blobs, GitError> {
+        Ok(Blobs {
+            repository: self.inner.open()?,
+            owner: self.clone(),
+        })
+    }
+
+    /// Runs something that talks to the remote, with a deadline.
+    async fn remotely<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Inner, Instant) -> Result<T, GitError> + Send + 'static,
+    ) -> Result<T, GitError> {
+        let limit = self.inner.timeout;
+        let timeout = || GitError::Timeout {
+            seconds: limit.as_secs(),
+        };
+        let busy = self.inner.busy.clone();
+        let guard = tokio::time::timeout(limit, busy.lock_owned())
+            .await
+            .map_err(|_| timeout())?;
+        let inner = self.inner.clone();
+        let deadline = Instant::now() + limit;
+        let task = tokio::task::spawn_blocking(move || {
+            // The guard goes with the thread: the next call waits for it even if nobody waits for this one any more.
+            let _guard = guard;
+            work(&inner, deadline)
+        });
+        match tokio::time::timeout(limit + GRACE, task).await {
+            Ok(Ok(Err(GitError::Failed { .. }))) if Instant::now() >= deadline => Err(timeout()),
+            Ok(Ok(result)) => result,
+            Ok(Err(_)) => Err(GitError::Failed {
+                detail: "the Git thread ended early".to_owned(),
+            }),
+            Err(_) => Err(timeout()),
+        }
+    }
+
+    async fn locally<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&git2::Repository) -> Result<T, GitError> + Send + 'static,
+    ) -> Result<T, GitError> {
+        self.remotely(move |inner, _| work(&inner.open()?)).await
+    }
+}
+
+/// Reads blobs from the clone's object database.
+pub struct Blobs {
+    repository: git2::Repository,
+    owner: Repository,
+}
+
+impl Blobs {
+    /// Reads one blob, unless it is larger than `max` bytes.
+    ///
+    /// # Errors
+    /// What is wrong, in words.
+    pub fn read(&self, id: &BlobId, max: usize) -> Result<Vec<u8>, String> {
+        self.owner.inner.blob_reads.fetch_add(1, Ordering::Relaxed);
+        let id = Oid::from_str(id.as_str()).map_err(|error| error.message().to_owned())?;
+        let database = self
+            .repository
+            .odb()
+            .map_err(|error| error.message().to_owned())?;
+        let (size, _) = database
+            .read_header(id)
+            .map_err(|error| error.message().to_owned())?;
+        if size > max {
+            return Err(format!("the file has {size} bytes; {max} are read at most"));
+        }
+        let blob = self
+            .repository
+            .find_blob(id)
+            .map_err(|error| error.message().to_owned())?;
+        Ok(blob.content().to_vec())
+    }
+}
+
+impl Inner {
+    fn open(&self) -> Result<git2::Repository, GitError> {
+        match git2::Repository::open_bare(&self.directory) {
+            Ok(repository) => Ok(repository),
+            Err(_) => {
+                // A clone that cannot be opened (none yet, or one cut short by a crash) is begun anew.
+                let _ = std::fs::remove_dir_all(&self.directory);
+                let repository = git2::Repository::init_bare(&self.directory).map_err(failed)?;
+                Ok(repository)
+            }
+        }
+    }
+
+    fn fetch_branches(&self, refspecs: &[String], deadline: Instant) -> Result<Tips, GitError> {
+        let repository = self.open()?;
+        let mut remote = repository.remote_anonymous(&self.url).map_err(failed)?;
+        let told = credentials::Told::default();
+        let mut options = FetchOptions::new();
+        let headers = self.credentials.headers();
+        let headers: Vec<&str> = headers.iter().map(|header| header.as_str()).collect();
+        options
+            .remote_callbacks(self.callbacks(&told, deadline))
+            .follow_redirects(RemoteRedirect::None)
+            .download_tags(git2::AutotagOption::None)
+            .custom_headers(&headers);
+        remote
+            .fetch(refspecs, Some(&mut options), None)
+            .map_err(|error| told.translate(error))?;
+        let branches = remote
+            .list()
+            .map_err(failed)?
+            .iter()
+            .filter_map(|head| {
+                let name = head.name().strip_prefix("refs/heads/")?;
+                Some((name.to_owned(), CommitId(head.oid().to_string())))
+            })
+            .collect();
+        Ok(Tips { branches })
+    }
+
+    fn callbacks<'a>(&'a self, told: &'a credentials::Told, deadline: Instant) -> RemoteCallbacks<'a> {
+        let late = move || Instant::now() >= deadline;
+        let mut callbacks = RemoteCallbacks::new();
+        callbacks.credentials(move |_, user, allowed| {
+            if late() {
+                return Err(git2::Error::from_str("time is up"));
+            }
+            told.credential(&self.credentials, user, allowed)
+        });
+        callbacks.certificate_check(move |certificate, host| {
+            told.certificate(&self.credentials, &self.url, certificate, host)
+        });
+        callbacks
+            .transfer_progress(move |progress| !late() && progress.received_bytes() < RECEIVED_BYTES_MAX);
+        callbacks.sideband_progress(move |_| !late());
+        callbacks
+    }
+}
+
+/// libgit2's socket timeouts are for the whole process, and the longest that any source asks for must fit in.
+fn limit_sockets(timeout: Duration) {
+    static ONCE: Once = Once::new();
+    let millis = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
+    ONCE.call_once(|| {
+        #[expect(unsafe_code, reason = "git2 marks these as unsafe because no other thread may be inside of libgit2; this runs before the first call")]
+        // SAFETY: called once, before the first repository or remote of this process is opened.
+        unsafe {
+            let _ = git2::opts::set_server_connect_timeout_in_milliseconds(millis.min(30_000));
+            let _ = git2::opts::set_server_timeout_in_milliseconds(millis);
+        }
+    });
+}
+
+fn without_userinfo(url: &str) -> String {
+    match url.split_once("://") {
+        Some((scheme, rest)) => {
+            let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+            let host = authority.rsplit('@').next().unwrap_or_default();
+            format!("{scheme}://{host}/{path}")
+        }
+        None => url.rsplit('@').next().unwrap_or_default().to_owned(),
+    }
+}
+
+fn oid(commit: &CommitId) -> Result<Oid, GitError> {
+    Oid::from_str(commit.as_str()).map_err(failed)
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "used as a function of map_err")]
+fn failed(error: git2::Error) -> GitError {
+    GitError::Failed {
+        detail: error.message().to_owned(),
+    }
+}

@@ -1,0 +1,319 @@
+//! Commits without a work tree, pushes with a lease, and branches that only grow.
+
+use super::credentials::Told;
+use super::{GitError, Inner, Repository, failed, oid};
+use crate::model::ids::CommitId;
+use crate::model::rendering::FileChange;
+use git2::build::TreeUpdateBuilder;
+use git2::{FileMode, PushOptions, RemoteRedirect};
+use jiff::Timestamp;
+use std::time::Instant;
+
+/// How often an append is tried when others append to the same branch.
+const APPEND_TRIES: usize = 5;
+
+/// How many of a branch's newest commits are searched for a record that was written before a crash.
+const SEARCH_MAX: usize = 500;
+
+/// Where a remote branch must be for a push to be right.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Lease {
+    /// It must not exist.
+    Absent,
+    /// It must be at this commit.
+    At(CommitId),
+}
+
+/// Who commits.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Signature {
+    /// Name.
+    pub name: String,
+    /// Address.
+    pub email: String,
+}
+
+impl Default for Signature {
+    fn default() -> Self {
+        Self {
+            name: "couchestor".to_owned(),
+            email: "couchestor@storage.billyronks.io".to_owned(),
+        }
+    }
+}
+
+/// One commit of a branch.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LogEntry {
+    /// The commit.
+    pub commit: CommitId,
+    /// Its first parent.
+    pub parent: Option<CommitId>,
+    /// The committer's address.
+    pub committer: String,
+    /// When it was committed.
+    pub at: Timestamp,
+    /// Its message.
+    pub message: String,
+}
+
+impl Repository {
+    /// Makes a commit on top of another (or a root) and pushes it to a branch.
+    ///
+    /// # Errors
+    /// [`GitError::LeaseLost`] when the branch is not where the lease says; nothing is changed then.
+    pub async fn push(
+        &self,
+        branch: &str,
+        lease: Lease,
+        parent: Option<CommitId>,
+        files: Vec<FileChange>,
+        message: String,
+        at: Timestamp,
+    ) -> Result<CommitId, GitError> {
+        let branch = branch.to_owned();
+        self.remotely(move |inner, deadline| {
+            let commit = inner.commit(parent.as_ref(), &files, &message, at)?;
+            inner.push(&branch, Some(&commit), &lease, deadline)?;
+            Ok(commit)
+        })
+        .await
+    }
+
+    /// Deletes a remote branch if it is still at a commit.
+    ///
+    /// # Errors
+    /// [`GitError::LeaseLost`] when it is not.
+    pub async fn delete_branch(&self, branch: &str, at: CommitId) -> Result<(), GitError> {
+        let branch = branch.to_owned();
+        self.remotely(move |inner, deadline| inner.push(&branch, None, &Lease::At(at), deadline))
+            .await
+    }
+
+    /// Adds a commit to a branch that only grows, and makes the branch if it is absent. The message must hold the
+    /// trailer: if a commit with it is there already, that one is returned, so that a crash repeats nothing.
+    ///
+    /// # Errors
+    /// Any [`GitError`].
+    pub async fn append(
+        &self,
+        branch: &str,
+        files: Vec<FileChange>,
+        message: String,
+        trailer: String,
+        at: Timestamp,
+    ) -> Result<CommitId, GitError> {
+        let branch = branch.to_owned();
+        self.remotely(move |inner, deadline| {
+            let mut outcome = Err(GitError::LeaseLost {
+                branch: branch.clone(),
+            });
+            for _ in 0..APPEND_TRIES {
+                let tips =
+                    inner.fetch_branches(&[format!("+refs/heads/{branch}:refs/heads/{branch}")], deadline)?;
+                let tip = tips.branches.get(&branch).cloned();
+                if let Some(tip) = &tip
+                    && let Some(found) = inner
+                        .log(tip, SEARCH_MAX)?
+                        .into_iter()
+                        .find(|entry| entry.message.lines().any(|line| line == trailer))
+                {
+                    return Ok(found.commit);
+                }
+                let commit = inner.commit(tip.as_ref(), &files, &message, at)?;
+                let lease = tip.map_or(Lease::Absent, Lease::At);
+                outcome = inner
+                    .push(&branch, Some(&commit), &lease, deadline)
+                    .map(|()| commit);
+                if !matches!(outcome, Err(GitError::LeaseLost { .. })) {
+                    break;
+                }
+            }
+            outcome
+        })
+        .await
+    }
+
+    /// The newest commits of a remote branch along first parents; none if the branch is absent.
+    ///
+    /// # Errors
+    /// Any [`GitError`].
+    pub async fn log_branch(&self, branch: &str, limit: usize) -> Result<Vec<LogEntry>, GitError> {
+        let branch = branch.to_owned();
+        self.remotely(move |inner, deadline| {
+            let tips =
+                inner.fetch_branches(&[format!("+refs/heads/{branch}:refs/heads/{branch}")], deadline)?;
+            tips.branches
+                .get(&branch)
+                .map_or(Ok(Vec::new()), |tip| inner.log(tip, limit))
+        })
+        .await
+    }
+
+    /// A file at a commit that is here.
+    ///
+    /// # Errors
+    /// [`GitError::Failed`] when commit or file is missing.
+    pub async fn read_at(&self, commit: &CommitId, path: &str) -> Result<Vec<u8>, GitError> {
+        let (commit, path) = (commit.clone(), path.to_owned());
+        self.locally(move |repository| {
+            let tree = repository
+                .find_commit(oid(&commit)?)
+                .and_then(|commit| commit.tree())
+                .map_err(failed)?;
+            let entry = tree.get_path(std::path::Path::new(&path)).map_err(failed)?;
+            Ok(repository
+                .find_blob(entry.id())
+                .map_err(failed)?
+                .content()
+                .to_vec())
+        })
+        .await
+    }
+}
+
+impl Inner {
+    fn commit(
+        &self,
+        parent: Option<&CommitId>,
+        files: &[FileChange],
+        message: &str,
+        at: Timestamp,
+    ) -> Result<CommitId, GitError> {
+        let repository = self.open()?;
+        let parent = parent
+            .map(|parent| repository.find_commit(oid(parent)?).map_err(failed))
+            .transpose()?;
+        let empty = repository
+            .treebuilder(None)
+            .and_then(|builder| builder.write())
+            .map_err(failed)?;
+        let base = match &parent {
+            Some(parent) => parent.tree().map_err(failed)?,
+            None => repository.find_tree(empty).map_err(failed)?,
+        };
+        let mut update = TreeUpdateBuilder::new();
+        for file in files {
+            match &file.content {
+                Some(content) => {
+                    let blob = repository.blob(content).map_err(failed)?;
+                    update.upsert(file.path.as_str(), blob, FileMode::Blob);
+                }
+                None => {
+                    update.remove(file.path.as_str());
+                }
+            }
+        }
+        let tree = update.create_updated(&repository, &base).map_err(failed)?;
+        let tree = repository.find_tree(tree).map_err(failed)?;
+        let who = Signature::default();
+        let signature = git2::Signature::new(&who.name, &who.email, &git2::Time::new(at.as_second(), 0))
+            .map_err(failed)?;
+        let parents: Vec<&git2::Commit> = parent.iter().collect();
+        let commit = repository
+            .commit(None, &signature, &signature, message, &tree, &parents)
+            .map_err(failed)?;
+        Ok(CommitId(commit.to_string()))
+    }
+
+    /// Pushes a commit, or deletes the branch. The server's own idea of the branch, which it states at the start of the push
+    /// and checks again at its end, is compared with the lease.
+    fn push(
+        &self,
+        branch: &str,
+        commit: Option<&CommitId>,
+        lease: &Lease,
+        deadline: Instant,
+    ) -> Result<(), GitError> {
+        let repository = self.open()?;
+        let mut remote = repository.remote_anonymous(&self.url).map_err(failed)?;
+        let target = format!("refs/heads/{branch}");
+        let local = format!("refs/couchestor/{branch}");
+        let refspec = match commit {
+            Some(commit) => {
+                repository
+                    .reference(&local, oid(commit)?, true, "push")
+                    .map_err(failed)?;
+                format!("+{local}:{target}")
+            }
+            None => format!(":{target}"),
+        };
+        let told = Told::default();
+        let refused = std::cell::RefCell::new(None);
+        let outcome = {
+            let mut callbacks = self.callbacks(&told, deadline);
+            callbacks.push_negotiation(|updates| {
+                let found = updates
+                    .first()
+                    .map(git2::PushUpdate::src)
+                    .filter(|id| !id.is_zero());
+                let wanted = match lease {
+                    Lease::Absent => None,
+                    Lease::At(commit) => Some(commit.as_str().to_owned()),
+                };
+                if found.map(|id| id.to_string()) == wanted {
+                    return Ok(());
+                }
+                *told.lease.borrow_mut() = Some(GitError::LeaseLost {
+                    branch: branch.to_owned(),
+                });
+                Err(git2::Error::from_str("the branch has moved"))
+            });
+            callbacks.push_update_reference(|_, status| {
+                if let Some(status) = status {
+                    *refused.borrow_mut() = Some(status.to_owned());
+                }
+                Ok(())
+            });
+            let headers = self.credentials.headers();
+            let headers: Vec<&str> = headers.iter().map(|header| header.as_str()).collect();
+            let mut options = PushOptions::new();
+            options
+                .remote_callbacks(callbacks)
+                .follow_redirects(RemoteRedirect::None)
+                .custom_headers(&headers);
+            remote.push(&[refspec.as_str()], Some(&mut options))
+        };
+        if let Ok(mut reference) = repository.find_reference(&local) {
+            let _ = reference.delete();
+        }
+        outcome.map_err(|error| told.translate(error))?;
+        match refused.into_inner() {
+            // The server found the branch moved between the start and the end of the push.
+            Some(detail)
+                if detail.contains("fetch first")
+                    || detail.contains("failed to update ref")
+                    || detail.contains("lock") =>
+            {
+                Err(GitError::LeaseLost {
+                    branch: branch.to_owned(),
+                })
+            }
+            Some(detail) => Err(GitError::Refused {
+                branch: branch.to_owned(),
+                detail,
+            }),
+            None => Ok(()),
+        }
+    }
+
+    fn log(&self, tip: &CommitId, limit: usize) -> Result<Vec<LogEntry>, GitError> {
+        let repository = self.open()?;
+        let mut entries = Vec::new();
+        let mut next = repository.find_commit(oid(tip)?).ok();
+        while let Some(commit) = next.take() {
+            if entries.len() >= limit {
+                break;
+            }
+            entries.push(LogEntry {
+                commit: CommitId(commit.id().to_string()),
+                parent: commit.parent_id(0).ok().map(|id| CommitId(id.to_string())),
+                committer: String::from_utf8_lossy(commit.committer().email_bytes()).into_owned(),
+                at: Timestamp::from_second(commit.time().seconds()).unwrap_or(Timestamp::UNIX_EPOCH),
+                message: String::from_utf8_lossy(commit.message_bytes()).into_owned(),
+            });
+            next = commit.parent(0).ok();
+        }
+        Ok(entries)
+    }
+}
