@@ -1,1 +1,590 @@
-//! Placeholder.
+//! Mayastor's REST API (`/v0`), as far as moving replicas needs it.
+//!
+//! The schema is that of openebs/mayastor-control-plane's OpenAPI document. Fields that came with later versions are
+//! optional here, and words that are not known are read as "unknown", never as a good sign.
+
+use crate::model::engine::{EngineState, Health, Node, Pool, Replica, Volume};
+use crate::model::failure::{Class, Failure};
+use crate::model::ids::{NodeName, PoolName, ReplicaId};
+use reqwest::{Method, StatusCode};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+/// One answer: fifty thousand volumes are about 100 MB.
+const BODY_MAX: usize = 128 << 20;
+
+/// A call that takes longer is given up; the server may still finish it.
+const TIMEOUT: Duration = Duration::from_secs(30);
+
+/// Volumes per page.
+const PAGE: usize = 500;
+
+/// Pages of one list.
+const PAGES_MAX: usize = 1000;
+
+/// Why Mayastor did not do what was asked.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum MayastorError {
+    /// It was refused, and not done.
+    #[error("{kind}: {message}")]
+    Refused {
+        /// The kind of refusal, such as `ReplicaIncrease`.
+        kind: String,
+        /// In words.
+        message: String,
+    },
+    /// It may have been done or not.
+    #[error("no clear answer: {detail}")]
+    Indeterminate {
+        /// What happened.
+        detail: String,
+    },
+    /// It does not exist.
+    #[error("not found")]
+    NotFound,
+    /// It could not be asked.
+    #[error("Mayastor's REST API at {url} did not answer: {detail}; check --mayastor-url")]
+    Unreachable {
+        /// Where.
+        url: String,
+        /// What happened.
+        detail: String,
+    },
+    /// Its answer cannot be read.
+    #[error("the answer of Mayastor's REST API cannot be read: {detail}")]
+    Unreadable {
+        /// Why.
+        detail: String,
+    },
+}
+
+impl Failure for MayastorError {
+    fn class(&self) -> Class {
+        Class::Retry
+    }
+
+    fn reason(&self) -> &'static str {
+        "MayastorUnavailable"
+    }
+}
+
+/// A client.
+#[derive(Clone)]
+pub struct Mayastor {
+    http: reqwest::Client,
+    base: String,
+}
+
+impl Mayastor {
+    /// Makes a client of the API at an address such as `http://openebs-api-rest.openebs:8081`.
+    ///
+    /// # Errors
+    /// [`MayastorError::Unreachable`] when the TLS set-up fails.
+    pub fn new(url: &str) -> Result<Self, MayastorError> {
+        let http = reqwest::Client::builder()
+            .timeout(TIMEOUT)
+            .connect_timeout(Duration::from_secs(5))
+            .redirect(reqwest::redirect::Policy::none())
+            .build()
+            .map_err(|error| MayastorError::Unreachable {
+                url: url.to_owned(),
+                detail: error.to_string(),
+            })?;
+        Ok(Self {
+            http,
+            base: format!("{}/v0", url.trim_end_matches('/')),
+        })
+    }
+
+    /// Reads everything.
+    ///
+    /// # Errors
+    /// Any [`MayastorError`]; never a part of it.
+    pub async fn state(&self) -> Result<EngineState, MayastorError> {
+        let (volumes, pools, nodes) = tokio::try_join!(self.volumes(), self.pools(), self.nodes())?;
+        Ok(EngineState {
+            volumes,
+            pools,
+            nodes,
+        })
+    }
+
+    async fn volumes(&self) -> Result<BTreeMap<String, Volume>, MayastorError> {
+        let mut volumes = BTreeMap::new();
+        let mut token = 0_i64;
+        for _ in 0..PAGES_MAX {
+            let path = format!("/volumes?max_entries={PAGE}&starting_token={token}");
+            let page: Volumes = self.get(&path).await?;
+            volumes.extend(
+                page.entries
+                    .into_iter()
+                    .map(|raw| (raw.spec.uuid.clone(), volume(raw))),
+            );
+            match page.next_token {
+                Some(next) if next > token => token = next,
+                _ => return Ok(volumes),
+            }
+        }
+        Err(MayastorError::Unreadable {
+            detail: "the list of volumes never ended".to_owned(),
+        })
+    }
+
+    /// Reads one volume; `None` if it does not exist.
+    ///
+    /// # Errors
+    /// Any other [`MayastorError`].
+    pub async fn volume(&self, uuid: &str) -> Result<Option<Volume>, MayastorError> {
+        match self.get::<RawVolume>(&format!("/volumes/{uuid}")).await {
+            Ok(raw) => Ok(Some(volume(raw))),
+            Err(MayastorError::NotFound) => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Reads all pools.
+    ///
+    /// # Errors
+    /// Any [`MayastorError`].
+    pub async fn pools(&self) -> Result<BTreeMap<PoolName, Pool>, MayastorError> {
+        let raw: Vec<RawPool> = self.get("/pools").await?;
+        Ok(raw
+            .into_iter()
+            .map(|raw| (PoolName(raw.id.clone()), pool(raw)))
+            .collect())
+    }
+
+    /// Reads all nodes.
+    ///
+    /// # Errors
+    /// Any [`MayastorError`].
+    pub async fn nodes(&self) -> Result<BTreeMap<NodeName, Node>, MayastorError> {
+        let raw: Vec<RawNode> = self.get("/nodes").await?;
+        Ok(raw
+            .into_iter()
+            .map(|raw| (NodeName(raw.id.clone()), node(raw)))
+            .collect())
+    }
+
+    /// Asks for a number of replicas.
+    ///
+    /// # Errors
+    /// Any [`MayastorError`].
+    pub async fn set_replica_count(&self, uuid: &str, count: u8) -> Result<(), MayastorError> {
+        match self
+            .change(
+                Method::PUT,
+                &format!("/volumes/{uuid}/replica_count/{count}"),
+                None,
+            )
+            .await
+        {
+            // Asked twice after an unclear answer: done is done.
+            Err(MayastorError::Refused { kind, .. }) if kind == "ReplicaCountAchieved" => Ok(()),
+            other => other,
+        }
+    }
+
+    /// Keeps new replicas off a pool (Mayastor 2.10 and later).
+    ///
+    /// # Errors
+    /// Refused with kind `AlreadyExists` when it is cordoned already.
+    pub async fn cordon_pool(&self, pool: &str) -> Result<(), MayastorError> {
+        self.change(Method::PUT, &format!("/pools/{pool}/cordon"), Some(cordon()))
+            .await
+    }
+
+    /// Takes a pool's cordon back.
+    ///
+    /// # Errors
+    /// Any [`MayastorError`].
+    pub async fn uncordon_pool(&self, pool: &str) -> Result<(), MayastorError> {
+        self.change(Method::DELETE, &format!("/pools/{pool}/cordon"), Some(cordon()))
+            .await
+    }
+
+    /// Keeps new replicas and targets off a node, under a label.
+    ///
+    /// # Errors
+    /// Any [`MayastorError`].
+    pub async fn cordon_node(&self, node: &str, label: &str) -> Result<(), MayastorError> {
+        self.change(Method::PUT, &format!("/nodes/{node}/cordon/{label}"), None)
+            .await
+    }
+
+    /// Takes a node's cordon of this label back.
+    ///
+    /// # Errors
+    /// Any [`MayastorError`].
+    pub async fn uncordon_node(&self, node: &str, label: &str) -> Result<(), MayastorError> {
+        self.change(Method::DELETE, &format!("/nodes/{node}/cordon/{label}"), None)
+            .await
+    }
+
+    async fn get<T: for<'de> Deserialize<'de>>(&self, path: &str) -> Result<T, MayastorError> {
+        let sent = self.http.get(format!("{}{path}", self.base)).send().await;
+        let (status, body) = self
+            .answer(sent)
+            .await
+            .map_err(|detail| self.unreachable(detail))?;
+        match status {
+            StatusCode::OK => serde_json::from_slice(&body).map_err(|error| MayastorError::Unreadable {
+                detail: format!("{path}: {error}"),
+            }),
+            StatusCode::NOT_FOUND => Err(MayastorError::NotFound),
+            status => Err(self.unreachable(format!("{path}: {status}"))),
+        }
+    }
+
+    async fn change(&self, method: Method, path: &str, body: Option<Value>) -> Result<(), MayastorError> {
+        let mut request = self.http.request(method, format!("{}{path}", self.base));
+        if let Some(body) = body {
+            request = request.json(&body);
+        }
+        let sent = request.send().await;
+        if let Err(error) = &sent
+            && error.is_connect()
+        {
+            return Err(self.unreachable(error.to_string()));
+        }
+        // A cut connection or a timeout after the request was sent says nothing about what the server did.
+        let (status, body) = self
+            .answer(sent)
+            .await
+            .map_err(|detail| MayastorError::Indeterminate { detail })?;
+        if status.is_success() {
+            return Ok(());
+        }
+        let said: RestError = serde_json::from_slice(&body).unwrap_or_default();
+        match status.as_u16() {
+            404 => Err(MayastorError::NotFound),
+            408 | 500 | 502 | 503 | 504 => Err(MayastorError::Indeterminate {
+                detail: format!("{status} {} {}", said.kind, said.message),
+            }),
+            _ => Err(MayastorError::Refused {
+                kind: said.kind,
+                message: if said.message.is_empty() {
+                    said.details
+                } else {
+                    said.message
+                },
+            }),
+        }
+    }
+
+    async fn answer(
+        &self,
+        sent: Result<reqwest::Response, reqwest::Error>,
+    ) -> Result<(StatusCode, Vec<u8>), String> {
+        let mut response = sent.map_err(|error| error.without_url().to_string())?;
+        let status = response.status();
+        let mut body = Vec::new();
+        while let Some(chunk) = response
+            .chunk()
+            .await
+            .map_err(|error| error.without_url().to_string())?
+        {
+            body.extend_from_slice(&chunk);
+            if body.len() > BODY_MAX {
+                return Err(format!("the answer is larger than {BODY_MAX} bytes"));
+            }
+        }
+        Ok((status, body))
+    }
+
+    fn unreachable(&self, detail: impl Into<String>) -> MayastorError {
+        MayastorError::Unreachable {
+            url: self.base.clone(),
+            detail: detail.into(),
+        }
+    }
+}
+
+fn cordon() -> Value {
+    json!({"replicas": true, "snapshots": false, "restores": false, "import": false})
+}
+
+#[derive(Deserialize, Default)]
+#[serde(default)]
+struct RestError {
+    details: String,
+    message: String,
+    kind: String,
+}
+
+#[derive(Deserialize)]
+struct Volumes {
+    entries: Vec<RawVolume>,
+    #[serde(default)]
+    next_token: Option<i64>,
+}
+
+#[derive(Deserialize)]
+struct RawVolume {
+    spec: VolumeSpec,
+    state: VolumeState,
+}
+
+#[derive(Deserialize)]
+struct VolumeSpec {
+    uuid: String,
+    size: u64,
+    num_replicas: u8,
+    status: String,
+    #[serde(default)]
+    policy: Policy,
+    #[serde(default)]
+    topology: Value,
+    #[serde(default)]
+    thin: bool,
+    #[serde(default)]
+    affinity_group: Option<Value>,
+    #[serde(default)]
+    content_source: Option<Value>,
+    #[serde(default)]
+    num_snapshots: u32,
+    #[serde(default)]
+    encrypted: bool,
+    #[serde(default)]
+    operation: Option<Value>,
+}
+
+#[derive(Deserialize, Default)]
+struct Policy {
+    #[serde(default)]
+    self_heal: bool,
+}
+
+#[derive(Deserialize)]
+struct VolumeState {
+    status: String,
+    #[serde(default)]
+    target: Option<Target>,
+    #[serde(default)]
+    replica_topology: BTreeMap<String, ReplicaState>,
+}
+
+#[derive(Deserialize)]
+struct Target {
+    node: String,
+    state: String,
+    #[serde(default)]
+    rebuilds: u32,
+}
+
+#[derive(Deserialize)]
+struct ReplicaState {
+    #[serde(default)]
+    node: Option<String>,
+    #[serde(default)]
+    pool: Option<String>,
+    state: String,
+    #[serde(rename = "child-status", default)]
+    child_status: Option<String>,
+    #[serde(rename = "rebuild-progress", default)]
+    rebuild_progress: Option<u8>,
+    #[serde(default)]
+    healthy: Option<bool>,
+}
+
+#[derive(Deserialize)]
+struct RawPool {
+    id: String,
+    #[serde(default)]
+    spec: Option<PoolSpec>,
+    #[serde(default)]
+    state: Option<PoolState>,
+}
+
+#[derive(Deserialize)]
+struct PoolSpec {
+    node: String,
+    #[serde(default)]
+    labels: Option<BTreeMap<String, String>>,
+    #[serde(rename = "cordonDrain", default)]
+    cordon_drain: Option<Value>,
+}
+
+#[derive(Deserialize)]
+struct PoolState {
+    capacity: u64,
+    used: u64,
+    #[serde(default)]
+    committed: Option<u64>,
+    node: String,
+    status: String,
+    #[serde(default)]
+    encrypted: Option<bool>,
+}
+
+#[derive(Deserialize)]
+struct RawNode {
+    id: String,
+    #[serde(default)]
+    spec: Option<NodeSpec>,
+    #[serde(default)]
+    state: Option<NodeState>,
+}
+
+#[derive(Deserialize)]
+struct NodeSpec {
+    #[serde(default)]
+    labels: Option<BTreeMap<String, String>>,
+    #[serde(default)]
+    cordondrainstate: Option<Value>,
+    #[serde(default)]
+    version: Option<String>,
+}
+
+#[derive(Deserialize)]
+struct NodeState {
+    status: String,
+}
+
+fn health(word: &str) -> Health {
+    match word {
+        "Online" => Health::Online,
+        "Degraded" => Health::Degraded,
+        "Faulted" => Health::Faulted,
+        "Offline" | "Shutdown" => Health::Offline,
+        _ => Health::Unknown,
+    }
+}
+
+fn labels(value: Option<&Value>) -> BTreeMap<String, String> {
+    let text = |value: &Value| value.as_str().map(str::to_owned);
+    value
+        .and_then(Value::as_object)
+        .map(|map| {
+            map.iter()
+                .filter_map(|(key, value)| Some((key.clone(), text(value)?)))
+                .collect()
+        })
+        .unwrap_or_default()
+}
+
+fn volume(raw: RawVolume) -> Volume {
+    let (spec, state) = (raw.spec, raw.state);
+    let topology = &spec.topology;
+    let allowed = topology
+        .pointer("/node_topology/explicit/allowed_nodes")
+        .and_then(Value::as_array);
+    Volume {
+        uuid: spec.uuid,
+        size: spec.size,
+        num_replicas: spec.num_replicas,
+        created: spec.status == "Created",
+        busy: spec.operation.is_some_and(|operation| !operation.is_null()),
+        state: health(&state.status),
+        target_node: state.target.as_ref().map(|target| NodeName(target.node.clone())),
+        target_state: state.target.as_ref().map(|target| health(&target.state)),
+        rebuilds: state.target.as_ref().map_or(0, |target| target.rebuilds),
+        replicas: state
+            .replica_topology
+            .into_iter()
+            .map(|(id, replica)| Replica {
+                id: ReplicaId(id),
+                node: NodeName(replica.node.unwrap_or_default()),
+                pool: PoolName(replica.pool.unwrap_or_default()),
+                state: health(&replica.state),
+                child: replica.child_status.as_deref().map(health),
+                healthy: replica.healthy,
+                rebuild_progress: replica.rebuild_progress,
+            })
+            .collect(),
+        self_heal: spec.policy.self_heal,
+        thin: spec.thin,
+        snapshots: spec.num_snapshots,
+        cloned: spec.content_source.is_some_and(|source| !source.is_null()),
+        affinity_group: spec
+            .affinity_group
+            .and_then(|group| group.get("id")?.as_str().map(str::to_owned)),
+        encrypted: spec.encrypted,
+        pool_inclusion: labels(topology.pointer("/pool_topology/labelled/inclusion")),
+        node_inclusion: labels(topology.pointer("/node_topology/labelled/inclusion")),
+        allowed_nodes: allowed
+            .into_iter()
+            .flatten()
+            .filter_map(|node| node.as_str().map(NodeName::from))
+            .collect(),
+    }
+}
+
+fn pool(raw: RawPool) -> Pool {
+    let node = raw
+        .spec
+        .as_ref()
+        .map(|spec| spec.node.clone())
+        .or(raw.state.as_ref().map(|state| state.node.clone()));
+    let cordoned = raw
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.cordon_drain.as_ref())
+        .is_some_and(|state| {
+            // A cordon of any kind keeps us off: reading too much into it costs a move, reading too little costs placement.
+            state
+                .get("cordoned")
+                .or(state.get("cordonedState"))
+                .is_some_and(|cordoned| {
+                    cordoned
+                        .as_bool()
+                        .unwrap_or_else(|| cordoned.get("replicas").and_then(Value::as_bool).unwrap_or(true))
+                })
+        });
+    Pool {
+        name: PoolName(raw.id),
+        node: NodeName(node.unwrap_or_default()),
+        labels: raw.spec.and_then(|spec| spec.labels).unwrap_or_default(),
+        state: raw
+            .state
+            .as_ref()
+            .map(|state| health(&state.status))
+            .unwrap_or_default(),
+        capacity: raw.state.as_ref().map_or(0, |state| state.capacity),
+        used: raw.state.as_ref().map_or(0, |state| state.used),
+        committed: raw.state.as_ref().and_then(|state| state.committed),
+        cordoned,
+        encrypted: raw.state.and_then(|state| state.encrypted).unwrap_or(false),
+    }
+}
+
+fn node(raw: RawNode) -> Node {
+    let state = raw
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.cordondrainstate.clone())
+        .unwrap_or_default();
+    let words = |pointer: &str| {
+        state
+            .pointer(pointer)
+            .and_then(Value::as_array)
+            .map(|all| {
+                all.iter()
+                    .filter_map(|word| word.as_str().map(str::to_owned))
+                    .collect::<Vec<_>>()
+            })
+            .unwrap_or_default()
+    };
+    let mut cordons = Vec::new();
+    for pointer in [
+        "/cordonedstate/cordonlabels",
+        "/drainingstate/cordonlabels",
+        "/drainedstate/cordonlabels",
+    ] {
+        cordons.extend(words(pointer));
+    }
+    Node {
+        name: NodeName(raw.id),
+        draining: state.get("drainingstate").is_some() || state.get("drainedstate").is_some(),
+        cordons,
+        labels: raw
+            .spec
+            .as_ref()
+            .and_then(|spec| spec.labels.clone())
+            .unwrap_or_default(),
+        state: raw.state.map(|state| health(&state.status)).unwrap_or_default(),
+        version: raw.spec.and_then(|spec| spec.version),
+    }
+}

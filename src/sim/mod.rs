@@ -3,3 +3,12 @@
 
 /// A Kubernetes API server.
 pub mod kubernetes;
+
+/// Mayastor's control plane.
+pub mod mayastor;
+
+/// Prometheus' query API.
+pub mod prometheus;
+
+/// A world file, from which all of them are started.
+pub mod world;

@@ -1,0 +1,74 @@
+//! Kubernetes' PersistentVolumes and claims → compact records. Pure.
+
+use crate::model::ids::{ClaimRef, VolumeName};
+use crate::model::kinds::LAST_MIGRATION;
+use crate::model::observation::{BoundVolume, Provider};
+use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The CSI driver of Mayastor.
+const MAYASTOR: &str = "io.openebs.csi-mayastor";
+
+/// CSI drivers whose volumes live on one node.
+const LOCAL: [&str; 2] = ["local.csi.openebs.io", "zfs.csi.openebs.io"];
+
+/// What the cluster says about volumes.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct ClusterVolumes {
+    /// Bound volumes by name.
+    pub volumes: BTreeMap<VolumeName, BoundVolume>,
+    /// StorageClasses that a volume or claim refers to.
+    pub classes_in_use: BTreeSet<String>,
+}
+
+/// Joins volumes with their claims. A volume whose claim is gone, or is bound to another volume, is left out.
+pub fn join(volumes: Vec<PersistentVolume>, claims: Vec<PersistentVolumeClaim>) -> ClusterVolumes {
+    let mut found = ClusterVolumes::default();
+    let mut by_volume: BTreeMap<String, PersistentVolumeClaim> = BTreeMap::new();
+    for claim in claims {
+        let Some(spec) = &claim.spec else { continue };
+        found.classes_in_use.extend(spec.storage_class_name.clone());
+        if let Some(volume) = spec.volume_name.clone() {
+            by_volume.insert(volume, claim);
+        }
+    }
+    for volume in volumes {
+        let (Some(name), Some(spec)) = (volume.metadata.name.clone(), &volume.spec) else {
+            continue;
+        };
+        found.classes_in_use.extend(spec.storage_class_name.clone());
+        let (Some(reference), Some(claim)) = (&spec.claim_ref, by_volume.remove(&name)) else {
+            continue;
+        };
+        let meta = claim.metadata;
+        if reference.namespace != meta.namespace || reference.name != meta.name {
+            continue;
+        }
+        let annotation = volume
+            .metadata
+            .annotations
+            .as_ref()
+            .and_then(|all| all.get(LAST_MIGRATION));
+        found.volumes.insert(
+            VolumeName(name.clone()),
+            BoundVolume {
+                name: VolumeName(name),
+                claim: ClaimRef {
+                    namespace: meta.namespace.unwrap_or_default(),
+                    name: meta.name.unwrap_or_default(),
+                },
+                claim_labels: meta.labels.unwrap_or_default(),
+                storage_class: spec.storage_class_name.clone().unwrap_or_default(),
+                provider: match &spec.csi {
+                    Some(csi) if csi.driver == MAYASTOR => Provider::Mayastor(csi.volume_handle.clone()),
+                    Some(csi) if LOCAL.contains(&csi.driver.as_str()) => Provider::Local,
+                    Some(csi) => Provider::Other(csi.driver.clone()),
+                    None if spec.local.is_some() || spec.host_path.is_some() => Provider::Local,
+                    None => Provider::Other("in-tree".to_owned()),
+                },
+                last_migration: annotation.and_then(|at| at.parse().ok()),
+            },
+        );
+    }
+    found
+}
