@@ -1,1 +1,157 @@
-//! Placeholder.
+//! [`ClearTree`] → [`Desired`] and diagnostics, all of them at once. Pure, and the only place that makes an
+//! [`Approved`](crate::model::approval::Approved).
+
+use crate::formats::overlay::{self, Files};
+use crate::model::desired::{Desired, Resource};
+use crate::model::diagnostic::{Diagnostic, Severity};
+use crate::model::kinds::{API_VERSION, GROUP};
+use crate::model::migration_brief::MigrationBrief;
+use crate::model::tree::ClearTree;
+use std::borrow::Cow;
+use std::collections::BTreeSet;
+
+/// Fields and types, against the schemas of the kinds.
+mod schema;
+
+/// Objects as written → as understood.
+mod understand;
+
+/// What the base tree approves.
+mod approve;
+
+#[cfg(test)]
+mod tests;
+
+/// What a tree says.
+#[must_use = "diagnostics that nobody reads help nobody"]
+pub struct Parsed {
+    /// What it asks for; `None` when anything in it is wrong.
+    pub desired: Option<Desired>,
+    /// Everything that is wrong or doubtful, in the order of files and lines.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
+/// Parses. `past` are the migrations that the cluster knows: an assignment that was taken out again after it moved a volume
+/// approves the way back.
+pub fn parse(tree: &ClearTree, past: &[MigrationBrief]) -> Parsed {
+    let view = View {
+        paths: tree
+            .files
+            .keys()
+            .filter(|path| !below(path, &tree.assignments))
+            .cloned()
+            .collect(),
+        tree,
+    };
+    let (mut resources, mut diagnostics) = overlay::build(&tree.root, &view);
+    for (path, file) in tree
+        .files
+        .iter()
+        .filter(|(path, _)| below(path, &tree.assignments))
+    {
+        match file
+            .text
+            .expose_str()
+            .map(|text| overlay::read_objects(path, text, file.secret))
+        {
+            Ok(Ok(read)) => resources.extend(read),
+            Ok(Err(diagnostic)) => diagnostics.push(diagnostic),
+            Err(_) => diagnostics.push(not_text(path)),
+        }
+    }
+    for resource in &resources {
+        diagnostics.extend(check_kind(resource));
+    }
+    let understood = understand::understand(&resources, tree, &mut diagnostics);
+    let approved = approve::approvals(&understood.assignments, tree, past);
+    diagnostics.sort();
+    diagnostics.dedup();
+    let wrong = diagnostics
+        .iter()
+        .any(|diagnostic| diagnostic.severity == Severity::Error);
+    let desired = (!wrong).then(|| Desired {
+        revision: tree.revision.clone(),
+        resources,
+        tiers: understood.tiers,
+        policies: understood.policies,
+        assignments: understood.assignments,
+        reverted: approved.reverted,
+        approved: approved.approved,
+    });
+    Parsed { desired, diagnostics }
+}
+
+fn below(path: &str, folder: &str) -> bool {
+    !folder.is_empty()
+        && path
+            .strip_prefix(folder)
+            .is_some_and(|rest| rest.starts_with('/'))
+}
+
+fn not_text(path: &str) -> Diagnostic {
+    let place = crate::model::diagnostic::Place::file(path);
+    Diagnostic::error(place, "unreadable", "the file is no text", "save it as UTF-8")
+}
+
+fn check_kind(resource: &Resource) -> Vec<Diagnostic> {
+    let group = resource
+        .api_version()
+        .split_once('/')
+        .map_or("", |(group, _)| group);
+    if group != GROUP || resource.kind() == "PolicySource" {
+        return Vec::new();
+    }
+    let error = |pointer: &str, message: String, help: &str| {
+        vec![Diagnostic::error(
+            resource.origin.place(pointer),
+            "unknown-kind",
+            message,
+            help,
+        )]
+    };
+    if resource.api_version() != API_VERSION {
+        let message = format!("{} does not exist", resource.api_version());
+        return error("/apiVersion", message, &format!("write {API_VERSION}"));
+    }
+    match resource.kind() {
+        "VolumeMigration" => error(
+            "/kind",
+            "a VolumeMigration is not written by hand".to_owned(),
+            "write a TierAssignment instead",
+        ),
+        kind => match schema::of_kind(kind) {
+            Some(schema) => schema::check(resource, schema),
+            None => error(
+                "/kind",
+                format!("there is no kind {kind}"),
+                &schema::suggestion(kind),
+            ),
+        },
+    }
+}
+
+/// The tree without the assignments folder, which is read whole beside the overlay.
+struct View<'a> {
+    paths: BTreeSet<String>,
+    tree: &'a ClearTree,
+}
+
+impl Files for View<'_> {
+    fn paths(&self) -> &BTreeSet<String> {
+        &self.paths
+    }
+
+    fn text(&self, path: &str) -> Option<Cow<'_, str>> {
+        self.tree
+            .files
+            .get(path)?
+            .text
+            .expose_str()
+            .ok()
+            .map(Cow::Borrowed)
+    }
+
+    fn secret(&self, path: &str) -> bool {
+        self.tree.files.get(path).is_some_and(|file| file.secret)
+    }
+}

@@ -1,0 +1,255 @@
+//! Fields and types of our kinds, against the very schemas that become their CRDs.
+
+use crate::model::desired::Resource;
+use crate::model::diagnostic::Diagnostic;
+use crate::model::kinds::git_crds;
+use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
+    JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
+};
+use regex::Regex;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::sync::LazyLock;
+
+static SCHEMAS: LazyLock<BTreeMap<String, JSONSchemaProps>> = LazyLock::new(|| {
+    git_crds()
+        .into_iter()
+        .filter_map(|(kind, crd)| {
+            let version = crd.spec.versions.into_iter().next()?;
+            Some((kind, version.schema?.open_api_v3_schema?))
+        })
+        .collect()
+});
+
+/// The schema of one of our kinds.
+pub(super) fn of_kind(kind: &str) -> Option<&'static JSONSchemaProps> {
+    SCHEMAS.get(kind)
+}
+
+/// What a misspelt kind was probably meant to be.
+pub(super) fn suggestion(kind: &str) -> String {
+    match closest(kind, SCHEMAS.keys()) {
+        Some(near) => format!("write {near}"),
+        None => format!(
+            "write one of {}",
+            SCHEMAS.keys().cloned().collect::<Vec<_>>().join(", ")
+        ),
+    }
+}
+
+/// Checks an object; metadata is the API server's business.
+pub(super) fn check(resource: &Resource, schema: &JSONSchemaProps) -> Vec<Diagnostic> {
+    let mut checker = Checker {
+        resource,
+        found: Vec::new(),
+    };
+    let Value::Object(fields) = &resource.value else {
+        return Vec::new();
+    };
+    for (key, value) in fields {
+        match key.as_str() {
+            "apiVersion" | "kind" | "metadata" => {}
+            "status" => checker.add(
+                "/status",
+                "unknown-field",
+                "`status` is written by couchestor".to_owned(),
+                "take it out".to_owned(),
+            ),
+            _ => checker.field(schema, key, value, ""),
+        }
+    }
+    if let Some(spec) = schema.properties.as_ref().and_then(|all| all.get("spec")) {
+        if !fields.contains_key("spec") {
+            checker.add(
+                "",
+                "missing-field",
+                "there is no `spec`".to_owned(),
+                "write it".to_owned(),
+            );
+        } else if let Some(Value::Null) = fields.get("spec") {
+            checker.value(spec, &Value::Null, "/spec");
+        }
+    }
+    checker.found
+}
+
+struct Checker<'a> {
+    resource: &'a Resource,
+    found: Vec<Diagnostic>,
+}
+
+impl Checker<'_> {
+    fn add(&mut self, pointer: &str, rule: &str, message: String, help: String) {
+        self.found.push(Diagnostic::error(
+            self.resource.origin.place(pointer),
+            rule,
+            message,
+            help,
+        ));
+    }
+
+    fn field(&mut self, schema: &JSONSchemaProps, key: &str, value: &Value, parent: &str) {
+        let pointer = format!("{parent}/{}", crate::formats::yaml::escape(key));
+        if let Some(schema) = schema.properties.as_ref().and_then(|all| all.get(key)) {
+            self.value(schema, value, &pointer);
+        } else if let Some(JSONSchemaPropsOrBool::Schema(schema)) = &schema.additional_properties {
+            self.value(schema, value, &pointer);
+        } else if schema.properties.is_some() {
+            let known = schema.properties.iter().flat_map(BTreeMap::keys);
+            let help = match closest(key, known.clone()) {
+                Some(near) => format!("write `{near}`"),
+                None => format!(
+                    "the fields here are {}",
+                    known.cloned().collect::<Vec<_>>().join(", ")
+                ),
+            };
+            self.add(&pointer, "unknown-field", format!("`{key}` is no field"), help);
+        }
+    }
+
+    fn value(&mut self, schema: &JSONSchemaProps, value: &Value, pointer: &str) {
+        if value.is_null() && schema.nullable == Some(true) {
+            return;
+        }
+        let name = pointer.rsplit('/').next().unwrap_or_default();
+        let wanted = schema.type_.as_deref().unwrap_or_default();
+        let fits = match wanted {
+            "object" => value.is_object(),
+            "array" => value.is_array(),
+            "string" => value.is_string(),
+            "boolean" => value.is_boolean(),
+            "integer" => value.is_i64() || value.is_u64(),
+            "number" => value.is_number(),
+            _ => true,
+        };
+        if !fits {
+            let is = match value {
+                Value::Null => "nothing",
+                Value::Bool(_) => "a boolean",
+                Value::Number(_) => "a number",
+                Value::String(_) => "a text",
+                Value::Array(_) => "a list",
+                Value::Object(_) => "a mapping",
+            };
+            let (needed, help) = match wanted {
+                "string" => ("a text", "put it in quotes"),
+                "boolean" => ("a boolean", "write true or false, without quotes"),
+                "integer" => ("a whole number", "write digits only, without quotes"),
+                "number" => ("a number", "write it without quotes"),
+                "array" => ("a list", "start each item with `- `"),
+                _ => ("a mapping", "write `key: value` lines below it"),
+            };
+            self.add(
+                pointer,
+                "wrong-type",
+                format!("`{name}` needs {needed}, not {is}"),
+                help.to_owned(),
+            );
+            return;
+        }
+        self.limits(schema, value, pointer, name);
+        match value {
+            Value::Object(fields) => {
+                for required in schema
+                    .required
+                    .iter()
+                    .flatten()
+                    .filter(|field| !fields.contains_key(*field))
+                {
+                    self.add(
+                        pointer,
+                        "missing-field",
+                        format!("`{required}` is missing"),
+                        format!("write `{required}:` here"),
+                    );
+                }
+                for (key, value) in fields {
+                    self.field(schema, key, value, pointer);
+                }
+            }
+            Value::Array(items) => {
+                if let Some(JSONSchemaPropsOrArray::Schema(schema)) = &schema.items {
+                    for (index, item) in items.iter().enumerate() {
+                        self.value(schema, item, &format!("{pointer}/{index}"));
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn limits(&mut self, schema: &JSONSchemaProps, value: &Value, pointer: &str, name: &str) {
+        if let Some(allowed) = &schema.enum_
+            && !allowed.iter().any(|allowed| allowed.0 == *value)
+        {
+            let words: Vec<String> = allowed
+                .iter()
+                .filter_map(|allowed| allowed.0.as_str().map(str::to_owned))
+                .collect();
+            self.add(
+                pointer,
+                "value",
+                format!("`{name}` has no such value"),
+                format!("write one of {}", words.join(", ")),
+            );
+        }
+        if let (Some(text), Some(pattern)) = (value.as_str(), &schema.pattern)
+            && !Regex::new(pattern).is_ok_and(|pattern| pattern.is_match(text))
+        {
+            self.add(
+                pointer,
+                "value",
+                format!("`{name}` is not of the form that is needed"),
+                format!("it must match {pattern}"),
+            );
+        }
+        if let Some(number) = value.as_f64() {
+            let below = schema.minimum.is_some_and(|least| number < least);
+            let above = schema.maximum.is_some_and(|most| number > most);
+            if below || above {
+                let range = match (schema.minimum, schema.maximum) {
+                    (Some(least), Some(most)) => format!("write {least} to {most}"),
+                    (Some(least), None) => format!("write {least} or more"),
+                    (_, most) => format!("write {} or less", most.unwrap_or_default()),
+                };
+                self.add(pointer, "value", format!("`{name}` is out of range"), range);
+            }
+        }
+        if let Some(items) = value.as_array()
+            && schema.min_items.is_some_and(|least| (items.len() as i64) < least)
+        {
+            self.add(
+                pointer,
+                "value",
+                format!("`{name}` is empty"),
+                "give it at least one item".to_owned(),
+            );
+        }
+    }
+}
+
+/// The most similar of several words, if one is similar at all.
+fn closest<'a>(word: &str, known: impl Iterator<Item = &'a String>) -> Option<String> {
+    let limit = (word.len() / 3).max(1);
+    known
+        .map(|known| (distance(&word.to_lowercase(), &known.to_lowercase()), known))
+        .filter(|(distance, _)| *distance <= limit)
+        .min()
+        .map(|(_, known)| known.clone())
+}
+
+/// Levenshtein's distance.
+fn distance(a: &str, b: &str) -> usize {
+    let b: Vec<char> = b.chars().collect();
+    let mut row: Vec<usize> = (0..=b.len()).collect();
+    for (i, x) in a.chars().enumerate() {
+        let mut diagonal = row[0];
+        row[0] = i + 1;
+        for (j, y) in b.iter().enumerate() {
+            let replaced = diagonal + usize::from(x != *y);
+            diagonal = row[j + 1];
+            row[j + 1] = replaced.min(row[j] + 1).min(row[j + 1] + 1);
+        }
+    }
+    row[b.len()]
+}

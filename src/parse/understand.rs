@@ -1,0 +1,547 @@
+//! Objects as written → as understood: durations, quantities, schedules and references are checked here.
+
+use crate::formats::{cron, duration, quantity};
+use crate::model::desired::{Assignment, Policy, Resource, Tier, TierPools};
+use crate::model::diagnostic::Diagnostic;
+use crate::model::ids::{ClaimRef, PolicyName, TierName, VolumeName};
+use crate::model::kinds::GROUP;
+use crate::model::kinds::LabelSelector;
+use crate::model::kinds::backup::{BackupLocationSpec, BackupPolicySpec};
+use crate::model::kinds::rollout::RolloutSpec;
+use crate::model::kinds::storage_policy::StoragePolicySpec;
+use crate::model::kinds::storage_tier::StorageTierSpec;
+use crate::model::kinds::tier_assignment::TierAssignmentSpec;
+use crate::model::tree::ClearTree;
+use serde::de::DeserializeOwned;
+use sha2::{Digest, Sha256};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// Names of the tiers that a policy's two selectors imply.
+const IMPLIED: [(&str, i32); 2] = [("hot", 100), ("cold", 0)];
+
+/// A Velero Schedule's name is a label value, and Velero adds 15 characters for a backup's name.
+const SCHEDULE_NAME_MAX: usize = 48;
+
+#[derive(Default)]
+pub(super) struct Understood {
+    pub(super) tiers: BTreeMap<TierName, Tier>,
+    pub(super) policies: BTreeMap<PolicyName, Policy>,
+    pub(super) assignments: BTreeMap<ClaimRef, Assignment>,
+}
+
+pub(super) fn understand(
+    resources: &[Resource],
+    tree: &ClearTree,
+    diagnostics: &mut Vec<Diagnostic>,
+) -> Understood {
+    let mut reader = Reader {
+        diagnostics,
+        understood: Understood::default(),
+        locations: locations(resources),
+    };
+    let ours = |kind: &'static str| {
+        resources
+            .iter()
+            .filter(move |resource| resource.kind() == kind && resource.api_version().starts_with(GROUP))
+    };
+    for resource in ours("StorageTier") {
+        reader.tier(resource);
+    }
+    for resource in ours("StoragePolicy") {
+        reader.policy(resource);
+    }
+    for resource in ours("TierAssignment") {
+        reader.assignment(resource, tree);
+    }
+    for resource in ours("BackupLocation") {
+        reader.location(resource);
+    }
+    for resource in ours("BackupPolicy") {
+        reader.backup(resource);
+    }
+    for resource in ours("Rollout") {
+        reader.rollout(resource);
+    }
+    reader.understood
+}
+
+fn locations(resources: &[Resource]) -> BTreeSet<(String, String)> {
+    resources
+        .iter()
+        .filter(|resource| resource.kind() == "BackupLocation")
+        .map(|resource| (resource.namespace().to_owned(), resource.name().to_owned()))
+        .collect()
+}
+
+struct Reader<'a> {
+    diagnostics: &'a mut Vec<Diagnostic>,
+    understood: Understood,
+    locations: BTreeSet<(String, String)>,
+}
+
+impl Reader<'_> {
+    fn wrong(
+        &mut self,
+        resource: &Resource,
+        pointer: &str,
+        rule: &str,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) {
+        self.diagnostics.push(Diagnostic::error(
+            resource.origin.place(pointer),
+            rule,
+            message,
+            help,
+        ));
+    }
+
+    /// The spec as its type; what the schema check has said already is not said again.
+    fn spec<T: DeserializeOwned>(&mut self, resource: &Resource) -> Option<T> {
+        serde_json::from_value(resource.value.get("spec")?.clone()).ok()
+    }
+
+    fn duration(&mut self, resource: &Resource, pointer: &str, text: &str) -> Duration {
+        match duration::parse(text) {
+            Ok(duration) => duration,
+            Err(help) => {
+                let name = pointer.rsplit('/').next().unwrap_or_default();
+                self.wrong(
+                    resource,
+                    pointer,
+                    "duration",
+                    format!("`{name}` is no duration"),
+                    help,
+                );
+                Duration::ZERO
+            }
+        }
+    }
+
+    fn needs_namespace(&mut self, resource: &Resource) {
+        if resource.namespace().is_empty() {
+            self.wrong(
+                resource,
+                "/metadata",
+                "missing-field",
+                "`metadata.namespace` is missing",
+                "write it, or set `namespace` in kustomization.yaml",
+            );
+        }
+    }
+
+    fn tier(&mut self, resource: &Resource) {
+        let Some(spec) = self.spec::<StorageTierSpec>(resource) else {
+            return;
+        };
+        let pools = match (&spec.pool_selector, &spec.local) {
+            (Some(selector), None) if !selector.match_labels.is_empty() => {
+                TierPools::Mayastor(selector.match_labels.clone())
+            }
+            (None, Some(_)) => TierPools::Local,
+            (Some(_), None) => {
+                self.wrong(
+                    resource,
+                    "/spec/poolSelector",
+                    "value",
+                    "an empty selector would take every pool",
+                    "give at least one label",
+                );
+                return;
+            }
+            _ => {
+                self.wrong(
+                    resource,
+                    "/spec",
+                    "tier-pools",
+                    "a tier needs exactly one of `poolSelector` and `local`",
+                    "keep one of them",
+                );
+                return;
+            }
+        };
+        if let (TierPools::Local, Some(class)) = (&pools, &spec.storage_class) {
+            if class.mayastor.is_some() {
+                self.wrong(
+                    resource,
+                    "/spec/storageClass/mayastor",
+                    "value",
+                    "a local tier has no Mayastor parameters",
+                    "take them out",
+                );
+            }
+            if class.allow_volume_expansion == Some(true) {
+                self.wrong(
+                    resource,
+                    "/spec/storageClass/allowVolumeExpansion",
+                    "value",
+                    "LocalPV hostpath volumes cannot grow",
+                    "take it out",
+                );
+            }
+        }
+        let pool_reserve = match spec.pool_reserve.as_deref().map(quantity::parse_ceil) {
+            None => 0,
+            Some(Ok(bytes)) => bytes,
+            Some(Err(help)) => {
+                self.wrong(
+                    resource,
+                    "/spec/poolReserve",
+                    "quantity",
+                    "`poolReserve` is no quantity",
+                    help,
+                );
+                0
+            }
+        };
+        let name = TierName(resource.name().to_owned());
+        let storage_class = spec.storage_class.map(|class| class.name);
+        let tier = Tier {
+            name: name.clone(),
+            rank: spec.rank,
+            pools,
+            pool_reserve,
+            storage_class,
+        };
+        if let Some(other) = self.understood.tiers.values().find(|other| {
+            other.rank == tier.rank || other.pools == tier.pools && other.pools != TierPools::Local
+        }) {
+            let message = format!("tier {} has the same rank or the same pools", other.name);
+            self.wrong(
+                resource,
+                "/spec",
+                "tier-overlap",
+                message,
+                "give each tier a rank and labels of its own",
+            );
+        }
+        self.understood.tiers.insert(name, tier);
+    }
+
+    fn policy(&mut self, resource: &Resource) {
+        let Some(spec) = self.spec::<StoragePolicySpec>(resource) else {
+            return;
+        };
+        if spec.low_watermark_iops >= spec.high_watermark_iops {
+            self.wrong(
+                resource,
+                "/spec/lowWatermarkIOPS",
+                "watermarks",
+                "`lowWatermarkIOPS` must be below `highWatermarkIOPS`",
+                "keep them well apart, or volumes move to and fro",
+            );
+        }
+        let window = self.duration(resource, "/spec/samplingWindow", &spec.sampling_window);
+        if !window.is_zero() && window < Duration::from_secs(60) {
+            self.wrong(
+                resource,
+                "/spec/samplingWindow",
+                "duration",
+                "`samplingWindow` is shorter than a minute",
+                "use at least four scrape intervals, such as 5m",
+            );
+        }
+        let cooldown = self.duration(resource, "/spec/cooldownPeriod", &spec.cooldown_period);
+        let timeout = self.duration(resource, "/spec/migrationTimeout", &spec.migration_timeout);
+        let tiers = self.tiers_of(resource, &spec);
+        let name = PolicyName(resource.name().to_owned());
+        let fingerprint = resource
+            .value
+            .get("spec")
+            .map(|spec| hash(&spec.to_string()))
+            .unwrap_or_default();
+        let labels = spec
+            .volume_selector
+            .map(|selector| selector.match_labels)
+            .unwrap_or_default();
+        self.understood.policies.insert(
+            name.clone(),
+            Policy {
+                name,
+                storage_class: spec.storage_class_name,
+                claim_labels: labels,
+                high_watermark: spec.high_watermark_iops as f64,
+                low_watermark: spec.low_watermark_iops as f64,
+                window_text: spec.sampling_window,
+                window,
+                min_coverage: f64::from(spec.min_coverage_percent) / 100.0,
+                cooldown,
+                tiers,
+                max_concurrent: spec.max_concurrent_migrations,
+                timeout,
+                enabled: spec.enabled,
+                dry_run: spec.dry_run,
+                fingerprint,
+            },
+        );
+    }
+
+    /// The policy's tiers from the coldest to the hottest.
+    fn tiers_of(&mut self, resource: &Resource, spec: &StoragePolicySpec) -> Vec<TierName> {
+        match (&spec.tiers, &spec.nvme_pool_selector, &spec.sata_pool_selector) {
+            (Some(names), None, None) => {
+                let mut tiers: Vec<(i32, TierName)> = Vec::new();
+                for (index, name) in names.iter().enumerate() {
+                    match self.understood.tiers.get(&TierName(name.clone())) {
+                        Some(Tier {
+                            pools: TierPools::Local,
+                            ..
+                        }) => {
+                            self.wrong(
+                                resource,
+                                &format!("/spec/tiers/{index}"),
+                                "reference",
+                                format!("tier {name} is local: no volume can be moved to or from it"),
+                                "name tiers with a poolSelector",
+                            );
+                        }
+                        Some(tier) => tiers.push((tier.rank, tier.name.clone())),
+                        None => self.wrong(
+                            resource,
+                            &format!("/spec/tiers/{index}"),
+                            "reference",
+                            format!("there is no StorageTier {name}"),
+                            "correct the name, or add the tier",
+                        ),
+                    }
+                }
+                if names.len() < 2 {
+                    self.wrong(
+                        resource,
+                        "/spec/tiers",
+                        "value",
+                        "a policy needs at least two tiers",
+                        "add one",
+                    );
+                }
+                tiers.sort();
+                tiers.into_iter().map(|(_, name)| name).collect()
+            }
+            (None, Some(nvme), Some(sata)) => {
+                let hot = self.implied(resource, "/spec/nvmePoolSelector", nvme, IMPLIED[0]);
+                let cold = self.implied(resource, "/spec/sataPoolSelector", sata, IMPLIED[1]);
+                vec![cold, hot]
+            }
+            _ => {
+                self.wrong(
+                    resource,
+                    "/spec",
+                    "policy-tiers",
+                    "a policy needs either `tiers`, or both `nvmePoolSelector` and `sataPoolSelector`",
+                    "keep one of the two ways",
+                );
+                Vec::new()
+            }
+        }
+    }
+
+    /// The StorageTier with these labels, or a tier that exists for this policy's sake only.
+    fn implied(
+        &mut self,
+        resource: &Resource,
+        pointer: &str,
+        selector: &LabelSelector,
+        (name, rank): (&str, i32),
+    ) -> TierName {
+        let pools = TierPools::Mayastor(selector.match_labels.clone());
+        if let Some(tier) = self.understood.tiers.values().find(|tier| tier.pools == pools) {
+            return tier.name.clone();
+        }
+        let name = TierName(name.to_owned());
+        if selector.match_labels.is_empty() {
+            self.wrong(
+                resource,
+                pointer,
+                "value",
+                "an empty selector would take every pool",
+                "give at least one label",
+            );
+        } else if self.understood.tiers.contains_key(&name) {
+            self.wrong(
+                resource,
+                pointer,
+                "tier-overlap",
+                format!("a tier called {name} with other labels is there already"),
+                "use `tiers:` and name the StorageTiers",
+            );
+        } else {
+            self.understood.tiers.insert(
+                name.clone(),
+                Tier {
+                    name: name.clone(),
+                    rank,
+                    pools,
+                    pool_reserve: 0,
+                    storage_class: None,
+                },
+            );
+        }
+        name
+    }
+
+    fn assignment(&mut self, resource: &Resource, tree: &ClearTree) {
+        self.needs_namespace(resource);
+        let Some(spec) = self.spec::<TierAssignmentSpec>(resource) else {
+            return;
+        };
+        let tier = TierName(spec.tier.clone());
+        if !self.understood.tiers.contains_key(&tier) {
+            self.wrong(
+                resource,
+                "/spec/tier",
+                "reference",
+                format!("there is no tier {tier}"),
+                "correct the name, or add the StorageTier",
+            );
+        }
+        let claim = ClaimRef {
+            namespace: resource.namespace().to_owned(),
+            name: spec.claim.clone(),
+        };
+        let path = resource.origin.path.clone();
+        let wanted = format!("{}/{}/{}.yaml", tree.assignments, claim.namespace, claim.name);
+        if path != wanted {
+            self.wrong(
+                resource,
+                "",
+                "assignment-path",
+                format!("the assignment of {claim} belongs into {wanted}"),
+                "move the file: its history is the volume's history",
+            );
+        }
+        if let Some(other) = self.understood.assignments.get(&claim) {
+            let message = format!("{claim} is assigned twice; also in {}", other.path);
+            self.wrong(
+                resource,
+                "/spec/claim",
+                "duplicate-object",
+                message,
+                "keep one of the two",
+            );
+            return;
+        }
+        let text = tree
+            .files
+            .get(&path)
+            .and_then(|file| file.text.expose_str().ok())
+            .unwrap_or_default()
+            .to_owned();
+        let volume = VolumeName(spec.volume);
+        self.understood.assignments.insert(
+            claim.clone(),
+            Assignment {
+                claim,
+                volume,
+                tier,
+                decision: spec.decision,
+                path,
+                text,
+            },
+        );
+    }
+
+    fn location(&mut self, resource: &Resource) {
+        self.needs_namespace(resource);
+        let Some(spec) = self.spec::<BackupLocationSpec>(resource) else {
+            return;
+        };
+        for (pointer, text) in [
+            ("/spec/validationFrequency", &spec.validation_frequency),
+            ("/spec/backupSyncPeriod", &spec.backup_sync_period),
+        ] {
+            if let Some(text) = text {
+                self.duration(resource, pointer, text);
+            }
+        }
+        if spec.force_path_style && spec.region.is_none() {
+            self.wrong(
+                resource,
+                "/spec/forcePathStyle",
+                "missing-field",
+                "`region` is required with `forcePathStyle`",
+                "write the region, or any word if the server has none",
+            );
+        }
+    }
+
+    fn backup(&mut self, resource: &Resource) {
+        self.needs_namespace(resource);
+        let Some(spec) = self.spec::<BackupPolicySpec>(resource) else {
+            return;
+        };
+        if !self
+            .locations
+            .contains(&(resource.namespace().to_owned(), spec.location.clone()))
+        {
+            let message = format!(
+                "there is no BackupLocation {} in namespace {}",
+                spec.location,
+                resource.namespace()
+            );
+            self.wrong(
+                resource,
+                "/spec/location",
+                "reference",
+                message,
+                "correct the name, or add the location",
+            );
+        }
+        for (index, schedule) in spec.schedules.iter().enumerate() {
+            let pointer = format!("/spec/schedules/{index}");
+            if let Err(help) = cron::check(&schedule.schedule) {
+                self.wrong(
+                    resource,
+                    &format!("{pointer}/schedule"),
+                    "schedule",
+                    "`schedule` is not one that Velero reads",
+                    help,
+                );
+            }
+            self.duration(resource, &format!("{pointer}/ttl"), &schedule.ttl);
+            if resource.name().len() + 1 + schedule.name.len() > SCHEDULE_NAME_MAX {
+                self.wrong(
+                    resource,
+                    &format!("{pointer}/name"),
+                    "value",
+                    "the names of policy and schedule are too long together",
+                    format!("keep them below {SCHEDULE_NAME_MAX} characters: Velero puts them into labels"),
+                );
+            }
+        }
+        for (pointer, text) in [("/spec/rpo", &spec.rpo), ("/spec/rto", &spec.rto)] {
+            if let Some(text) = text {
+                self.duration(resource, pointer, text);
+            }
+        }
+        if spec.included_namespaces.iter().any(|namespace| namespace == "*")
+            && spec.included_namespaces.len() > 1
+        {
+            self.wrong(
+                resource,
+                "/spec/includedNamespaces",
+                "value",
+                "`*` must stand alone",
+                "take the others out",
+            );
+        }
+    }
+
+    fn rollout(&mut self, resource: &Resource) {
+        let Some(spec) = self.spec::<RolloutSpec>(resource) else {
+            return;
+        };
+        for (index, phase) in spec.phases.iter().enumerate() {
+            if let Some(soak) = &phase.soak {
+                self.duration(resource, &format!("/spec/phases/{index}/soak"), soak);
+            }
+        }
+    }
+}
+
+fn hash(text: &str) -> String {
+    Sha256::digest(text.as_bytes())[..8]
+        .iter()
+        .map(|byte| format!("{byte:02x}"))
+        .collect()
+}
