@@ -2,7 +2,7 @@
 
 use crate::model::decision::Why;
 use crate::model::desired::{Tier, TierPools};
-use crate::model::engine::{EngineState, Health, Pool, Volume};
+use crate::model::engine::{EngineState, Health, Pool, Volume, gib};
 use crate::model::ids::{PoolName, TierName};
 use crate::model::observation::{BoundVolume, Provider};
 use std::collections::BTreeSet;
@@ -192,17 +192,5 @@ fn exclusion(volume: &Volume, engine: &EngineState, tier: &Tier, pool: &Pool) ->
         ))
     } else {
         None
-    }
-}
-
-/// Bytes as people read them.
-pub fn gib(bytes: u64) -> String {
-    const GIB: u64 = 1 << 30;
-    const MIB: u64 = 1 << 20;
-    match bytes {
-        0 => "0".to_owned(),
-        bytes if bytes.is_multiple_of(GIB) => format!("{} GiB", bytes / GIB),
-        bytes if bytes > 10 * GIB => format!("{} GiB", bytes / GIB),
-        bytes => format!("{} MiB", bytes / MIB),
     }
 }

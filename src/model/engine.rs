@@ -139,3 +139,15 @@ pub struct EngineState {
     /// Nodes by name.
     pub nodes: BTreeMap<NodeName, Node>,
 }
+
+/// Bytes as people read them.
+pub fn gib(bytes: u64) -> String {
+    const GIB: u64 = 1 << 30;
+    const MIB: u64 = 1 << 20;
+    match bytes {
+        0 => "0".to_owned(),
+        bytes if bytes.is_multiple_of(GIB) => format!("{} GiB", bytes / GIB),
+        bytes if bytes > 10 * GIB => format!("{} GiB", bytes / GIB),
+        bytes => format!("{} MiB", bytes / MIB),
+    }
+}

@@ -39,5 +39,8 @@ pub mod rendering;
 /// How a migration ended, as it is recorded.
 pub mod outcome;
 
+/// Conditions of objects.
+pub mod conditions;
+
 /// What kind of failure an error is: that decides when to try again.
 pub mod failure;

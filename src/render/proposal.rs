@@ -1,0 +1,114 @@
+//! A proposed move → its branch, its file and what a reviewer reads. No time stands in the text: it is reproducible.
+
+use crate::formats::yaml::edit;
+use crate::formats::yaml::emit::emit;
+use crate::model::decision::ProposedMove;
+use crate::model::desired::Desired;
+use crate::model::engine::gib;
+use crate::model::kinds::API_VERSION;
+use crate::model::rendering::{FileChange, ProposalText};
+use serde_json::{Value, json};
+
+/// Renders a proposal.
+///
+/// # Errors
+/// Why the assignment's file cannot be edited without touching what people wrote around it.
+pub fn render(
+    proposed: &ProposedMove,
+    desired: &Desired,
+    prefix: &str,
+    assignments: &str,
+    trailer: &str,
+) -> Result<ProposalText, String> {
+    let claim = &proposed.claim;
+    let branch = format!("{prefix}tier/{}/{}", claim.namespace, claim.name);
+    let note = &proposed.note;
+    let title = format!("Move {claim} from {} to {}", proposed.from, proposed.to);
+    let key = format!(
+        "{}/{}/{}-{}",
+        proposed.policy, proposed.volume, proposed.from, proposed.to
+    );
+    let relation = if note.value >= note.watermark {
+        "at or above the high"
+    } else {
+        "below the low"
+    };
+    let reason = format!(
+        "It averaged {:.0} {} over {}, {relation} watermark of {:.0} (StoragePolicy {}).",
+        note.value,
+        note.signal.to_uppercase(),
+        note.window,
+        note.watermark,
+        proposed.policy,
+    );
+    let pools: Vec<&str> = proposed.candidates.iter().map(|pool| pool.as_str()).collect();
+    let body = format!(
+        "{reason}\n\n\
+         | | |\n| --- | --- |\n| claim | `{claim}` |\n| volume | `{}` |\n| from | {} |\n| to | {} |\n\
+         | pools that could take it now | {} |\n| bytes to copy | {} |\n\n\
+         Merging approves the move: a complete copy is made on {} before the old one is removed. \
+         Deleting the branch declines it. Reverting the merge moves the volume back.\n",
+        proposed.volume,
+        proposed.from,
+        proposed.to,
+        pools.join(", "),
+        gib(proposed.bytes),
+        proposed.to,
+    );
+    let content = file(proposed, desired)?;
+    let path = format!("{assignments}/{}/{}.yaml", claim.namespace, claim.name);
+    Ok(ProposalText {
+        commit_message: format!(
+            "{title}\n\n{reason}\n\nMerging this approves the move.\n\n{trailer}: {key}\n"
+        ),
+        branch,
+        key,
+        title,
+        body,
+        files: vec![FileChange {
+            path,
+            content: Some(content.into_bytes()),
+        }],
+        claim: claim.clone(),
+        volume: proposed.volume.clone(),
+        from: proposed.from.clone(),
+        to: proposed.to.clone(),
+        note: note.clone(),
+    })
+}
+
+/// The assignment's file: a new one, or the old one with its values changed and everything else as people left it.
+fn file(proposed: &ProposedMove, desired: &Desired) -> Result<String, String> {
+    let note = json!(proposed.note);
+    let Some(known) = desired.assignments.get(&proposed.claim) else {
+        return Ok(format!(
+            "---\n{}",
+            emit(&json!({
+                "apiVersion": API_VERSION,
+                "kind": "TierAssignment",
+                "metadata": {"name": proposed.claim.name, "namespace": proposed.claim.namespace},
+                "spec": {
+                    "claim": proposed.claim.name,
+                    "volume": proposed.volume.as_str(),
+                    "tier": proposed.to.as_str(),
+                    "decision": note,
+                },
+            }))
+        ));
+    };
+    let mut text = known.text.clone();
+    let mut set = |pointer: &str, value: &Value| -> Result<(), String> {
+        text = edit::set(&text, 0, pointer, value).map_err(|error| format!("{}: {error}", known.path))?;
+        Ok(())
+    };
+    set("/spec/volume", &json!(proposed.volume.as_str()))?;
+    set("/spec/tier", &json!(proposed.to.as_str()))?;
+    if known.decision.is_none() {
+        set("/spec/decision", &note)?;
+    } else {
+        for (field, value) in note.as_object().into_iter().flatten() {
+            set(&format!("/spec/decision/{field}"), value)?;
+        }
+    }
+    Ok(text)
+}

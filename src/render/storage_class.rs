@@ -1,0 +1,135 @@
+//! StorageTier → StorageClass.
+//!
+//! Mayastor: `poolHasTopologyKey` keeps volumes on pools that have the tier's labels at all, so that they can be moved
+//! between tiers later; `poolAffinityTopologyLabel` (`pinned: true`) ties them to this tier for ever, because a Mayastor
+//! volume's topology cannot be changed. LocalPV hostpath reads its settings from annotations and never from `parameters`.
+
+use super::head;
+use crate::formats::yaml::emit::emit;
+use crate::model::desired::Resource;
+use crate::model::kinds::storage_tier::{
+    BindingMode, Hostpath, MayastorParameters, ReclaimPolicy, StorageClassTemplate, StorageTierSpec,
+};
+use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
+
+/// The annotation that makes a class the default.
+const DEFAULT: &str = "storageclass.kubernetes.io/is-default-class";
+
+pub(super) fn render(tier: &Resource) -> Option<Value> {
+    let spec: StorageTierSpec = serde_json::from_value(tier.value.get("spec")?.clone()).ok()?;
+    let class = spec.storage_class?;
+    let mut object = head("storage.k8s.io/v1", "StorageClass", None, &class.name);
+    let mut annotations = class.annotations.clone();
+    if class.default {
+        annotations.insert(DEFAULT.to_owned(), "true".to_owned());
+    }
+    if let Some(selector) = &spec.pool_selector {
+        let parameters = class.mayastor.clone().unwrap_or_default();
+        object.insert("provisioner".to_owned(), json!("io.openebs.csi-mayastor"));
+        object.insert(
+            "parameters".to_owned(),
+            mayastor(&parameters, &selector.match_labels),
+        );
+        object.insert(
+            "allowVolumeExpansion".to_owned(),
+            json!(class.allow_volume_expansion.unwrap_or(true)),
+        );
+    } else if let Some(local) = &spec.local {
+        object.insert("provisioner".to_owned(), json!("openebs.io/local"));
+        annotations.insert("openebs.io/cas-type".to_owned(), "local".to_owned());
+        annotations.insert("cas.openebs.io/config".to_owned(), hostpath(&local.hostpath));
+    }
+    object.insert(
+        "reclaimPolicy".to_owned(),
+        json!(match class.reclaim_policy {
+            ReclaimPolicy::Delete => "Delete",
+            ReclaimPolicy::Retain => "Retain",
+        }),
+    );
+    object.insert(
+        "volumeBindingMode".to_owned(),
+        json!(binding_mode(&class, spec.local.is_some())),
+    );
+    if !class.mount_options.is_empty() {
+        object.insert("mountOptions".to_owned(), json!(class.mount_options));
+    }
+    put_metadata(&mut object, "labels", &class.labels);
+    put_metadata(&mut object, "annotations", &annotations);
+    Some(Value::Object(object))
+}
+
+fn binding_mode(class: &StorageClassTemplate, local: bool) -> &'static str {
+    match class.volume_binding_mode {
+        // A local volume that is made before its pod is scheduled stays pending for ever.
+        _ if local => "WaitForFirstConsumer",
+        Some(BindingMode::WaitForFirstConsumer) => "WaitForFirstConsumer",
+        Some(BindingMode::Immediate) | None => "Immediate",
+    }
+}
+
+fn put_metadata(object: &mut Map<String, Value>, field: &str, entries: &BTreeMap<String, String>) {
+    if !entries.is_empty()
+        && let Some(Value::Object(metadata)) = object.get_mut("metadata")
+    {
+        metadata.insert(field.to_owned(), json!(entries));
+    }
+}
+
+fn mayastor(parameters: &MayastorParameters, labels: &BTreeMap<String, String>) -> Value {
+    let mut map: BTreeMap<&str, String> = BTreeMap::new();
+    map.insert("protocol", "nvmf".to_owned());
+    map.insert("repl", parameters.replicas.to_string());
+    if parameters.thin {
+        map.insert("thin", "true".to_owned());
+    }
+    if parameters.encrypted {
+        map.insert("encrypted", "true".to_owned());
+    }
+    if parameters.sts_affinity_group {
+        map.insert("stsAffinityGroup", "true".to_owned());
+    }
+    for (key, value) in [
+        ("fsType", parameters.fs_type.clone()),
+        (
+            "maxSnapshots",
+            parameters.max_snapshots.map(|number| number.to_string()),
+        ),
+        (
+            "ioTimeout",
+            parameters.io_timeout.map(|number| number.to_string()),
+        ),
+    ] {
+        if let Some(value) = value {
+            map.insert(key, value);
+        }
+    }
+    let lines: Vec<String> = labels
+        .iter()
+        .map(|(key, value)| {
+            if parameters.pinned {
+                format!("{key}: {value}\n")
+            } else {
+                format!("{key}\n")
+            }
+        })
+        .collect();
+    let topology = if parameters.pinned {
+        "poolAffinityTopologyLabel"
+    } else {
+        "poolHasTopologyKey"
+    };
+    map.insert(topology, lines.concat());
+    json!(map)
+}
+
+fn hostpath(hostpath: &Hostpath) -> String {
+    let mut config = vec![
+        json!({"name": "StorageType", "value": "hostpath"}),
+        json!({"name": "BasePath", "value": hostpath.base_path}),
+    ];
+    if !hostpath.node_affinity_labels.is_empty() {
+        config.push(json!({"name": "NodeAffinityLabels", "list": hostpath.node_affinity_labels}));
+    }
+    emit(&Value::Array(config))
+}
