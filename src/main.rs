@@ -1,3 +1,8 @@
 //! Starts couchestor: everything is in the library.
 
-fn main() {}
+use clap::Parser;
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    couchestor::cli::main(couchestor::cli::Cli::parse())
+}

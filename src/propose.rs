@@ -83,35 +83,43 @@ pub struct Proposed {
     pub errors: Vec<(String, GitError)>,
 }
 
-/// Carries the plan out.
+/// What proposing starts from.
+#[derive(Clone, Copy)]
+pub struct Proposals<'a> {
+    /// What is wanted now.
+    pub wanted: &'a [ProposalText],
+    /// What is remembered.
+    pub recorded: &'a [ProposalStatus],
+    /// Where the remote's branches stand.
+    pub tips: &'a Tips,
+    /// The tip of the base branch.
+    pub base: &'a CommitId,
+    /// Hashes of the policies' specs, by name.
+    pub fingerprints: &'a BTreeMap<String, String>,
+    /// Now.
+    pub now: Timestamp,
+}
+
+/// Carries the plan out. `in_base` says whether base already holds what a recorded proposal asked for.
 pub async fn propose(
     repository: &Repository,
-    wanted: &[ProposalText],
-    recorded: &[ProposalStatus],
-    tips: &Tips,
-    base: &CommitId,
-    fingerprints: &BTreeMap<String, String>,
+    proposals: &Proposals<'_>,
     in_base: impl Fn(&ProposalStatus) -> bool,
-    now: Timestamp,
 ) -> Proposed {
+    let Proposals {
+        wanted,
+        recorded,
+        tips,
+        base,
+        ..
+    } = *proposals;
     let actions = plan(wanted, recorded, tips, base, in_base);
     let mut proposed = Proposed {
         records: recorded.to_vec(),
         ..Proposed::default()
     };
     for (branch, action) in actions {
-        let outcome = carry_out(
-            repository,
-            wanted,
-            &mut proposed.records,
-            tips,
-            base,
-            &branch,
-            &action,
-            fingerprints,
-            now,
-        )
-        .await;
+        let outcome = carry_out(repository, proposals, &mut proposed.records, &branch, &action).await;
         match outcome {
             Ok(true) => proposed.done.push((branch, action)),
             Ok(false) => {}
@@ -123,21 +131,21 @@ pub async fn propose(
 }
 
 /// Returns whether anything happened.
-#[expect(
-    clippy::too_many_arguments,
-    reason = "one step of the loop above, with what the loop holds"
-)]
 async fn carry_out(
     repository: &Repository,
-    wanted: &[ProposalText],
+    proposals: &Proposals<'_>,
     records: &mut Vec<ProposalStatus>,
-    tips: &Tips,
-    base: &CommitId,
     branch: &str,
     action: &Action,
-    fingerprints: &BTreeMap<String, String>,
-    now: Timestamp,
 ) -> Result<bool, GitError> {
+    let Proposals {
+        wanted,
+        tips,
+        base,
+        fingerprints,
+        now,
+        ..
+    } = *proposals;
     let open = |record: &ProposalStatus| {
         record.branch == branch && matches!(record.state, ProposalState::Open | ProposalState::Edited)
     };

@@ -1,1 +1,588 @@
-//! Placeholder.
+//! The line: every stage in order, for one PolicySource, once. Read this page first.
+
+use crate::apply::{self, Applied, ApplyMemory};
+use crate::decide::{self, InFlight, Limits};
+use crate::decrypt::{self, ClearCache};
+use crate::execute::{engine, start};
+use crate::fetch::{self, Fetched};
+use crate::formats::sops::Identities;
+use crate::io::cluster::{Cluster, ClusterError};
+use crate::io::git::{GitError, Repository};
+use crate::io::mayastor::Mayastor;
+use crate::io::prometheus::Prometheus;
+use crate::model::decision::Decision;
+use crate::model::desired::{Desired, TierPools};
+use crate::model::diagnostic::{Diagnostic, Severity};
+use crate::model::failure::{Class, Failure};
+use crate::model::ids::{ClaimRef, PolicyName, Revision, SourceRef};
+use crate::model::kinds::policy_source::{Inventory, PolicySourceStatus, ProposalState};
+use crate::model::kinds::volume_migration::VolumeMigration;
+use crate::model::migration_brief::MigrationBrief;
+use crate::model::observation::{Observation, Provider};
+use crate::observe::{self, volumes};
+use crate::parse;
+use crate::propose::{self, Proposals, Proposed};
+use crate::record::{self, status::Facts};
+use crate::render;
+use crate::telemetry::{Metrics, Reason};
+use crate::wiring::{EngineAdapter, StoreAdapter};
+use jiff::Timestamp;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// How often everything is compared with the cluster although nothing changed, so that what others changed is set right.
+const COMPARE_SECS: i64 = 600;
+
+/// The outside world, by its clients.
+pub struct World {
+    /// The Kubernetes API.
+    pub cluster: Cluster,
+    /// The storage engine.
+    pub mayastor: Mayastor,
+    /// Heat.
+    pub prometheus: Option<Prometheus>,
+    /// Metrics of this process.
+    pub metrics: Metrics,
+    /// The wall clock.
+    pub clock: fn() -> Timestamp,
+}
+
+/// One source as it is worked on: its spec understood, its clients made.
+pub struct Source<'a> {
+    /// Which one.
+    pub name: SourceRef,
+    /// Its repository.
+    pub repository: &'a Repository,
+    /// The branch.
+    pub branch: String,
+    /// The folder that is built.
+    pub root: String,
+    /// The folder of the assignments.
+    pub assignments: String,
+    /// What proposal branches start with.
+    pub prefix: String,
+    /// The audit branch.
+    pub audit: String,
+    /// Keys for SOPS.
+    pub identities: &'a Identities,
+    /// Whether to prune.
+    pub prune: bool,
+    /// Whether only migrations under way go on.
+    pub suspended: bool,
+    /// Whether somebody asked for everything to be compared now.
+    pub poked: bool,
+    /// Bounds and switches.
+    pub limits: Limits,
+    /// Whether old copies are kept.
+    pub preserve: bool,
+}
+
+/// What a turn remembers for the next. All of it is a cache: a restart loses it and is only slower for it.
+#[derive(Default)]
+pub struct Memory {
+    /// The last good revision, understood, with the migrations that its reading knew as finished.
+    pub desired: Option<(Desired, usize)>,
+    /// The last revision that was tried.
+    pub tried: Option<Revision>,
+    /// What is wrong with it.
+    pub diagnostics: Vec<Diagnostic>,
+    /// Whether the last apply was complete.
+    pub applied: bool,
+    /// When everything was last compared with the cluster.
+    pub compared: Option<Timestamp>,
+    /// Clear files.
+    pub clear: ClearCache,
+    /// Hashes of applied objects.
+    pub objects: ApplyMemory,
+    /// The newest clear tree, from which approvals are read again when a migration finishes.
+    pub tree: Option<crate::model::tree::ClearTree>,
+    /// How often objects were rendered.
+    pub renders: u64,
+}
+
+/// What one turn came to.
+#[derive(Default)]
+pub struct Turned {
+    /// The revision that was looked at.
+    pub attempted: Option<Revision>,
+    /// Whether it is applied in full.
+    pub applied: bool,
+    /// The new inventory, when something was applied.
+    pub inventory: Option<Inventory>,
+    /// What was applied.
+    pub actions: Option<Applied>,
+    /// What became of proposals.
+    pub proposed: Option<Proposed>,
+    /// Migrations that have not ended.
+    pub unfinished: usize,
+    /// Migrations that ended in this turn.
+    pub outcomes: Vec<crate::model::outcome::Outcome>,
+    /// What went wrong, the worst first.
+    pub failures: Vec<TurnFailure>,
+}
+
+/// Something that went wrong in a turn.
+#[derive(Clone, Debug)]
+pub struct TurnFailure {
+    /// When to try again.
+    pub class: Class,
+    /// In one word.
+    pub reason: String,
+    /// In words.
+    pub message: String,
+}
+
+impl<E: Failure> From<&E> for TurnFailure {
+    fn from(error: &E) -> Self {
+        Self {
+            class: error.class(),
+            reason: error.reason().to_owned(),
+            message: error.to_string(),
+        }
+    }
+}
+
+/// One turn: fetch → decrypt → parse → (resume) → observe → decide → render → apply → propose → execute → record.
+///
+/// # Errors
+/// What stops the turn at once: the source or the cluster cannot be read. Everything else is in [`Turned::failures`].
+pub async fn turn(
+    world: &World,
+    source: &Source<'_>,
+    before: &PolicySourceStatus,
+    memory: &mut Memory,
+) -> Result<Turned, TurnFailure> {
+    let mut turned = Turned::default();
+    let now = (world.clock)();
+    let mut migrations = own_migrations(world, source).await?;
+
+    // fetch, decrypt, parse: nothing of it happens for an unchanged tip (git, keys)
+    let finished = migrations
+        .iter()
+        .filter(|migration| brief(migration).phase.is_final())
+        .count();
+    let tips = read(world, source, memory, &migrations, finished, &mut turned).await?;
+
+    // resume: what is under way goes on before anything new is decided (engine)
+    migrations = advance(world, memory, migrations, &mut turned).await;
+    record_outcomes(world, source, &mut migrations, &mut turned).await;
+    turned.unfinished = migrations
+        .iter()
+        .filter(|migration| !brief(migration).phase.is_final())
+        .count();
+    let Some((desired, _)) = memory.desired.as_ref().filter(|_| !source.suspended) else {
+        return Ok(turned);
+    };
+
+    // observe (cluster, engine, Prometheus)
+    let observation = observe_all(world, desired, now).await?;
+    // decide (pure)
+    let briefs: Vec<MigrationBrief> = migrations.iter().map(brief).collect();
+    let in_flight = InFlight {
+        migrations: briefs.clone(),
+        proposals: before.proposals.clone(),
+    };
+    let decision = decide::decide(desired, &observation, &in_flight, source.limits, now);
+    // render (pure) and apply (cluster): when the tip or the spec changed, when asked, and every ten minutes
+    let due = memory
+        .compared
+        .is_none_or(|at| now.as_second() - at.as_second() >= COMPARE_SECS);
+    let current = memory.tried.as_ref() == Some(&desired.revision);
+    if current && (!memory.applied || source.poked || due) {
+        memory.renders += 1;
+        let objects = render::render(desired);
+        let empty = Inventory::default();
+        let options = apply::Options {
+            prune: source.prune,
+            previous: before.inventory.as_ref().unwrap_or(&empty),
+            classes_in_use: Some(&observation.classes_in_use),
+            full: source.poked || due,
+        };
+        let applied = apply::apply(&world.cluster, &objects, options, &mut memory.objects).await;
+        turned.failures.extend(applied.failures.iter().map(apply_failure));
+        turned.inventory = Some(applied.inventory.clone());
+        memory.applied = applied.failures.is_empty();
+        memory.compared = Some(now);
+        turned.actions = Some(applied);
+    }
+    turned.applied = current && memory.applied;
+
+    // propose (git): only on a tip that is read and applied
+    if turned.applied {
+        turned.proposed = Some(propose_all(source, desired, &decision, before, &tips, now).await);
+    }
+    // execute: approved moves start (cluster, engine)
+    let started = start_all(world, source, desired, &observation, &decision, &mut turned).await;
+    let started = advance(world, memory, started, &mut turned).await;
+    migrations.extend(started);
+    record_outcomes(world, source, &mut migrations, &mut turned).await;
+    // record (cluster): what there is to see
+    publish(
+        world,
+        desired,
+        &observation,
+        &decision,
+        &migrations,
+        &mut turned,
+        now,
+    )
+    .await;
+    Ok(turned)
+}
+
+fn brief(migration: &VolumeMigration) -> MigrationBrief {
+    MigrationBrief::from(migration)
+}
+
+async fn own_migrations(world: &World, source: &Source<'_>) -> Result<Vec<VolumeMigration>, TurnFailure> {
+    let all: Vec<VolumeMigration> = world
+        .cluster
+        .list()
+        .await
+        .map_err(|error| TurnFailure::from(&error))?;
+    let ours = |migration: &VolumeMigration| {
+        migration.spec.source.name == source.name.name
+            && migration.spec.source.namespace == source.name.namespace
+    };
+    Ok(all.into_iter().filter(ours).collect())
+}
+
+async fn read(
+    world: &World,
+    source: &Source<'_>,
+    memory: &mut Memory,
+    migrations: &[VolumeMigration],
+    finished: usize,
+    turned: &mut Turned,
+) -> Result<crate::io::git::Tips, TurnFailure> {
+    let fetched = fetch::fetch(
+        source.repository,
+        &source.branch,
+        &source.assignments,
+        memory.tried.as_ref(),
+    )
+    .await
+    .map_err(|error: GitError| TurnFailure::from(&error))?;
+    let past = || migrations.iter().map(brief).collect::<Vec<_>>();
+    let tips = match fetched {
+        Fetched::Unchanged(tips) => {
+            // A migration that finished since the tip was read may have become a way back.
+            if let (Some((desired, known)), Some(tree)) = (&mut memory.desired, &memory.tree)
+                && *known != finished
+            {
+                *known = finished;
+                if let Some(fresh) = parse::parse(tree, &past()).desired {
+                    *desired = fresh;
+                }
+            }
+            tips
+        }
+        Fetched::Changed(checkout, tips) => {
+            let blobs = source
+                .repository
+                .blobs()
+                .map_err(|error| TurnFailure::from(&error))?;
+            let read = |id: &_| blobs.read(id, decrypt::FILE_BYTES_MAX);
+            let tree = tokio::task::block_in_place(|| {
+                decrypt::decrypt(
+                    &checkout,
+                    &source.root,
+                    &source.assignments,
+                    &read,
+                    source.identities,
+                    &mut memory.clear,
+                )
+            });
+            memory.applied = false;
+            memory.tried = Some(checkout.revision.clone());
+            match tree {
+                Ok(tree) => {
+                    let parsed = parse::parse(&tree, &past());
+                    memory.diagnostics = parsed.diagnostics;
+                    if let Some(desired) = parsed.desired {
+                        memory.desired = Some((desired, finished));
+                        memory.tree = Some(tree);
+                    }
+                }
+                Err(diagnostics) => memory.diagnostics = diagnostics,
+            }
+            tips
+        }
+    };
+    turned.attempted = memory.tried.clone();
+    let errors: Vec<&Diagnostic> = memory
+        .diagnostics
+        .iter()
+        .filter(|diagnostic| diagnostic.severity == Severity::Error)
+        .collect();
+    if let Some(first) = errors.first() {
+        let more = if errors.len() > 1 {
+            format!(" (and {} more; see `couchestor validate`)", errors.len() - 1)
+        } else {
+            String::new()
+        };
+        turned.failures.push(TurnFailure {
+            class: Class::Stalled,
+            reason: "BuildFailed".to_owned(),
+            message: format!("{first}{more}"),
+        });
+    }
+    let _ = world;
+    Ok(tips)
+}
+
+/// Advances what is unfinished. A migration goes on for as long as the base tree approves it; while no tree could be read
+/// since the start, what was approved stays approved.
+async fn advance(
+    world: &World,
+    memory: &Memory,
+    migrations: Vec<VolumeMigration>,
+    turned: &mut Turned,
+) -> Vec<VolumeMigration> {
+    let approves = |migration: &VolumeMigration| match &memory.desired {
+        None => true,
+        Some((desired, _)) => desired.approved.iter().any(|approved| {
+            let what = approved.what();
+            what.volume.as_str() == migration.spec.volume && what.to.as_str() == migration.spec.to
+        }),
+    };
+    let (unfinished, mut done): (Vec<_>, Vec<_>) = migrations
+        .into_iter()
+        .partition(|one| !brief(one).phase.is_final());
+    let approved: BTreeSet<String> = unfinished
+        .iter()
+        .filter(|one| approves(one))
+        .filter_map(|one| one.metadata.name.clone())
+        .collect();
+    let (hands, store) = (EngineAdapter(&world.mayastor), StoreAdapter(&world.cluster));
+    for advanced in engine::execute(&hands, &store, unfinished, &approved, world.clock).await {
+        if let Some(error) = advanced.error {
+            let name = advanced.migration.metadata.name.clone().unwrap_or_default();
+            tracing::warn!(migration = name, error, "migration waits");
+            turned.failures.push(TurnFailure {
+                class: Class::Retry,
+                reason: "MigrationWaits".to_owned(),
+                message: format!("{name}: {error}"),
+            });
+        }
+        done.push(advanced.migration);
+    }
+    done
+}
+
+async fn record_outcomes(
+    world: &World,
+    source: &Source<'_>,
+    migrations: &mut [VolumeMigration],
+    turned: &mut Turned,
+) {
+    for migration in migrations {
+        match record::record(
+            &world.cluster,
+            source.repository,
+            &source.audit,
+            migration,
+            &world.metrics,
+        )
+        .await
+        {
+            Ok(Some(outcome)) => turned.outcomes.push(outcome),
+            Ok(None) => {}
+            Err(error) => {
+                let message = error.to_string();
+                turned.failures.push(TurnFailure {
+                    class: Class::Retry,
+                    reason: "RecordFailed".to_owned(),
+                    message,
+                });
+            }
+        }
+    }
+}
+
+async fn observe_all(world: &World, desired: &Desired, now: Timestamp) -> Result<Observation, TurnFailure> {
+    let (volumes, claims) = world
+        .cluster
+        .volumes()
+        .await
+        .map_err(|error: ClusterError| TurnFailure::from(&error))?;
+    let windows: BTreeMap<String, u64> = desired
+        .policies
+        .values()
+        .filter(|policy| policy.enabled)
+        .map(|policy| (policy.window_text.clone(), policy.window.as_secs()))
+        .collect();
+    let joined = volumes::join(volumes, claims);
+    Ok(observe::observe(joined, &world.mayastor, world.prometheus.as_ref(), &windows, now).await)
+}
+
+fn apply_failure(failure: &apply::ApplyFailure) -> TurnFailure {
+    let place = failure
+        .place
+        .as_ref()
+        .map(|place| format!("{place}: "))
+        .unwrap_or_default();
+    let help = if failure.help.is_empty() {
+        String::new()
+    } else {
+        format!("; {}", failure.help)
+    };
+    TurnFailure {
+        class: failure.class,
+        reason: "ReconciliationFailed".to_owned(),
+        message: format!("{place}{}: {}{help}", failure.id, failure.message),
+    }
+}
+
+async fn propose_all(
+    source: &Source<'_>,
+    desired: &Desired,
+    decision: &Decision,
+    before: &PolicySourceStatus,
+    tips: &crate::io::git::Tips,
+    now: Timestamp,
+) -> Proposed {
+    let mut texts = Vec::new();
+    for proposed in &decision.proposals {
+        match render::proposal::render(
+            proposed,
+            desired,
+            &source.prefix,
+            &source.assignments,
+            propose::TRAILER,
+        ) {
+            Ok(text) => texts.push(text),
+            Err(error) => tracing::warn!(claim = %proposed.claim, error, "not proposed"),
+        }
+    }
+    let fingerprints = desired
+        .policies
+        .values()
+        .map(|policy| (policy.name.to_string(), policy.fingerprint.clone()))
+        .collect();
+    let proposals = Proposals {
+        wanted: &texts,
+        recorded: &before.proposals,
+        tips,
+        base: &desired.revision.commit,
+        fingerprints: &fingerprints,
+        now,
+    };
+    propose::propose(source.repository, &proposals, |record| {
+        let claim = ClaimRef {
+            namespace: record.namespace.clone(),
+            name: record.claim.clone(),
+        };
+        desired.assignments.get(&claim).is_some_and(|assignment| {
+            assignment.tier.as_str() == record.to && assignment.volume.as_str() == record.volume
+        })
+    })
+    .await
+}
+
+async fn start_all(
+    world: &World,
+    source: &Source<'_>,
+    desired: &Desired,
+    observation: &Observation,
+    decision: &Decision,
+    turned: &mut Turned,
+) -> Vec<VolumeMigration> {
+    let mut started = Vec::new();
+    for one in &decision.starts {
+        let what = one.approved.what();
+        let Some(tier) = desired.tiers.get(&what.to) else {
+            continue;
+        };
+        let TierPools::Mayastor(labels) = &tier.pools else {
+            continue;
+        };
+        let Some(Provider::Mayastor(uuid)) =
+            observation.volumes.get(&what.volume).map(|bound| &bound.provider)
+        else {
+            continue;
+        };
+        let target = start::Target {
+            volume_uuid: uuid.clone(),
+            pool_labels: labels.clone(),
+            pool_reserve: tier.pool_reserve,
+            preserve: source.preserve,
+        };
+        let migration = start::migration(&source.name, one, target);
+        match world.cluster.create(&migration).await {
+            Ok(created) => {
+                let note = format!(
+                    "{} from {} to {}, approved by {}",
+                    what.claim,
+                    one.from,
+                    what.to,
+                    one.approved.approval().author
+                );
+                if let Err(error) = world.cluster.publish(&created, false, "Started", &note).await {
+                    tracing::debug!(%error, "event not published");
+                }
+                started.push(created);
+            }
+            // It was made in a turn whose end we did not see; the next turn lists it.
+            Err(ClusterError::Exists { .. }) => {}
+            Err(error) => turned.failures.push(TurnFailure::from(&error)),
+        }
+    }
+    started
+}
+
+async fn publish(
+    world: &World,
+    desired: &Desired,
+    observation: &Observation,
+    decision: &Decision,
+    migrations: &[VolumeMigration],
+    turned: &mut Turned,
+    now: Timestamp,
+) {
+    let briefs: Vec<MigrationBrief> = migrations.iter().map(brief).collect();
+    turned.unfinished = briefs.iter().filter(|one| !one.phase.is_final()).count();
+    let placed = decide::placements(desired, observation);
+    let facts = Facts {
+        desired,
+        observation,
+        decision,
+        migrations: &briefs,
+        placed: &placed,
+        now,
+    };
+    if let Err(error) = record::status::update(&world.cluster, &facts).await {
+        turned.failures.push(TurnFailure::from(&error));
+    }
+    world
+        .metrics
+        .active
+        .set(i64::try_from(turned.unfinished).unwrap_or(i64::MAX));
+    let holders = migrations
+        .iter()
+        .filter(|one| one.status.as_ref().is_some_and(|status| status.window.is_some()))
+        .count();
+    world
+        .metrics
+        .cordons
+        .set(i64::try_from(holders).unwrap_or(i64::MAX));
+    if let Some(proposed) = &turned.proposed {
+        let open = proposed
+            .records
+            .iter()
+            .filter(|record| record.state == ProposalState::Open)
+            .count();
+        world
+            .metrics
+            .open_proposals
+            .set(i64::try_from(open).unwrap_or(i64::MAX));
+    }
+    world.metrics.left_alone.clear();
+    for left in &decision.left_alone {
+        let reason = Reason {
+            reason: left.why.reason().to_owned(),
+        };
+        world.metrics.left_alone.get_or_create(&reason).inc();
+        let policy = left.policy.clone().unwrap_or(PolicyName(String::new()));
+        tracing::debug!(claim = %left.claim, volume = %left.volume, %policy, why = %left.why, "left alone");
+    }
+}

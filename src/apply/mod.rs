@@ -201,29 +201,33 @@ async fn apply_one(
     if !full && memory.hashes.get(&object.id) == Some(&hash) {
         return Ok(Action::Unchanged);
     }
-    let action = match cluster.get_object(&object.api_version, &object.id).await? {
-        None => {
-            cluster
-                .apply_object(&object.api_version, &object.id, &object.value, false)
-                .await?;
-            Action::Created
-        }
-        Some(live) => {
-            let wanted = cluster
-                .apply_object(&object.api_version, &object.id, &object.value, true)
-                .await?;
-            if live.is_applied_by(FIELD_MANAGER) && same(&live, &wanted) {
-                Action::Unchanged
-            } else {
-                cluster
-                    .apply_object(&object.api_version, &object.id, &object.value, false)
-                    .await?;
-                Action::Configured
-            }
-        }
-    };
+    let action = difference(cluster, object).await?;
+    if action != Action::Unchanged {
+        cluster
+            .apply_object(&object.api_version, &object.id, &object.value, false)
+            .await?;
+    }
     memory.hashes.insert(object.id.clone(), hash);
     Ok(action)
+}
+
+/// What an apply of one object would do, asked of the server without changing anything.
+///
+/// # Errors
+/// Any [`ClusterError`].
+pub async fn difference(cluster: &Cluster, object: &RenderedObject) -> Result<Action, ClusterError> {
+    let Some(live) = cluster.get_object(&object.api_version, &object.id).await? else {
+        return Ok(Action::Created);
+    };
+    let wanted = cluster
+        .apply_object(&object.api_version, &object.id, &object.value, true)
+        .await?;
+    let as_it_is = live.is_applied_by(FIELD_MANAGER) && same(&live, &wanted);
+    Ok(if as_it_is {
+        Action::Unchanged
+    } else {
+        Action::Configured
+    })
 }
 
 /// Whether an apply would change nothing that anyone sees: everything but bookkeeping is equal.

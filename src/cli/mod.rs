@@ -1,1 +1,208 @@
-//! Placeholder.
+//! What a user types: arguments, and one file per command. Data goes to stdout, words go to stderr.
+
+use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use std::io::Write;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+/// The controller.
+mod run;
+
+/// The main job on this machine, start to finish.
+mod demo;
+
+/// Policy folders: validate and render.
+mod folder;
+
+/// What would happen, and why everything else would not.
+mod plan;
+
+/// Sources, proposals and migrations.
+mod status;
+
+/// Who decided what, out of Git alone.
+mod audit;
+
+/// CRDs, install manifests and schemas.
+mod generate;
+
+/// Simulated servers from a world file.
+mod simulate;
+
+/// Tables for people.
+mod table;
+
+/// GitOps controller for Kubernetes storage: tiers, backups and volume moves from a Git repository.
+#[derive(Parser)]
+#[command(
+    version,
+    about,
+    after_help = "Start with `couchestor demo`: it shows the whole job on this machine in under a minute."
+)]
+pub struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// How data is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub enum Output {
+    /// For people.
+    Text,
+    /// For machines.
+    Json,
+    /// For machines and kubectl.
+    Yaml,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Show the main job on this machine, from a commit to a moved volume, against simulated servers.
+    #[command(
+        after_help = "Examples:\n  couchestor demo\n  couchestor demo --step\n  couchestor demo --keep /tmp/demo"
+    )]
+    Demo(demo::Arguments),
+    /// Run the controller.
+    #[command(
+        after_help = "Examples:\n  couchestor run --prometheus-url http://prometheus.monitoring:9090\n  couchestor run --kubeconfig ~/.kube/config --dry-run"
+    )]
+    Run(Box<run::Arguments>),
+    /// Name every mistake of a policy folder: file, line, column, rule, what to do.
+    #[command(
+        after_help = "Examples:\n  couchestor validate policies/homelab\n  couchestor validate policies/homelab -o json\n\nExit codes: 0 nothing found, 1 mistakes."
+    )]
+    Validate(folder::Arguments),
+    /// Print the objects that a policy folder would apply, in the order of applying.
+    #[command(
+        after_help = "Examples:\n  couchestor render policies/homelab\n  couchestor render policies/homelab --show-secrets --age-key ~/.config/sops/age/keys.txt"
+    )]
+    Render(folder::RenderArguments),
+    /// Say what would change, be proposed and be moved, and why everything else would not.
+    #[command(
+        after_help = "Examples:\n  couchestor plan policies/homelab --kubeconfig ~/.kube/config --prometheus-url http://localhost:9090 --mayastor-url http://localhost:8081\n  couchestor plan policies/homelab --observation world.json\n\nExit codes: 0 nothing to do, 2 changes, 1 error."
+    )]
+    Plan(plan::Arguments),
+    /// Show sources, proposals and migrations.
+    #[command(
+        after_help = "Examples:\n  couchestor status\n  couchestor status --watch\n\nExit codes: 0 all ready, 1 something is not."
+    )]
+    Status(status::Arguments),
+    /// Show who decided what, when, from which commit, with which outcome: out of Git alone.
+    #[command(
+        after_help = "Examples:\n  couchestor audit --repository https://git.example.org/home/ops.git\n  couchestor audit --repository /srv/git/ops.git -o json"
+    )]
+    Audit(audit::Arguments),
+    /// Start simulated servers from a world file, and say how to reach them.
+    #[command(after_help = "Example:\n  couchestor simulate policies/world.yaml")]
+    Simulate(simulate::Arguments),
+    /// Print the CustomResourceDefinitions.
+    Crds,
+    /// Print the install manifests.
+    Manifests(generate::Arguments),
+    /// Print the JSON schema of a kind, for editors.
+    #[command(after_help = "Example:\n  couchestor schema StoragePolicy > storagepolicy.schema.json")]
+    Schema {
+        /// The kind.
+        kind: String,
+    },
+    /// Print shell completions.
+    Completions {
+        /// The shell.
+        shell: clap_complete::Shell,
+    },
+}
+
+/// How to reach a cluster.
+#[derive(Args, Clone, Debug)]
+pub struct ClusterArguments {
+    /// The kubeconfig; without it the pod's service account, or the user's own kubeconfig.
+    #[arg(long, env = "KUBECONFIG")]
+    pub kubeconfig: Option<PathBuf>,
+}
+
+/// How to reach what is measured and moved.
+#[derive(Args, Clone, Debug)]
+pub struct EngineArguments {
+    /// Prometheus; without it no volume is hot or cold.
+    #[arg(long, env = "PROMETHEUS_URL")]
+    pub prometheus_url: Option<String>,
+    /// Mayastor's REST API.
+    #[arg(
+        long,
+        env = "MAYASTOR_URL",
+        default_value = "http://openebs-api-rest.openebs:8081"
+    )]
+    pub mayastor_url: String,
+}
+
+/// What ends a command early. The text says what to do.
+#[derive(Debug)]
+pub struct Failed(pub String);
+
+impl<E: std::error::Error> From<E> for Failed {
+    fn from(error: E) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// Runs a command and gives its exit code.
+pub fn main(cli: Cli) -> ExitCode {
+    // The first provider that is installed serves every TLS client of the process; a second call changes nothing.
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let outcome = match cli.command {
+        Command::Crds => generate::crds(),
+        Command::Manifests(arguments) => generate::manifests(&arguments),
+        Command::Schema { kind } => generate::schema(&kind),
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Cli::command(), "couchestor", &mut std::io::stdout());
+            Ok(0)
+        }
+        Command::Validate(arguments) => folder::validate(&arguments),
+        Command::Render(arguments) => folder::render(&arguments),
+        Command::Demo(arguments) => block_on(demo::demo(arguments)),
+        Command::Run(arguments) => block_on(run::run(*arguments)),
+        Command::Plan(arguments) => block_on(plan::plan(arguments)),
+        Command::Status(arguments) => block_on(status::status(arguments)),
+        Command::Audit(arguments) => block_on(audit::audit(arguments)),
+        Command::Simulate(arguments) => block_on(simulate::simulate(arguments)),
+    };
+    match outcome {
+        Ok(code) => ExitCode::from(code),
+        Err(Failed(message)) => {
+            words(&format!("couchestor: {message}"));
+            ExitCode::from(1)
+        }
+    }
+}
+
+fn block_on(work: impl Future<Output = Result<u8, Failed>>) -> Result<u8, Failed> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let outcome = runtime.block_on(work);
+    // A Git call whose server hangs must not keep the process.
+    runtime.shutdown_timeout(std::time::Duration::from_secs(2));
+    outcome
+}
+
+/// Writes data to stdout. A closed pipe ends the output, not the command.
+pub(crate) fn data(text: &str) {
+    let mut out = anstream::stdout().lock();
+    let _ = out.write_all(text.as_bytes());
+    if !text.ends_with('\n') {
+        let _ = out.write_all(b"\n");
+    }
+    let _ = out.flush();
+}
+
+/// Writes words to stderr.
+pub(crate) fn words(text: &str) {
+    let mut out = anstream::stderr().lock();
+    let _ = writeln!(out, "{text}");
+}
+
+/// Writes a value as JSON or YAML.
+pub(crate) fn value(value: &serde_json::Value, output: Output) {
+    match output {
+        Output::Yaml => data(&crate::formats::yaml::emit::emit(value)),
+        Output::Json | Output::Text => data(&serde_json::to_string_pretty(value).unwrap_or_default()),
+    }
+}

@@ -8,13 +8,13 @@ use crate::model::ids::{ClaimRef, PolicyName, TierName};
 use crate::model::kinds::storage_policy::{LastMigration, PolicyPhase};
 use crate::model::kinds::volume_migration::Phase;
 use crate::model::kinds::{
-    BackupLocation, BackupPolicy, Rollout, StoragePolicy, StorageTier, TierAssignment,
+    BackupLocation, BackupPolicy, Resource, Rollout, StoragePolicy, StorageTier, TierAssignment,
 };
 use crate::model::migration_brief::MigrationBrief;
 use crate::model::observation::Observation;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-use kube::Resource;
+
 use std::collections::BTreeMap;
 
 /// What statuses are made of.

@@ -11,7 +11,7 @@ use std::time::Duration;
 
 /// A world as written.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct World {
     /// Storage nodes.
     pub nodes: Vec<NodeSeed>,
@@ -30,7 +30,7 @@ fn default_rebuild() -> f64 {
 
 /// A claim with its volume.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct ClaimSeed {
     /// Namespace.
     pub namespace: String,

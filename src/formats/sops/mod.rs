@@ -273,3 +273,8 @@ fn date(text: &str) -> Option<String> {
 pub(crate) fn digest(bytes: &[u8]) -> String {
     hex_upper(&Sha256::digest(bytes)[..8])
 }
+
+/// A short hash of secret bytes, to see whether they changed.
+pub fn fingerprint(bytes: &[u8]) -> String {
+    digest(bytes)
+}

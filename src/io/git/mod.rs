@@ -431,3 +431,15 @@ fn failed(error: git2::Error) -> GitError {
         detail: error.message().to_owned(),
     }
 }
+
+/// Makes an empty bare repository whose main branch is `main`.
+///
+/// # Errors
+/// [`GitError::Failed`] when the folder cannot be written.
+pub fn init_bare(path: &Path) -> Result<(), GitError> {
+    let mut options = git2::RepositoryInitOptions::new();
+    options.bare(true).initial_head("main");
+    git2::Repository::init_opts(path, &options)
+        .map(drop)
+        .map_err(failed)
+}

@@ -29,6 +29,9 @@ pub mod rollout;
 /// One approved move with its journal.
 pub mod volume_migration;
 
+/// What kube's derive implements for every kind: names and metadata, no client.
+pub use kube::Resource;
+
 pub use backup::{BackupLocation, BackupPolicy};
 pub use policy_source::PolicySource;
 pub use rollout::Rollout;

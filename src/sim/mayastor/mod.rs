@@ -23,7 +23,7 @@ pub use state::{Fault, State};
 
 /// A storage node.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct NodeSeed {
     /// Its name.
     pub name: String,
@@ -31,7 +31,7 @@ pub struct NodeSeed {
 
 /// A disk pool.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct PoolSeed {
     /// Its name.
     pub name: String,
@@ -49,7 +49,7 @@ pub struct PoolSeed {
 
 /// A volume.
 #[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct VolumeSeed {
     /// Its uuid.
     pub uuid: String,

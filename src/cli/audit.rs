@@ -1,0 +1,134 @@
+//! `audit`: who decided what, when, from which commit, with which outcome: out of Git alone.
+
+use super::table::table;
+use super::{Failed, Output, data, value, words};
+use crate::io::git::{Credentials, Repository};
+use std::path::PathBuf;
+use std::time::Duration;
+
+/// How long the fetch may take.
+const TIMEOUT: Duration = Duration::from_secs(60);
+
+/// Options of `audit`.
+#[derive(clap::Args, Debug)]
+pub struct Arguments {
+    /// The policy repository: an address, or a path on this machine.
+    #[arg(long)]
+    repository: String,
+    /// The audit branch.
+    #[arg(long, default_value = "couchestor/audit")]
+    branch: String,
+    /// How many outcomes, the newest first.
+    #[arg(long, default_value_t = 50)]
+    limit: usize,
+    /// User name for https.
+    #[arg(long, env = "GIT_USERNAME")]
+    username: Option<String>,
+    /// Password or token for https.
+    #[arg(long, env = "GIT_PASSWORD", hide_env_values = true)]
+    password: Option<String>,
+    /// How to print.
+    #[arg(short, long, value_enum, default_value = "text")]
+    output: Output,
+}
+
+/// `audit`.
+pub async fn audit(arguments: Arguments) -> Result<u8, Failed> {
+    let url = if arguments.repository.contains("://") {
+        arguments.repository.clone()
+    } else {
+        let path = PathBuf::from(&arguments.repository)
+            .canonicalize()
+            .map_err(|error| Failed(format!("{}: {error}", arguments.repository)))?;
+        format!("file://{}", path.display())
+    };
+    let clone = tempfile::tempdir()?;
+    let secret = |text: &str| crate::model::secret::SecretText::new(text.as_bytes().to_vec());
+    let credentials = match (&arguments.username, &arguments.password) {
+        (Some(username), Some(password)) => {
+            let data = [
+                ("username".to_owned(), secret(username)),
+                ("password".to_owned(), secret(password)),
+            ];
+            Credentials::from_secret(&data.into(), &url)?
+        }
+        _ => Credentials::default(),
+    };
+    let repository = Repository::new(&url, &clone.path().join("clone"), credentials, TIMEOUT, true)?;
+    let log = repository.log_branch(&arguments.branch, arguments.limit).await?;
+    if log.is_empty() {
+        words(&format!(
+            "there is no branch {} yet: nothing was moved",
+            arguments.branch
+        ));
+    }
+    let trailer = |message: &str, key: &str| {
+        let prefix = format!("{key}: ");
+        message
+            .lines()
+            .rev()
+            .find_map(|line| line.strip_prefix(&prefix))
+            .unwrap_or("-")
+            .to_owned()
+    };
+    const KEYS: [&str; 12] = [
+        "Migration",
+        "Claim",
+        "Volume",
+        "From",
+        "To",
+        "Policy",
+        "Approved-Revision",
+        "Approved-By",
+        "Result",
+        "Started",
+        "Finished",
+        "Duration-Seconds",
+    ];
+    if arguments.output != Output::Text {
+        let records: Vec<serde_json::Value> = log
+            .iter()
+            .map(|entry| {
+                let mut record: serde_json::Map<String, serde_json::Value> = KEYS
+                    .iter()
+                    .map(|key| ((*key).to_owned(), trailer(&entry.message, key).into()))
+                    .collect();
+                record.insert("Commit".to_owned(), entry.commit.as_str().into());
+                record.into()
+            })
+            .collect();
+        value(&records.into(), arguments.output);
+        return Ok(0);
+    }
+    let rows: Vec<_> = log
+        .iter()
+        .map(|entry| {
+            let get = |key: &str| trailer(&entry.message, key);
+            let short = |text: String| text.chars().take(10).collect::<String>();
+            vec![
+                get("Finished"),
+                get("Claim"),
+                format!("{} → {}", get("From"), get("To")),
+                get("Result"),
+                format!("{} s", get("Duration-Seconds")),
+                get("Approved-By"),
+                short(get("Approved-Revision")),
+                short(entry.commit.to_string()),
+            ]
+        })
+        .collect();
+    data(&table(
+        &[
+            "FINISHED",
+            "CLAIM",
+            "MOVE",
+            "RESULT",
+            "TOOK",
+            "APPROVED BY",
+            "IN",
+            "RECORD",
+        ],
+        &rows,
+    ));
+    Ok(0)
+}

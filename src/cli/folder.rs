@@ -1,0 +1,215 @@
+//! `validate` and `render`: policy folders on disk, read by the very code that reads commits.
+
+use super::{Failed, Output, data, value, words};
+use crate::decrypt::{self, ClearCache};
+use crate::formats::sops::Identities;
+use crate::model::desired::Desired;
+use crate::model::diagnostic::{Diagnostic, Severity};
+use crate::model::ids::{BlobId, Revision};
+use crate::model::rendering::RenderedObject;
+use crate::model::tree::{Checkout, Entry, EntryKind};
+use crate::parse;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// Files below a repository's root that are looked at; more is probably the wrong folder.
+const FILES_MAX: usize = 200_000;
+
+/// Options of `validate`.
+#[derive(clap::Args, Clone, Debug)]
+pub struct Arguments {
+    /// The folder, as spec.path would name it.
+    pub path: PathBuf,
+    /// The folder of the TierAssignments below it.
+    #[arg(long, default_value = "assignments")]
+    pub assignments: String,
+    /// age identities; the default is where the sops command looks.
+    #[arg(long, env = "SOPS_AGE_KEY_FILE")]
+    pub age_key: Option<PathBuf>,
+    /// age identities themselves.
+    #[arg(long, env = "SOPS_AGE_KEY", hide_env_values = true, hide = true)]
+    pub age_key_text: Option<String>,
+    /// Where the user's configuration is.
+    #[arg(long, env = "XDG_CONFIG_HOME", hide = true)]
+    pub config_home: Option<PathBuf>,
+    /// The user's home.
+    #[arg(long, env = "HOME", hide = true)]
+    pub home: Option<PathBuf>,
+    /// How to print.
+    #[arg(short, long, value_enum, default_value = "text")]
+    pub output: Output,
+}
+
+/// Options of `render`.
+#[derive(clap::Args, Clone, Debug)]
+pub struct RenderArguments {
+    #[command(flatten)]
+    folder: Arguments,
+    /// Print secret values too.
+    #[arg(long)]
+    show_secrets: bool,
+}
+
+/// Reads a folder. Diagnostics stand beside what was understood.
+pub(super) fn read(arguments: &Arguments) -> Result<(Option<Desired>, Vec<Diagnostic>), Failed> {
+    let path = arguments
+        .path
+        .canonicalize()
+        .map_err(|error| Failed(format!("{}: {error}", arguments.path.display())))?;
+    let root = path
+        .ancestors()
+        .find(|folder| folder.join(".git").exists())
+        .map_or_else(|| path.clone(), Path::to_path_buf);
+    let below = |path: &Path| {
+        let rest = path.strip_prefix(&root).unwrap_or(path);
+        rest.components()
+            .map(|part| part.as_os_str().to_string_lossy().into_owned())
+            .collect::<Vec<_>>()
+            .join("/")
+    };
+    let (folder, mut entries) = (below(&path), BTreeMap::new());
+    list(&root, &root, &mut entries)?;
+    let checkout = Checkout {
+        revision: Revision {
+            branch: "local".to_owned(),
+            commit: "0000000000000000000000000000000000000000".into(),
+        },
+        entries,
+        introduced: BTreeMap::new(),
+        removed: BTreeMap::new(),
+    };
+    let assignments = match folder.as_str() {
+        "" => arguments.assignments.clone(),
+        folder => format!("{folder}/{}", arguments.assignments),
+    };
+    // On disk a file's path serves as its blob id: nothing is cached beyond this one reading.
+    let read = |id: &BlobId| {
+        let bytes = std::fs::read(root.join(id.as_str())).map_err(|error| error.to_string())?;
+        if bytes.len() > decrypt::FILE_BYTES_MAX {
+            Err("the file is too large".to_owned())
+        } else {
+            Ok(bytes)
+        }
+    };
+    let identities = identities(arguments)?;
+    match decrypt::decrypt(
+        &checkout,
+        &folder,
+        &assignments,
+        &read,
+        &identities,
+        &mut ClearCache::default(),
+    ) {
+        Ok(tree) => {
+            let parsed = parse::parse(&tree, &[]);
+            Ok((parsed.desired, parsed.diagnostics))
+        }
+        Err(diagnostics) => Ok((None, diagnostics)),
+    }
+}
+
+fn list(root: &Path, folder: &Path, entries: &mut BTreeMap<String, Entry>) -> Result<(), Failed> {
+    for entry in std::fs::read_dir(folder)? {
+        let entry = entry?;
+        let (path, kind) = (entry.path(), entry.file_type()?);
+        let name = entry.file_name();
+        if name == ".git" || name == "target" && folder == root || name == "node_modules" {
+            continue;
+        }
+        if kind.is_dir() {
+            list(root, &path, entries)?;
+            continue;
+        }
+        let rest = path
+            .strip_prefix(root)
+            .unwrap_or(&path)
+            .to_string_lossy()
+            .into_owned();
+        let kind = if kind.is_symlink() {
+            EntryKind::Symlink
+        } else {
+            EntryKind::File
+        };
+        entries.insert(
+            rest.clone(),
+            Entry {
+                blob: BlobId(rest),
+                kind,
+            },
+        );
+        if entries.len() > FILES_MAX {
+            return Err(Failed(format!(
+                "more than {FILES_MAX} files lie below {}; is it the right folder?",
+                root.display()
+            )));
+        }
+    }
+    Ok(())
+}
+
+fn identities(arguments: &Arguments) -> Result<Identities, Failed> {
+    let config = arguments
+        .config_home
+        .clone()
+        .or(arguments.home.as_ref().map(|home| home.join(".config")));
+    let usual = config
+        .map(|config| config.join("sops/age/keys.txt"))
+        .filter(|path| path.exists());
+    let mut texts = Vec::new();
+    if let Some(text) = &arguments.age_key_text {
+        texts.push(("SOPS_AGE_KEY".to_owned(), text.clone()));
+    }
+    if let Some(path) = arguments.age_key.clone().or(usual) {
+        let text =
+            std::fs::read_to_string(&path).map_err(|error| Failed(format!("{}: {error}", path.display())))?;
+        texts.push((path.display().to_string(), text));
+    }
+    Identities::parse(texts.iter().map(|(name, text)| (name.as_str(), text.as_str()))).map_err(Failed)
+}
+
+/// `validate`.
+pub fn validate(arguments: &Arguments) -> Result<u8, Failed> {
+    let (_, diagnostics) = read(arguments)?;
+    match arguments.output {
+        Output::Text => {
+            for diagnostic in &diagnostics {
+                data(&diagnostic.to_string());
+            }
+            let errors = diagnostics
+                .iter()
+                .filter(|diagnostic| diagnostic.severity == Severity::Error)
+                .count();
+            match (errors, diagnostics.len()) {
+                (_, 0) => words("nothing wrong found"),
+                (errors, all) => words(&format!("{errors} errors, {} warnings", all - errors)),
+            }
+        }
+        output => value(&serde_json::to_value(&diagnostics)?, output),
+    }
+    Ok(u8::from(!diagnostics.is_empty()))
+}
+
+/// Prints diagnostics to stderr and says whether they forbid going on.
+pub(super) fn complain(diagnostics: &[Diagnostic]) {
+    for diagnostic in diagnostics {
+        words(&diagnostic.to_string());
+    }
+}
+
+/// `render`.
+pub fn render(arguments: &RenderArguments) -> Result<u8, Failed> {
+    let (desired, diagnostics) = read(&arguments.folder)?;
+    complain(&diagnostics);
+    let Some(desired) = desired else { return Ok(1) };
+    let objects = crate::render::render(&desired);
+    let shown = |object: &RenderedObject| match arguments.show_secrets {
+        true => object.value.clone(),
+        false => crate::render::text::masked(object),
+    };
+    let values: Vec<_> = objects.iter().map(shown).collect();
+    match arguments.folder.output {
+        Output::Json => value(&serde_json::Value::Array(values), Output::Json),
+        Output::Text | Output::Yaml => data(&crate::render::text::yaml(&values)),
+    }
+    Ok(0)
+}

@@ -1,0 +1,236 @@
+//! `crds`, `manifests` and `schema`: what `kubernetes/` and editors need. A test holds the committed files against these.
+
+use super::{Failed, data};
+use crate::model::kinds::all_crds;
+use crate::render::text::yaml;
+use serde_json::{Value, json};
+
+/// The namespace in which couchestor runs.
+const NAMESPACE: &str = "couchestor-system";
+
+/// The image that the manifests name.
+const IMAGE: &str = concat!("ghcr.io/billyronks/couchestor:v", env!("CARGO_PKG_VERSION"));
+
+/// Options of `manifests`.
+#[derive(clap::Args, Debug)]
+pub struct Arguments {
+    /// Prometheus, as the controller reaches it.
+    #[arg(long, default_value = "http://prometheus-operated.monitoring:9090")]
+    prometheus_url: String,
+    /// Mayastor's REST API, as the controller reaches it.
+    #[arg(long, default_value = "http://openebs-api-rest.openebs:8081")]
+    mayastor_url: String,
+}
+
+/// One right with its reason.
+struct Right {
+    group: &'static str,
+    resources: &'static [&'static str],
+    verbs: &'static [&'static str],
+    because: &'static str,
+}
+
+/// Every right in the cluster that couchestor has, and why. Objects that a repository holds need rights of their own:
+/// give them by a ClusterRole that is aggregated by the label below.
+const RIGHTS: [Right; 11] = [
+    Right {
+        group: "storage.billyronks.io",
+        resources: &["policysources"],
+        verbs: &["get", "list", "watch"],
+        because: "what to follow",
+    },
+    Right {
+        group: "storage.billyronks.io",
+        resources: &[
+            "storagetiers",
+            "storagepolicies",
+            "tierassignments",
+            "backuplocations",
+            "backuppolicies",
+            "rollouts",
+        ],
+        verbs: &["get", "list", "patch", "create", "delete"],
+        because: "applied from Git, and pruned when they leave it",
+    },
+    Right {
+        group: "storage.billyronks.io",
+        resources: &["volumemigrations"],
+        verbs: &["get", "list", "watch", "create"],
+        because: "one per approved move",
+    },
+    Right {
+        group: "storage.billyronks.io",
+        resources: &[
+            "policysources/status",
+            "storagetiers/status",
+            "storagepolicies/status",
+            "tierassignments/status",
+            "backuplocations/status",
+            "backuppolicies/status",
+            "rollouts/status",
+            "volumemigrations/status",
+        ],
+        verbs: &["update"],
+        because: "status, and the journal of migrations",
+    },
+    Right {
+        group: "storage.k8s.io",
+        resources: &["storageclasses"],
+        verbs: &["get", "list", "patch", "create", "delete"],
+        because: "rendered from tiers",
+    },
+    Right {
+        group: "velero.io",
+        resources: &["backupstoragelocations", "schedules"],
+        verbs: &["get", "patch", "create", "delete"],
+        because: "rendered from backup locations and policies",
+    },
+    Right {
+        group: "",
+        resources: &["persistentvolumes"],
+        verbs: &["get", "list", "patch"],
+        because: "which volumes there are; the time of the last move is written on them",
+    },
+    Right {
+        group: "",
+        resources: &["persistentvolumeclaims"],
+        verbs: &["get", "list"],
+        because: "which claims are bound to them",
+    },
+    Right {
+        group: "",
+        resources: &["secrets", "configmaps"],
+        verbs: &["get", "patch", "create", "delete"],
+        because: "credentials are read, and Secrets from Git are applied",
+    },
+    Right {
+        group: "",
+        resources: &["namespaces"],
+        verbs: &["get", "patch", "create"],
+        because: "namespaces from Git are applied; none is ever deleted",
+    },
+    Right {
+        group: "events.k8s.io",
+        resources: &["events"],
+        verbs: &["create", "patch"],
+        because: "what happened, on the object that it happened to",
+    },
+];
+
+/// `crds`.
+pub fn crds() -> Result<u8, Failed> {
+    data(&crds_text()?);
+    Ok(0)
+}
+
+/// The CRDs as text.
+pub(crate) fn crds_text() -> Result<String, Failed> {
+    let crds: Vec<Value> = all_crds()
+        .into_iter()
+        .map(serde_json::to_value)
+        .collect::<Result<_, _>>()?;
+    Ok(format!(
+        "# Written by `couchestor crds`; do not edit.\n{}",
+        yaml(&crds)
+    ))
+}
+
+/// `manifests`.
+pub fn manifests(arguments: &Arguments) -> Result<u8, Failed> {
+    data(&manifests_text(
+        &arguments.prometheus_url,
+        &arguments.mayastor_url,
+    ));
+    Ok(0)
+}
+
+fn manifests_text(prometheus: &str, mayastor: &str) -> String {
+    let labels = json!({"app.kubernetes.io/name": "couchestor"});
+    let meta = |name: &str| json!({"name": name, "namespace": NAMESPACE, "labels": labels});
+    let rules: Vec<Value> = RIGHTS
+        .iter()
+        .map(|right| json!({"apiGroups": [right.group], "resources": right.resources, "verbs": right.verbs}))
+        .collect();
+    let reasons: Vec<String> = RIGHTS
+        .iter()
+        .map(|right| {
+            format!(
+                "{} {}: {} — {}",
+                right.group,
+                right.resources.join(","),
+                right.verbs.join(","),
+                right.because
+            )
+        })
+        .collect();
+    let objects = [
+        json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": labels}}),
+        json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": meta("couchestor")}),
+        json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRole", "metadata": {
+            "name": "couchestor", "labels": labels,
+            "annotations": {"storage.billyronks.io/reasons": reasons.join("\n")}}, "rules": rules}),
+        json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
+            "metadata": {"name": "couchestor", "labels": labels},
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "couchestor"},
+            "subjects": [{"kind": "ServiceAccount", "name": "couchestor", "namespace": NAMESPACE}]}),
+        deployment(&meta("couchestor"), &labels, prometheus, mayastor),
+        json!({"apiVersion": "v1", "kind": "Service", "metadata": meta("couchestor-metrics"), "spec": {
+            "selector": labels, "ports": [{"name": "metrics", "port": 8080, "targetPort": "metrics"}]}}),
+        json!({"apiVersion": "networking.k8s.io/v1", "kind": "NetworkPolicy", "metadata": meta("couchestor"), "spec": {
+            "podSelector": {"matchLabels": labels}, "policyTypes": ["Ingress"],
+            // Nothing but scrapes and probes comes in; where Git, Prometheus and Mayastor are, the cluster knows.
+            "ingress": [{"ports": [{"port": 8080, "protocol": "TCP"}, {"port": 8081, "protocol": "TCP"}]}]}}),
+        json!({"apiVersion": "monitoring.coreos.com/v1", "kind": "ServiceMonitor", "metadata": meta("couchestor"), "spec": {
+            "selector": {"matchLabels": labels}, "endpoints": [{"port": "metrics", "interval": "30s"}]}}),
+    ];
+    format!(
+        "# Written by `couchestor manifests`; do not edit.\n{}",
+        yaml(&objects)
+    )
+}
+
+fn deployment(meta: &Value, labels: &Value, prometheus: &str, mayastor: &str) -> Value {
+    json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": meta, "spec": {
+        "replicas": 1,
+        // Two controllers at one time would both act; the old one stops before the new one starts.
+        "strategy": {"type": "Recreate"},
+        "selector": {"matchLabels": labels},
+        "template": {"metadata": {"labels": labels}, "spec": {
+            "serviceAccountName": "couchestor",
+            "securityContext": {"runAsNonRoot": true, "runAsUser": 65532, "fsGroup": 65532, "seccompProfile": {"type": "RuntimeDefault"}},
+            "containers": [{
+                "name": "couchestor", "image": IMAGE,
+                "args": ["run", format!("--prometheus-url={prometheus}"), format!("--mayastor-url={mayastor}")],
+                "ports": [{"name": "metrics", "containerPort": 8080}, {"name": "health", "containerPort": 8081}],
+                "livenessProbe": {"httpGet": {"path": "/healthz", "port": "health"}},
+                "readinessProbe": {"httpGet": {"path": "/readyz", "port": "health"}},
+                "resources": {"requests": {"cpu": "50m", "memory": "64Mi"}, "limits": {"memory": "256Mi"}},
+                "securityContext": {"allowPrivilegeEscalation": false, "readOnlyRootFilesystem": true, "capabilities": {"drop": ["ALL"]}},
+                "volumeMounts": [{"name": "cache", "mountPath": "/var/cache/couchestor"}, {"name": "tmp", "mountPath": "/tmp"}],
+            }],
+            "volumes": [{"name": "cache", "emptyDir": {"sizeLimit": "2Gi"}}, {"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}}],
+        }},
+    }})
+}
+
+/// `schema`.
+pub fn schema(kind: &str) -> Result<u8, Failed> {
+    let crd = all_crds()
+        .into_iter()
+        .find(|crd| crd.spec.names.kind.eq_ignore_ascii_case(kind));
+    let Some(crd) = crd else {
+        let kinds: Vec<String> = all_crds().into_iter().map(|crd| crd.spec.names.kind).collect();
+        return Err(Failed(format!(
+            "there is no kind {kind}; write one of {}",
+            kinds.join(", ")
+        )));
+    };
+    let schema = crd
+        .spec
+        .versions
+        .into_iter()
+        .next()
+        .and_then(|version| version.schema?.open_api_v3_schema);
+    data(&serde_json::to_string_pretty(&schema)?);
+    Ok(0)
+}

@@ -1,0 +1,191 @@
+//! `plan`: what would change, be proposed and be moved, and why everything else would not.
+
+use super::folder;
+use super::table::table;
+use super::{ClusterArguments, EngineArguments, Failed, Output, data, value, words};
+use crate::decide::{self, InFlight, Limits};
+use crate::io::cluster::Cluster;
+use crate::io::mayastor::Mayastor;
+use crate::io::prometheus::Prometheus;
+use crate::model::decision::Decision;
+use crate::model::kinds::{PolicySource, VolumeMigration};
+use crate::model::migration_brief::MigrationBrief;
+use crate::model::observation::Observation;
+use crate::model::rendering::RenderedObject;
+use crate::observe::{self, volumes};
+use serde_json::json;
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+
+/// Options of `plan`.
+#[derive(clap::Args, Debug)]
+pub struct Arguments {
+    #[command(flatten)]
+    folder: folder::Arguments,
+    #[command(flatten)]
+    cluster: ClusterArguments,
+    #[command(flatten)]
+    engine: EngineArguments,
+    /// A recorded world instead of a cluster.
+    #[arg(long)]
+    observation: Option<PathBuf>,
+    /// Write what was observed to a file, for `--observation`.
+    #[arg(long)]
+    record: Option<PathBuf>,
+}
+
+/// `plan`.
+pub async fn plan(arguments: Arguments) -> Result<u8, Failed> {
+    let (desired, diagnostics) = folder::read(&arguments.folder)?;
+    folder::complain(&diagnostics);
+    let Some(desired) = desired else { return Ok(1) };
+    let windows: BTreeMap<String, u64> = desired
+        .policies
+        .values()
+        .map(|policy| (policy.window_text.clone(), policy.window.as_secs()))
+        .collect();
+    let objects = crate::render::render(&desired);
+    let (observation, in_flight, changes) = match &arguments.observation {
+        Some(path) => {
+            let text = std::fs::read_to_string(path)
+                .map_err(|error| Failed(format!("{}: {error}", path.display())))?;
+            let observation: Observation = serde_json::from_str(&text).map_err(|error| {
+                Failed(format!(
+                    "{}: {error}; write it with `couchestor plan --record`",
+                    path.display()
+                ))
+            })?;
+            (observation, InFlight::default(), None)
+        }
+        None => {
+            let cluster = Cluster::connect(arguments.cluster.kubeconfig.as_deref()).await?;
+            let mayastor = Mayastor::new(&arguments.engine.mayastor_url)?;
+            let prometheus = arguments
+                .engine
+                .prometheus_url
+                .as_deref()
+                .map(Prometheus::new)
+                .transpose()?;
+            let (found, claims) = cluster.volumes().await?;
+            let joined = volumes::join(found, claims);
+            let now = crate::io::clock::now();
+            let observation = observe::observe(joined, &mayastor, prometheus.as_ref(), &windows, now).await;
+            let migrations: Vec<VolumeMigration> = cluster.list().await?;
+            let sources: Vec<PolicySource> = cluster.list().await?;
+            let in_flight = InFlight {
+                migrations: migrations.iter().map(MigrationBrief::from).collect(),
+                proposals: sources
+                    .into_iter()
+                    .filter_map(|source| source.status)
+                    .flat_map(|status| status.proposals)
+                    .collect(),
+            };
+            (observation, in_flight, Some(changes(&cluster, &objects).await?))
+        }
+    };
+    if let Some(path) = &arguments.record {
+        std::fs::write(path, serde_json::to_vec_pretty(&observation)?)?;
+        words(&format!("wrote {}", path.display()));
+    }
+    let limits = Limits {
+        max_open: u32::MAX,
+        max_concurrent: u32::MAX,
+        dry_run: false,
+    };
+    let decision = decide::decide(&desired, &observation, &in_flight, limits, observation.at);
+    print(&decision, changes.as_deref(), arguments.folder.output);
+    let changed = changes.is_some_and(|changes| !changes.is_empty());
+    let nothing = decision.proposals.is_empty() && decision.starts.is_empty() && !changed;
+    Ok(if nothing { 0 } else { 2 })
+}
+
+/// What an apply would create or change, asked of the server without changing anything.
+async fn changes(cluster: &Cluster, objects: &[RenderedObject]) -> Result<Vec<(String, String)>, Failed> {
+    let mut changes = Vec::new();
+    for object in objects {
+        match crate::apply::difference(cluster, object).await {
+            Ok(crate::apply::Action::Unchanged) => {}
+            Ok(action) => changes.push((object.id.to_string(), format!("{action:?}").to_lowercase())),
+            Err(error) => changes.push((object.id.to_string(), error.to_string())),
+        }
+    }
+    Ok(changes)
+}
+
+fn print(decision: &Decision, changes: Option<&[(String, String)]>, output: Output) {
+    if output != Output::Text {
+        let report = json!({
+            "objects": changes,
+            "proposals": decision.proposals.iter().map(|one| json!({
+                "claim": one.claim.to_string(), "volume": one.volume, "from": one.from, "to": one.to, "decision": one.note,
+                "candidates": one.candidates, "bytes": one.bytes,
+            })).collect::<Vec<_>>(),
+            "starts": decision.starts.iter().map(|one| json!({
+                "claim": one.approved.what().claim.to_string(), "from": one.from, "to": one.approved.what().to,
+            })).collect::<Vec<_>>(),
+            "leftAlone": decision.left_alone,
+        });
+        return value(&report, output);
+    }
+    if let Some(changes) = changes {
+        let rows: Vec<_> = changes
+            .iter()
+            .map(|(id, action)| vec![action.clone(), id.clone()])
+            .collect();
+        data(&format!("Objects that would change: {}\n", rows.len()));
+        if !rows.is_empty() {
+            data(&table(&["ACTION", "OBJECT"], &rows));
+        }
+    }
+    let rows: Vec<_> = decision
+        .proposals
+        .iter()
+        .map(|one| {
+            let heat = format!(
+                "{:.0} {} over {}",
+                one.note.value, one.note.signal, one.note.window
+            );
+            vec![
+                one.claim.to_string(),
+                format!("{} → {}", one.from, one.to),
+                heat,
+                one.policy.to_string(),
+            ]
+        })
+        .collect();
+    data(&format!("Moves that would be proposed: {}", rows.len()));
+    if !rows.is_empty() {
+        data(&table(&["CLAIM", "MOVE", "HEAT", "POLICY"], &rows));
+    }
+    let rows: Vec<_> = decision
+        .starts
+        .iter()
+        .map(|one| {
+            vec![
+                one.approved.what().claim.to_string(),
+                format!("{} → {}", one.from, one.approved.what().to),
+            ]
+        })
+        .collect();
+    data(&format!("Approved moves that would start: {}", rows.len()));
+    if !rows.is_empty() {
+        data(&table(&["CLAIM", "MOVE"], &rows));
+    }
+    let rows: Vec<_> = decision
+        .left_alone
+        .iter()
+        .map(|left| {
+            let tier = left.tier.as_ref().map_or("-".to_owned(), ToString::to_string);
+            vec![
+                left.claim.to_string(),
+                tier,
+                left.why.reason().to_owned(),
+                left.why.to_string(),
+            ]
+        })
+        .collect();
+    data(&format!("Volumes that are left alone: {}", rows.len()));
+    if !rows.is_empty() {
+        data(&table(&["CLAIM", "TIER", "REASON", "WHY"], &rows));
+    }
+}

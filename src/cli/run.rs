@@ -1,0 +1,136 @@
+//! `run`: the controller.
+
+use super::{ClusterArguments, EngineArguments, Failed};
+use crate::io::cluster::Cluster;
+use crate::io::mayastor::Mayastor;
+use crate::io::prometheus::Prometheus;
+use crate::telemetry::{self, Metrics};
+use crate::turn::World;
+use crate::wiring::{self, Health, Settings};
+use axum::Router;
+use axum::http::{StatusCode, header};
+use axum::routing::get;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+use tokio::net::TcpListener;
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Options of the controller; each is an environment variable too.
+#[derive(clap::Args, Debug)]
+pub struct Arguments {
+    #[command(flatten)]
+    cluster: ClusterArguments,
+    #[command(flatten)]
+    engine: EngineArguments,
+    /// Where clones are kept; losing them costs a clone.
+    #[arg(long, env = "CACHE_DIR", default_value = "/var/cache/couchestor")]
+    cache_dir: PathBuf,
+    /// Read file:// repositories.
+    #[arg(long, env = "ALLOW_FILE_URLS")]
+    allow_file_urls: bool,
+    /// Migrations at one time in the whole cluster.
+    #[arg(long, env = "MAX_CONCURRENT_MIGRATIONS", default_value_t = 2)]
+    max_concurrent_migrations: u32,
+    /// How often running migrations are looked at.
+    #[arg(long, env = "SYNC_POLL_INTERVAL_SECONDS", default_value_t = 5.0)]
+    sync_poll_interval_seconds: f64,
+    /// Propose and start nothing; say what would be.
+    #[arg(long, env = "DRY_RUN")]
+    dry_run: bool,
+    /// Never remove old copies: migrations end as Preserved.
+    #[arg(long, env = "PRESERVATION_MODE")]
+    preservation_mode: bool,
+    /// Where metrics are served.
+    #[arg(long, env = "METRICS_ADDR", default_value = "0.0.0.0:8080")]
+    metrics_addr: SocketAddr,
+    /// Where /healthz and /readyz are served.
+    #[arg(long, env = "HEALTH_ADDR", default_value = "0.0.0.0:8081")]
+    health_addr: SocketAddr,
+    /// error, warn, info, debug, trace, or a filter.
+    #[arg(long, env = "LOG_LEVEL", default_value = "info")]
+    log_level: String,
+    /// Log as JSON.
+    #[arg(long, env = "LOG_JSON")]
+    log_json: bool,
+}
+
+/// Runs until SIGTERM or SIGINT; a turn that has begun is finished.
+pub async fn run(arguments: Arguments) -> Result<u8, Failed> {
+    telemetry::init(&arguments.log_level, arguments.log_json).map_err(Failed)?;
+    let poll = Duration::try_from_secs_f64(arguments.sync_poll_interval_seconds)
+        .map_err(|error| Failed(format!("--sync-poll-interval-seconds: {error}")))?;
+    let world = World {
+        cluster: Cluster::connect(arguments.cluster.kubeconfig.as_deref()).await?,
+        mayastor: Mayastor::new(&arguments.engine.mayastor_url)?,
+        prometheus: arguments
+            .engine
+            .prometheus_url
+            .as_deref()
+            .map(Prometheus::new)
+            .transpose()?,
+        metrics: Metrics::default(),
+        clock: crate::io::clock::now,
+    };
+    std::fs::create_dir_all(&arguments.cache_dir)
+        .map_err(|error| Failed(format!("--cache-dir {}: {error}", arguments.cache_dir.display())))?;
+    let settings = Settings {
+        directory: arguments.cache_dir,
+        allow_file_urls: arguments.allow_file_urls,
+        max_concurrent: arguments.max_concurrent_migrations,
+        dry_run: arguments.dry_run,
+        preserve: arguments.preservation_mode,
+        poll,
+    };
+    let health = Arc::new(Health::default());
+    serve(arguments.health_addr, health_routes(health.clone())).await?;
+    let metrics = world.metrics.clone();
+    let text = move || async move {
+        (
+            [(
+                header::CONTENT_TYPE,
+                "application/openmetrics-text; version=1.0.0; charset=utf-8",
+            )],
+            metrics.text(),
+        )
+    };
+    serve(arguments.metrics_addr, Router::new().route("/metrics", get(text))).await?;
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let stop = async move {
+        tokio::select! {
+            _ = terminate.recv() => {}
+            _ = interrupt.recv() => {}
+        }
+        tracing::info!("stopping; what is under way goes on with the next start");
+    };
+    tracing::info!(version = env!("CARGO_PKG_VERSION"), "couchestor runs");
+    wiring::run(&world, &settings, &health, stop).await;
+    Ok(0)
+}
+
+fn health_routes(health: Arc<Health>) -> Router {
+    let ready = move || async move {
+        match health.is_ready() {
+            true => (StatusCode::OK, "ok\n"),
+            false => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "the Kubernetes API does not answer\n",
+            ),
+        }
+    };
+    Router::new()
+        .route("/healthz", get(|| async { "ok\n" }))
+        .route("/readyz", get(ready))
+}
+
+async fn serve(address: SocketAddr, routes: Router) -> Result<(), Failed> {
+    let listener = TcpListener::bind(address)
+        .await
+        .map_err(|error| Failed(format!("cannot listen on {address}: {error}")))?;
+    tokio::spawn(async move {
+        // It ends with the process.
+        let _ = axum::serve(listener, routes).await;
+    });
+    Ok(())
+}
