@@ -213,11 +213,8 @@ impl Build<'_> {
                 }
             }
             match own {
-                Some(own) => {
-                    if built.insert(own.clone()) {
-                        paths.push((own, true));
-                    }
-                }
+                Some(own) if built.insert(own.clone()) => paths.push((own, true)),
+                Some(_) => {}
                 None if path.ends_with(".yaml") || path.ends_with(".yml") => {
                     paths.push((path.clone(), false))
                 }
