@@ -21,3 +21,15 @@ mod examples;
 
 /// The controller: the whole loop, killed and restarted.
 mod controller;
+
+/// An unchanged tip costs nothing.
+mod unchanged;
+
+/// Mistakes are named.
+mod mistakes;
+
+/// Files of the real sops command.
+mod sops_real;
+
+/// The simulated and the real API server give the same answers.
+mod contract;

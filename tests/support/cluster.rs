@@ -5,7 +5,6 @@ use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 /// Ready takes three seconds on an idle machine.
@@ -25,12 +24,6 @@ pub fn shared() -> &'static Cluster {
     SHARED.get_or_init(Cluster::start)
 }
 
-/// A name that no other test uses.
-pub fn unique(prefix: &str) -> String {
-    static COUNT: AtomicUsize = AtomicUsize::new(0);
-    format!("{prefix}-{}", COUNT.fetch_add(1, Ordering::Relaxed))
-}
-
 fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has free ports");
     listener.local_addr().expect("it is bound").port()
@@ -46,11 +39,7 @@ impl Cluster {
             .keep();
         let keys = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/servers/kube-apiserver");
         let (client, peer, port) = (free_port(), free_port(), free_port());
-        std::fs::write(
-            folder.join("tokens.csv"),
-            "admin-token,admin,1,system:masters\nplain-token,couchestor,2,\n",
-        )
-        .unwrap();
+        std::fs::write(folder.join("tokens.csv"), "admin-token,admin,1,system:masters\n").unwrap();
         let script = format!(
             r#"cd "{folder}"
 "{etcd}" --data-dir etcd --listen-client-urls http://127.0.0.1:{client} --advertise-client-urls http://127.0.0.1:{client} \
@@ -115,19 +104,14 @@ rm -rf "{folder}"
 
     /// An administrator's kubeconfig.
     pub fn kubeconfig(&self) -> String {
-        self.config("admin-token")
+        self.config()
     }
 
-    /// The kubeconfig of user `couchestor`, who has no rights but those that a test gives.
-    pub fn kubeconfig_without_rights(&self) -> String {
-        self.config("plain-token")
-    }
-
-    fn config(&self, token: &str) -> String {
+    fn config(&self) -> String {
         format!(
             "apiVersion: v1\nkind: Config\ncurrent-context: test\nclusters:\n- name: test\n  cluster: {{server: \"{}\", \
              insecure-skip-tls-verify: true}}\ncontexts:\n- name: test\n  context: {{cluster: test, user: test}}\nusers:\n\
-             - name: test\n  user: {{token: {token}}}\n",
+             - name: test\n  user: {{token: admin-token}}\n",
             self.url
         )
     }
