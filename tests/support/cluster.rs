@@ -39,9 +39,14 @@ impl Cluster {
             .keep();
         let keys = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/servers/kube-apiserver");
         let (client, peer, port) = (free_port(), free_port(), free_port());
-        std::fs::write(folder.join("tokens.csv"), "admin-token,admin,1,system:masters\n").unwrap();
+        std::fs::write(
+            folder.join("tokens.csv"),
+            "admin-token,admin,1,system:masters\nplain-token,couchestor,2,\n",
+        )
+        .unwrap();
         let script = format!(
-            r#"cd "{folder}"
+            r#"trap "" INT
+cd "{folder}"
 "{etcd}" --data-dir etcd --listen-client-urls http://127.0.0.1:{client} --advertise-client-urls http://127.0.0.1:{client} \
   --listen-peer-urls http://127.0.0.1:{peer} --initial-advertise-peer-urls http://127.0.0.1:{peer} \
   --initial-cluster default=http://127.0.0.1:{peer} --unsafe-no-fsync --log-level error > etcd.log 2>&1 &
@@ -104,14 +109,19 @@ rm -rf "{folder}"
 
     /// An administrator's kubeconfig.
     pub fn kubeconfig(&self) -> String {
-        self.config()
+        self.config("admin-token")
     }
 
-    fn config(&self) -> String {
+    /// The kubeconfig of user `couchestor`, who has no rights but those that a test gives.
+    pub fn kubeconfig_of_couchestor(&self) -> String {
+        self.config("plain-token")
+    }
+
+    fn config(&self, token: &str) -> String {
         format!(
             "apiVersion: v1\nkind: Config\ncurrent-context: test\nclusters:\n- name: test\n  cluster: {{server: \"{}\", \
              insecure-skip-tls-verify: true}}\ncontexts:\n- name: test\n  context: {{cluster: test, user: test}}\nusers:\n\
-             - name: test\n  user: {{token: admin-token}}\n",
+             - name: test\n  user: {{token: {token}}}\n",
             self.url
         )
     }

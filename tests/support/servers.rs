@@ -5,7 +5,8 @@ use std::process::Command;
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
-/// One build at a time within this process; between processes a folder serves as the lock.
+/// One build at a time within this process. Two processes may build the same twice; each has files of its own, and the
+/// rename at the end is atomic.
 static BUILD: Mutex<()> = Mutex::new(());
 
 static LEFT_OUT: AtomicUsize = AtomicUsize::new(0);
@@ -77,7 +78,7 @@ fn built(module: &str, name: &str, package: &str) -> PathBuf {
         // The name of the temporary file is this process's own; the rename at the end is atomic.
         let temporary = folder.join(format!(".{name}-{}", std::process::id()));
         // Built from a copy, because `-mod=mod` may complete go.mod and go.sum.
-        let copy = folder.join("module");
+        let copy = folder.join(format!("module-{}", std::process::id()));
         std::fs::create_dir_all(&copy).expect("target/ can be written");
         for file in ["go.mod", "go.sum", "main.go"] {
             std::fs::copy(source.join(file), copy.join(file)).expect("each module has these files");
@@ -101,7 +102,7 @@ fn built(module: &str, name: &str, package: &str) -> PathBuf {
             }
             Ok(status) => panic!("go build of {name} ended with {status}"),
             Err(error) => panic!(
-                "this test builds {name} with Go, which did not start ({error}): install Go 1.25 or later from https://go.dev/dl, \
+                "this test builds {name} with Go, which did not start ({error}): install Go 1.25.8 or later from https://go.dev/dl, \
                  or set COUCHESTOR_TEST_SERVERS=none to leave such tests out"
             ),
         }
