@@ -6,3 +6,30 @@
     clippy::print_stderr,
     reason = "tests start programs, read the environment and stop at the first surprise"
 )]
+
+/// The rules of the house.
+mod tidy;
+
+/// Real servers, and what else tests share.
+mod support;
+
+/// Committed files that the binary writes.
+mod generated;
+
+/// The examples, against kustomize.
+mod examples;
+
+/// The controller: the whole loop, killed and restarted.
+mod controller;
+
+/// An unchanged tip costs nothing.
+mod unchanged;
+
+/// Mistakes are named.
+mod mistakes;
+
+/// Files of the real sops command.
+mod sops_real;
+
+/// The simulated and the real API server give the same answers.
+mod contract;

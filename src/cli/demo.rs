@@ -2,7 +2,7 @@
 //! controller is the product's own, a process of `couchestor run`, and does not know where it is.
 
 use super::{Failed, data, words};
-use crate::io::git::{Credentials, Lease, Repository};
+use crate::io::git::{Credentials, Lease, Repository, Signature};
 use crate::model::ids::CommitId;
 use crate::model::kinds::volume_migration::VolumeMigration;
 use crate::model::kinds::{GROUP, all_crds};
@@ -235,7 +235,8 @@ impl Demo {
         let now = crate::io::clock::now();
         Ok(self
             .repository
-            .push(
+            .push_as(
+                &person(),
                 "main",
                 Lease::Absent,
                 None,
@@ -264,7 +265,8 @@ impl Demo {
         self.repository.fetch("main").await?;
         Ok(self
             .repository
-            .push(
+            .push_as(
+                &person(),
                 "main",
                 Lease::At(base.clone()),
                 Some(base.clone()),
@@ -486,6 +488,13 @@ fn git2_init(path: &Path) -> Result<(), Failed> {
 
 fn text(value: &Value, field: &str) -> String {
     value[field].as_str().unwrap_or_default().to_owned()
+}
+
+fn person() -> Signature {
+    Signature {
+        name: "Ada Operator".to_owned(),
+        email: "ada@example.org".to_owned(),
+    }
 }
 
 fn indent(text: &str) -> String {

@@ -23,7 +23,11 @@ pub fn check(text: &str) -> Result<(), String> {
             let (zone, fields) = zoned
                 .split_once(' ')
                 .ok_or("five fields must follow the time zone")?;
-            jiff::tz::TimeZone::get(zone).map_err(|_| format!("there is no time zone {zone}"))?;
+            let known = jiff::tz::TimeZone::get(zone).map_err(|_| format!("there is no time zone {zone}"))?;
+            // Velero looks zones up as files, whose names have one spelling.
+            if let Some(name) = known.iana_name().filter(|name| *name != zone) {
+                return Err(format!("write the time zone as {name}"));
+            }
             rest = fields.trim_start();
         }
     }
@@ -48,10 +52,17 @@ pub fn check(text: &str) -> Result<(), String> {
             .is_some_and(|last| days.iter().any(|day| day <= last))
     };
     // A restricted weekday matches by itself (day of month OR day of week), so only a free one leaves it to the date.
-    if weekday.starts_with(['*', '?']) && !months.iter().copied().any(comes) {
+    if is_free(weekday) && !months.iter().copied().any(comes) {
         return Err("that day never comes; Velero would take it for due every minute".to_owned());
     }
     Ok(())
+}
+
+/// Whether a field is unrestricted to robfig/cron: one of its parts is a star whose step is at most 1.
+fn is_free(field: &str) -> bool {
+    field
+        .split(',')
+        .any(|part| matches!(part, "*" | "?" | "*/1" | "?/1"))
 }
 
 fn descriptor(text: &str) -> Result<(), String> {
@@ -131,6 +142,7 @@ mod tests {
             "0 0 ? * MON-FRI",
             "0 2 29 2 *",
             "0 2 30 2 1",
+            "0 2 30 2 */2",
             "*/10 1-5 * jan,feb sun",
         ] {
             assert_eq!(check(text), Ok(()), "{text}");
@@ -149,6 +161,8 @@ mod tests {
             "CRON_TZ=UTC",
             "CRON_TZ=Nowhere/Else 0 2 * * *",
             "0 2 30 2 *",
+            "0 2 30 2 1,*",
+            "TZ=europe/berlin 0 2 * * *",
             "*/0 * * * *",
             "@every 30d",
         ] {

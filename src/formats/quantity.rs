@@ -6,7 +6,10 @@
 /// What to write instead.
 pub fn parse_ceil(text: &str) -> Result<u64, String> {
     let hint = || match text.strip_suffix('B') {
-        Some(short) if parse_ceil(short).is_ok() => format!("write {short} or, in powers of 1024, {short}i"),
+        Some(short) if parse_ceil(short).is_ok() && parse_ceil(&format!("{short}i")).is_ok() => {
+            format!("write {short} or, in powers of 1024, {short}i")
+        }
+        Some(short) if parse_ceil(short).is_ok() => format!("write {short}"),
         _ => "write a quantity such as 500M, 10Gi or 1.5Ti".to_owned(),
     };
     let number_end = text

@@ -115,9 +115,9 @@ impl Prometheus {
         let (iops, coverage) = tokio::try_join!(self.query(&iops_text), self.query(&coverage_text))?;
         Ok(iops
             .into_iter()
-            .filter_map(|(volume, iops)| {
+            .map(|(volume, iops)| {
                 let coverage = coverage.get(&volume).copied().unwrap_or(0.0).clamp(0.0, 1.0);
-                Some((VolumeName(volume), Heat { iops, coverage }))
+                (VolumeName(volume), Heat { iops, coverage })
             })
             .collect())
     }

@@ -3,7 +3,7 @@
 use serde_json::{Map, Value};
 
 /// Lists of built-in kinds that merge by key, as Kubernetes' API types declare them (`patchMergeKey`).
-const MERGE_KEYS: [(&str, &str); 16] = [
+const MERGE_KEYS: [(&str, &str); 15] = [
     ("containers", "name"),
     ("initContainers", "name"),
     ("ephemeralContainers", "name"),
@@ -16,9 +16,8 @@ const MERGE_KEYS: [(&str, &str); 16] = [
     ("ownerReferences", "uid"),
     ("secrets", "name"),
     ("conditions", "type"),
-    ("topologySpreadConstraints", "topologyKey"),
+    ("topologySpreadConstraints", "topologyKey+whenUnsatisfiable"),
     ("resourceClaims", "name"),
-    ("volumeClaimTemplates", "metadata.name"),
     ("podIPs", "ip"),
 ];
 
@@ -70,18 +69,22 @@ pub(super) fn merge(base: &mut Value, patch: &Value, built_in: bool) {
 
 fn merge_list(entries: &mut Map<String, Value>, key: &str, items: &[Value], built_in: bool) {
     let merge_key = match key {
-        "ports" if items.iter().any(|item| item.get("containerPort").is_some()) => Some("containerPort"),
-        "ports" if items.iter().any(|item| item.get("port").is_some()) => Some("port"),
+        "ports" if items.iter().any(|item| item.get("containerPort").is_some()) => {
+            Some("containerPort+protocol")
+        }
+        "ports" if items.iter().any(|item| item.get("port").is_some()) => Some("port+protocol"),
         _ => MERGE_KEYS
             .iter()
             .find(|(list, _)| *list == key)
             .map(|(_, merge_key)| *merge_key),
     };
-    let identity = |item: &Value| -> Option<Value> {
-        merge_key?
-            .split('.')
-            .try_fold(item, |value, part| value.get(part))
-            .cloned()
+    // Ports without a protocol are TCP; every other part of a key must be there.
+    let identity = |item: &Value| -> Option<Vec<Value>> {
+        let part = |part: &str| match item.get(part) {
+            None if part == "protocol" => Some(Value::from("TCP")),
+            found => found.cloned(),
+        };
+        merge_key?.split('+').map(part).collect()
     };
     let keyed = built_in
         && merge_key.is_some()
@@ -91,6 +94,17 @@ fn merge_list(entries: &mut Map<String, Value>, key: &str, items: &[Value], buil
     let replaces = items.iter().any(|item| {
         item.get("$patch").and_then(Value::as_str) == Some("replace") && identity(item).is_none()
     });
+    if built_in && key == "finalizers" {
+        let old = entries
+            .get(key)
+            .and_then(Value::as_array)
+            .cloned()
+            .unwrap_or_default();
+        let kept = old.into_iter().filter(|old| !items.contains(old));
+        let all = items.iter().cloned().chain(kept).collect();
+        entries.insert(key.to_owned(), Value::Array(all));
+        return;
+    }
     if !keyed || replaces {
         let plain = items
             .iter()

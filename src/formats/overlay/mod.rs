@@ -1,7 +1,7 @@
 //! Folders and `kustomization.yaml`: which files belong together, and how they change each other.
 //!
 //! kustomize's meaning for the fields that are read; every other field is refused by name. Remote bases, plugins, exec and
-//! templates do not exist here. The cost grows with the input, not with its square: objects are found by their id.
+//! templates do not exist here. The cost grows with the input times its patches, never with its square.
 
 use crate::formats::yaml::{self, YamlError};
 use crate::model::desired::{Origin, Places, Resource};
@@ -33,6 +33,9 @@ const DEPTH_MAX: usize = 20;
 /// Files of one build.
 const FILES_MAX: usize = 20_000;
 
+/// Folders that are built, each time that one refers to them: bases that fan out level by level end here.
+const FOLDERS_MAX: usize = 1000;
+
 /// Names under which kustomize looks for its file.
 const NAMES: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
 
@@ -57,6 +60,8 @@ pub fn needed_files(root: &str, files: &dyn Files) -> Result<BTreeSet<String>, V
         stack: Vec::new(),
         wanted: BTreeSet::new(),
         only_names: true,
+        folders: 0,
+        visited: BTreeSet::new(),
     };
     build.folder(root);
     if build.wanted.len() > FILES_MAX {
@@ -82,6 +87,8 @@ pub fn build(root: &str, files: &dyn Files) -> (Vec<Resource>, Vec<Diagnostic>) 
         stack: Vec::new(),
         wanted: BTreeSet::new(),
         only_names: false,
+        folders: 0,
+        visited: BTreeSet::new(),
     };
     let resources = build.folder(root);
     (resources, build.diagnostics)
@@ -107,7 +114,11 @@ pub fn read_objects(path: &str, text: &str, secret: bool) -> Result<Vec<Resource
                     let places = origin
                         .places
                         .0
-                        .iter()
+                        .range(prefix.clone()..)
+                        .take_while(|(pointer, _)| pointer.starts_with(&prefix))
+                        .filter(|(pointer, _)| {
+                            matches!(pointer.as_bytes().get(prefix.len()), None | Some(b'/'))
+                        })
                         .filter_map(|(pointer, place)| {
                             Some((pointer.strip_prefix(&prefix)?.to_owned(), *place))
                         })
@@ -148,6 +159,10 @@ struct Build<'a> {
     stack: Vec<String>,
     wanted: BTreeSet<String>,
     only_names: bool,
+    /// Folders that were built, counted each time.
+    folders: usize,
+    /// Folders that were visited, while only names are wanted.
+    visited: BTreeSet<String>,
 }
 
 impl Build<'_> {
@@ -166,6 +181,23 @@ impl Build<'_> {
                 message,
                 "take one of the references out",
             ));
+            return Vec::new();
+        }
+        self.folders += 1;
+        if self.folders > FOLDERS_MAX {
+            if self.folders == FOLDERS_MAX + 1 {
+                let message = format!("more than {FOLDERS_MAX} folders are built for this path");
+                let place = Place::file(file.unwrap_or(folder));
+                self.diagnostics.push(Diagnostic::error(
+                    place,
+                    "too-many-folders",
+                    message,
+                    "refer to each base once",
+                ));
+            }
+            return Vec::new();
+        }
+        if self.only_names && !self.visited.insert(folder.clone()) {
             return Vec::new();
         }
         self.stack.push(folder.clone());
@@ -213,11 +245,8 @@ impl Build<'_> {
                 }
             }
             match own {
-                Some(own) => {
-                    if built.insert(own.clone()) {
-                        paths.push((own, true));
-                    }
-                }
+                Some(own) if built.insert(own.clone()) => paths.push((own, true)),
+                Some(_) => {}
                 None if path.ends_with(".yaml") || path.ends_with(".yml") => {
                     paths.push((path.clone(), false))
                 }

@@ -98,7 +98,7 @@ fn strategic(
         resource.kind() == text("/kind")
             && resource.api_version() == text("/apiVersion")
             && resource.name() == text("/metadata/name")
-            && (text("/metadata/namespace").is_empty() || resource.namespace() == text("/metadata/namespace"))
+            && resource.namespace() == text("/metadata/namespace")
     };
     let mut matched = false;
     for resource in resources.iter_mut() {

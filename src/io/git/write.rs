@@ -71,9 +71,28 @@ impl Repository {
         message: String,
         at: Timestamp,
     ) -> Result<CommitId, GitError> {
-        let branch = branch.to_owned();
+        self.push_as(&Signature::default(), branch, lease, parent, files, message, at)
+            .await
+    }
+
+    /// The same as somebody else: the person of the demo and of tests.
+    ///
+    /// # Errors
+    /// As [`Repository::push`].
+    #[expect(clippy::too_many_arguments, reason = "a commit has that many parts")]
+    pub async fn push_as(
+        &self,
+        who: &Signature,
+        branch: &str,
+        lease: Lease,
+        parent: Option<CommitId>,
+        files: Vec<FileChange>,
+        message: String,
+        at: Timestamp,
+    ) -> Result<CommitId, GitError> {
+        let (branch, who) = (branch.to_owned(), who.clone());
         self.remotely(move |inner, deadline| {
-            let commit = inner.commit(parent.as_ref(), &files, &message, at)?;
+            let commit = inner.commit(&who, parent.as_ref(), &files, &message, at)?;
             inner.push(&branch, Some(&commit), &lease, deadline)?;
             Ok(commit)
         })
@@ -120,7 +139,7 @@ impl Repository {
                 {
                     return Ok(found.commit);
                 }
-                let commit = inner.commit(tip.as_ref(), &files, &message, at)?;
+                let commit = inner.commit(&Signature::default(), tip.as_ref(), &files, &message, at)?;
                 let lease = tip.map_or(Lease::Absent, Lease::At);
                 outcome = inner
                     .push(&branch, Some(&commit), &lease, deadline)
@@ -175,6 +194,7 @@ impl Repository {
 impl Inner {
     fn commit(
         &self,
+        who: &Signature,
         parent: Option<&CommitId>,
         files: &[FileChange],
         message: &str,
@@ -206,7 +226,6 @@ impl Inner {
         }
         let tree = update.create_updated(&repository, &base).map_err(failed)?;
         let tree = repository.find_tree(tree).map_err(failed)?;
-        let who = Signature::default();
         let signature = git2::Signature::new(&who.name, &who.email, &git2::Time::new(at.as_second(), 0))
             .map_err(failed)?;
         let parents: Vec<&git2::Commit> = parent.iter().collect();

@@ -2,6 +2,11 @@
 //!
 //! kube's derive macros are named here and nowhere else outside `io`; they add data (names, schemas), not a client.
 
+#![allow(
+    clippy::duplicated_attributes,
+    reason = "one printer column after the other has the same type"
+)]
+
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::CustomResourceExt;
 use schemars::JsonSchema;

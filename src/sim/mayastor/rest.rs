@@ -71,15 +71,29 @@ async fn volume(Extract(sim): Sim, Path(id): Path<String>) -> Response {
     }
 }
 
+/// Half of the time that a change takes.
+async fn half(sim: &Shared) {
+    let takes = sim.state().change_takes;
+    tokio::time::sleep(takes / 2).await;
+}
+
+/// Lets a change take its time before and after it is done, so that tests can end the caller on either side of it.
+async fn slowly(sim: &Shared, change: impl FnOnce(&mut State) -> Response) -> Response {
+    half(sim).await;
+    let answer = change(&mut sim.state());
+    half(sim).await;
+    answer
+}
+
 async fn replica_count(Extract(sim): Sim, Path((id, count)): Path<(String, u8)>) -> Response {
-    let mut state = sim.state();
-    match state.set_replica_count(&id, count) {
+    slowly(&sim, |state| match state.set_replica_count(&id, count) {
         Ok(()) => match state.volumes.get(&id) {
-            Some(volume) => Json(show(&state, &id, volume)).into_response(),
+            Some(volume) => Json(show(state, &id, volume)).into_response(),
             None => not_found(),
         },
         Err(refusal) => refuse(refusal),
-    }
+    })
+    .await
 }
 
 fn show(state: &State, id: &str, volume: &SimVolume) -> Value {
@@ -171,7 +185,7 @@ async fn nodes(Extract(sim): Sim) -> Response {
 }
 
 async fn cordon_pool(Extract(sim): Sim, Path(id): Path<String>) -> Response {
-    match sim.state().pools.get_mut(&id) {
+    slowly(&sim, |state| match state.pools.get_mut(&id) {
         None => not_found(),
         Some(pool) if pool.cordoned => {
             refuse((422, "AlreadyExists", "the pool is cordoned already".to_owned()))
@@ -180,21 +194,23 @@ async fn cordon_pool(Extract(sim): Sim, Path(id): Path<String>) -> Response {
             pool.cordoned = true;
             StatusCode::NO_CONTENT.into_response()
         }
-    }
+    })
+    .await
 }
 
 async fn uncordon_pool(Extract(sim): Sim, Path(id): Path<String>) -> Response {
-    match sim.state().pools.get_mut(&id) {
+    slowly(&sim, |state| match state.pools.get_mut(&id) {
         None => not_found(),
         Some(pool) => {
             pool.cordoned = false;
             StatusCode::NO_CONTENT.into_response()
         }
-    }
+    })
+    .await
 }
 
 async fn cordon_node(Extract(sim): Sim, Path((id, label)): Path<(String, String)>) -> Response {
-    match sim.state().nodes.get_mut(&id) {
+    slowly(&sim, |state| match state.nodes.get_mut(&id) {
         None => not_found(),
         Some(labels) if labels.contains(&label) => {
             refuse((422, "AlreadyExists", "the node has this cordon".to_owned()))
@@ -203,11 +219,12 @@ async fn cordon_node(Extract(sim): Sim, Path((id, label)): Path<(String, String)
             labels.insert(label);
             StatusCode::NO_CONTENT.into_response()
         }
-    }
+    })
+    .await
 }
 
 async fn uncordon_node(Extract(sim): Sim, Path((id, label)): Path<(String, String)>) -> Response {
-    match sim.state().nodes.get_mut(&id) {
+    slowly(&sim, |state| match state.nodes.get_mut(&id) {
         None => not_found(),
         Some(labels) => match labels.remove(&label) {
             true => StatusCode::NO_CONTENT.into_response(),
@@ -217,5 +234,6 @@ async fn uncordon_node(Extract(sim): Sim, Path((id, label)): Path<(String, Strin
                 "the node has no such cordon".to_owned(),
             )),
         },
-    }
+    })
+    .await
 }

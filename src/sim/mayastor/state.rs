@@ -86,6 +86,8 @@ pub struct State {
     pub volumes: BTreeMap<String, SimVolume>,
     /// Faults for the next changes of replica counts, in order.
     pub faults: VecDeque<Fault>,
+    /// How long each change takes: half of it before and half of it after it is done.
+    pub change_takes: Duration,
     /// While set, nothing is rebuilt.
     pub rebuilds_stall: bool,
     /// Changes that were made, in order.
@@ -114,6 +116,7 @@ impl State {
             pools: BTreeMap::new(),
             volumes: BTreeMap::new(),
             faults: VecDeque::new(),
+            change_takes: Duration::ZERO,
             rebuilds_stall: false,
             log: Vec::new(),
             rebuild,

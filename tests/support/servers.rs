@@ -1,0 +1,111 @@
+//! Builds servers from the Go modules in `tests/servers` on first use and keeps them by version below `target/`.
+
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+/// One build at a time within this process. Two processes may build the same twice; each has files of its own, and the
+/// rename at the end is atomic.
+static BUILD: Mutex<()> = Mutex::new(());
+
+static LEFT_OUT: AtomicUsize = AtomicUsize::new(0);
+
+/// Whether tests that need a built server are left out (`COUCHESTOR_TEST_SERVERS=none`); says and counts which.
+pub fn left_out(test: &str) -> bool {
+    if std::env::var("COUCHESTOR_TEST_SERVERS").as_deref() != Ok("none") {
+        return false;
+    }
+    let count = LEFT_OUT.fetch_add(1, Ordering::Relaxed) + 1;
+    eprintln!("left out because of COUCHESTOR_TEST_SERVERS=none: {test} ({count} so far)");
+    true
+}
+
+pub fn kube_apiserver() -> PathBuf {
+    from_assets("kube-apiserver").unwrap_or_else(|| {
+        built(
+            "kube-apiserver",
+            "kube-apiserver",
+            "k8s.io/kubernetes/cmd/kube-apiserver",
+        )
+    })
+}
+
+pub fn kubectl() -> PathBuf {
+    from_assets("kubectl")
+        .unwrap_or_else(|| built("kube-apiserver", "kubectl", "k8s.io/kubernetes/cmd/kubectl"))
+}
+
+pub fn etcd() -> PathBuf {
+    from_assets("etcd").unwrap_or_else(|| built("etcd", "etcd", "go.etcd.io/etcd/server/v3"))
+}
+
+pub fn sops() -> PathBuf {
+    built("sops", "sops", "github.com/getsops/sops/v3/cmd/sops")
+}
+
+pub fn age_keygen() -> PathBuf {
+    built("sops", "age-keygen", "filippo.io/age/cmd/age-keygen")
+}
+
+fn from_assets(name: &str) -> Option<PathBuf> {
+    let path = PathBuf::from(std::env::var_os("KUBEBUILDER_ASSETS")?).join(name);
+    path.exists().then_some(path)
+}
+
+fn built(module: &str, name: &str, package: &str) -> PathBuf {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let source = root.join("tests/servers").join(module);
+    let sums = std::fs::read(source.join("go.sum")).expect("each module has a go.sum");
+    let mods = std::fs::read(source.join("go.mod")).expect("each module has a go.mod");
+    let version = sums
+        .iter()
+        .chain(&mods)
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| {
+            (hash ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3)
+        });
+    let folder = root
+        .join("target/test-servers")
+        .join(format!("{module}-{version:016x}"));
+    let binary = folder.join(name);
+    if binary.exists() {
+        return binary;
+    }
+    let _one = BUILD.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    std::fs::create_dir_all(&folder).expect("target/ can be written");
+    if !binary.exists() {
+        eprintln!("building {name} for the tests (once; kube-apiserver takes a few minutes)");
+        // The name of the temporary file is this process's own; the rename at the end is atomic.
+        let temporary = folder.join(format!(".{name}-{}", std::process::id()));
+        // Built from a copy, because `-mod=mod` may complete go.mod and go.sum.
+        let copy = folder.join(format!("module-{}", std::process::id()));
+        std::fs::create_dir_all(&copy).expect("target/ can be written");
+        for file in ["go.mod", "go.sum", "main.go"] {
+            std::fs::copy(source.join(file), copy.join(file)).expect("each module has these files");
+        }
+        let status = Command::new("go")
+            .current_dir(&copy)
+            .args([
+                "build",
+                "-mod=mod",
+                "-buildvcs=false",
+                "-trimpath",
+                "-ldflags=-s -w",
+                "-o",
+            ])
+            .arg(&temporary)
+            .arg(package)
+            .status();
+        match status {
+            Ok(status) if status.success() => {
+                std::fs::rename(&temporary, &binary).expect("the build is there")
+            }
+            Ok(status) => panic!("go build of {name} ended with {status}"),
+            Err(error) => panic!(
+                "this test builds {name} with Go, which did not start ({error}): install Go 1.25.8 or later from https://go.dev/dl, \
+                 or set COUCHESTOR_TEST_SERVERS=none to leave such tests out"
+            ),
+        }
+    }
+    binary
+}

@@ -1,0 +1,132 @@
+//! An unchanged tip costs one look at the remote: counted through the real stages, against the simulated servers.
+
+use couchestor::decide::Limits;
+use couchestor::formats::sops::Identities;
+use couchestor::io::cluster::Cluster;
+use couchestor::io::git::{self, Credentials, Lease, Repository};
+use couchestor::io::mayastor::Mayastor;
+use couchestor::io::prometheus::Prometheus;
+use couchestor::model::ids::SourceRef;
+use couchestor::model::kinds::all_crds;
+use couchestor::model::kinds::policy_source::PolicySourceStatus;
+use couchestor::model::rendering::FileChange;
+use couchestor::sim::world::{World as Seed, start};
+use couchestor::telemetry::Metrics;
+use couchestor::turn::{Memory, Source, World, turn};
+use std::path::Path;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unchanged_tip_reads_no_blob_decrypts_renders_and_writes_nothing() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("policies");
+    let read = |name: &str| std::fs::read_to_string(root.join(name)).unwrap();
+    let seed = Seed::read(&read("world.yaml")).unwrap();
+    let running = start(&seed, couchestor::io::clock::now).await.unwrap();
+    for crd in all_crds() {
+        running
+            .kubernetes
+            .put(serde_json::to_value(crd).unwrap())
+            .unwrap();
+    }
+    let velero = serde_json::json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "velero"}});
+    running.kubernetes.put(velero).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let bare = folder.path().join("repository.git");
+    git::init_bare(&bare).unwrap();
+    let url = format!("file://{}", bare.display());
+    let open = |name: &str| {
+        Repository::new(
+            &url,
+            &folder.path().join(name),
+            Credentials::default(),
+            Duration::from_secs(20),
+            true,
+        )
+        .unwrap()
+    };
+    // No Velero here, so the backup files stay out; the SOPS file and the tiers are what counts.
+    let kustomization = "resources: [tiers.yaml, policies.yaml, velero-s3.sops.yaml]\n".to_owned();
+    let mut files = vec![FileChange {
+        path: "p/kustomization.yaml".into(),
+        content: Some(kustomization.into_bytes()),
+    }];
+    for name in ["tiers.yaml", "policies.yaml", "velero-s3.sops.yaml"] {
+        files.push(FileChange {
+            path: format!("p/{name}"),
+            content: Some(read(&format!("base/{name}")).into_bytes()),
+        });
+    }
+    let now = couchestor::io::clock::now();
+    open("person")
+        .push("main", Lease::Absent, None, files, "policies\n".into(), now)
+        .await
+        .unwrap();
+
+    let world = World {
+        cluster: Cluster::from_kubeconfig(&running.kubernetes.kubeconfig())
+            .await
+            .unwrap(),
+        mayastor: Mayastor::new(&running.mayastor.url()).unwrap(),
+        prometheus: Some(Prometheus::new(&running.prometheus.url()).unwrap()),
+        metrics: Metrics::default(),
+        clock: couchestor::io::clock::now,
+    };
+    let repository = open("controller");
+    let key = read("demo.agekey");
+    let identities = Identities::parse([("demo", key.as_str())]).unwrap();
+    let source = Source {
+        name: SourceRef {
+            namespace: "couchestor-system".into(),
+            name: "homelab".into(),
+        },
+        repository: &repository,
+        branch: "main".into(),
+        root: "p".into(),
+        assignments: "p/assignments".into(),
+        prefix: "couchestor/".into(),
+        audit: "couchestor/audit".into(),
+        identities: &identities,
+        prune: true,
+        suspended: false,
+        poked: false,
+        limits: Limits {
+            max_open: 3,
+            max_concurrent: 2,
+            dry_run: false,
+        },
+        preserve: false,
+    };
+    let mut memory = Memory::default();
+    let mut status = PolicySourceStatus::default();
+    let counts = |memory: &Memory| {
+        let writes = world.cluster.requests().writes.load(Ordering::Relaxed);
+        (
+            repository.blob_reads(),
+            memory.clear.decryptions,
+            memory.renders,
+            writes,
+            running.kubernetes.requests().writes(),
+        )
+    };
+    for _ in 0..2 {
+        let turned = turn(&world, &source, &status, &mut memory)
+            .await
+            .unwrap_or_else(|failure| panic!("{failure:?}"));
+        assert!(turned.failures.is_empty(), "{:?}", turned.failures);
+        assert!(turned.applied);
+        status.inventory = turned.inventory.or(status.inventory);
+    }
+    let settled = counts(&memory);
+    assert!(
+        settled.0 >= 4 && settled.1 == 1 && settled.2 == 1 && settled.3 > 0,
+        "{settled:?}"
+    );
+    for _ in 0..3 {
+        turn(&world, &source, &status, &mut memory)
+            .await
+            .unwrap_or_else(|failure| panic!("{failure:?}"));
+    }
+    assert_eq!(counts(&memory), settled);
+}
