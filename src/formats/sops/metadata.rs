@@ -83,7 +83,7 @@ impl Metadata {
                 .filter(|text| !text.is_empty())
         };
         let filled = |key: &str| matches!(block.get(key).map(|node| &node.kind), Some(Kind::List(items)) if !items.is_empty());
-        if filled("key_groups") {
+        if filled("key_groups") || text("shamir_threshold").is_some_and(|count| count != "0") {
             return Err(SopsError::Unsupported {
                 what: "key groups (Shamir's secret sharing)".to_owned(),
             });
