@@ -77,7 +77,20 @@ fn replace(text: &str, node: &Node, value: &Value) -> String {
         Value::String(string) => quote(string),
         other => other.to_string(),
     };
-    format!("{}{new}{}", &text[..node.bytes.start], &text[end..])
+    if old.is_empty() {
+        // The place of a value that is not there is that of its colon.
+        let colon = usize::from(text[end..].starts_with(':'));
+        let (before, after) = text.split_at(end + colon);
+        return format!("{before} {new}{after}");
+    }
+    let start = match &node.kind {
+        // A block scalar's place is that of its first line; its mark stands before.
+        Kind::Scalar { plain: false, .. } if !old.starts_with(['"', '\'']) => text[..node.bytes.start]
+            .rfind(['|', '>'])
+            .unwrap_or(node.bytes.start),
+        _ => node.bytes.start,
+    };
+    format!("{}{new}{}", &text[..start], &text[end..])
 }
 
 fn add(text: &str, root: &Node, pointer: &str, value: &Value) -> Option<String> {

@@ -228,3 +228,101 @@ fn a_sops_mac_covers_what_go_prints() {
     assert_eq!(hashed("~", true, None), None);
     assert_eq!(hashed("~", false, None).unwrap(), b"~");
 }
+
+#[test]
+fn an_edit_is_right_or_refused_in_odd_places() {
+    for (text, pointer, value, edited) in [
+        ("a:\nb: 1\n", "/a", json!("x"), Some("a: x\nb: 1\n")),
+        (
+            "a: {x: 1} # c\nb: 1\n",
+            "/a/x",
+            json!(2),
+            Some("a: {x: 2} # c\nb: 1\n"),
+        ),
+        ("a: {x: 1}\n", "/a/w", json!(2), None),
+        (
+            "l:\n- x: 1\n- x: 2\nz: 1\n",
+            "/l/0/w",
+            json!("v"),
+            Some("l:\n- x: 1\n  w: v\n- x: 2\nz: 1\n"),
+        ),
+        (
+            "é: \"ü\" # ö\nb: ä\n",
+            "/b",
+            json!("ß"),
+            Some("é: \"ü\" # ö\nb: \"ß\"\n"),
+        ),
+        (
+            "a: |\n  x\n  y\n\n# c\nb: 1\n",
+            "/a",
+            json!("z"),
+            Some("a: z\n\n# c\nb: 1\n"),
+        ),
+        ("a: &x 1\nb: *x\n", "/a", json!(2), None),
+        ("a: 1", "/b", json!(2), Some("a: 1\nb: 2")),
+        ("a: 1\r\nb: 2\r\n", "/a", json!(3), Some("a: 3\r\nb: 2\r\n")),
+        ("\u{feff}a: 1\n", "/a", json!(3), Some("\u{feff}a: 3\n")),
+        ("a: 'it''s'\n", "/a", json!("x\ny"), Some("a: \"x\\ny\"\n")),
+    ] {
+        assert_eq!(set(text, 0, pointer, &value).ok().as_deref(), edited, "{text:?}");
+    }
+    let two = "a: 1\n---\na: 2\n...\n";
+    assert_eq!(set(two, 1, "/a", &json!(3)).unwrap(), "a: 1\n---\na: 3\n...\n");
+    assert_eq!(
+        set(two, 0, "/b", &json!(3)).unwrap(),
+        "a: 1\nb: 3\n---\na: 2\n...\n"
+    );
+}
+
+#[test]
+fn every_place_lies_in_the_text_whatever_the_text_is() {
+    fn walk(node: &super::Node, text: &str) {
+        assert!(
+            text.get(node.bytes.clone()).is_some(),
+            "{:?} in {text:?}",
+            node.bytes
+        );
+        assert!(node.line > 0 && node.column > 0);
+        match &node.kind {
+            super::Kind::Scalar { .. } => {}
+            super::Kind::List(items) => items.iter().for_each(|item| walk(item, text)),
+            super::Kind::Map(entries) => entries.iter().for_each(|(key, value)| {
+                assert!(text.get(key.start..).is_some());
+                walk(value, text);
+            }),
+        }
+    }
+    let seed = "\u{feff}# é\na: &x 'ü' # c\nl:\r\n- {k: \"\\u00e9\", <<: {q: 1}}\n- |\n  ö\n  z\n- >-\n  w\n---\nsops: [1, 2]\n? k\n: !!int 3\n";
+    let pieces: Vec<char> = "abé\n\r\t -:?#&*![]{}'\"|>%@,~<.\u{85}\u{2028}\u{feff}"
+        .chars()
+        .collect();
+    let mut state = 7_u64;
+    let mut random = |below: usize| {
+        state = state
+            .wrapping_mul(6_364_136_223_846_793_005)
+            .wrapping_add(1_442_695_040_888_963_407);
+        usize::try_from(state >> 33).unwrap() % below
+    };
+    let mut read = 0;
+    for _ in 0..3_000 {
+        let mut text: Vec<char> = seed.chars().collect();
+        for _ in 0..=random(4) {
+            let at = random(text.len());
+            match random(3) {
+                0 => drop(text.remove(at)),
+                1 => text.insert(at, pieces[random(pieces.len())]),
+                _ => text[at] = pieces[random(pieces.len())],
+            }
+        }
+        let text: String = text.into_iter().collect();
+        if let Ok(documents) = load(&text) {
+            read += 1;
+            for (index, document) in documents.iter().enumerate() {
+                walk(document, &text);
+                let _ = set(&text, index, "/a", &json!("new"));
+                let _ = set(&text, index, "/added", &json!({"k": [1]}));
+            }
+        }
+    }
+    assert!(read > 100, "{read}");
+}
