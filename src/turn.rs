@@ -426,10 +426,17 @@ fn apply_failure(failure: &apply::ApplyFailure) -> TurnFailure {
     } else {
         format!("; {}", failure.help)
     };
+    let id = failure.id.to_string();
+    // Most messages begin with the object already.
+    let about = if failure.message.starts_with(&id) {
+        String::new()
+    } else {
+        format!("{id}: ")
+    };
     TurnFailure {
         class: failure.class,
         reason: "ReconciliationFailed".to_owned(),
-        message: format!("{place}{}: {}{help}", failure.id, failure.message),
+        message: format!("{place}{about}{}{help}", failure.message),
     }
 }
 
