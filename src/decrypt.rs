@@ -10,16 +10,21 @@ use crate::model::ids::BlobId;
 use crate::model::secret::SecretText;
 use crate::model::tree::{Checkout, ClearFile, ClearTree, EntryKind};
 use std::borrow::Cow;
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// Largest file that is read: Flux's limit for encrypted files.
 pub const FILE_BYTES_MAX: usize = 5 << 20;
 
+/// Files of one tree: as many as an overlay may have, and the assignments.
+const FILES_MAX: usize = 40_000;
+
 /// Clear files by blob and key set, as the newest tree needed them.
 #[derive(Default)]
 pub struct ClearCache {
     files: HashMap<(BlobId, String), ClearFile>,
+    /// How many blobs were read, ever.
+    pub reads: u64,
     /// How many files were decrypted, ever.
     pub decryptions: u64,
 }
@@ -49,47 +54,27 @@ pub fn decrypt(
         checkout,
         read,
         texts: RefCell::default(),
+        known: &cache.files,
+        id: identities.id(),
+        reads: Cell::default(),
     };
-    let mut needed = overlay::needed_files(root, &listing)?;
-    if needed.is_empty() && !listing.paths.iter().any(|path| inside(path, root)) && !root.is_empty() {
-        let place = Place::file(root);
-        return Err(vec![Diagnostic::error(
-            place,
-            "missing-path",
-            "the commit has no such folder",
-            "correct spec.path",
-        )]);
-    }
-    let yaml = |path: &&String| path.ends_with(".yaml") || path.ends_with(".yml");
-    needed.extend(
-        checkout
-            .entries
-            .keys()
-            .filter(|path| inside(path, assignments))
-            .filter(yaml)
-            .cloned(),
-    );
+    let needed = needed(root, assignments, &listing)?;
     let mut diagnostics = Vec::new();
     let mut files = BTreeMap::new();
     let mut kept = HashMap::new();
+    let mut decryptions = 0;
     for path in needed {
         let Some(entry) = checkout.entries.get(&path) else {
             continue;
         };
         if entry.kind != EntryKind::File {
-            let message = "symbolic links and submodules are not read";
-            diagnostics.push(Diagnostic::error(
-                Place::file(&path),
-                "not-a-file",
-                message,
-                "put the file itself here",
-            ));
+            diagnostics.push(not_a_file(&path));
             continue;
         }
         let key = (entry.blob.clone(), identities.id().to_owned());
-        let file = match cache.files.get(&key) {
+        let file = match kept.get(&key).or_else(|| cache.files.get(&key)) {
             Some(file) => Ok(file.clone()),
-            None => open(&path, &entry.blob, &listing, identities, &mut cache.decryptions),
+            None => open(&path, &entry.blob, &listing, identities, &mut decryptions),
         };
         match file {
             Ok(file) => {
@@ -99,6 +84,9 @@ pub fn decrypt(
             Err(diagnostic) => diagnostics.push(diagnostic),
         }
     }
+    let reads = listing.reads.get();
+    cache.reads += reads;
+    cache.decryptions += decryptions;
     if !diagnostics.is_empty() {
         return Err(diagnostics);
     }
@@ -111,6 +99,49 @@ pub fn decrypt(
         introduced: checkout.introduced.clone(),
         removed: checkout.removed.clone(),
     })
+}
+
+/// The files that the overlay needs, and the assignments.
+fn needed(root: &str, assignments: &str, listing: &Listing) -> Result<BTreeSet<String>, Vec<Diagnostic>> {
+    let mut needed = overlay::needed_files(root, listing)?;
+    if needed.is_empty() && !listing.paths.iter().any(|path| inside(path, root)) && !root.is_empty() {
+        let place = Place::file(root);
+        return Err(vec![Diagnostic::error(
+            place,
+            "missing-path",
+            "the commit has no such folder",
+            "correct spec.path",
+        )]);
+    }
+    let yaml = |path: &&String| path.ends_with(".yaml") || path.ends_with(".yml");
+    needed.extend(
+        listing
+            .checkout
+            .entries
+            .keys()
+            .filter(|path| inside(path, assignments))
+            .filter(yaml)
+            .cloned(),
+    );
+    if needed.len() > FILES_MAX {
+        return Err(vec![Diagnostic::error(
+            Place::file(root),
+            "too-many-files",
+            format!("more than {FILES_MAX} files belong to this path and its assignments"),
+            "point spec.path at a smaller folder",
+        )]);
+    }
+    Ok(needed)
+}
+
+fn not_a_file(path: &str) -> Diagnostic {
+    let message = "symbolic links and submodules are not read";
+    Diagnostic::error(
+        Place::file(path),
+        "not-a-file",
+        message,
+        "put the file itself here",
+    )
 }
 
 fn inside(path: &str, folder: &str) -> bool {
@@ -131,7 +162,7 @@ fn open(
         |rule: &str, message: String, help: &str| Diagnostic::error(Place::file(path), rule, message, help);
     let bytes = match listing.texts.borrow_mut().remove(path) {
         Some(bytes) => bytes,
-        None => (listing.read)(blob).map_err(|error| {
+        None => listing.read(blob).map_err(|error| {
             refuse(
                 "unreadable",
                 error,
@@ -148,6 +179,11 @@ fn open(
     let Ok(source) = text.expose_str() else {
         return Ok(clear);
     };
+    if other_format(source) {
+        let message =
+            "the file is encrypted by sops in its dotenv or ini format, which couchestor does not read";
+        return Err(refuse("sops", message.to_owned(), "encrypt it as YAML or JSON"));
+    }
     // Most files say nothing of sops; those need no second look.
     let encrypted =
         source.contains("sops") && yaml::load(source).is_ok_and(|documents| sops::is_sops(&documents));
@@ -163,12 +199,34 @@ fn open(
     })
 }
 
+/// The formats of sops that are no YAML: such a file would else go on as it stands.
+fn other_format(source: &str) -> bool {
+    source.contains("ENC[AES256_GCM,")
+        && source
+            .lines()
+            .any(|line| line.starts_with("sops_mac=") || line.trim_end() == "[sops]")
+}
+
 /// The commit's files, read as the overlay asks for them.
 struct Listing<'a> {
     paths: BTreeSet<String>,
     checkout: &'a Checkout,
     read: &'a Read<'a>,
     texts: RefCell<HashMap<String, Vec<u8>>>,
+    known: &'a HashMap<(BlobId, String), ClearFile>,
+    id: &'a str,
+    reads: Cell<u64>,
+}
+
+impl Listing<'_> {
+    fn read(&self, blob: &BlobId) -> Result<Vec<u8>, String> {
+        self.reads.set(self.reads.get() + 1);
+        let bytes = (self.read)(blob)?;
+        if bytes.len() > FILE_BYTES_MAX {
+            return Err(format!("the file is larger than {FILE_BYTES_MAX} bytes"));
+        }
+        Ok(bytes)
+    }
 }
 
 impl Files for Listing<'_> {
@@ -182,7 +240,14 @@ impl Files for Listing<'_> {
             .entries
             .get(path)
             .filter(|entry| entry.kind == EntryKind::File)?;
-        let bytes = (self.read)(&entry.blob).ok()?;
+        if let Some(known) = self.known.get(&(entry.blob.clone(), self.id.to_owned())) {
+            return known
+                .text
+                .expose_str()
+                .ok()
+                .map(|text| Cow::Owned(text.to_owned()));
+        }
+        let bytes = self.read(&entry.blob).ok()?;
         let text = String::from_utf8(bytes.clone()).ok()?;
         self.texts.borrow_mut().insert(path.to_owned(), bytes);
         Some(Cow::Owned(text))
@@ -190,5 +255,110 @@ impl Files for Listing<'_> {
 
     fn secret(&self, _path: &str) -> bool {
         false
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+    use super::*;
+    use crate::model::ids::Revision;
+    use crate::model::tree::Entry;
+
+    type Contents = BTreeMap<BlobId, Vec<u8>>;
+
+    /// A commit of these files; a blob is named by a digest of its text.
+    fn commit(files: &[(&str, &str, EntryKind)]) -> (Checkout, Contents) {
+        let mut entries = BTreeMap::new();
+        let mut contents = Contents::new();
+        for (path, text, kind) in files {
+            let blob = BlobId(sops::fingerprint(text.as_bytes()));
+            contents.insert(blob.clone(), text.as_bytes().to_vec());
+            entries.insert((*path).to_owned(), Entry { blob, kind: *kind });
+        }
+        let revision = Revision {
+            branch: "main".to_owned(),
+            commit: "0123456789012345678901234567890123456789".into(),
+        };
+        let checkout = Checkout {
+            revision,
+            entries,
+            introduced: BTreeMap::new(),
+            removed: BTreeMap::new(),
+        };
+        (checkout, contents)
+    }
+
+    fn run(
+        (checkout, contents): &(Checkout, Contents),
+        cache: &mut ClearCache,
+    ) -> Result<ClearTree, Vec<Diagnostic>> {
+        let read = |blob: &BlobId| contents.get(blob).cloned().ok_or("no such blob".to_owned());
+        decrypt(
+            checkout,
+            "policies",
+            "assignments",
+            &read,
+            &Identities::default(),
+            cache,
+        )
+    }
+
+    const FILE: EntryKind = EntryKind::File;
+    const KUSTOMIZATION: &str = "resources: [a.yaml]\n";
+
+    #[test]
+    fn only_what_is_needed_is_read_and_nothing_twice() {
+        let first = commit(&[
+            ("policies/kustomization.yaml", KUSTOMIZATION, FILE),
+            ("policies/a.yaml", "kind: A\n", FILE),
+            ("policies/unused.yaml", "kind: B\n", FILE),
+            ("assignments/x.yaml", "kind: C\n", FILE),
+            ("README.md", "words", FILE),
+        ]);
+        let mut cache = ClearCache::default();
+        let tree = run(&first, &mut cache).unwrap_or_else(|errors| panic!("{errors:?}"));
+        let paths: Vec<&String> = tree.files.keys().collect();
+        assert_eq!(
+            paths,
+            [
+                "assignments/x.yaml",
+                "policies/a.yaml",
+                "policies/kustomization.yaml"
+            ]
+        );
+        assert_eq!((cache.reads, cache.decryptions), (3, 0));
+        assert!(run(&first, &mut cache).is_ok());
+        assert_eq!(cache.reads, 3);
+        let second = commit(&[
+            ("policies/kustomization.yaml", KUSTOMIZATION, FILE),
+            ("policies/a.yaml", "kind: Changed\n", FILE),
+        ]);
+        assert!(run(&second, &mut cache).is_ok());
+        assert_eq!((cache.reads, cache.files.len()), (4, 2));
+    }
+
+    #[test]
+    fn what_stands_in_the_way_is_named_and_no_tree_is_given_out() {
+        let large = "x".repeat(FILE_BYTES_MAX + 1);
+        let unreadable = "a: ENC[AES256_GCM,data:AA==,iv:AA==,tag:AA==,type:str]\nsops:\n  age:\n  - recipient: age1them\n    enc: x\n  mac: ENC[]\n  lastmodified: now\n";
+        for (text, kind, message) in [
+            ("a.yaml", EntryKind::Symlink, "symbolic links"),
+            ("a.yaml", EntryKind::Submodule, "submodules"),
+            (large.as_str(), FILE, "larger"),
+            (unreadable, FILE, "age1them"),
+            ("a: 1\nsops:\n  lastmodified: now\n", FILE, "has no `mac`"),
+            ("A=ENC[AES256_GCM,data:AA==]\nsops_mac=x\n", FILE, "dotenv"),
+        ] {
+            let commit = commit(&[
+                ("policies/kustomization.yaml", KUSTOMIZATION, FILE),
+                ("policies/a.yaml", text, kind),
+            ]);
+            let errors = run(&commit, &mut ClearCache::default()).map(|_| ()).unwrap_err();
+            assert_eq!(errors.len(), 1, "{errors:?}");
+            assert!(errors[0].message.contains(message), "{errors:?}");
+            assert_eq!(errors[0].place.path, "policies/a.yaml");
+        }
     }
 }

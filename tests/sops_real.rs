@@ -7,6 +7,9 @@ use serde_json::Value;
 use std::path::Path;
 use std::process::Command;
 
+/// Comments, times, bytes, JSON, ssh keys.
+mod rare;
+
 struct Key {
     public: String,
     file: String,

@@ -1,5 +1,6 @@
 //! One encrypted value: `ENC[AES256_GCM,data:…,iv:…,tag:…,type:…]`.
 
+use crate::formats::yaml::emit::double_quoted;
 use aes_gcm::aead::consts::{U12, U32};
 use aes_gcm::aead::{Aead, KeyInit, Payload};
 use aes_gcm::aes::Aes256;
@@ -60,11 +61,72 @@ impl Value {
     }
 }
 
-/// A clear value as one line of YAML.
-pub(super) fn as_yaml(kind: &str, clear: &str) -> Zeroizing<String> {
-    Zeroizing::new(match kind {
-        "int" | "float" => clear.to_owned(),
-        "bool" => clear.to_ascii_lowercase(),
-        _ => serde_json::Value::String(clear.to_owned()).to_string(),
+/// An opened value: what it is in YAML, on one line, and what the MAC covers.
+pub(super) struct Clear {
+    /// YAML; `None` for a comment, which is no value.
+    pub(super) yaml: Option<Zeroizing<String>>,
+    /// What is hashed.
+    pub(super) hashed: Zeroizing<Vec<u8>>,
+}
+
+/// Reads the opened bytes as the type that the notation states. The type is not under the seal, so the bytes have to be
+/// of it: else a text could pass for a number and bring YAML of its own. `None` if they are not.
+pub(super) fn typed(kind: &str, bytes: Zeroizing<Vec<u8>>) -> Option<Clear> {
+    let text = std::str::from_utf8(&bytes);
+    let (yaml, hashed) = match kind {
+        "comment" => {
+            return Some(Clear {
+                yaml: None,
+                hashed: bytes,
+            });
+        }
+        "int" => {
+            let text = text.ok()?.parse::<i64>().ok()?.to_string();
+            (text.clone(), text)
+        }
+        "float" => {
+            let number = text.ok()?.parse::<f64>().ok()?;
+            let yaml = match number {
+                number if number.is_nan() => ".nan".to_owned(),
+                f64::INFINITY => ".inf".to_owned(),
+                f64::NEG_INFINITY => "-.inf".to_owned(),
+                number => number.to_string(),
+            };
+            let hashed = match yaml.as_str() {
+                ".nan" => "NaN".to_owned(),
+                ".inf" => "+Inf".to_owned(),
+                "-.inf" => "-Inf".to_owned(),
+                _ => yaml.clone(),
+            };
+            (yaml, hashed)
+        }
+        "bool" => match text.ok()? {
+            "1" | "t" | "T" | "TRUE" | "true" | "True" => ("true".to_owned(), "True".to_owned()),
+            "0" | "f" | "F" | "FALSE" | "false" | "False" => ("false".to_owned(), "False".to_owned()),
+            _ => return None,
+        },
+        "str" | "bytes" | "time" => {
+            let mut yaml = Zeroizing::new(String::new());
+            match text {
+                Ok(text) => {
+                    // Reserved once: growing would leave clear copies behind.
+                    yaml.reserve(6 * text.len() + 2);
+                    double_quoted(text, &mut yaml);
+                }
+                Err(_) => {
+                    yaml.push_str("!!binary ");
+                    yaml.push_str(&Zeroizing::new(STANDARD.encode(&*bytes)));
+                }
+            }
+            return Some(Clear {
+                yaml: Some(yaml),
+                hashed: bytes,
+            });
+        }
+        _ => return None,
+    };
+    Some(Clear {
+        yaml: Some(Zeroizing::new(yaml)),
+        hashed: Zeroizing::new(hashed.into_bytes()),
     })
 }

@@ -40,16 +40,32 @@ pub(super) enum Rule {
     UnencryptedRegex(Regex),
     /// Those below a matching key.
     EncryptedRegex(Regex),
+    /// All but those that a matching comment stands before, on any level.
+    UnencryptedComment(Regex),
+    /// Those that a matching comment stands before, on any level.
+    EncryptedComment(Regex),
 }
 
 impl Rule {
     /// Whether a value at a path is encrypted.
-    pub(super) fn encrypts(&self, path: &[String]) -> bool {
+    pub(super) fn encrypts(&self, path: &[String], commented: bool) -> bool {
         match self {
             Self::UnencryptedSuffix(suffix) => !path.iter().any(|key| key.ends_with(suffix)),
             Self::EncryptedSuffix(suffix) => path.iter().any(|key| key.ends_with(suffix)),
             Self::UnencryptedRegex(regex) => !path.iter().any(|key| regex.is_match(key)),
             Self::EncryptedRegex(regex) => path.iter().any(|key| regex.is_match(key)),
+            Self::UnencryptedComment(_) => !commented,
+            Self::EncryptedComment(_) => commented,
+        }
+    }
+
+    /// Whether comments hold what the rule looks for.
+    pub(super) fn looks_for(&self, comments: &[String]) -> bool {
+        match self {
+            Self::UnencryptedComment(regex) | Self::EncryptedComment(regex) => {
+                comments.iter().any(|comment| regex.is_match(comment))
+            }
+            _ => false,
         }
     }
 }
@@ -67,7 +83,7 @@ impl Metadata {
                 .filter(|text| !text.is_empty())
         };
         let filled = |key: &str| matches!(block.get(key).map(|node| &node.kind), Some(Kind::List(items)) if !items.is_empty());
-        if filled("key_groups") {
+        if filled("key_groups") || text("shamir_threshold").is_some_and(|count| count != "0") {
             return Err(SopsError::Unsupported {
                 what: "key groups (Shamir's secret sharing)".to_owned(),
             });
@@ -111,13 +127,6 @@ impl Metadata {
 }
 
 fn rule(text: &dyn Fn(&str) -> Option<String>) -> Result<Rule, SopsError> {
-    for kind in ["unencrypted_comment_regex", "encrypted_comment_regex"] {
-        if text(kind).is_some() {
-            return Err(SopsError::Unsupported {
-                what: format!("the rule {kind}"),
-            });
-        }
-    }
     let regex = |pattern: String| match pattern.len() <= REGEX_MAX {
         true => Regex::new(&pattern).map_err(|_| SopsError::Metadata {
             what: "has a rule that is no regular expression".to_owned(),
@@ -138,6 +147,12 @@ fn rule(text: &dyn Fn(&str) -> Option<String>) -> Result<Rule, SopsError> {
     }
     if let Some(pattern) = text("encrypted_regex") {
         rules.push(Rule::EncryptedRegex(regex(pattern)?));
+    }
+    if let Some(pattern) = text("unencrypted_comment_regex") {
+        rules.push(Rule::UnencryptedComment(regex(pattern)?));
+    }
+    if let Some(pattern) = text("encrypted_comment_regex") {
+        rules.push(Rule::EncryptedComment(regex(pattern)?));
     }
     match (rules.pop(), rules.is_empty()) {
         // The sops command's default when the block names no rule.

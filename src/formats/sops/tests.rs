@@ -1,2 +1,110 @@
-//! Claims about reading SOPS; files of the real sops command are read in `tests/sops_real.rs`.
+//! Claims about the parts of reading SOPS; files of the real sops command are read in `tests/sops_real.rs`.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+use super::{Identities, SopsError, cipher, decrypt, is_sops, metadata};
+use crate::formats::yaml::load;
+use age::secrecy::ExposeSecret;
+use zeroize::Zeroizing;
+
+#[test]
+fn a_value_is_written_as_its_type_or_not_at_all() {
+    for (kind, clear, yaml, hashed) in [
+        ("str", "a\n\"b\": c", "\"a\\n\\\"b\\\": c\"", "a\n\"b\": c"),
+        ("str", "yes", "\"yes\"", "yes"),
+        ("int", "-7", "-7", "-7"),
+        ("float", "1.50", "1.5", "1.5"),
+        ("float", "+Inf", ".inf", "+Inf"),
+        ("bool", "True", "true", "True"),
+        ("bool", "f", "false", "False"),
+        (
+            "time",
+            "2024-01-02T00:00:00Z",
+            "\"2024-01-02T00:00:00Z\"",
+            "2024-01-02T00:00:00Z",
+        ),
+    ] {
+        let typed = cipher::typed(kind, Zeroizing::new(clear.as_bytes().to_vec())).unwrap();
+        assert_eq!(typed.yaml.unwrap().as_str(), yaml, "{kind} {clear}");
+        assert_eq!(typed.hashed.as_slice(), hashed.as_bytes(), "{kind} {clear}");
+    }
+    for (kind, clear) in [
+        ("int", "1\nkind: Secret"),
+        ("int", "1.5"),
+        ("float", "1 # x"),
+        ("bool", "yes"),
+        ("unknown", "x"),
+    ] {
+        assert!(
+            cipher::typed(kind, Zeroizing::new(clear.as_bytes().to_vec())).is_none(),
+            "{kind} {clear}"
+        );
+    }
+}
+
+#[test]
+fn a_file_whose_mac_was_taken_out_is_still_encrypted_and_refused() {
+    for text in [
+        "a: 1\nsops:\n  lastmodified: now\n",
+        "a: 1\nsops:\n  age: []\n",
+        "a: 1\nsops:\n  version: 3.9.0\n",
+    ] {
+        assert!(is_sops(&load(text).unwrap()));
+        let error = decrypt(text, &Identities::default()).map(|_| ()).unwrap_err();
+        assert!(error.to_string().contains("has no `mac`"), "{error}");
+    }
+    for text in [
+        "a: 1\n",
+        "sops: yes\n",
+        "sops: {enabled: true}\n",
+        "a: {sops: {mac: x}}\n",
+    ] {
+        assert!(!is_sops(&load(text).unwrap()), "{text}");
+    }
+}
+
+#[test]
+fn what_is_not_read_is_refused_by_name() {
+    let block = |more: &str| format!("sops:\n  mac: x\n  lastmodified: now\n{more}");
+    for (more, named) in [
+        ("  key_groups: [{age: []}]\n", "key groups"),
+        ("  shamir_threshold: 2\n", "key groups"),
+        ("  encrypted_regex: '('\n", "no regular expression"),
+        (
+            "  encrypted_regex: a\n  encrypted_suffix: b\n",
+            "more than one rule",
+        ),
+    ] {
+        let text = block(more);
+        let documents = load(&text).unwrap();
+        let error = metadata::Metadata::read(documents[0].get("sops").unwrap())
+            .map(|_| ())
+            .unwrap_err();
+        assert!(error.to_string().contains(named), "{error}");
+    }
+    let error = decrypt(&block("  pgp: [{fp: x}]\n"), &Identities::default())
+        .map(|_| ())
+        .unwrap_err();
+    assert!(
+        matches!(&error, SopsError::NoKey { recipients } if recipients.contains("pgp")),
+        "{error}"
+    );
+}
+
+#[test]
+fn key_files_may_have_comments_and_a_bad_one_is_named_without_its_text() {
+    let key = age::x25519::Identity::generate().to_string();
+    let key = key.expose_secret();
+    let file = format!("# created: today\n\n# public key: age1x\r\n{key}\r\n");
+    let one = Identities::parse([("a.agekey", file.as_str())]).unwrap();
+    assert!(!one.is_empty());
+    assert_eq!(
+        one.id(),
+        Identities::parse([("b.agekey", file.as_str())]).unwrap().id()
+    );
+    assert_ne!(one.id(), Identities::default().id());
+    let wrong = file.replace(key, &format!("{key}X"));
+    let error = Identities::parse([("a.agekey", wrong.as_str())])
+        .map(|_| ())
+        .unwrap_err();
+    assert!(error.contains("a.agekey") && !error.contains(key), "{error}");
+}

@@ -1,6 +1,6 @@
 //! Changes to a text that keep all other bytes: comments, quotes, order and layout survive.
 
-use super::emit::{emit, quote};
+use super::emit::{double_quoted, emit, quote};
 use super::{Kind, Node, load};
 use serde_json::Value;
 
@@ -66,8 +66,12 @@ fn replace(text: &str, node: &Node, value: &Value) -> String {
     let end = node.bytes.start + text[node.bytes.clone()].trim_end().len();
     let old = &text[node.bytes.start..end];
     let new = match value {
-        Value::String(string) if old.starts_with('"') => Value::String(string.clone()).to_string(),
-        Value::String(string) if old.starts_with('\'') && !string.contains('\n') => {
+        Value::String(string) if old.starts_with('"') => {
+            let mut quoted = String::new();
+            double_quoted(string, &mut quoted);
+            quoted
+        }
+        Value::String(string) if old.starts_with('\'') && !string.contains(char::is_control) => {
             format!("'{}'", string.replace('\'', "''"))
         }
         Value::String(string) => quote(string),

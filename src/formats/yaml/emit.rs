@@ -123,8 +123,30 @@ pub fn quote(text: &str) -> String {
     if safe {
         text.to_owned()
     } else {
-        Value::String(text.to_owned()).to_string()
+        let mut quoted = String::new();
+        double_quoted(text, &mut quoted);
+        quoted
     }
+}
+
+/// Writes a string on one line between double quotes, as YAML 1.1, YAML 1.2 and JSON read it alike. One character takes
+/// at most six times its bytes, so that a caller can reserve.
+pub fn double_quoted(text: &str, to: &mut String) {
+    to.push('"');
+    for c in text.chars() {
+        match c {
+            '"' => to.push_str("\\\""),
+            '\\' => to.push_str("\\\\"),
+            '\n' => to.push_str("\\n"),
+            '\r' => to.push_str("\\r"),
+            '\t' => to.push_str("\\t"),
+            // Line breaks and marks to YAML 1.1, which a reader would fold or drop.
+            '\u{2028}' | '\u{2029}' | '\u{feff}' => to.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c if c.is_control() => to.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c => to.push(c),
+        }
+    }
+    to.push('"');
 }
 
 /// Dates, sexagesimal numbers and the like, which some reader or other takes for something else than a string.

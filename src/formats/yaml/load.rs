@@ -1,7 +1,7 @@
 //! Events of the parser → a tree with places.
 
 use super::{Key, Kind, Node, YamlError};
-use granit_parser::{Event, Parser, ScalarStyle, Span, Tag};
+use granit_parser::{Event, Parser, Placement, ScalarStyle, Span, Tag};
 use std::borrow::Cow;
 use std::collections::HashMap;
 
@@ -61,12 +61,18 @@ struct Builder {
     anchors: HashMap<usize, Node>,
     nodes: usize,
     offset: usize,
+    /// Comments, with their columns, that wait for the entry or item which they stand before.
+    comments: Vec<(u32, String)>,
 }
 
 struct Open {
     node: Node,
     anchor: usize,
     key: Option<Key>,
+    /// The line of every key so far: a large mapping is checked for duplicates in one pass.
+    lines: HashMap<String, u32>,
+    /// Comments of the entry or item that is being read.
+    comments: Vec<String>,
 }
 
 impl Builder {
@@ -89,6 +95,8 @@ impl Builder {
                 };
                 done.node.bytes.end = self.range(span).end.max(done.node.bytes.start);
                 merge(&mut done.node)?;
+                // What stands behind the last entry, as deep as it, is not said of what follows outside.
+                self.comments.retain(|(column, _)| *column < done.node.column);
                 self.add(done.node, done.anchor)
             }
             Event::Alias(anchor) => {
@@ -100,8 +108,15 @@ impl Builder {
                         "write the value out",
                     ));
                 };
+                if self.open.len() + depth(&target) > DEPTH_MAX {
+                    return Err(too_deep(&node));
+                }
                 self.nodes += count(&target);
                 self.add(target, 0)
+            }
+            Event::Comment(text, placement) => {
+                self.comment(&text, placement, span);
+                Ok(())
             }
             Event::UnresolvedAlias(_) => {
                 let node = self.node(Kind::List(Vec::new()), span);
@@ -115,6 +130,32 @@ impl Builder {
         }
     }
 
+    /// A comment on a value's line belongs to that value, any other to what follows.
+    fn comment(&mut self, text: &str, placement: Placement, span: Span) {
+        let line = clamp(span.start.line());
+        let last = match self.open.last_mut() {
+            Some(Open { node, key: None, .. }) => match &mut node.kind {
+                Kind::List(items) => items.last_mut(),
+                Kind::Map(entries) => entries.last_mut().map(|(_, value)| value),
+                Kind::Scalar { .. } => None,
+            },
+            _ => None,
+        };
+        match last {
+            Some(value) if placement == Placement::Right && value.line == line => {
+                value.comments.push(text.to_owned());
+            }
+            _ => self.comments.push((clamp(span.start.col() + 1), text.to_owned())),
+        }
+    }
+
+    fn waiting(&mut self) -> Vec<String> {
+        std::mem::take(&mut self.comments)
+            .into_iter()
+            .map(|(_, text)| text)
+            .collect()
+    }
+
     fn range(&self, span: Span) -> std::ops::Range<usize> {
         let range = span.byte_range().unwrap_or(0..0);
         range.start + self.offset..range.end + self.offset
@@ -126,22 +167,31 @@ impl Builder {
             bytes: self.range(span),
             line: clamp(span.start.line()),
             column: clamp(span.start.col() + 1),
+            comments: Vec::new(),
         }
     }
 
     fn open(&mut self, kind: Kind, anchor: usize, span: Span) -> Result<(), YamlError> {
         let node = self.node(kind, span);
         if self.open.len() >= DEPTH_MAX {
-            return Err(wrong(
-                &node,
-                "this is nested too deeply",
-                "no Kubernetes object needs more than 100 levels",
-            ));
+            return Err(too_deep(&node));
+        }
+        // The comments before a list's item stay with the item; the first entry inside gets those that come after.
+        let waiting = match self.open.last() {
+            Some(parent) if matches!(parent.node.kind, Kind::List(_)) => self.waiting(),
+            _ => Vec::new(),
+        };
+        if let Some(parent) = self.open.last_mut()
+            && !waiting.is_empty()
+        {
+            parent.comments = waiting;
         }
         self.open.push(Open {
             node,
             anchor,
             key: None,
+            lines: HashMap::new(),
+            comments: Vec::new(),
         });
         Ok(())
     }
@@ -158,6 +208,13 @@ impl Builder {
         if anchor > 0 {
             self.anchors.insert(anchor, node.clone());
         }
+        let in_mapping = |open: &Open| matches!(open.node.kind, Kind::Map(_));
+        let takes = match self.open.last() {
+            Some(parent) if in_mapping(parent) => parent.key.is_none(),
+            Some(_) => matches!(node.kind, Kind::Scalar { .. }),
+            None => true,
+        };
+        let mut waiting = if takes { self.waiting() } else { Vec::new() };
         let Some(parent) = self.open.last_mut() else {
             self.anchors.clear();
             let empty = matches!(&node.kind, Kind::Scalar { text, plain: true, .. } if text.is_empty() || text == "~" || text == "null");
@@ -174,24 +231,30 @@ impl Builder {
             }
             return Ok(());
         };
+        let mut node = node;
         match &mut parent.node.kind {
-            Kind::List(items) => items.push(node),
+            Kind::List(items) => {
+                node.comments = std::mem::take(&mut parent.comments);
+                node.comments.append(&mut waiting);
+                items.push(node);
+            }
             Kind::Map(entries) => match parent.key.take() {
-                None => parent.key = Some(key(&node)?),
+                None => {
+                    parent.key = Some(key(&node)?);
+                    parent.comments = waiting;
+                }
                 Some(key) => {
                     if !key.merge
-                        && let Some((first, _)) = entries.iter().find(|(other, _)| other.text == key.text)
+                        && let Some(first) = parent.lines.insert(key.text.clone(), key.line)
                     {
                         return Err(YamlError {
                             line: key.line,
                             column: key.column,
-                            message: format!(
-                                "duplicate key `{}`; it is first on line {}",
-                                key.text, first.line
-                            ),
+                            message: format!("duplicate key `{}`; it is first on line {first}", key.text),
                             help: "keep one of the two".to_owned(),
                         });
                     }
+                    node.comments = std::mem::take(&mut parent.comments);
                     entries.push((key, node));
                 }
             },
@@ -205,10 +268,14 @@ fn key(node: &Node) -> Result<Key, YamlError> {
     match &node.kind {
         Kind::Scalar { text, plain, tag } => {
             let merge_key = *plain && text == "<<";
-            // `on:` and `y:` are strings to every reader of JSON-bound YAML once they are keys; numbers are not.
-            let number =
-                *plain && tag.is_none() && (super::scalar::integer(text).is_some() || text.is_empty());
-            if number && !merge_key {
+            // kubectl makes "true" of `y:` and "1" of `1:`; whoever wrote them meant what is written.
+            let plain = *plain && tag.is_none();
+            if plain
+                && !matches!(
+                    super::scalar::resolve(text, true, None),
+                    Some(serde_json::Value::String(_))
+                )
+            {
                 return Err(wrong(node, "a key must be a string", "put it in quotes"));
             }
             Ok(Key {
@@ -242,6 +309,23 @@ fn count(node: &Node) -> usize {
         Kind::List(items) => 1 + items.iter().map(count).sum::<usize>(),
         Kind::Map(entries) => 1 + entries.iter().map(|(_, value)| count(value)).sum::<usize>(),
     }
+}
+
+/// Levels of a value: aliases of aliases must not build what could not be written.
+fn depth(node: &Node) -> usize {
+    match &node.kind {
+        Kind::Scalar { .. } => 1,
+        Kind::List(items) => 1 + items.iter().map(depth).max().unwrap_or(0),
+        Kind::Map(entries) => 1 + entries.iter().map(|(_, value)| depth(value)).max().unwrap_or(0),
+    }
+}
+
+fn too_deep(node: &Node) -> YamlError {
+    wrong(
+        node,
+        "this is nested too deeply",
+        "no Kubernetes object needs more than 100 levels",
+    )
 }
 
 /// Applies `<<`: keys that the mapping has itself win, then the first merged mapping.

@@ -49,6 +49,8 @@ pub struct Node {
     pub line: u32,
     /// Column, from 1.
     pub column: u32,
+    /// The comments directly before this entry or item and on its line, without `#`.
+    pub comments: Vec<String>,
 }
 
 /// A value.

@@ -1,12 +1,15 @@
 //! What a plain scalar means to kubectl (go-yaml v2 with sigs.k8s.io/yaml's conversion to JSON).
 
 use super::number;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Number, Value};
 
-/// The JSON value of a scalar; `None` for infinities and NaN.
+/// The JSON value of a scalar; `None` for infinities, NaN and bytes that are no text.
 pub fn resolve(text: &str, plain: bool, tag: Option<&str>) -> Option<Value> {
     match tag {
-        Some("str" | "binary") => return Some(Value::String(text.to_owned())),
+        Some("binary") => return String::from_utf8(binary(text)?).ok().map(Value::String),
+        Some("str") => return Some(Value::String(text.to_owned())),
         None if !plain => return Some(Value::String(text.to_owned())),
         _ => {}
     }
@@ -66,8 +69,94 @@ pub fn integer(text: &str) -> Option<i128> {
         .then_some(value)
 }
 
+/// What `!!binary` holds; line breaks and blanks do not count.
+fn binary(text: &str) -> Option<Vec<u8>> {
+    let packed: Vec<u8> = text.bytes().filter(|byte| !byte.is_ascii_whitespace()).collect();
+    STANDARD.decode(packed).ok()
+}
+
+/// The bytes which the sops command hashes for a value that is not encrypted: go-yaml v3 reads it (only true and false
+/// are booleans, dates are times), and Go prints it again. `None` for null, which is not hashed.
+pub fn hashed(text: &str, plain: bool, tag: Option<&str>) -> Option<Vec<u8>> {
+    let own = || Some(text.as_bytes().to_vec());
+    match tag {
+        Some("binary") => return binary(text).or_else(own),
+        Some("str") => return own(),
+        None if !plain => return own(),
+        _ => {}
+    }
+    let fixed = match text {
+        "" | "~" | "null" | "Null" | "NULL" => return None,
+        "true" | "True" | "TRUE" => Some("True"),
+        "false" | "False" | "FALSE" => Some("False"),
+        ".nan" | ".NaN" | ".NAN" => Some("NaN"),
+        ".inf" | ".Inf" | ".INF" | "+.inf" | "+.Inf" | "+.INF" => Some("+Inf"),
+        "-.inf" | "-.Inf" | "-.INF" => Some("-Inf"),
+        _ => None,
+    };
+    let printed = match fixed {
+        Some(fixed) => Some(fixed.to_owned()),
+        None => time(text)
+            .or_else(|| integer(text).map(|integer| integer.to_string()))
+            .or_else(|| float(text).map(|float| float.to_string())),
+    };
+    printed.map(String::into_bytes).or_else(own)
+}
+
+/// A date or time of go-yaml v3 as RFC 3339 with the zone that it was written with.
+fn time(text: &str) -> Option<String> {
+    if text.bytes().take_while(u8::is_ascii_digit).count() != 4 || text.as_bytes().get(4) != Some(&b'-') {
+        return None;
+    }
+    let (date, clock) = match text.find(['T', 't', ' ']) {
+        Some(cut) => (&text[..cut], Some((&text[cut..=cut], &text[cut + 1..]))),
+        None => (text, None),
+    };
+    let mut parts = date.split('-').map(str::parse::<i16>);
+    let (year, month, day) = (parts.next()?.ok()?, parts.next()?.ok()?, parts.next()?.ok()?);
+    let date = jiff::civil::Date::new(year, i8::try_from(month).ok()?, i8::try_from(day).ok()?).ok()?;
+    if parts.next().is_some() {
+        return None;
+    }
+    let Some((separator, rest)) = clock else {
+        return Some(format!("{date}T00:00:00Z"));
+    };
+    let zone_at = rest.find(['Z', '+', '-']);
+    let (clock, zone) = match (separator, zone_at) {
+        (" ", None) => (rest, "Z"),
+        ("T" | "t", Some(at)) => rest.split_at(at),
+        _ => return None,
+    };
+    let mut parts = clock.split(':');
+    let (hour, minute, second) = (parts.next()?, parts.next()?, parts.next()?);
+    let civil: jiff::civil::Time = format!("{hour:0>2}:{minute:0>2}:{}", pad_second(second))
+        .parse()
+        .ok()?;
+    if parts.next().is_some() {
+        return None;
+    }
+    let zone = if matches!(zone, "+00:00" | "-00:00") {
+        "Z"
+    } else {
+        zone
+    };
+    Some(format!("{date}T{civil}{zone}"))
+}
+
+/// Two digits before the point.
+fn pad_second(second: &str) -> String {
+    match second.split_once('.') {
+        Some((whole, fraction)) => format!("{whole:0>2}.{fraction}"),
+        None => format!("{second:0>2}"),
+    }
+}
+
 /// A float as YAML 1.1 writes it.
 pub fn float(text: &str) -> Option<f64> {
+    if !text.starts_with(|c: char| c.is_ascii_digit() || "+-.".contains(c)) {
+        return None;
+    }
+    let text = &text.replace('_', "");
     let body = text.strip_prefix(['-', '+']).unwrap_or(text);
     let (mantissa, exponent) = match body.find(['e', 'E']) {
         Some(cut) => (&body[..cut], Some(&body[cut + 1..])),

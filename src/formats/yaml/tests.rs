@@ -30,6 +30,8 @@ fn scalars_are_what_kubectl_takes_them_for() {
         ("~", json!(null)),
         ("", json!(null)),
         ("!!str 12", json!("12")),
+        ("!!binary aGVsbG8=", json!("hello")),
+        ("1_0.5", json!(10.5)),
         ("18446744073709551615", json!(18_446_744_073_709_551_615_u64)),
         ("1.2.3", json!("1.2.3")),
         ("-", json!("-")),
@@ -50,10 +52,10 @@ fn several_documents_a_byte_order_mark_and_windows_line_ends_are_read() {
 
 #[test]
 fn anchors_are_expanded_and_merge_keys_yield_to_own_keys() {
-    let text = "base: &b {x: 1, y: 2}\nuse:\n  <<: *b\n  y: 3\n";
+    let text = "base: &b {x: 1, z: 2}\nuse:\n  <<: *b\n  z: 3\n";
     assert_eq!(
         one(text),
-        json!({"base": {"x": 1, "y": 2}, "use": {"x": 1, "y": 3}})
+        json!({"base": {"x": 1, "z": 2}, "use": {"x": 1, "z": 3}})
     );
 }
 
@@ -67,6 +69,7 @@ fn mistakes_are_named_with_their_place_and_without_their_values() {
             "duplicate key `a`; it is first on line 1",
         ),
         ("1: hunter2\n", 1, 1, "a key must be a string"),
+        ("on: hunter2\n", 1, 1, "a key must be a string"),
         ("a: *nothing\n", 1, 4, "this is not YAML here"),
         ("a: [hunter2\n", 1, 1, "this is not YAML here"),
     ] {
@@ -149,6 +152,11 @@ fn what_is_written_reads_back_as_the_same_value() {
         "=",
         "<<",
         "y",
+        "a\u{85}b",
+        "a\u{2028}b",
+        "\u{feff}a",
+        "a\rb",
+        "\\",
     ];
     for text in nasty {
         let value = json!({"k": text, "list": [text, {"in": text}], text: 1});
@@ -170,4 +178,53 @@ fn an_edit_changes_its_value_and_no_other_byte() {
     );
     assert_eq!(set(text, 0, "/spec/volume", &json!("pvc-1")).unwrap(), text);
     assert!(set(text, 0, "/nothing/here", &json!(1)).is_err());
+}
+
+#[test]
+fn aliases_cannot_nest_deeper_than_text_can() {
+    let wrap = |inner: &str| format!("{}{inner}{}", "[".repeat(60), "]".repeat(60));
+    let text = format!("a: &a {}\nb: {}\n", wrap("x"), wrap("*a"));
+    assert_eq!(
+        load(&text).map(|_| ()).unwrap_err().message,
+        "this is nested too deeply"
+    );
+}
+
+#[test]
+fn comments_stand_with_the_entry_or_item_that_they_are_about() {
+    let text = "# top\na: 1 # beside\n# map\nm:\n  # first\n  x: 2\n  # foot\n# after\nl:\n  # item\n  - 3 # beside item\n  # object\n  - k: 4\n";
+    let root = &load(text).unwrap()[0];
+    for (pointer, comments) in [
+        ("/a", vec![" top", " beside"]),
+        ("/m", vec![" map"]),
+        ("/m/x", vec![" first"]),
+        ("/l/0", vec![" item", " beside item"]),
+        ("/l/1", vec![" object"]),
+        ("/l/1/k", vec![]),
+    ] {
+        assert_eq!(root.pointer(pointer).unwrap().comments, comments, "{pointer}");
+    }
+}
+
+#[test]
+fn a_sops_mac_covers_what_go_prints() {
+    use super::scalar::hashed;
+    for (text, printed) in [
+        ("yes", "yes"),
+        ("TRUE", "True"),
+        ("0o17", "15"),
+        ("0644", "420"),
+        ("1_000", "1000"),
+        ("1.50", "1.5"),
+        ("1e21", "1000000000000000000000"),
+        ("2024-1-2", "2024-01-02T00:00:00Z"),
+        ("2024-01-02T03:04:05.120+02:00", "2024-01-02T03:04:05.12+02:00"),
+        ("2024-01-02 03:04:05", "2024-01-02T03:04:05Z"),
+        ("2024-13-02", "2024-13-02"),
+        (".inf", "+Inf"),
+    ] {
+        assert_eq!(hashed(text, true, None).unwrap(), printed.as_bytes(), "{text}");
+    }
+    assert_eq!(hashed("~", true, None), None);
+    assert_eq!(hashed("~", false, None).unwrap(), b"~");
 }

@@ -1,0 +1,164 @@
+//! The walk over all values of a file in the order of its text: opens what is encrypted and sums up the MAC.
+
+use super::metadata::Metadata;
+use super::{SopsError, cipher};
+use crate::formats::yaml::{Key, Kind, Node, scalar};
+use sha2::{Digest, Sha512};
+use std::ops::Range;
+use zeroize::Zeroizing;
+
+/// SHA-256 of "sops": what the MAC starts with under `mac_only_encrypted`.
+const MAC_ONLY_ENCRYPTED_START: [u8; 32] = [
+    0x8a, 0x3f, 0xd2, 0xad, 0x54, 0xce, 0x66, 0x52, 0x7b, 0x10, 0x34, 0xf3, 0xd1, 0x47, 0xbe, 0x0b, 0x0b,
+    0x97, 0x5b, 0x3b, 0xf4, 0x4f, 0x72, 0xc6, 0xfd, 0xad, 0xec, 0x81, 0x76, 0xf2, 0x7d, 0x69,
+];
+
+/// Bytes of the text and what stands there in the clear.
+pub(super) type Change = (Range<usize>, Zeroizing<String>);
+
+/// The walk.
+pub(super) struct Walk<'a> {
+    metadata: &'a Metadata,
+    key: &'a [u8],
+    text: &'a str,
+    mac: Sha512,
+    changes: Vec<Change>,
+    /// The keys on the way to the value.
+    path: Vec<String>,
+    /// How many of the entries and items on the way have a comment that the rule looks for.
+    commented: usize,
+}
+
+impl<'a> Walk<'a> {
+    pub(super) fn new(metadata: &'a Metadata, key: &'a [u8], text: &'a str) -> Self {
+        let mut mac = Sha512::new();
+        if metadata.mac_only_encrypted {
+            mac.update(MAC_ONLY_ENCRYPTED_START);
+        }
+        Self {
+            metadata,
+            key,
+            text,
+            mac,
+            changes: Vec::new(),
+            path: Vec::new(),
+            commented: 0,
+        }
+    }
+
+    /// The MAC, and what changes in the text.
+    pub(super) fn finish(self) -> (Vec<u8>, Vec<Change>) {
+        (self.mac.finalize().to_vec(), self.changes)
+    }
+
+    /// One document; its `sops` block is taken out.
+    pub(super) fn document(&mut self, document: &Node) -> Result<(), SopsError> {
+        let Kind::Map(entries) = &document.kind else {
+            return self.node(document);
+        };
+        for (index, (key, value)) in entries.iter().enumerate() {
+            if key.text == "sops" {
+                self.remove(document, entries, index);
+            } else {
+                self.entry(key, value)?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes the `sops` block out and leaves its line breaks, so that whatever follows keeps its line.
+    fn remove(&mut self, document: &Node, entries: &[(Key, Node)], index: usize) {
+        let (key, value) = &entries[index];
+        let flow = self.text[document.bytes.start..].starts_with('{');
+        let next = entries.get(index + 1).map(|(next, _)| next.start);
+        let before = index
+            .checked_sub(1)
+            .and_then(|before| entries.get(before))
+            .map(|(_, value)| value.bytes.end);
+        let range = match (flow, next, before) {
+            // The comma goes with it.
+            (true, None, Some(before)) => before..value.bytes.end,
+            _ => key.start..next.unwrap_or(value.bytes.end),
+        };
+        let breaks = self.breaks(&range);
+        self.changes.push((range, Zeroizing::new(breaks)));
+    }
+
+    fn breaks(&self, range: &Range<usize>) -> String {
+        self.text[range.clone()].chars().filter(|c| *c == '\n').collect()
+    }
+
+    fn entry(&mut self, key: &Key, value: &Node) -> Result<(), SopsError> {
+        self.path.push(key.text.clone());
+        self.child(value)?;
+        self.path.pop();
+        Ok(())
+    }
+
+    fn child(&mut self, node: &Node) -> Result<(), SopsError> {
+        let commented = self.metadata.rule.looks_for(&node.comments);
+        self.commented += usize::from(commented);
+        self.node(node)?;
+        self.commented -= usize::from(commented);
+        Ok(())
+    }
+
+    fn node(&mut self, node: &Node) -> Result<(), SopsError> {
+        match &node.kind {
+            Kind::Map(entries) => entries.iter().try_for_each(|(key, value)| self.entry(key, value)),
+            Kind::List(items) => items.iter().try_for_each(|item| self.child(item)),
+            Kind::Scalar { text, plain, tag } => {
+                self.scalar(node, text, scalar::hashed(text, *plain, tag.as_deref()))
+            }
+        }
+    }
+
+    fn scalar(&mut self, node: &Node, text: &str, hashed: Option<Vec<u8>>) -> Result<(), SopsError> {
+        let Some(hashed) = hashed else {
+            return Ok(());
+        };
+        if !self.metadata.rule.encrypts(&self.path, self.commented > 0) {
+            if !self.metadata.mac_only_encrypted {
+                self.mac.update(&hashed);
+            }
+            return Ok(());
+        }
+        // The sops command leaves an empty string as it is.
+        if text.is_empty() {
+            return Ok(());
+        }
+        let line = node.line;
+        let value = cipher::Value::parse(text).ok_or(SopsError::Plain { line })?;
+        let aad = format!("{}:", self.path.join(":"));
+        let clear = value
+            .open(self.key, &aad)
+            .and_then(|bytes| cipher::typed(&value.kind, bytes))
+            .ok_or(SopsError::Value { line })?;
+        let end = node.bytes.start + self.text[node.bytes.clone()].trim_end().len();
+        let range = node.bytes.start..end;
+        let Some(mut yaml) = clear.yaml else {
+            return self.drop_comment(range);
+        };
+        self.mac.update(&*clear.hashed);
+        let breaks = self.breaks(&range);
+        if !breaks.is_empty() {
+            yaml = Zeroizing::new([yaml.as_str(), breaks.as_str()].concat());
+        }
+        self.changes.push((range, yaml));
+        Ok(())
+    }
+
+    /// A comment inside of a list is stored as an item of the list: it is no value, and not hashed.
+    fn drop_comment(&mut self, range: Range<usize>) -> Result<(), SopsError> {
+        let before = self.text[..range.start].trim_end_matches(' ');
+        if !before.ends_with('-') {
+            return Err(SopsError::Unsupported {
+                what: "an encrypted comment that is no item of a block list".to_owned(),
+            });
+        }
+        let breaks = self.breaks(&range);
+        self.changes
+            .push((before.len() - 1..range.end, Zeroizing::new(breaks)));
+        Ok(())
+    }
+}
