@@ -1,4 +1,4 @@
-//! [`Checkout`] → [`ClearTree`]: reads the blobs that the policy path needs and decrypts those that are encrypted.
+//! [`Checkout`](crate::model::tree::Checkout) → [`ClearTree`](crate::model::tree::ClearTree): reads the blobs that the policy path needs and decrypts those that are encrypted.
 //!
 //! Blobs that were read before are not read again, and clear text lives in memory only.
 

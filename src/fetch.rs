@@ -1,4 +1,4 @@
-//! Repository → [`Checkout`]: lists and fetches in one connection, reads no blob, and does nothing for an unchanged tip.
+//! Repository → [`Checkout`](crate::model::tree::Checkout): lists and fetches in one connection, reads no blob, and does nothing for an unchanged tip.
 
 use crate::io::git::{GitError, Repository, Tips};
 use crate::model::ids::Revision;

@@ -295,3 +295,6 @@ fn forget_oldest(records: &mut Vec<ProposalStatus>) {
         records.remove(oldest);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -6,6 +6,7 @@ use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
+use std::io::IsTerminal;
 use std::sync::Arc;
 
 /// The status of a finished migration, as the seed names it.
@@ -116,7 +117,8 @@ pub fn init(level: &str, json: bool) -> Result<(), String> {
         .map_err(|error| format!("--log-level {level}: {error}; write error, warn, info, debug or trace"))?;
     let builder = tracing_subscriber::fmt()
         .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+        .with_writer(std::io::stderr)
+        .with_ansi(std::io::stderr().is_terminal());
     let outcome = if json {
         builder.json().try_init()
     } else {

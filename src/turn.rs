@@ -74,6 +74,8 @@ pub struct Source<'a> {
     pub limits: Limits,
     /// Whether old copies are kept.
     pub preserve: bool,
+    /// Inventory ids of what other sources hold: their objects are theirs.
+    pub others: BTreeSet<String>,
 }
 
 /// What a turn remembers for the next. All of it is a cache: a restart loses it and is only slower for it.
@@ -153,22 +155,31 @@ pub async fn turn(
 ) -> Result<Turned, TurnFailure> {
     let mut turned = Turned::default();
     let now = (world.clock)();
-    let mut migrations = own_migrations(world, source).await?;
+    let (mut migrations, foreign) = migrations_of(world, source).await?;
 
     // fetch, decrypt, parse: nothing of it happens for an unchanged tip (git, keys)
     let finished = migrations
         .iter()
         .filter(|migration| brief(migration).phase.is_final())
         .count();
-    let tips = read(world, source, memory, &migrations, finished, &mut turned).await?;
+    let read = read(source, memory, &migrations, finished, &mut turned).await;
 
     // resume: what is under way goes on before anything new is decided (engine)
-    migrations = advance(world, memory, migrations, &mut turned).await;
+    let others_cordon = foreign.iter().any(engine::holds_cordons);
+    migrations = advance(world, memory, migrations, others_cordon, &mut turned).await;
     record_outcomes(world, source, &mut migrations, &mut turned).await;
     turned.unfinished = migrations
         .iter()
         .filter(|migration| !brief(migration).phase.is_final())
         .count();
+    let tips = match read {
+        Ok(tips) => tips,
+        // Without Git nothing new is decided, but what is under way has gone on.
+        Err(failure) => {
+            turned.failures.insert(0, failure);
+            return Ok(turned);
+        }
+    };
     let Some((desired, _)) = memory.desired.as_ref().filter(|_| !source.suspended) else {
         return Ok(turned);
     };
@@ -176,7 +187,7 @@ pub async fn turn(
     // observe (cluster, engine, Prometheus)
     let observation = observe_all(world, desired, now).await?;
     // decide (pure)
-    let briefs: Vec<MigrationBrief> = migrations.iter().map(brief).collect();
+    let briefs: Vec<MigrationBrief> = migrations.iter().chain(&foreign).map(brief).collect();
     let in_flight = InFlight {
         migrations: briefs.clone(),
         proposals: before.proposals.clone(),
@@ -212,12 +223,14 @@ pub async fn turn(
     }
     // execute: approved moves start (cluster, engine)
     let started = start_all(world, source, desired, &observation, &decision, &mut turned).await;
-    let started = advance(world, memory, started, &mut turned).await;
+    let others_cordon = others_cordon || migrations.iter().any(engine::holds_cordons);
+    let started = advance(world, memory, started, others_cordon, &mut turned).await;
     migrations.extend(started);
     record_outcomes(world, source, &mut migrations, &mut turned).await;
     // record (cluster): what there is to see
     publish(
         world,
+        source,
         desired,
         &observation,
         &decision,
@@ -233,7 +246,11 @@ fn brief(migration: &VolumeMigration) -> MigrationBrief {
     MigrationBrief::from(migration)
 }
 
-async fn own_migrations(world: &World, source: &Source<'_>) -> Result<Vec<VolumeMigration>, TurnFailure> {
+/// The source's own migrations, and those of others: they count for budgets and are never touched.
+async fn migrations_of(
+    world: &World,
+    source: &Source<'_>,
+) -> Result<(Vec<VolumeMigration>, Vec<VolumeMigration>), TurnFailure> {
     let all: Vec<VolumeMigration> = world
         .cluster
         .list()
@@ -243,11 +260,10 @@ async fn own_migrations(world: &World, source: &Source<'_>) -> Result<Vec<Volume
         migration.spec.source.name == source.name.name
             && migration.spec.source.namespace == source.name.namespace
     };
-    Ok(all.into_iter().filter(ours).collect())
+    Ok(all.into_iter().partition(ours))
 }
 
 async fn read(
-    world: &World,
     source: &Source<'_>,
     memory: &mut Memory,
     migrations: &[VolumeMigration],
@@ -326,7 +342,6 @@ async fn read(
             message: format!("{first}{more}"),
         });
     }
-    let _ = world;
     Ok(tips)
 }
 
@@ -336,6 +351,7 @@ async fn advance(
     world: &World,
     memory: &Memory,
     migrations: Vec<VolumeMigration>,
+    others_cordon: bool,
     turned: &mut Turned,
 ) -> Vec<VolumeMigration> {
     let approves = |migration: &VolumeMigration| match &memory.desired {
@@ -354,7 +370,7 @@ async fn advance(
         .filter_map(|one| one.metadata.name.clone())
         .collect();
     let (hands, store) = (EngineAdapter(&world.mayastor), StoreAdapter(&world.cluster));
-    for advanced in engine::execute(&hands, &store, unfinished, &approved, world.clock).await {
+    for advanced in engine::execute(&hands, &store, unfinished, &approved, others_cordon, world.clock).await {
         if let Some(error) = advanced.error {
             let name = advanced.migration.metadata.name.clone().unwrap_or_default();
             tracing::warn!(migration = name, error, "migration waits");
@@ -426,10 +442,17 @@ fn apply_failure(failure: &apply::ApplyFailure) -> TurnFailure {
     } else {
         format!("; {}", failure.help)
     };
+    let id = failure.id.to_string();
+    // Most messages begin with the object already.
+    let about = if failure.message.starts_with(&id) {
+        String::new()
+    } else {
+        format!("{id}: ")
+    };
     TurnFailure {
         class: failure.class,
         reason: "ReconciliationFailed".to_owned(),
-        message: format!("{place}{}: {}{help}", failure.id, failure.message),
+        message: format!("{place}{about}{}{help}", failure.message),
     }
 }
 
@@ -530,8 +553,13 @@ async fn start_all(
     started
 }
 
+#[expect(
+    clippy::too_many_arguments,
+    reason = "the end of the line: everything that there is to see"
+)]
 async fn publish(
     world: &World,
+    source: &Source<'_>,
     desired: &Desired,
     observation: &Observation,
     decision: &Decision,
@@ -543,6 +571,8 @@ async fn publish(
     turned.unfinished = briefs.iter().filter(|one| !one.phase.is_final()).count();
     let placed = decide::placements(desired, observation);
     let facts = Facts {
+        others: &source.others,
+
         desired,
         observation,
         decision,

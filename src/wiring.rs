@@ -15,7 +15,7 @@ use crate::model::kinds::REQUESTED_AT;
 use crate::model::kinds::policy_source::{ForgeKind, HistoryEntry, PolicySource, PolicySourceStatus};
 use crate::model::kinds::volume_migration::VolumeMigration;
 use crate::turn::{Memory, Source, TurnFailure, Turned, World, turn};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -86,8 +86,14 @@ pub async fn run(world: &World, settings: &Settings, health: &Arc<Health>, stop:
             }
         };
         let mut wait = settings.poll.max(RETRY_FIRST);
-        for source in sources {
-            let due = take_turn_if_due(world, settings, &mut known, source).await;
+        let inventories = inventories(&sources);
+        for (index, source) in sources.into_iter().enumerate() {
+            let others = inventories
+                .iter()
+                .enumerate()
+                .filter(|(other, _)| *other != index);
+            let others = others.flat_map(|(_, ids)| ids.iter().cloned()).collect();
+            let due = take_turn_if_due(world, settings, &mut known, source, others).await;
             wait = wait.min(due.saturating_duration_since(Instant::now()));
         }
         tokio::select! {
@@ -98,11 +104,28 @@ pub async fn run(world: &World, settings: &Settings, health: &Arc<Health>, stop:
     }
 }
 
+/// What each source holds, by its inventory.
+fn inventories(sources: &[PolicySource]) -> Vec<BTreeSet<String>> {
+    let ids = |source: &PolicySource| {
+        let inventory = source
+            .status
+            .as_ref()
+            .and_then(|status| status.inventory.as_ref());
+        inventory
+            .iter()
+            .flat_map(|inventory| &inventory.entries)
+            .map(|entry| entry.id.clone())
+            .collect()
+    };
+    sources.iter().map(ids).collect()
+}
+
 async fn take_turn_if_due(
     world: &World,
     settings: &Settings,
     known: &mut BTreeMap<SourceRef, Known>,
     source: PolicySource,
+    others: BTreeSet<String>,
 ) -> Instant {
     let name = SourceRef {
         namespace: source.metadata.namespace.clone().unwrap_or_default(),
@@ -133,7 +156,10 @@ async fn take_turn_if_due(
             let mut memory = std::mem::take(&mut one.memory);
             let result = turn(
                 world,
-                &understood(&name, &source, one, settings, poked),
+                &Source {
+                    others,
+                    ..understood(&name, &source, one, settings, poked)
+                },
                 &status,
                 &mut memory,
             )
@@ -321,6 +347,7 @@ fn understood<'a>(
             dry_run: settings.dry_run,
         },
         preserve: settings.preserve,
+        others: BTreeSet::new(),
     }
 }
 

@@ -107,11 +107,7 @@ impl Stage {
             .await
             .unwrap();
         let prometheus = PrometheusSim::start().await.unwrap();
-        let mut all: Vec<Value> = ["couchestor-system", "velero"]
-            .iter()
-            .map(|name| json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}))
-            .collect();
-        all.extend(objects(&world));
+        let mut all: Vec<Value> = objects(&world);
         all.extend(
             all_crds()
                 .into_iter()

@@ -30,8 +30,6 @@ async fn an_unchanged_tip_reads_no_blob_decrypts_renders_and_writes_nothing() {
             .put(serde_json::to_value(crd).unwrap())
             .unwrap();
     }
-    let velero = serde_json::json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "velero"}});
-    running.kubernetes.put(velero).unwrap();
     let folder = tempfile::tempdir().unwrap();
     let bare = folder.path().join("repository.git");
     git::init_bare(&bare).unwrap();
@@ -97,6 +95,7 @@ async fn an_unchanged_tip_reads_no_blob_decrypts_renders_and_writes_nothing() {
             dry_run: false,
         },
         preserve: false,
+        others: std::collections::BTreeSet::new(),
     };
     let mut memory = Memory::default();
     let mut status = PolicySourceStatus::default();

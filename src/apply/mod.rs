@@ -181,7 +181,7 @@ fn help(object: &RenderedObject, error: &ClusterError) -> String {
         );
     }
     match error {
-        ClusterError::UnknownKind { .. } => "install the CRD, or put it into the repository".to_owned(),
+        ClusterError::Api { code: 404, .. } => "add its Namespace to the repository, or create it".to_owned(),
         ClusterError::Forbidden { .. } => "give couchestor's service account this right".to_owned(),
         ClusterError::Api { code: 500, .. } => {
             "a field that its CRD does not declare makes the API server answer so; check the spelling of its fields"

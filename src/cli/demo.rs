@@ -91,14 +91,6 @@ impl Demo {
         for crd in all_crds() {
             running.kubernetes.put(serde_json::to_value(crd)?)?;
         }
-        for crd in velero_crds() {
-            running.kubernetes.put(crd)?;
-        }
-        for namespace in ["couchestor-system", "velero"] {
-            running
-                .kubernetes
-                .put(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace}}))?;
-        }
         let key = text("demo.agekey")?;
         running.kubernetes.put(json!({
             "apiVersion": "v1", "kind": "Secret", "metadata": {"name": "homelab-age", "namespace": "couchestor-system"},
@@ -442,26 +434,6 @@ fn source(repository: &Path) -> Value {
             "audit": {"branch": "couchestor/audit"},
         },
     })
-}
-
-/// Velero's two kinds that policies render into, as far as a simulated cluster needs them.
-fn velero_crds() -> Vec<Value> {
-    [("BackupStorageLocation", "backupstoragelocations"), ("Schedule", "schedules")]
-        .into_iter()
-        .map(|(kind, plural)| {
-            json!({
-                "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
-                "metadata": {"name": format!("{plural}.velero.io")},
-                "spec": {
-                    "group": "velero.io", "scope": "Namespaced",
-                    "names": {"kind": kind, "listKind": format!("{kind}List"), "plural": plural, "singular": kind.to_lowercase()},
-                    "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": {
-                        "type": "object", "x-kubernetes-preserve-unknown-fields": true,
-                    }}}],
-                },
-            })
-        })
-        .collect()
 }
 
 fn collect(folder: &Dir, files: &mut Vec<FileChange>) {

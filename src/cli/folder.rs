@@ -17,7 +17,7 @@ const FILES_MAX: usize = 200_000;
 
 /// Options of `validate`.
 #[derive(clap::Args, Clone, Debug)]
-pub struct Arguments {
+pub struct FolderArguments {
     /// The folder, as spec.path would name it.
     pub path: PathBuf,
     /// The folder of the TierAssignments below it.
@@ -44,14 +44,14 @@ pub struct Arguments {
 #[derive(clap::Args, Clone, Debug)]
 pub struct RenderArguments {
     #[command(flatten)]
-    folder: Arguments,
+    folder: FolderArguments,
     /// Print secret values too.
     #[arg(long)]
     show_secrets: bool,
 }
 
 /// Reads a folder. Diagnostics stand beside what was understood.
-pub(super) fn read(arguments: &Arguments) -> Result<(Option<Desired>, Vec<Diagnostic>), Failed> {
+pub(super) fn read(arguments: &FolderArguments) -> Result<(Option<Desired>, Vec<Diagnostic>), Failed> {
     let path = arguments
         .path
         .canonicalize()
@@ -147,7 +147,7 @@ fn list(root: &Path, folder: &Path, entries: &mut BTreeMap<String, Entry>) -> Re
     Ok(())
 }
 
-fn identities(arguments: &Arguments) -> Result<Identities, Failed> {
+fn identities(arguments: &FolderArguments) -> Result<Identities, Failed> {
     let config = arguments
         .config_home
         .clone()
@@ -168,7 +168,7 @@ fn identities(arguments: &Arguments) -> Result<Identities, Failed> {
 }
 
 /// `validate`.
-pub fn validate(arguments: &Arguments) -> Result<u8, Failed> {
+pub fn validate(arguments: &FolderArguments) -> Result<u8, Failed> {
     let (_, diagnostics) = read(arguments)?;
     match arguments.output {
         Output::Text => {

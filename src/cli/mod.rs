@@ -71,7 +71,7 @@ enum Command {
     #[command(
         after_help = "Examples:\n  couchestor validate policies/homelab\n  couchestor validate policies/homelab -o json\n\nExit codes: 0 nothing found, 1 mistakes."
     )]
-    Validate(folder::Arguments),
+    Validate(folder::FolderArguments),
     /// Print the objects that a policy folder would apply, in the order of applying.
     #[command(
         after_help = "Examples:\n  couchestor render policies/homelab\n  couchestor render policies/homelab --show-secrets --age-key ~/.config/sops/age/keys.txt"
@@ -204,5 +204,15 @@ pub(crate) fn value(value: &serde_json::Value, output: Output) {
     match output {
         Output::Yaml => data(&crate::formats::yaml::emit::emit(value)),
         Output::Json | Output::Text => data(&serde_json::to_string_pretty(value).unwrap_or_default()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent() {
+        Cli::command().debug_assert();
     }
 }

@@ -21,7 +21,7 @@ use std::path::PathBuf;
 #[derive(clap::Args, Debug)]
 pub struct Arguments {
     #[command(flatten)]
-    folder: folder::Arguments,
+    folder: folder::FolderArguments,
     #[command(flatten)]
     cluster: ClusterArguments,
     #[command(flatten)]

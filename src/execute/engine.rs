@@ -62,12 +62,13 @@ pub struct Advanced {
 }
 
 /// Advances every unfinished migration as far as it goes without waiting, one after the other: cordons are felt by
-/// the whole cluster, so no two windows may overlap.
+/// the whole cluster, so no two windows may overlap; `others_cordon` says that a migration that is not here holds some.
 pub async fn execute(
     engine: &impl StorageEngine,
     store: &impl JournalStore,
     migrations: Vec<VolumeMigration>,
     approved: &BTreeSet<String>,
+    others_cordon: bool,
     clock: impl Fn() -> Timestamp,
 ) -> Vec<Advanced> {
     let mut holders: BTreeSet<String> = migrations
@@ -81,7 +82,7 @@ pub async fn execute(
         holders.remove(&name);
         let context = Context {
             approved: approved.contains(&name),
-            others_cordon: !holders.is_empty(),
+            others_cordon: others_cordon || !holders.is_empty(),
             label: cordon_label(&name),
             now: clock(),
         };
@@ -100,7 +101,8 @@ fn name(migration: &VolumeMigration) -> &str {
     migration.metadata.name.as_deref().unwrap_or_default()
 }
 
-fn holds_cordons(migration: &VolumeMigration) -> bool {
+/// Whether a migration's journal says that cordons of its own may be set.
+pub fn holds_cordons(migration: &VolumeMigration) -> bool {
     migration
         .status
         .as_ref()

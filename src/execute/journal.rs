@@ -1,6 +1,6 @@
 //! What is legal and what comes next: from what the journal says and what a fresh reading shows to the next step.
 //!
-//! Pure. Recovery is the normal path: a crash, a lost reply and a restart all end in "read again and ask [`next`]". Every
+//! Pure. Recovery is the normal path: a crash, a lost reply and a restart all end in "read again and ask [`next`](crate::execute::journal::next)". Every
 //! act is recorded before it is done, and every act is either idempotent or checked against the reading first.
 
 use super::safety::{self, fully_synced, keeps_copies_without, old_copies, place, synced};
@@ -210,7 +210,7 @@ impl At<'_> {
 
     fn scale_up(&mut self, volume: &Volume) -> Step {
         let Some(adding) = self.status.adding.clone() else {
-            return self.finish(Phase::NeedsPerson, "the journal lost what was being added");
+            return self.finish_released(Phase::NeedsPerson, "the journal lost what was being added");
         };
         let new = volume
             .replicas
@@ -280,7 +280,7 @@ impl At<'_> {
             return step;
         }
         let (Some(added), Some(adding)) = (self.status.added.clone(), self.status.adding.clone()) else {
-            return self.finish(Phase::NeedsPerson, "the journal lost which copy was added");
+            return self.finish_released(Phase::NeedsPerson, "the journal lost which copy was added");
         };
         let Some(new) = volume
             .replicas
@@ -369,7 +369,7 @@ impl At<'_> {
             self.status.adding.clone(),
             self.status.added.clone(),
         ) else {
-            return self.finish(
+            return self.finish_released(
                 Phase::NeedsPerson,
                 "the journal lost which copy was to be removed",
             );

@@ -1,4 +1,4 @@
-//! The world → one dated, immutable [`Observation`]. What cannot be read is said to be unknown, never taken for zero.
+//! The world → one dated, immutable [`Observation`](crate::model::observation::Observation). What cannot be read is said to be unknown, never taken for zero.
 
 use crate::io::mayastor::Mayastor;
 use crate::io::prometheus::Prometheus;

@@ -1,4 +1,4 @@
-//! [`ClearTree`] → [`Desired`] and diagnostics, all of them at once. Pure, and the only place that makes an
+//! [`ClearTree`](crate::model::tree::ClearTree) → [`Desired`](crate::model::desired::Desired) and diagnostics, all of them at once. Pure, and the only place that makes an
 //! [`Approved`](crate::model::approval::Approved).
 
 use crate::formats::overlay::{self, Files};

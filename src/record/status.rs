@@ -4,18 +4,18 @@ use crate::io::cluster::{Cluster, ClusterError};
 use crate::model::conditions;
 use crate::model::decision::Decision;
 use crate::model::desired::{Desired, Tier, TierPools};
-use crate::model::ids::{ClaimRef, PolicyName, TierName};
+use crate::model::ids::{ClaimRef, ObjectId, PolicyName, TierName};
 use crate::model::kinds::storage_policy::{LastMigration, PolicyPhase};
 use crate::model::kinds::volume_migration::Phase;
 use crate::model::kinds::{
-    BackupLocation, BackupPolicy, Resource, Rollout, StoragePolicy, StorageTier, TierAssignment,
+    BackupLocation, BackupPolicy, GROUP, Resource, Rollout, StoragePolicy, StorageTier, TierAssignment,
 };
 use crate::model::migration_brief::MigrationBrief;
 use crate::model::observation::Observation;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What statuses are made of.
 pub struct Facts<'a> {
@@ -29,6 +29,8 @@ pub struct Facts<'a> {
     pub migrations: &'a [MigrationBrief],
     /// The tier of each claim's volume.
     pub placed: &'a BTreeMap<ClaimRef, TierName>,
+    /// Inventory ids of what other sources hold.
+    pub others: &'a BTreeSet<String>,
     /// Now.
     pub now: Timestamp,
 }
@@ -160,7 +162,13 @@ fn in_git<K: Resource<DynamicType = ()>>(
     let found = facts.desired.resources.iter().any(|resource| {
         resource.kind() == kind && resource.name() == name && resource.namespace() == namespace
     });
-    if !found {
+    let id = ObjectId {
+        group: GROUP.to_owned(),
+        kind: kind.to_owned(),
+        namespace,
+        name,
+    };
+    if !found && !facts.others.contains(&id.inventory_id()) {
         let message = "no policy repository holds this object, so it has no effect";
         conditions::set(
             list,

@@ -5,7 +5,7 @@ use super::mayastor::{MayastorSim, NodeSeed, PoolSeed, VolumeSeed};
 use super::prometheus::{Load, PrometheusSim};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use serde_json::json;
+use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
@@ -107,7 +107,7 @@ pub async fn start(
         mayastor: MayastorSim::start(&world.nodes, &world.pools, &volumes, rebuild).await?,
         prometheus: PrometheusSim::start().await?,
     };
-    for object in objects(world) {
+    for object in velero_crds().into_iter().chain(objects(world)) {
         running
             .kubernetes
             .put(object)
@@ -125,7 +125,13 @@ pub async fn start(
 
 /// The Kubernetes objects of a world: namespaces, volumes and claims, bound as a cluster binds them.
 pub fn objects(world: &World) -> Vec<serde_json::Value> {
-    let namespaces: BTreeSet<&String> = world.claims.iter().map(|claim| &claim.namespace).collect();
+    let own = ["couchestor-system", "velero"];
+    let namespaces: BTreeSet<&str> = world
+        .claims
+        .iter()
+        .map(|claim| claim.namespace.as_str())
+        .chain(own)
+        .collect();
     let mut objects: Vec<_> = namespaces
         .into_iter()
         .map(|name| json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}))
@@ -166,4 +172,24 @@ pub fn objects(world: &World) -> Vec<serde_json::Value> {
         }));
     }
     objects
+}
+
+/// Velero's two kinds that policies render into, as far as a simulated cluster needs them.
+fn velero_crds() -> Vec<Value> {
+    [("BackupStorageLocation", "backupstoragelocations"), ("Schedule", "schedules")]
+        .into_iter()
+        .map(|(kind, plural)| {
+            json!({
+                "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+                "metadata": {"name": format!("{plural}.velero.io")},
+                "spec": {
+                    "group": "velero.io", "scope": "Namespaced",
+                    "names": {"kind": kind, "listKind": format!("{kind}List"), "plural": plural, "singular": kind.to_lowercase()},
+                    "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": {
+                        "type": "object", "x-kubernetes-preserve-unknown-fields": true,
+                    }}}],
+                },
+            })
+        })
+        .collect()
 }

@@ -70,7 +70,9 @@ pub enum ClusterError {
         detail: String,
     },
     /// The cluster does not know the kind.
-    #[error("the cluster does not know {kind} of {api_version}; install its CRD first")]
+    #[error(
+        "the cluster does not know {kind} of {api_version}; install its CRD, or put it into the repository"
+    )]
     UnknownKind {
         /// apiVersion.
         api_version: String,
@@ -345,7 +347,9 @@ fn translate(what: &str, error: kube::Error) -> ClusterError {
     let what = what.to_owned();
     match error {
         kube::Error::Api(status) => {
-            let detail = match what.starts_with("Secret") || status.message.contains("Secret in version") {
+            let detail = match status.message.contains("Secret in version")
+                || what.starts_with("Secret") && matches!(status.code, 400 | 422 | 500)
+            {
                 true => format!("{} (details of Secrets are not shown)", status.reason),
                 false => status.message.clone(),
             };

@@ -1,0 +1,195 @@
+//! Claims about branches: one table of what is wanted, what is remembered and what is there.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+use super::{Action, plan};
+use crate::io::git::Tips;
+use crate::model::ids::{ClaimRef, CommitId};
+use crate::model::kinds::policy_source::{ProposalState, ProposalStatus};
+use crate::model::kinds::tier_assignment::DecisionNote;
+use crate::model::rendering::ProposalText;
+
+fn note() -> DecisionNote {
+    DecisionNote {
+        policy: "p".into(),
+        from: "cold".into(),
+        signal: "iops".into(),
+        value: 6000.0,
+        watermark: 5000.0,
+        window: "1h".into(),
+    }
+}
+
+fn wanted(key: &str) -> ProposalText {
+    ProposalText {
+        branch: "b".into(),
+        key: key.into(),
+        title: String::new(),
+        body: String::new(),
+        commit_message: String::new(),
+        files: Vec::new(),
+        claim: ClaimRef {
+            namespace: "db".into(),
+            name: "data-0".into(),
+        },
+        volume: "pvc-u".into(),
+        from: "cold".into(),
+        to: "hot".into(),
+        note: note(),
+    }
+}
+
+fn recorded(state: ProposalState) -> ProposalStatus {
+    ProposalStatus {
+        branch: "b".into(),
+        state,
+        key: "k".into(),
+        commit: "ours".into(),
+        base: "base".into(),
+        namespace: "db".into(),
+        claim: "data-0".into(),
+        volume: "pvc-u".into(),
+        from: "cold".into(),
+        to: "hot".into(),
+        decision: note(),
+        policy_fingerprint: String::new(),
+        title: String::new(),
+        body: String::new(),
+        since: String::new(),
+    }
+}
+
+#[test]
+fn each_branch_gets_the_one_right_action() {
+    use ProposalState::{Declined, Edited, Merged, Open};
+    let ours = || CommitId("ours".into());
+    let cases = [
+        ("new", Some("k"), None, None, "base", false, Some(Action::Create)),
+        (
+            "unchanged",
+            Some("k"),
+            Some(Open),
+            Some("ours"),
+            "base",
+            false,
+            Some(Action::Keep),
+        ),
+        (
+            "base moved",
+            Some("k"),
+            Some(Open),
+            Some("ours"),
+            "base2",
+            false,
+            Some(Action::Refresh(ours())),
+        ),
+        (
+            "another decision",
+            Some("k2"),
+            Some(Open),
+            Some("ours"),
+            "base",
+            false,
+            Some(Action::Refresh(ours())),
+        ),
+        (
+            "no longer wanted",
+            None,
+            Some(Open),
+            Some("ours"),
+            "base",
+            false,
+            Some(Action::Withdraw(ours())),
+        ),
+        (
+            "a person committed",
+            Some("k"),
+            Some(Open),
+            Some("theirs"),
+            "base",
+            false,
+            Some(Action::LeaveEdited),
+        ),
+        (
+            "a person committed, and it is not wanted",
+            None,
+            Some(Open),
+            Some("theirs"),
+            "base",
+            false,
+            Some(Action::LeaveEdited),
+        ),
+        (
+            "still a person's",
+            None,
+            Some(Edited),
+            Some("theirs"),
+            "base2",
+            false,
+            Some(Action::LeaveEdited),
+        ),
+        (
+            "deleted",
+            Some("k"),
+            Some(Open),
+            None,
+            "base",
+            false,
+            Some(Action::Declined),
+        ),
+        (
+            "deleted, and not wanted",
+            None,
+            Some(Open),
+            None,
+            "base",
+            false,
+            Some(Action::Declined),
+        ),
+        (
+            "merged and deleted",
+            None,
+            Some(Open),
+            None,
+            "base2",
+            true,
+            Some(Action::Merged(None)),
+        ),
+        (
+            "merged, branch left",
+            None,
+            Some(Open),
+            Some("ours"),
+            "base2",
+            true,
+            Some(Action::Merged(Some(ours()))),
+        ),
+        (
+            "merged, a person's branch left",
+            None,
+            Some(Open),
+            Some("theirs"),
+            "base2",
+            true,
+            Some(Action::Merged(None)),
+        ),
+        ("declined before", None, Some(Declined), None, "base", false, None),
+        (
+            "merged before, wanted again",
+            Some("k"),
+            Some(Merged),
+            None,
+            "base",
+            false,
+            Some(Action::Create),
+        ),
+    ];
+    for (what, key, state, tip, base, in_base, expected) in cases {
+        let wanted: Vec<_> = key.map(wanted).into_iter().collect();
+        let recorded: Vec<_> = state.map(recorded).into_iter().collect();
+        let mut tips = Tips::default();
+        tips.branches
+            .extend(tip.map(|tip| ("b".to_owned(), CommitId(tip.into()))));
+        let actions = plan(&wanted, &recorded, &tips, &CommitId(base.into()), |_| in_base);
+        assert_eq!(actions.get("b").cloned(), expected, "{what}");
+    }
+}
