@@ -44,7 +44,7 @@ pub(super) fn apply(
     for path in apply.reset {
         restore(&mut merged, live, path);
     }
-    let (last, time) = before.clone().unwrap_or_default();
+    let (last, time) = before.unwrap_or_default();
     managers.insert(apply.writer.clone(), (claimed, time));
     let held = managers
         .values()
@@ -55,7 +55,7 @@ pub(super) fn apply(
     let changed = ownership::compare(&unmanaged(live), &unmanaged(&merged), shape);
     ownership::note_apply(&mut managers, &apply.writer, &changed, apply.force)?;
     if let Some(entry) = managers.get_mut(&apply.writer)
-        && (before.is_none_or(|(set, _)| set != entry.0) || unmanaged(live) != unmanaged(&merged))
+        && unmanaged(live) != unmanaged(&merged)
     {
         entry.1.clone_from(&apply.time);
     }

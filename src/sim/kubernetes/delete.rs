@@ -20,7 +20,10 @@ pub(super) fn delete(store: &mut Store, target: &Target, options: &Options, want
             if target.kind.plural == "namespaces" && target.kind.group.is_empty() {
                 return Ok((200, end_namespace(store, target, options, &live)));
             }
-            vanish(store, &target.key());
+            // The answer carries the version of the deletion itself.
+            if let Some(gone) = vanish(store, &target.key()) {
+                return Ok((200, farewell(target, &gone)));
+            }
         }
         return Ok((200, farewell(target, &live)));
     }

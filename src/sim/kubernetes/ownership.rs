@@ -96,7 +96,11 @@ pub(super) fn write(object: &mut Value, managers: &Managers) {
         .into_iter()
         .map(|(writer, (fields, time))| {
             let mut entry = json!({"manager": writer.manager, "operation": writer.operation,
-                "apiVersion": writer.api_version, "fieldsType": "FieldsV1", "fieldsV1": fields.write(), "time": time});
+                "apiVersion": writer.api_version, "fieldsType": "FieldsV1", "fieldsV1": fields.write()});
+            // Who came to own fields without changing the object has no time.
+            if !time.is_empty() {
+                entry["time"] = json!(time);
+            }
             if !writer.subresource.is_empty() {
                 entry["subresource"] = json!(writer.subresource);
             }
@@ -215,10 +219,10 @@ pub(super) fn note_apply(
 ) -> Result<(), Vec<Conflict>> {
     let written = changed.written();
     let mut conflicts = Vec::new();
-    for (other, (set, time)) in managers.iter() {
+    for (other, (set, _)) in managers.iter() {
         let held = set.intersection(&written);
         if other != writer && !held.is_empty() {
-            let with = spoken(other, time);
+            let with = spoken(other);
             conflicts.extend(held.paths().into_iter().map(|field| Conflict {
                 with: with.clone(),
                 field,
@@ -237,14 +241,13 @@ pub(super) fn note_apply(
     Ok(())
 }
 
-fn spoken(writer: &Writer, time: &str) -> String {
+fn spoken(writer: &Writer) -> String {
     let mut text = format!("{:?}", writer.manager);
     if !writer.subresource.is_empty() {
         text = format!("{text} with subresource {:?}", writer.subresource);
     }
     match writer.operation.as_str() {
-        "Update" if time.is_empty() => format!("{text} using {}", writer.api_version),
-        "Update" => format!("{text} using {} at {time}", writer.api_version),
+        "Update" => format!("{text} using {}", writer.api_version),
         _ => text,
     }
 }

@@ -94,7 +94,7 @@ impl Target {
         match (self.subresource.as_str(), self.has_status()) {
             ("status", _) => &[&["f:spec"]],
             // Put in by the server, owned by nobody.
-            ("", true) if self.kind.plural == "namespaces" => &[&["f:status"], &["f:spec", "f:finalizers"]],
+            ("", true) if self.kind.plural == "namespaces" => &[&["f:status"], &["f:spec"]],
             (_, true) => &[&["f:status"]],
             _ => &[],
         }
@@ -226,6 +226,12 @@ fn check_applied(target: &Target, config: &Value) -> Answer<()> {
         target.api_version(),
         config["apiVersion"].as_str().unwrap_or_default(),
     );
+    if !found.is_empty() && found != wanted && target.kind.custom {
+        let kind = config["kind"].as_str().unwrap_or_default();
+        return Err(status::bad_request(&format!(
+            "invalid object type: {found}, Kind={kind}"
+        )));
+    }
     if !found.is_empty() && found != wanted {
         return Err(status::bad_request(&format!(
             "Incorrect version specified in apply patch. Specified patch version: {found}, expected: {wanted}"
