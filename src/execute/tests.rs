@@ -1,1 +1,201 @@
-//! Claims about executing.
+//! Claims about executing: whole migrations against a fake engine, through crashes and lost replies at every effect.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+use super::engine::execute;
+use super::fake::{Fake, GIB, Trouble, pool};
+use crate::model::engine::Health;
+use crate::model::kinds::volume_migration::{Phase, VolumeMigrationStatus};
+use std::collections::BTreeSet;
+
+/// More turns than any migration here needs: a timeout of 300 readings, and ten minutes of patience after it.
+const TURNS_MAX: usize = 1500;
+
+/// Runs turn after turn, each from what is stored, until the migration ends.
+async fn run(fake: &Fake, approved: impl Fn(&VolumeMigrationStatus) -> bool) -> VolumeMigrationStatus {
+    for _ in 0..TURNS_MAX {
+        fake.revive();
+        let stored = fake.state().stored.clone();
+        let status = stored.status.clone().unwrap_or_default();
+        if status.phase.is_final() {
+            return status;
+        }
+        let names = if approved(&status) {
+            BTreeSet::from(["m".to_owned()])
+        } else {
+            BTreeSet::new()
+        };
+        execute(fake, fake, vec![stored], &names, false, || fake.now()).await;
+    }
+    panic!("it never ended: {:#?}", fake.state().stored.status);
+}
+
+fn pools(fake: &Fake) -> Vec<String> {
+    let mut pools: Vec<String> = fake
+        .state()
+        .volume
+        .replicas
+        .iter()
+        .map(|one| one.pool.to_string())
+        .collect();
+    pools.sort();
+    pools
+}
+
+fn assert_tidy(fake: &Fake, copies: usize, what: &str) {
+    let state = fake.state();
+    assert!(
+        state.fewest >= copies,
+        "{what}: only {} complete copies; {:#?}",
+        state.fewest,
+        state.acts
+    );
+    assert!(
+        state.pools.values().all(|pool| !pool.cordoned),
+        "{what}: a pool stayed cordoned"
+    );
+    assert!(
+        state.nodes.values().all(|node| node.cordons.is_empty()),
+        "{what}: a node stayed cordoned"
+    );
+}
+
+#[tokio::test]
+async fn one_copy_and_two_copies_move_to_the_tier_one_after_the_other() {
+    for (copies, expected) in [(1, vec!["hot-1"]), (2, vec!["hot-1", "hot-2"])] {
+        let fake = Fake::with_copies(copies);
+        let status = run(&fake, |_| true).await;
+        assert_eq!(status.phase, Phase::Completed, "{}", status.message);
+        assert_eq!(pools(&fake), expected);
+        assert_tidy(&fake, usize::from(copies), "undisturbed");
+    }
+}
+
+#[tokio::test]
+async fn a_crash_or_a_lost_reply_at_any_effect_changes_nothing_about_the_end() {
+    for copies in [1, 2] {
+        let undisturbed = Fake::with_copies(copies);
+        run(&undisturbed, |_| true).await;
+        let effects = undisturbed.state().effects;
+        assert!(effects > 12, "{effects} effects");
+        for number in 0..effects {
+            for trouble in [
+                Trouble::CrashBefore(number),
+                Trouble::CrashAfter(number),
+                Trouble::LoseReply(number),
+                Trouble::NotDone(number),
+            ] {
+                let fake = Fake::with_copies(copies);
+                fake.state().trouble = Some(trouble);
+                let status = run(&fake, |_| true).await;
+                let what = format!("{copies} copies, {trouble:?}");
+                assert_eq!(status.phase, Phase::Completed, "{what}: {}", status.message);
+                assert_eq!(pools(&fake), pools(&undisturbed), "{what}");
+                assert_tidy(&fake, usize::from(copies), &what);
+            }
+        }
+    }
+}
+
+#[tokio::test]
+async fn a_tier_without_room_is_waited_for_and_nothing_is_done_in_the_end() {
+    let fake = Fake::with_copies(1);
+    for name in ["hot-1", "hot-2"] {
+        fake.state().pools.get_mut(name).unwrap().used = 45 * GIB;
+    }
+    let status = run(&fake, |_| true).await;
+    assert_eq!(
+        (status.phase, fake.state().acts.len()),
+        (Phase::RolledBack, 0),
+        "{}",
+        status.message
+    );
+    assert_eq!(pools(&fake), ["cold-1"]);
+}
+
+#[tokio::test]
+async fn a_copy_that_lands_on_another_tier_is_taken_back() {
+    let fake = Fake::with_copies(1);
+    fake.state().blind = true;
+    let status = run(&fake, |_| true).await;
+    assert_eq!(status.phase, Phase::RolledBack, "{}", status.message);
+    assert!(status.message.contains("spare"), "{}", status.message);
+    assert_eq!(pools(&fake), ["cold-1"]);
+    assert_tidy(&fake, 1, "astray");
+}
+
+#[tokio::test]
+async fn a_copy_that_is_never_filled_is_taken_back_at_the_timeout() {
+    for copies in [1, 2] {
+        let fake = Fake::with_copies(copies);
+        fake.state().fill = 0;
+        let status = run(&fake, |_| true).await;
+        assert_eq!(status.phase, Phase::RolledBack, "{}", status.message);
+        assert!(
+            pools(&fake).iter().all(|pool| pool.starts_with("cold-")),
+            "{:?}",
+            pools(&fake)
+        );
+        assert_tidy(&fake, usize::from(copies), "never filled");
+    }
+}
+
+#[tokio::test]
+async fn while_an_old_copy_is_broken_no_copy_is_removed() {
+    let fake = Fake::with_copies(2);
+    let status = run(&fake, |status| {
+        if status.phase == Phase::WaitSync {
+            let mut state = fake.state();
+            let broken = state
+                .volume
+                .replicas
+                .iter_mut()
+                .find(|one| one.id.as_str() == "old-2")
+                .unwrap();
+            (broken.child, broken.healthy) = (Some(Health::Faulted), Some(false));
+        }
+        true
+    })
+    .await;
+    assert_eq!(status.phase, Phase::NeedsPerson, "{}", status.message);
+    assert!(
+        !fake.state().acts.iter().any(|act| act == "SetReplicas(2)"),
+        "{:#?}",
+        fake.state().acts
+    );
+    assert_eq!(fake.state().volume.replicas.len(), 3);
+}
+
+#[tokio::test]
+async fn a_withdrawn_approval_leaves_the_volume_as_it_was_in_whatever_phase_it_comes() {
+    for phase in [Phase::Pending, Phase::Analyze, Phase::WaitSync] {
+        let fake = Fake::with_copies(1);
+        let status = run(&fake, |status| status.phase < phase).await;
+        assert_eq!(status.phase, Phase::Cancelled, "{phase:?}: {}", status.message);
+        assert_eq!(pools(&fake), ["cold-1"], "{phase:?}");
+        assert_tidy(&fake, 1, "cancelled");
+    }
+}
+
+#[tokio::test]
+async fn in_preservation_mode_the_old_copies_stay() {
+    let fake = Fake::with_copies(1);
+    fake.state().stored.spec.preserve = true;
+    let status = run(&fake, |_| true).await;
+    assert_eq!(status.phase, Phase::Preserved, "{}", status.message);
+    assert_eq!(pools(&fake), ["cold-1", "hot-1"]);
+    assert_tidy(&fake, 1, "preserved");
+}
+
+#[tokio::test]
+async fn the_cordon_of_somebody_else_is_never_released() {
+    let fake = Fake::with_copies(1);
+    let mut theirs = pool("theirs", "t1", "cold", 800);
+    theirs.cordoned = true;
+    let mut node = fake.state().nodes["s1"].clone();
+    node.name = "t1".into();
+    fake.state().nodes.insert("t1".into(), node);
+    fake.state().pools.insert("theirs".into(), theirs);
+    let status = run(&fake, |_| true).await;
+    assert_eq!(status.phase, Phase::Completed, "{}", status.message);
+    assert!(fake.state().pools["theirs"].cordoned);
+}
