@@ -33,3 +33,6 @@ mod sops_real;
 
 /// The simulated and the real API server give the same answers.
 mod contract;
+
+/// Git against real remotes.
+mod git_remote;

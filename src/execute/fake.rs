@@ -317,7 +317,7 @@ impl State {
                 for name in &window.pools {
                     self.pools.get_mut(name).unwrap().cordoned = false;
                 }
-                for name in &window.node {
+                if let Some(name) = &window.node {
                     self.nodes
                         .get_mut(name)
                         .unwrap()
