@@ -30,6 +30,8 @@ pub enum Action {
     LeaveEdited,
     /// A person deleted it.
     Declined,
+    /// It is gone and no longer wanted: withdrawn by us before a crash, or by a person who was right.
+    Forget,
     /// Base holds it; the branch is deleted if it is still there and ours.
     Merged(Option<CommitId>),
 }
@@ -55,7 +57,8 @@ pub fn plan(
             Action::Merged(tip.filter(|_| ours).cloned())
         } else {
             match (tip, proposal) {
-                (None, _) => Action::Declined,
+                (None, None) => Action::Forget,
+                (None, Some(_)) => Action::Declined,
                 (Some(_), _) if !ours => Action::LeaveEdited,
                 (Some(tip), None) => Action::Withdraw(tip.clone()),
                 (Some(tip), Some(proposal)) if proposal.key != record.key || record.base != base.as_str() => {
@@ -187,7 +190,18 @@ async fn carry_out(
             repository.delete_branch(branch, tip.clone()).await?;
             records.retain(|record| !open(record));
         }
-        (Action::LeaveEdited, _) => return Ok(set_state(records, open, ProposalState::Edited, now)),
+        (Action::Forget, _) => records.retain(|record| !open(record)),
+        (Action::LeaveEdited, _) => {
+            if let Some(own) = own_commit(repository, branch).await? {
+                // We pushed it and crashed before it was recorded.
+                for record in records.iter_mut().filter(|record| open(record)) {
+                    (record.commit, record.base, record.key) = own.clone();
+                    record.state = ProposalState::Open;
+                }
+                return Ok(false);
+            }
+            return Ok(set_state(records, open, ProposalState::Edited, now));
+        }
         (Action::Declined, _) => return Ok(set_state(records, open, ProposalState::Declined, now)),
         (Action::Merged(tip), _) => {
             if let Some(tip) = tip {
@@ -225,6 +239,23 @@ async fn is_ours(repository: &Repository, branch: &str, proposal: &ProposalText)
     Ok(newest.first().is_some_and(|entry| {
         entry.committer == crate::io::git::Signature::default().email
             && entry.message.lines().any(|line| line == trailer)
+    }))
+}
+
+/// Commit, parent and key of a branch whose tip is a commit of our own: a person who amends it becomes its committer.
+async fn own_commit(
+    repository: &Repository,
+    branch: &str,
+) -> Result<Option<(String, String, String)>, GitError> {
+    let newest = repository.log_branch(branch, 1).await?;
+    Ok(newest.into_iter().next().and_then(|entry| {
+        let prefix = format!("{TRAILER}: ");
+        let key = entry
+            .message
+            .lines()
+            .find_map(|line| line.strip_prefix(&prefix).map(str::to_owned))?;
+        let ours = entry.committer == crate::io::git::Signature::default().email;
+        Some((entry.commit.0, entry.parent?.0, key)).filter(|_| ours)
     }))
 }
 

@@ -261,9 +261,7 @@ async fn prepare(
         }
         None => Credentials::default(),
     };
-    let directory = settings
-        .directory
-        .join(format!("{}-{}", name.namespace, name.name));
+    let directory = settings.directory.join(&name.namespace).join(&name.name);
     let repository = Repository::new(
         &spec.url,
         &directory,

@@ -143,7 +143,7 @@ fn each_branch_gets_the_one_right_action() {
             None,
             "base",
             false,
-            Some(Action::Declined),
+            Some(Action::Forget),
         ),
         (
             "merged and deleted",

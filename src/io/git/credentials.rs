@@ -72,8 +72,12 @@ impl Credentials {
                 username: text("username")?.ok_or_else(|| missing("username"))?,
                 password: secret(text("password")?.ok_or_else(|| missing("password"))?),
             }
-        } else {
+        } else if data.contains_key("ca.crt") || data.is_empty() {
             Kind::None
+        } else {
+            return Err(GitError::Credentials {
+                what: "has no key that is read: username and password, bearerToken, identity and known_hosts, ca.crt".to_owned(),
+            });
         };
         if let Some(authority) = text("ca.crt")? {
             trust(&authority)?;
@@ -85,6 +89,13 @@ impl Credentials {
     pub(super) fn check(&self, url: &str) -> Result<(), GitError> {
         match (&self.kind, url.starts_with("ssh://")) {
             (Kind::Ssh { .. }, true) => Ok(()),
+            (Kind::Basic { .. } | Kind::Bearer { .. }, _)
+                if url.starts_with("http://") && !is_loopback(url) =>
+            {
+                Err(GitError::Credentials {
+                    what: "would travel in clear over http://; use https://".to_owned(),
+                })
+            }
             (_, true) => Err(GitError::Credentials {
                 what: "is needed for ssh://: give spec.secretRef a Secret with identity and known_hosts"
                     .to_owned(),
@@ -202,6 +213,16 @@ impl Told {
             _ => failed(error),
         }
     }
+}
+
+fn is_loopback(url: &str) -> bool {
+    let authority = url
+        .split_once("://")
+        .map_or("", |(_, rest)| rest.split('/').next().unwrap_or_default());
+    matches!(
+        authority.rsplit_once(':').map_or(authority, |(host, _)| host),
+        "127.0.0.1" | "localhost" | "[::1]"
+    )
 }
 
 fn port(url: &str) -> u16 {

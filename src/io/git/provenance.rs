@@ -33,11 +33,14 @@ impl Repository {
             let mut commit = repository.find_commit(oid(&tip)?).map_err(failed)?;
             let present = files(repository, &commit, &folder)?;
             let mut unresolved = present.clone();
+            let mut now = present.clone();
             for _ in 0..COMMITS_MAX {
-                let now = files(repository, &commit, &folder)?;
                 let parent = commit.parent(0).ok();
                 let before = match &parent {
-                    Some(parent) if folder_id(parent, &folder) == folder_id(&commit, &folder) => now.clone(),
+                    Some(parent) if folder_id(parent, &folder) == folder_id(&commit, &folder) => {
+                        commit = parent.clone();
+                        continue;
+                    }
                     Some(parent) => files(repository, parent, &folder)?,
                     None => BTreeMap::new(),
                 };
@@ -60,6 +63,7 @@ impl Repository {
                             .or_insert_with(|| here.clone());
                     }
                 }
+                now = before;
                 match parent {
                     Some(parent) => commit = parent,
                     None => break,

@@ -302,7 +302,7 @@ impl Inner {
             Some(detail)
                 if detail.contains("fetch first")
                     || detail.contains("failed to update ref")
-                    || detail.contains("lock") =>
+                    || detail.contains("cannot lock ref") =>
             {
                 Err(GitError::LeaseLost {
                     branch: branch.to_owned(),
