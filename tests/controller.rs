@@ -320,6 +320,38 @@ impl Stage {
         })
     }
 
+    /// `status`, `plan` and `audit`, as a person runs them once the volume has moved.
+    fn the_commands_tell_of_it(&self) {
+        let run = |arguments: &[&str]| {
+            let output = Command::new(env!("CARGO_BIN_EXE_couchestor"))
+                .current_dir(env!("CARGO_MANIFEST_DIR"))
+                .args(arguments)
+                .env("KUBECONFIG", self.server.kubeconfig_path())
+                .env("MAYASTOR_URL", self.mayastor.url())
+                .env("PROMETHEUS_URL", self.prometheus.url())
+                .env("SOPS_AGE_KEY_FILE", "policies/demo.agekey")
+                .output()
+                .unwrap();
+            (output.status.code(), String::from_utf8(output.stdout).unwrap())
+        };
+        let (code, text) = run(&["status"]);
+        assert!(
+            code == Some(0) && text.contains("Completed") && text.contains("db/data-0"),
+            "{text}"
+        );
+        let (code, text) = run(&["plan", "policies/homelab"]);
+        assert!(
+            code == Some(0) && text.contains("already on hot"),
+            "{code:?} {text}"
+        );
+        let bare = self.folder.path().join("repository.git");
+        let (code, text) = run(&["audit", "--repository", bare.to_str().unwrap()]);
+        assert!(
+            code == Some(0) && text.contains("cold → hot") && text.contains("Ada Operator"),
+            "{text}"
+        );
+    }
+
     fn assert_intact(&self) {
         self.mayastor.with(|state| {
             assert!(
@@ -395,6 +427,7 @@ async fn a_commit_reaches_the_cluster_heat_becomes_a_proposal_a_merge_moves_the_
         "{classes}"
     );
 
+    stage.the_commands_tell_of_it();
     let gone = vec![FileChange {
         path: ASSIGNMENT.into(),
         content: None,

@@ -1,2 +1,173 @@
-//! Claims about applying, against the simulated API server; `tests/apply.rs` repeats the main ones on the real one.
+//! Claims about applying, against the simulated API server; `tests/controller.rs` applies to the real one.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+use super::{Action, Applied, ApplyMemory, Options, apply};
+use crate::io::cluster::Cluster;
+use crate::model::desired::{Origin, Places};
+use crate::model::ids::ObjectId;
+use crate::model::kinds::policy_source::Inventory;
+use crate::model::rendering::{RenderedObject, Stage};
+use crate::sim::kubernetes::KubernetesSim;
+use serde_json::{Value, json};
+use std::collections::BTreeSet;
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+fn object(value: Value) -> RenderedObject {
+    let text = |pointer: &str| {
+        value
+            .pointer(pointer)
+            .and_then(Value::as_str)
+            .unwrap_or_default()
+            .to_owned()
+    };
+    let api_version = text("/apiVersion");
+    let id = ObjectId {
+        group: api_version
+            .split_once('/')
+            .map_or("", |(group, _)| group)
+            .to_owned(),
+        kind: text("/kind"),
+        namespace: text("/metadata/namespace"),
+        name: text("/metadata/name"),
+    };
+    let origin = Origin {
+        path: "f.yaml".into(),
+        document: 0,
+        line: 3,
+        places: Arc::new(Places::default()),
+        secret: false,
+    };
+    let stage = if id.kind == "StorageClass" {
+        Stage::Classes
+    } else {
+        Stage::Rest
+    };
+    RenderedObject {
+        stage,
+        id,
+        api_version,
+        secret: false,
+        origin,
+        made_from: Some("StorageTier t".into()),
+        value,
+    }
+}
+
+fn map(value: &str) -> RenderedObject {
+    object(
+        json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "m", "namespace": "default"}, "data": {"k": value}}),
+    )
+}
+
+fn class(repl: &str) -> RenderedObject {
+    object(
+        json!({"apiVersion": "storage.k8s.io/v1", "kind": "StorageClass", "metadata": {"name": "fast"},
+        "provisioner": "io.openebs.csi-mayastor", "parameters": {"repl": repl}}),
+    )
+}
+
+struct World {
+    _sim: KubernetesSim,
+    cluster: Cluster,
+    memory: ApplyMemory,
+    inventory: Inventory,
+    used: BTreeSet<String>,
+}
+
+impl World {
+    async fn new() -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let sim = KubernetesSim::start(crate::io::clock::now).await.unwrap();
+        sim.put(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "default"}}))
+            .unwrap();
+        let cluster = Cluster::from_kubeconfig(&sim.kubeconfig()).await.unwrap();
+        Self {
+            _sim: sim,
+            cluster,
+            memory: ApplyMemory::default(),
+            inventory: Inventory::default(),
+            used: BTreeSet::new(),
+        }
+    }
+
+    async fn apply(&mut self, objects: &[RenderedObject]) -> Applied {
+        let options = Options {
+            prune: true,
+            previous: &self.inventory,
+            classes_in_use: Some(&self.used),
+            full: true,
+        };
+        let applied = apply(&self.cluster, objects, options, &mut self.memory).await;
+        self.inventory = applied.inventory.clone();
+        applied
+    }
+
+    fn writes(&self) -> u64 {
+        self.cluster.requests().writes.load(Ordering::Relaxed)
+    }
+}
+
+#[tokio::test]
+async fn only_what_differs_is_written_and_what_left_is_removed() {
+    let mut world = World::new().await;
+    assert_eq!(world.apply(&[map("1"), class("1")]).await.changes(), 2);
+    let settled = world.writes();
+    assert_eq!(world.apply(&[map("1"), class("1")]).await.changes(), 0);
+    assert_eq!(world.writes(), settled, "a comparison writes nothing");
+    let changed = world.apply(&[map("2"), class("1")]).await;
+    assert_eq!(changed.changes(), 1);
+    assert!(
+        changed.actions.contains(&(map("2").id, Action::Configured)),
+        "{:?}",
+        changed.actions
+    );
+    let pruned = world.apply(&[class("1")]).await;
+    assert!(
+        pruned.actions.contains(&(map("2").id, Action::Pruned)),
+        "{:?}",
+        pruned.actions
+    );
+    assert_eq!(world.inventory.entries.len(), 1);
+}
+
+#[tokio::test]
+async fn a_class_in_use_is_kept_until_nothing_uses_it() {
+    let mut world = World::new().await;
+    world.apply(&[class("1")]).await;
+    world.used.insert("fast".into());
+    let kept = world.apply(&[]).await;
+    assert!(
+        matches!(&kept.actions[..], [(_, Action::Kept(_))]),
+        "{:?}",
+        kept.actions
+    );
+    world.used.clear();
+    assert_eq!(world.apply(&[]).await.changes(), 1);
+}
+
+#[tokio::test]
+async fn a_change_that_the_api_refuses_says_what_to_do_and_nothing_is_pruned_meanwhile() {
+    let mut world = World::new().await;
+    world.apply(&[map("1"), class("1")]).await;
+    let refused = world.apply(&[class("2")]).await;
+    assert_eq!(refused.failures.len(), 1);
+    assert!(
+        refused.failures[0]
+            .message
+            .contains("updates to parameters are forbidden"),
+        "{:?}",
+        refused.failures
+    );
+    assert!(
+        refused.failures[0].help.contains("StorageTier t a new name"),
+        "{:?}",
+        refused.failures
+    );
+    assert_eq!(refused.changes(), 0);
+    assert_eq!(
+        world.inventory.entries.len(),
+        2,
+        "both are still there, and known to be ours"
+    );
+}

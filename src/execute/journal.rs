@@ -4,6 +4,7 @@
 //! act is recorded before it is done, and every act is either idempotent or checked against the reading first.
 
 use super::safety::{self, fully_synced, keeps_copies_without, old_copies, place, synced};
+use crate::model::conditions;
 use crate::model::engine::{Node, Pool, Volume};
 use crate::model::ids::{NodeName, PoolName};
 use crate::model::kinds::volume_migration::{
@@ -652,6 +653,9 @@ impl At<'_> {
             .flat_map(|volume| volume.replicas.iter().map(place))
             .collect();
         self.status.result.sort();
+        let done = matches!(phase, Phase::Completed | Phase::Preserved);
+        let (list, reason) = (&mut self.status.conditions, phase.as_str());
+        conditions::set(list, "Ready", done, reason, message, None, self.context.now);
         self.record(phase, message)
     }
 

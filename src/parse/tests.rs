@@ -1,1 +1,117 @@
-//! Claims about parsing.
+//! Claims about parsing: what is approved, by whom, and the way back. Mistakes are claimed in `tests/mistakes.rs`.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+use super::parse;
+use crate::model::ids::{ClaimRef, CommitId, Revision};
+use crate::model::kinds::volume_migration::Phase;
+use crate::model::migration_brief::MigrationBrief;
+use crate::model::secret::SecretText;
+use crate::model::tree::{ClearFile, ClearTree, Provenance};
+use jiff::Timestamp;
+use std::collections::BTreeMap;
+
+const TIERS: &str = "apiVersion: storage.billyronks.io/v1\nkind: StorageTier\nmetadata: {name: hot}\nspec:\n  rank: 2\n  poolSelector: {matchLabels: {tier: hot}}\n---\napiVersion: storage.billyronks.io/v1\nkind: StorageTier\nmetadata: {name: cold}\nspec:\n  rank: 1\n  poolSelector: {matchLabels: {tier: cold}}\n";
+const ASSIGNMENT: &str = "apiVersion: storage.billyronks.io/v1\nkind: TierAssignment\nmetadata: {name: data-0, namespace: db}\nspec: {claim: data-0, volume: pvc-u, tier: hot}\n";
+const PATH: &str = "p/assignments/db/data-0.yaml";
+
+fn provenance(commit: &str) -> Provenance {
+    Provenance {
+        commit: commit.into(),
+        author: "Ada <ada@example.org>".into(),
+        committed_at: Timestamp::UNIX_EPOCH,
+        summary: String::new(),
+    }
+}
+
+fn tree(assigned: bool) -> ClearTree {
+    let file = |text: &str| ClearFile {
+        blob: "b".into(),
+        text: SecretText::new(text.as_bytes().to_vec()),
+        secret: false,
+    };
+    let mut files = BTreeMap::from([("p/tiers.yaml".to_owned(), file(TIERS))]);
+    let (mut introduced, mut removed) = (BTreeMap::new(), BTreeMap::new());
+    if assigned {
+        files.insert(PATH.to_owned(), file(ASSIGNMENT));
+        introduced.insert(PATH.to_owned(), provenance("merge"));
+    } else {
+        removed.insert(PATH.to_owned(), provenance("revert"));
+    }
+    ClearTree {
+        revision: Revision {
+            branch: "main".into(),
+            commit: "tip".into(),
+        },
+        root: "p".into(),
+        assignments: "p/assignments".into(),
+        files,
+        introduced,
+        removed,
+    }
+}
+
+fn past(phase: Phase, approved_in: &str, from: &str, to: &str) -> MigrationBrief {
+    MigrationBrief {
+        name: "m".into(),
+        claim: ClaimRef {
+            namespace: "db".into(),
+            name: "data-0".into(),
+        },
+        volume: "pvc-u".into(),
+        from: from.into(),
+        to: to.into(),
+        policy: None,
+        phase,
+        approved_in: CommitId(approved_in.into()),
+        finished: Some(approved_in.into()),
+    }
+}
+
+/// The approved moves as `tier by commit`.
+fn approved(tree: &ClearTree, past: &[MigrationBrief]) -> Vec<String> {
+    let parsed = parse(tree, past);
+    let desired = parsed
+        .desired
+        .unwrap_or_else(|| panic!("{:?}", parsed.diagnostics));
+    desired
+        .approved
+        .iter()
+        .map(|one| format!("{} by {}", one.what().to, one.approval().commit))
+        .collect()
+}
+
+#[test]
+fn an_assignment_approves_its_move_and_taking_it_out_approves_the_way_back_once() {
+    assert_eq!(approved(&tree(true), &[]), ["hot by merge"]);
+    assert!(
+        approved(&tree(false), &[]).is_empty(),
+        "nothing was moved, so there is no way back"
+    );
+    let failed = past(Phase::RolledBack, "merge", "cold", "hot");
+    assert!(approved(&tree(false), &[failed]).is_empty());
+    let moved = past(Phase::Completed, "merge", "cold", "hot");
+    assert_eq!(
+        approved(&tree(false), std::slice::from_ref(&moved)),
+        ["cold by revert"]
+    );
+    let back = past(Phase::Completed, "revert", "hot", "cold");
+    assert_eq!(
+        approved(&tree(false), &[moved, back]),
+        ["cold by revert"],
+        "it stays where the revert put it"
+    );
+}
+
+#[test]
+fn an_assignment_in_the_wrong_file_is_refused() {
+    let mut tree = tree(true);
+    let file = tree.files.remove(PATH).unwrap();
+    tree.files.insert("p/assignments/db/other.yaml".to_owned(), file);
+    let parsed = parse(&tree, &[]);
+    assert!(parsed.desired.is_none());
+    assert_eq!(
+        parsed.diagnostics[0].rule, "assignment-path",
+        "{:?}",
+        parsed.diagnostics
+    );
+}
