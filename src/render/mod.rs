@@ -63,8 +63,7 @@ fn object(value: Value, resource: &Resource, made_from: Option<String>) -> Rende
         namespace: text("/metadata/namespace"),
         name: text("/metadata/name"),
     };
-    let secret =
-        made_from.is_none() && (resource.origin.secret || id.kind == "Secret" && id.group.is_empty());
+    let secret = resource.origin.secret || id.kind == "Secret" && id.group.is_empty();
     RenderedObject {
         stage: stage(&id),
         id,

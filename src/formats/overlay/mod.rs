@@ -385,8 +385,9 @@ impl Build<'_> {
                 None => (written.inline.clone().unwrap_or_default(), written.place.clone()),
             };
             if !self.only_names {
+                let secret = self.files.secret(&body.1.path);
                 self.diagnostics
-                    .extend(patch::apply(&mut resources, written, &body.0, &body.1));
+                    .extend(patch::apply(&mut resources, written, &body.0, &body.1, secret));
             }
         }
         if let Some(namespace) = &kustomization.namespace {

@@ -14,6 +14,7 @@ pub(super) fn apply(
     patch: &Patch,
     text: &str,
     place: &Place,
+    secret: bool,
 ) -> Vec<Diagnostic> {
     let documents = match yaml::load(text) {
         Ok(documents) => documents,
@@ -29,8 +30,8 @@ pub(super) fn apply(
     for document in &documents {
         let Ok(body) = document.to_json() else { continue };
         let outcome = match &body {
-            Value::Array(_) => json_patch(resources, patch, &body, place),
-            Value::Object(_) => strategic(resources, patch, &body, place),
+            Value::Array(_) => json_patch(resources, patch, &body, place, secret),
+            Value::Object(_) => strategic(resources, patch, &body, place, secret),
             _ => Err(Diagnostic::error(
                 place.clone(),
                 "patch",
@@ -49,12 +50,14 @@ fn json_patch(
     patch: &Patch,
     body: &Value,
     place: &Place,
+    secret: bool,
 ) -> Result<(), Diagnostic> {
-    let operations: json_patch::Patch = serde_json::from_value(body.clone()).map_err(|error| {
+    let operations: json_patch::Patch = serde_json::from_value(body.clone()).map_err(|_| {
+        // The reader's words could quote a value, and the patch may be secret.
         Diagnostic::error(
             place.clone(),
             "patch",
-            format!("this is no JSON patch: {error}"),
+            "this is no JSON patch",
             "each operation needs op, path and, mostly, value",
         )
     })?;
@@ -69,6 +72,8 @@ fn json_patch(
     let mut matched = false;
     for resource in resources.iter_mut().filter(|resource| selects(target, resource)) {
         matched = true;
+        // What an encrypted patch writes is as secret as what it came from.
+        resource.origin.secret |= secret;
         json_patch::patch(&mut resource.value, &operations).map_err(|error| {
             let message = format!(
                 "operation {} at {} fails on {}",
@@ -92,6 +97,7 @@ fn strategic(
     patch: &Patch,
     body: &Value,
     place: &Place,
+    secret: bool,
 ) -> Result<(), Diagnostic> {
     let text = |pointer: &str| body.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
     let by_identity = |resource: &Resource| {
@@ -110,6 +116,8 @@ fn strategic(
             continue;
         }
         matched = true;
+        // What an encrypted patch writes is as secret as what it came from.
+        resource.origin.secret |= secret;
         let (name, kind, api_version) = (
             resource.name().to_owned(),
             resource.kind().to_owned(),

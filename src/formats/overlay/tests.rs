@@ -78,3 +78,38 @@ fn a_patch_that_fits_nothing_is_an_error() {
     ]);
     assert_eq!(build("p", &all).1[0].rule, "patch-target");
 }
+
+#[test]
+fn what_an_encrypted_patch_touches_is_secret_and_its_values_are_in_no_message() {
+    struct Encrypted(InMemory);
+    impl super::Files for Encrypted {
+        fn paths(&self) -> &std::collections::BTreeSet<String> {
+            self.0.paths()
+        }
+        fn text(&self, path: &str) -> Option<std::borrow::Cow<'_, str>> {
+            self.0.text(path)
+        }
+        fn secret(&self, path: &str) -> bool {
+            path == "p/patch.yaml"
+        }
+    }
+    let kustomization = "resources: [a.yaml]\npatches:\n- path: patch.yaml\n  target: {kind: ConfigMap}\n";
+    for (patch, wrong) in [
+        ("data: {k: hunter2}\n", false),
+        ("- {op: hunter2, path: /data/k}\n", true),
+    ] {
+        let all = files(&[
+            ("p/a.yaml", MAP),
+            ("p/kustomization.yaml", kustomization),
+            ("p/patch.yaml", patch),
+        ]);
+        let (resources, diagnostics) = build("p", &Encrypted(all));
+        assert_eq!(diagnostics.len(), usize::from(wrong));
+        assert!(wrong || resources[0].origin.secret);
+        assert!(
+            diagnostics
+                .iter()
+                .all(|diagnostic| !diagnostic.to_string().contains("hunter2"))
+        );
+    }
+}
