@@ -29,6 +29,7 @@ mod unchanged;
 mod mistakes;
 
 /// Files of the real sops command.
+mod signatures;
 mod sops_real;
 
 /// The simulated and the real API server give the same answers.

@@ -17,3 +17,9 @@ pub mod quantity;
 
 /// Go durations (`1h30m`), the only ones that Kubernetes and Velero read.
 pub mod duration;
+
+/// Signatures of Git commits and tags.
+pub mod signature;
+
+/// Ranges of semantic versions, as Flux selects tags with them.
+pub mod version_range;
