@@ -1,0 +1,82 @@
+//! The clients as the execute stage wants them: hands for the journal, and a place to keep it.
+
+use crate::execute::engine::{EngineError, JournalStore, StorageEngine, StoreError};
+use crate::execute::journal::{Act, Reading};
+use crate::io::cluster::{Cluster, ClusterError};
+use crate::io::mayastor::{Mayastor, MayastorError};
+use crate::model::kinds::volume_migration::VolumeMigration;
+
+/// Mayastor as the hands of the journal.
+pub struct EngineAdapter<'a>(pub &'a Mayastor);
+
+impl StorageEngine for EngineAdapter<'_> {
+    async fn reading(&self, volume_uuid: &str) -> Result<Reading, EngineError> {
+        let (volume, pools, nodes) =
+            tokio::try_join!(self.0.volume(volume_uuid), self.0.pools(), self.0.nodes())
+                .map_err(engine_error)?;
+        Ok(Reading { volume, pools, nodes })
+    }
+
+    async fn act(&self, volume_uuid: &str, act: &Act) -> Result<(), EngineError> {
+        match act {
+            Act::SetReplicas(count) => self
+                .0
+                .set_replica_count(volume_uuid, *count)
+                .await
+                .map_err(engine_error),
+            Act::CordonPool(pool) => match self.0.cordon_pool(pool).await {
+                Err(MayastorError::Refused { kind, message }) if kind == "AlreadyExists" => {
+                    Err(EngineError::AlreadyCordoned(message))
+                }
+                other => other.map_err(engine_error),
+            },
+            Act::CordonNode(node, label) => match self.0.cordon_node(node, label).await {
+                // The label is ours alone, so the cordon is the one that we wanted.
+                Err(MayastorError::Refused { kind, .. }) if kind == "AlreadyExists" => Ok(()),
+                other => other.map_err(engine_error),
+            },
+            Act::Release(window, label) => {
+                for pool in &window.pools {
+                    gone_is_fine(self.0.uncordon_pool(pool).await)?;
+                }
+                if let Some(node) = &window.node {
+                    gone_is_fine(self.0.uncordon_node(node, label).await)?;
+                }
+                Ok(())
+            }
+        }
+    }
+}
+
+/// Whether a cordon is really gone is seen in the next reading.
+fn gone_is_fine(result: Result<(), MayastorError>) -> Result<(), EngineError> {
+    match result {
+        Ok(()) | Err(MayastorError::NotFound | MayastorError::Refused { .. }) => Ok(()),
+        Err(error) => Err(engine_error(error)),
+    }
+}
+
+fn engine_error(error: MayastorError) -> EngineError {
+    match error {
+        MayastorError::Refused { kind, message } => EngineError::Refused(format!("{kind}: {message}")),
+        MayastorError::NotFound => EngineError::Refused("not found".to_owned()),
+        MayastorError::Indeterminate { detail } => EngineError::Indeterminate(detail),
+        other => EngineError::Unreachable(other.to_string()),
+    }
+}
+
+/// The cluster as the place of journals.
+pub struct StoreAdapter<'a>(pub &'a Cluster);
+
+impl JournalStore for StoreAdapter<'_> {
+    async fn write(&self, migration: &mut VolumeMigration) -> Result<(), StoreError> {
+        match self.0.replace_status(migration).await {
+            Ok(written) => {
+                *migration = written;
+                Ok(())
+            }
+            Err(ClusterError::Conflict { .. }) => Err(StoreError::Conflict),
+            Err(error) => Err(StoreError::Failed(error.to_string())),
+        }
+    }
+}

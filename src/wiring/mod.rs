@@ -1,0 +1,233 @@
+//! Puts clients, stages and loops together: one loop per process that takes a turn for each source when it is due.
+
+use crate::formats::duration;
+use crate::formats::sops::Identities;
+use crate::io::git::Repository;
+use crate::model::failure::Class;
+use crate::model::ids::SourceRef;
+use crate::model::kinds::REQUESTED_AT;
+use crate::model::kinds::policy_source::PolicySource;
+use crate::turn::{Memory, Source, TurnFailure, Turned, World, turn};
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+/// The clients as the execute stage wants them.
+mod adapters;
+
+/// Clients of one source.
+mod prepare;
+
+/// What a turn's result looks like from outside.
+mod status;
+
+pub use adapters::{EngineAdapter, StoreAdapter};
+use prepare::{prepare, understood};
+use status::{fill, report};
+
+/// Pauses after failures grow from the first to the second.
+const RETRY_FIRST: Duration = Duration::from_secs(2);
+const RETRY_LAST: Duration = Duration::from_secs(300);
+
+/// What the operator set.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Where clones are kept.
+    pub directory: PathBuf,
+    /// Whether `file://` is read.
+    pub allow_file_urls: bool,
+    /// Migrations at one time, in the whole cluster.
+    pub max_concurrent: u32,
+    /// Whether nothing is proposed or started.
+    pub dry_run: bool,
+    /// Whether old copies are kept.
+    pub preserve: bool,
+    /// How often unfinished migrations are looked at.
+    pub poll: Duration,
+}
+
+/// What the health endpoints say.
+#[derive(Default)]
+pub struct Health {
+    ready: AtomicBool,
+}
+
+impl Health {
+    /// Whether the last look at the cluster worked.
+    pub fn is_ready(&self) -> bool {
+        self.ready.load(Ordering::Relaxed)
+    }
+}
+
+struct Known {
+    fingerprint: String,
+    repository: Repository,
+    identities: Identities,
+    memory: Memory,
+    next: Instant,
+    failures: u32,
+    seen: Option<(Option<i64>, Option<String>)>,
+}
+
+/// Takes turns until `stop` resolves. A turn that has begun is finished first.
+pub async fn run(world: &World, settings: &Settings, health: &Arc<Health>, stop: impl Future<Output = ()>) {
+    let mut stop = std::pin::pin!(stop);
+    let mut news = world.cluster.news();
+    let mut known: BTreeMap<SourceRef, Known> = BTreeMap::new();
+    loop {
+        let sources: Vec<PolicySource> = match world.cluster.list().await {
+            Ok(sources) => {
+                health.ready.store(true, Ordering::Relaxed);
+                sources
+            }
+            Err(error) => {
+                health.ready.store(false, Ordering::Relaxed);
+                tracing::warn!(%error, "cannot list PolicySources");
+                Vec::new()
+            }
+        };
+        let mut wait = settings.poll.max(RETRY_FIRST);
+        let inventories = inventories(&sources);
+        for (index, source) in sources.into_iter().enumerate() {
+            let others = inventories
+                .iter()
+                .enumerate()
+                .filter(|(other, _)| *other != index);
+            let others = others.flat_map(|(_, ids)| ids.iter().cloned()).collect();
+            let due = take_turn_if_due(world, settings, &mut known, source, others).await;
+            wait = wait.min(due.saturating_duration_since(Instant::now()));
+        }
+        tokio::select! {
+            () = &mut stop => return,
+            _ = news.recv() => {}
+            () = tokio::time::sleep(wait.max(Duration::from_millis(50))) => {}
+        }
+    }
+}
+
+/// What each source holds, by its inventory.
+fn inventories(sources: &[PolicySource]) -> Vec<BTreeSet<String>> {
+    let ids = |source: &PolicySource| {
+        let inventory = source
+            .status
+            .as_ref()
+            .and_then(|status| status.inventory.as_ref());
+        inventory
+            .iter()
+            .flat_map(|inventory| &inventory.entries)
+            .map(|entry| entry.id.clone())
+            .collect()
+    };
+    sources.iter().map(ids).collect()
+}
+
+async fn take_turn_if_due(
+    world: &World,
+    settings: &Settings,
+    known: &mut BTreeMap<SourceRef, Known>,
+    source: PolicySource,
+    others: BTreeSet<String>,
+) -> Instant {
+    let name = SourceRef {
+        namespace: source.metadata.namespace.clone().unwrap_or_default(),
+        name: source.metadata.name.clone().unwrap_or_default(),
+    };
+    let request = source
+        .metadata
+        .annotations
+        .as_ref()
+        .and_then(|all| all.get(REQUESTED_AT))
+        .cloned();
+    let seen = Some((source.metadata.generation, request.clone()));
+    if let Some(one) = known.get(&name)
+        && one.seen == seen
+        && Instant::now() < one.next
+    {
+        return one.next;
+    }
+    let began = Instant::now();
+    let mut status = source.status.clone().unwrap_or_default();
+    let poked = request.is_some() && request != status.last_handled_reconcile_at;
+    let result = match prepare(world, settings, known, &name, &source).await {
+        Ok(()) => {
+            let Some(one) = known.get_mut(&name) else {
+                return began;
+            };
+            one.seen = seen;
+            let mut memory = std::mem::take(&mut one.memory);
+            let result = turn(
+                world,
+                &Source {
+                    others,
+                    ..understood(&name, &source, one, settings, poked)
+                },
+                &status,
+                &mut memory,
+            )
+            .await;
+            one.memory = memory;
+            result
+        }
+        Err(failure) => Err(failure),
+    };
+    world.metrics.turns.inc();
+    let interval = duration::parse(&source.spec.interval).unwrap_or(Duration::from_secs(60));
+    let pause = pause(&result, interval, settings, known.get_mut(&name));
+    fill(&mut status, &result, &source, request, world, began);
+    if result.as_ref().map_or(true, |turned| !turned.failures.is_empty()) {
+        world.metrics.failed_turns.inc();
+    }
+    report(world, &source, &result).await;
+    if source.status.as_ref() != Some(&status) {
+        let mut next = source;
+        next.status = Some(status);
+        if let Err(error) = world.cluster.replace_status(&next).await {
+            tracing::warn!(source = %name, %error, "status not written; trying again");
+            if let Some(one) = known.get_mut(&name) {
+                one.next = Instant::now() + RETRY_FIRST;
+                return one.next;
+            }
+        }
+    }
+    let next = Instant::now() + pause;
+    if let Some(one) = known.get_mut(&name) {
+        one.next = next;
+    }
+    next
+}
+
+fn pause(
+    result: &Result<Turned, TurnFailure>,
+    interval: Duration,
+    settings: &Settings,
+    known: Option<&mut Known>,
+) -> Duration {
+    let retry = match result {
+        Ok(turned) => turned
+            .failures
+            .iter()
+            .any(|failure| failure.class == Class::Retry),
+        Err(failure) => failure.class == Class::Retry,
+    };
+    let failures = match known {
+        Some(known) => {
+            known.failures = if retry {
+                known.failures.saturating_add(1)
+            } else {
+                0
+            };
+            known.failures
+        }
+        None => 1,
+    };
+    let mut pause = interval;
+    if retry {
+        pause = pause.min(RETRY_FIRST.saturating_mul(1 << failures.min(8)).min(RETRY_LAST));
+    }
+    if result.as_ref().is_ok_and(|turned| turned.unfinished > 0) {
+        pause = pause.min(settings.poll);
+    }
+    pause
+}

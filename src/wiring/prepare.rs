@@ -1,0 +1,168 @@
+//! A PolicySource's spec and Secrets → its clients: repository, keys, what is followed.
+
+use super::{Known, Settings};
+use crate::decide::Limits;
+use crate::formats::duration;
+use crate::formats::sops::Identities;
+use crate::io::git::{Credentials, Repository};
+use crate::model::failure::Class;
+use crate::model::ids::SourceRef;
+use crate::model::kinds::policy_source::{ForgeKind, PolicySource};
+use crate::turn::{Memory, Source, TurnFailure, World};
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Instant;
+
+/// Makes the clients of a source, when its spec or Secrets are new.
+pub(super) async fn prepare(
+    world: &World,
+    settings: &Settings,
+    known: &mut BTreeMap<SourceRef, Known>,
+    name: &SourceRef,
+    source: &PolicySource,
+) -> Result<(), TurnFailure> {
+    let spec = &source.spec;
+    let stalled = |reason: &str, message: String| TurnFailure {
+        class: Class::Stalled,
+        reason: reason.to_owned(),
+        message,
+    };
+    if spec.verify.is_some() {
+        let message = "spec.verify: this release cannot check signatures, and does not act on commits whose signatures are demanded";
+        return Err(stalled("VerifyNotSupported", message.to_owned()));
+    }
+    let forge = spec
+        .proposals
+        .as_ref()
+        .map(|proposals| proposals.forge.kind)
+        .unwrap_or_default();
+    if forge != ForgeKind::None {
+        let message = "spec.proposals.forge: this release pushes branches only; write `type: none`";
+        return Err(stalled("ForgeNotSupported", message.to_owned()));
+    }
+    let timeout = duration::parse(&spec.timeout)
+        .map_err(|help| stalled("InvalidSpec", format!("spec.timeout: {help}")))?;
+    duration::parse(&spec.interval)
+        .map_err(|help| stalled("InvalidSpec", format!("spec.interval: {help}")))?;
+    let secret = match &spec.secret_ref {
+        Some(reference) => Some(read_secret(world, &name.namespace, &reference.name).await?),
+        None => None,
+    };
+    let keys = match &spec.decryption {
+        Some(decryption) => Some(read_secret(world, &name.namespace, &decryption.secret_ref.name).await?),
+        None => None,
+    };
+    let mut fingerprint = format!(
+        "{:?}",
+        (
+            &spec.url,
+            &spec.branch,
+            &spec.path,
+            &spec.timeout,
+            &spec.proposals
+        )
+    );
+    for secret in [&secret, &keys].into_iter().flatten() {
+        for (key, value) in secret {
+            fingerprint.push_str(&format!(
+                "{key}={}",
+                crate::formats::sops::fingerprint(value.expose())
+            ));
+        }
+    }
+    if known.get(name).is_some_and(|one| one.fingerprint == fingerprint) {
+        return Ok(());
+    }
+    let credentials = match &secret {
+        Some(secret) => {
+            Credentials::from_secret(secret, &spec.url).map_err(|error| TurnFailure::from(&error))?
+        }
+        None => Credentials::default(),
+    };
+    let directory = settings.directory.join(&name.namespace).join(&name.name);
+    let repository = Repository::new(
+        &spec.url,
+        &directory,
+        credentials,
+        timeout,
+        settings.allow_file_urls,
+    )
+    .map_err(|error| TurnFailure::from(&error))?;
+    let identities = match &keys {
+        Some(keys) => {
+            let files: Vec<(&str, &str)> = keys
+                .iter()
+                .filter(|(key, _)| key.ends_with(".agekey"))
+                .filter_map(|(key, value)| Some((key.as_str(), value.expose_str().ok()?)))
+                .collect();
+            Identities::parse(files)
+                .map_err(|what| stalled("InvalidKeys", format!("the decryption Secret: {what}")))?
+        }
+        None => Identities::default(),
+    };
+    let fresh = Known {
+        fingerprint,
+        repository,
+        identities,
+        memory: Memory::default(),
+        next: Instant::now(),
+        failures: 0,
+        seen: None,
+    };
+    known.insert(name.clone(), fresh);
+    Ok(())
+}
+
+async fn read_secret(
+    world: &World,
+    namespace: &str,
+    name: &str,
+) -> Result<BTreeMap<String, crate::model::secret::SecretText>, TurnFailure> {
+    world
+        .cluster
+        .secret(namespace, name)
+        .await
+        .map_err(|error| TurnFailure::from(&error))?
+        .ok_or_else(|| TurnFailure {
+            class: Class::Waiting,
+            reason: "SecretNotFound".to_owned(),
+            message: format!("there is no Secret {namespace}/{name}"),
+        })
+}
+
+/// The source as a turn works on it.
+pub(super) fn understood<'a>(
+    name: &SourceRef,
+    source: &PolicySource,
+    one: &'a Known,
+    settings: &Settings,
+    poked: bool,
+) -> Source<'a> {
+    let spec = &source.spec;
+    let proposals = spec.proposals.clone().unwrap_or_default();
+    let root = spec.path.trim_matches('/').trim_start_matches("./").to_owned();
+    let folder = proposals.path.trim_matches('/').to_owned();
+    Source {
+        name: name.clone(),
+        repository: &one.repository,
+        branch: spec.branch.clone(),
+        assignments: if root.is_empty() {
+            folder
+        } else {
+            format!("{root}/{folder}")
+        },
+        root,
+        prefix: proposals.branch_prefix,
+        audit: spec.audit.clone().unwrap_or_default().branch,
+        identities: &one.identities,
+        prune: spec.prune,
+        suspended: spec.suspend,
+        poked,
+        limits: Limits {
+            max_open: proposals.max_open,
+            max_concurrent: settings.max_concurrent,
+            dry_run: settings.dry_run,
+        },
+        preserve: settings.preserve,
+        others: BTreeSet::new(),
+    }
+}

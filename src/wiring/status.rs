@@ -1,0 +1,208 @@
+//! The result of a turn → the source's status, Events and log.
+
+use crate::model::conditions;
+use crate::model::failure::Class;
+use crate::model::kinds::policy_source::{HistoryEntry, PolicySource, PolicySourceStatus};
+use crate::turn::{TurnFailure, Turned, World};
+use std::time::Instant;
+
+/// Revisions that a source's status remembers, as Flux does.
+const HISTORY_MAX: usize = 5;
+
+/// Writes the result of a turn into the source's status, in one place.
+pub(super) fn fill(
+    status: &mut PolicySourceStatus,
+    result: &Result<Turned, TurnFailure>,
+    source: &PolicySource,
+    request: Option<String>,
+    world: &World,
+    began: Instant,
+) {
+    let generation = source.metadata.generation;
+    let now = (world.clock)();
+    status.observed_generation = generation;
+    if request.is_some() {
+        status.last_handled_reconcile_at = request;
+    }
+    let worst = match result {
+        Err(failure) => Some(failure.clone()),
+        Ok(turned) => {
+            if let Some(attempted) = &turned.attempted {
+                let revision = attempted.to_string();
+                let news = status.last_attempted_revision.as_deref() != Some(revision.as_str());
+                status.last_attempted_revision = Some(revision.clone());
+                if turned.applied {
+                    status.last_applied_revision = Some(revision.clone());
+                }
+                let result = match turned.failures.first() {
+                    Some(failure) => failure.reason.clone(),
+                    None => "Succeeded".to_owned(),
+                };
+                remember(status, revision, result, news, now, began);
+            }
+            if let Some(inventory) = &turned.inventory {
+                status.inventory = Some(inventory.clone());
+            }
+            if let Some(proposed) = &turned.proposed {
+                status.proposals.clone_from(&proposed.records);
+            }
+            let stalled = turned
+                .failures
+                .iter()
+                .find(|failure| failure.class == Class::Stalled);
+            stalled.or(turned.failures.first()).cloned().or_else(|| {
+                let error = &turned.proposed.as_ref()?.errors.first()?.1;
+                Some(TurnFailure::from(error))
+            })
+        }
+    };
+    let list = &mut status.conditions;
+    conditions::clear(list, "Reconciling");
+    conditions::clear(list, "Stalled");
+    match worst {
+        None if source.spec.suspend => conditions::set(
+            list,
+            "Ready",
+            true,
+            "Suspended",
+            "spec.suspend is true",
+            generation,
+            now,
+        ),
+        None => {
+            let message = format!(
+                "applied {}",
+                status.last_applied_revision.clone().unwrap_or_default()
+            );
+            conditions::set(
+                list,
+                "Ready",
+                true,
+                "ReconciliationSucceeded",
+                &message,
+                generation,
+                now,
+            );
+        }
+        Some(failure) => {
+            conditions::set(
+                list,
+                "Ready",
+                false,
+                &failure.reason,
+                &failure.message,
+                generation,
+                now,
+            );
+            match failure.class {
+                Class::Stalled => conditions::set(
+                    list,
+                    "Stalled",
+                    true,
+                    &failure.reason,
+                    &failure.message,
+                    generation,
+                    now,
+                ),
+                Class::Retry | Class::Waiting => {
+                    conditions::set(
+                        list,
+                        "Reconciling",
+                        true,
+                        "ProgressingWithRetry",
+                        &failure.message,
+                        generation,
+                        now,
+                    );
+                }
+            }
+        }
+    }
+}
+
+fn remember(
+    status: &mut PolicySourceStatus,
+    revision: String,
+    result: String,
+    news: bool,
+    now: jiff::Timestamp,
+    began: Instant,
+) {
+    match status
+        .history
+        .first_mut()
+        .filter(|entry| !news && entry.revision == revision)
+    {
+        Some(entry) => entry.result = result,
+        None => {
+            let duration_ms = u64::try_from(began.elapsed().as_millis()).unwrap_or(u64::MAX);
+            status.history.insert(
+                0,
+                HistoryEntry {
+                    revision,
+                    at: now.to_string(),
+                    duration_ms,
+                    result,
+                },
+            );
+            status.history.truncate(HISTORY_MAX);
+        }
+    }
+}
+
+/// Says on the source's Events and in the log what happened; nothing is said when nothing did.
+pub(super) async fn report(world: &World, source: &PolicySource, result: &Result<Turned, TurnFailure>) {
+    let mut events: Vec<(bool, String, String)> = Vec::new();
+    match result {
+        Err(failure) => events.push((true, failure.reason.clone(), failure.message.clone())),
+        Ok(turned) => {
+            for failure in &turned.failures {
+                events.push((true, failure.reason.clone(), failure.message.clone()));
+            }
+            if let Some(applied) = turned.actions.as_ref().filter(|applied| applied.changes() > 0) {
+                let revision = turned
+                    .attempted
+                    .as_ref()
+                    .map(ToString::to_string)
+                    .unwrap_or_default();
+                events.push((
+                    false,
+                    "Applied".to_owned(),
+                    format!("{} objects changed for {revision}", applied.changes()),
+                ));
+            }
+            for (branch, action) in turned.proposed.iter().flat_map(|proposed| &proposed.done) {
+                events.push((false, "Proposal".to_owned(), format!("{branch}: {action:?}")));
+            }
+            for outcome in &turned.outcomes {
+                let failed = !matches!(outcome.result.as_str(), "Completed" | "Preserved");
+                events.push((
+                    failed,
+                    outcome.result.clone(),
+                    format!("{}: {}", outcome.claim, outcome.message),
+                ));
+            }
+        }
+    }
+    let unchanged = |reason: &str, message: &str| {
+        source.status.as_ref().is_some_and(|status| {
+            status
+                .conditions
+                .iter()
+                .any(|one| one.type_ == "Ready" && one.reason == reason && one.message == message)
+        })
+    };
+    for (warning, reason, message) in events {
+        if warning {
+            tracing::warn!(reason, message);
+        } else {
+            tracing::info!(reason, message);
+        }
+        // The same failure turn after turn is one piece of news.
+        if !(warning && unchanged(&reason, &message))
+            && let Err(error) = world.cluster.publish(source, warning, &reason, &message).await
+        {
+            tracing::debug!(%error, "event not published");
+        }
+    }
+}
