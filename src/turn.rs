@@ -2,17 +2,17 @@
 
 use crate::apply::{self, Applied, ApplyMemory};
 use crate::decide::{self, InFlight, Limits};
-use crate::decrypt::{self, ClearCache};
+use crate::decrypt::ClearCache;
 use crate::execute::{engine, start};
-use crate::fetch::{self, Fetched};
+use crate::fetch::Verification;
 use crate::formats::sops::Identities;
 use crate::io::cluster::{Cluster, ClusterError};
-use crate::io::git::{GitError, Repository};
+use crate::io::git::Repository;
 use crate::io::mayastor::Mayastor;
 use crate::io::prometheus::Prometheus;
 use crate::model::decision::Decision;
 use crate::model::desired::{Desired, TierPools};
-use crate::model::diagnostic::{Diagnostic, Severity};
+use crate::model::diagnostic::Diagnostic;
 use crate::model::failure::{Class, Failure};
 use crate::model::ids::{ClaimRef, PolicyName, Revision, SourceRef};
 use crate::model::kinds::policy_source::{Inventory, PolicySourceStatus, ProposalState};
@@ -20,7 +20,6 @@ use crate::model::kinds::volume_migration::VolumeMigration;
 use crate::model::migration_brief::MigrationBrief;
 use crate::model::observation::{Observation, Provider};
 use crate::observe::{self, volumes};
-use crate::parse;
 use crate::propose::{self, Proposals, Proposed};
 use crate::record::{self, status::Facts};
 use crate::render;
@@ -28,6 +27,11 @@ use crate::telemetry::{Metrics, Reason};
 use crate::wiring::{EngineAdapter, StoreAdapter};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
+
+/// Fetch, verify, decrypt and parse.
+mod reading;
+
+use reading::read;
 
 /// How often everything is compared with the cluster although nothing changed, so that what others changed is set right.
 const COMPARE_SECS: i64 = 600;
@@ -54,6 +58,8 @@ pub struct Source<'a> {
     pub repository: &'a Repository,
     /// The branch.
     pub branch: String,
+    /// Which signatures are demanded.
+    pub verification: Option<&'a Verification>,
     /// The folder that is built.
     pub root: String,
     /// The folder of the assignments.
@@ -85,6 +91,8 @@ pub struct Memory {
     pub desired: Option<(Desired, usize)>,
     /// The last revision that was tried.
     pub tried: Option<Revision>,
+    /// What came of checking its signatures, when they are demanded: in words, or why they do not hold.
+    pub verification: Option<Result<String, String>>,
     /// What is wrong with it.
     pub diagnostics: Vec<Diagnostic>,
     /// Whether the last apply was complete.
@@ -106,6 +114,8 @@ pub struct Memory {
 pub struct Turned {
     /// The revision that was looked at.
     pub attempted: Option<Revision>,
+    /// What came of checking its signatures; see [`Memory::verification`].
+    pub verification: Option<Result<String, String>>,
     /// Whether it is applied in full.
     pub applied: bool,
     /// The new inventory, when something was applied.
@@ -261,88 +271,6 @@ async fn migrations_of(
             && migration.spec.source.namespace == source.name.namespace
     };
     Ok(all.into_iter().partition(ours))
-}
-
-async fn read(
-    source: &Source<'_>,
-    memory: &mut Memory,
-    migrations: &[VolumeMigration],
-    finished: usize,
-    turned: &mut Turned,
-) -> Result<crate::io::git::Tips, TurnFailure> {
-    let fetched = fetch::fetch(
-        source.repository,
-        &source.branch,
-        &source.assignments,
-        memory.tried.as_ref(),
-    )
-    .await
-    .map_err(|error: GitError| TurnFailure::from(&error))?;
-    let past = || migrations.iter().map(brief).collect::<Vec<_>>();
-    let tips = match fetched {
-        Fetched::Unchanged(tips) => {
-            // A migration that finished since the tip was read may have become a way back.
-            if let (Some((desired, known)), Some(tree)) = (&mut memory.desired, &memory.tree)
-                && *known != finished
-            {
-                *known = finished;
-                if let Some(fresh) = parse::parse(tree, &past()).desired {
-                    *desired = fresh;
-                }
-            }
-            tips
-        }
-        Fetched::Changed(checkout, tips) => {
-            let blobs = source
-                .repository
-                .blobs()
-                .map_err(|error| TurnFailure::from(&error))?;
-            let read = |id: &_| blobs.read(id, decrypt::FILE_BYTES_MAX);
-            let tree = tokio::task::block_in_place(|| {
-                decrypt::decrypt(
-                    &checkout,
-                    &source.root,
-                    &source.assignments,
-                    &read,
-                    source.identities,
-                    &mut memory.clear,
-                )
-            });
-            memory.applied = false;
-            memory.tried = Some(checkout.revision.clone());
-            match tree {
-                Ok(tree) => {
-                    let parsed = parse::parse(&tree, &past());
-                    memory.diagnostics = parsed.diagnostics;
-                    if let Some(desired) = parsed.desired {
-                        memory.desired = Some((desired, finished));
-                        memory.tree = Some(tree);
-                    }
-                }
-                Err(diagnostics) => memory.diagnostics = diagnostics,
-            }
-            tips
-        }
-    };
-    turned.attempted = memory.tried.clone();
-    let errors: Vec<&Diagnostic> = memory
-        .diagnostics
-        .iter()
-        .filter(|diagnostic| diagnostic.severity == Severity::Error)
-        .collect();
-    if let Some(first) = errors.first() {
-        let more = if errors.len() > 1 {
-            format!(" (and {} more; see `couchestor validate`)", errors.len() - 1)
-        } else {
-            String::new()
-        };
-        turned.failures.push(TurnFailure {
-            class: Class::Stalled,
-            reason: "BuildFailed".to_owned(),
-            message: format!("{first}{more}"),
-        });
-    }
-    Ok(tips)
 }
 
 /// Advances what is unfinished. A migration goes on for as long as the base tree approves it; while no tree could be read

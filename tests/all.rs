@@ -29,7 +29,6 @@ mod unchanged;
 mod mistakes;
 
 /// Files of the real sops command.
-mod signatures;
 mod sops_real;
 
 /// The simulated and the real API server give the same answers.
@@ -37,3 +36,9 @@ mod contract;
 
 /// Git against real remotes.
 mod git_remote;
+
+/// Commits and tags signed by the real tools.
+mod signatures;
+
+/// Sources that demand signatures.
+mod verification;

@@ -7,7 +7,7 @@ const STAGES: [&str; 10] = [
 ];
 
 /// Files that may name every stage: the line, and the edge.
-const EVERYWHERE: [&str; 4] = ["turn.rs", "wiring/", "lib.rs", "cli/"];
+const EVERYWHERE: [&str; 5] = ["turn.rs", "turn/", "wiring/", "lib.rs", "cli/"];
 
 const PURE: [&str; 7] = [
     "model/",

@@ -2,12 +2,15 @@
 
 use super::{Known, Settings};
 use crate::decide::Limits;
+use crate::fetch::Verification;
 use crate::formats::duration;
+use crate::formats::signature::Signers;
 use crate::formats::sops::Identities;
 use crate::io::git::{Credentials, Repository};
 use crate::model::failure::Class;
 use crate::model::ids::SourceRef;
 use crate::model::kinds::policy_source::{ForgeKind, PolicySource};
+use crate::model::secret::SecretText;
 use crate::turn::{Memory, Source, TurnFailure, World};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
@@ -26,10 +29,6 @@ pub(super) async fn prepare(
         reason: reason.to_owned(),
         message,
     };
-    if spec.verify.is_some() {
-        let message = "spec.verify: this release cannot check signatures, and does not act on commits whose signatures are demanded";
-        return Err(stalled("VerifyNotSupported", message.to_owned()));
-    }
     let forge = spec
         .proposals
         .as_ref()
@@ -51,20 +50,26 @@ pub(super) async fn prepare(
         Some(decryption) => Some(read_secret(world, &name.namespace, &decryption.secret_ref.name).await?),
         None => None,
     };
+    let signers = match &spec.verify {
+        Some(verify) => Some(read_secret(world, &name.namespace, &verify.secret_ref.name).await?),
+        None => None,
+    };
     let mut fingerprint = format!(
         "{:?}",
         (
             &spec.url,
             &spec.branch,
+            &spec.reference,
+            &spec.verify,
             &spec.path,
             &spec.timeout,
             &spec.proposals
         )
     );
-    for secret in [&secret, &keys].into_iter().flatten() {
-        for (key, value) in secret {
+    for (index, secret) in [&secret, &keys, &signers].into_iter().enumerate() {
+        for (key, value) in secret.iter().flatten() {
             fingerprint.push_str(&format!(
-                "{key}={}",
+                "{index}{key}={}",
                 crate::formats::sops::fingerprint(value.expose())
             ));
         }
@@ -99,8 +104,22 @@ pub(super) async fn prepare(
         }
         None => Identities::default(),
     };
+    let verification = match (&spec.verify, &signers) {
+        (Some(verify), Some(files)) => Some(Verification {
+            mode: verify.mode,
+            signers: signers_of(files).map_err(|what| {
+                let secret = &verify.secret_ref.name;
+                stalled(
+                    "InvalidSigners",
+                    format!("Secret {}/{secret} {what}", name.namespace),
+                )
+            })?,
+        }),
+        _ => None,
+    };
     let fresh = Known {
         fingerprint,
+        verification,
         repository,
         identities,
         memory: Memory::default(),
@@ -112,11 +131,18 @@ pub(super) async fn prepare(
     Ok(())
 }
 
+fn signers_of(files: &BTreeMap<String, SecretText>) -> Result<Signers, String> {
+    let texts = files
+        .iter()
+        .filter_map(|(key, value)| Some((key.as_str(), value.expose_str().ok()?)));
+    Signers::parse(texts)
+}
+
 async fn read_secret(
     world: &World,
     namespace: &str,
     name: &str,
-) -> Result<BTreeMap<String, crate::model::secret::SecretText>, TurnFailure> {
+) -> Result<BTreeMap<String, SecretText>, TurnFailure> {
     world
         .cluster
         .secret(namespace, name)
@@ -145,6 +171,7 @@ pub(super) fn understood<'a>(
         name: name.clone(),
         repository: &one.repository,
         branch: spec.branch.clone(),
+        verification: one.verification.as_ref(),
         assignments: if root.is_empty() {
             folder
         } else {

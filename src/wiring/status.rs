@@ -40,6 +40,28 @@ pub(super) fn fill(
                 };
                 remember(status, revision, result, news, now, began);
             }
+            match &turned.verification {
+                Some(verdict) => {
+                    let (holds, reason) = match verdict {
+                        Ok(_) => (true, "Succeeded"),
+                        Err(_) => (false, "Failed"),
+                    };
+                    let message = verdict.as_ref().unwrap_or_else(|refusal| refusal);
+                    conditions::set(
+                        &mut status.conditions,
+                        "SourceVerified",
+                        holds,
+                        reason,
+                        message,
+                        generation,
+                        now,
+                    );
+                }
+                None if source.spec.verify.is_none() => {
+                    conditions::clear(&mut status.conditions, "SourceVerified")
+                }
+                None => {}
+            }
             if let Some(inventory) = &turned.inventory {
                 status.inventory = Some(inventory.clone());
             }

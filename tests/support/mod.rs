@@ -5,3 +5,6 @@ pub mod servers;
 
 /// A real Kubernetes API server with etcd.
 pub mod cluster;
+
+/// A controller in this process that follows a repository.
+pub mod follow;

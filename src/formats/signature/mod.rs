@@ -67,6 +67,14 @@ pub enum Refusal {
         /// The key that made it.
         key: String,
     },
+    /// A tag that was signed for something else.
+    #[error("it was signed as tag {name} of {object}")]
+    Elsewhere {
+        /// Its name, as signed.
+        name: String,
+        /// What it points to, as signed.
+        object: String,
+    },
     /// The key is known and the signature does not hold.
     #[error("its signature by {key} does not hold: the object was changed after it was signed")]
     Broken {
@@ -131,6 +139,19 @@ impl Signers {
             Format::X509 => Err(Refusal::Kind { kind: "an X.509 one" }),
         }
     }
+}
+
+/// What a tag object says that it is: the id of what it points to, and its name. Both are signed: a signed tag that is
+/// pushed under another name, or again for another release, does not pass for that one.
+pub fn tagged(object: &[u8]) -> Option<(&str, &str)> {
+    let header = |name: &str| {
+        let line = object
+            .split(|&byte| byte == b'\n')
+            .take_while(|line| !line.is_empty())
+            .find(|line| line.starts_with(name.as_bytes()))?;
+        std::str::from_utf8(&line[name.len()..]).ok()
+    };
+    Some((header("object ")?, header("tag ")?))
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -22,6 +22,9 @@ mod credentials;
 /// Host keys.
 mod known_hosts;
 
+/// Raw objects.
+mod objects;
+
 /// Commits, pushes and the audit branch.
 mod write;
 

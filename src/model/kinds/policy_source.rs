@@ -44,6 +44,10 @@ pub struct PolicySourceSpec {
     #[x_kube(validation = Rule::new("self != ''").message("name a branch"))]
     pub branch: String,
 
+    /// What is followed instead of the branch's tip. The branch stays what proposals are made for.
+    #[serde(rename = "ref", default, skip_serializing_if = "Option::is_none")]
+    pub reference: Option<Reference>,
+
     /// The folder that is built, from the root of the repository.
     #[serde(default)]
     pub path: String,
@@ -64,9 +68,18 @@ pub struct PolicySourceSpec {
     #[serde(default)]
     pub prune: bool,
 
-    /// Credentials, with the keys that Flux uses: `username`+`password`, `bearerToken`, `identity`+`known_hosts`, `ca.crt`.
+    /// Credentials, with the keys that Flux uses: `username`+`password`, `bearerToken`, `identity`+`known_hosts`
+    /// (+`password`), `ca.crt`, `tls.crt`+`tls.key`; with `provider: github`, those of a GitHub App.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<LocalRef>,
+
+    /// Whose credentials `secretRef` holds.
+    #[serde(default)]
+    pub provider: Provider,
+
+    /// A Secret with the proxy to go through: `address`, and `username`+`password` when it wants them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub proxy_secret_ref: Option<LocalRef>,
 
     /// Keys for SOPS-encrypted files.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -76,6 +89,10 @@ pub struct PolicySourceSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub verify: Option<Verify>,
 
+    /// What is done to the objects after the overlay is built.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub post_build: Option<PostBuild>,
+
     /// How moves are proposed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proposals: Option<Proposals>,
@@ -83,6 +100,69 @@ pub struct PolicySourceSpec {
     /// Where outcomes are recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audit: Option<Audit>,
+}
+
+/// What is followed; when several are given the later in this list wins, as with Flux.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Reference {
+    /// A tag.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tag: Option<String>,
+    /// The newest tag in a range of versions, such as `>=1.2.0 <2.0.0`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub semver: Option<String>,
+    /// Any reference by its full name, such as `refs/pull/420/head`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// A commit of the branch, or of the whole repository, by its 40 digits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub commit: Option<String>,
+}
+
+/// Whose credentials a source uses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Provider {
+    /// Any server's: name and password, token, key.
+    #[default]
+    Generic,
+    /// A GitHub App's: `githubAppID`, `githubAppInstallationID` or `githubAppInstallationOwner`, `githubAppPrivateKey`.
+    Github,
+}
+
+/// What is done to the objects after the overlay is built.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PostBuild {
+    /// Variables that stand as `${NAME}` in the objects.
+    #[serde(default, skip_serializing_if = "std::collections::BTreeMap::is_empty")]
+    pub substitute: std::collections::BTreeMap<String, String>,
+    /// ConfigMaps and Secrets that hold more of them; a later one wins over an earlier one, `substitute` over all.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub substitute_from: Vec<SubstituteFrom>,
+}
+
+/// Where variables come from.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SubstituteFrom {
+    /// The kind of the object.
+    pub kind: VariablesKind,
+    /// Its name, in the source's namespace.
+    pub name: String,
+    /// Whether it may be missing.
+    #[serde(default)]
+    pub optional: bool,
+}
+
+/// Kinds that hold variables.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum VariablesKind {
+    /// Values that anybody may see.
+    ConfigMap,
+    /// Values that nobody may see: every object that one of them went into is treated as secret.
+    Secret,
 }
 
 fn default_branch() -> String {
@@ -101,7 +181,7 @@ fn default_timeout() -> String {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct Decryption {
-    /// A Secret whose keys named `*.agekey` hold age identities.
+    /// A Secret whose keys named `*.agekey` hold age identities (also SSH keys), and those named `*.asc` OpenPGP private keys.
     pub secret_ref: LocalRef,
 }
 
@@ -118,14 +198,25 @@ pub struct Verify {
 /// What must be signed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub enum VerifyMode {
-    /// The tip of the branch.
+    /// The commit that is followed.
     #[serde(rename = "HEAD")]
     Head,
-    /// The tag.
+    /// The annotated tag that is followed; needs `ref.tag` or `ref.semver`.
     Tag,
     /// Both.
     #[serde(rename = "TagAndHEAD")]
     TagAndHead,
+}
+
+impl VerifyMode {
+    /// The mode as it is written.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Head => "HEAD",
+            Self::Tag => "Tag",
+            Self::TagAndHead => "TagAndHEAD",
+        }
+    }
 }
 
 /// How moves are proposed.

@@ -1,0 +1,191 @@
+//! A controller in this process that follows a real repository on disk, against the simulated servers; a person commits with
+//! the real `git`.
+
+use couchestor::io::cluster::Cluster;
+use couchestor::io::mayastor::Mayastor;
+use couchestor::io::prometheus::Prometheus;
+use couchestor::model::kinds::all_crds;
+use couchestor::sim::world::{Running, World as Seed, start};
+use couchestor::telemetry::Metrics;
+use couchestor::turn::World;
+use couchestor::wiring::{self, Health, Settings};
+use serde_json::{Value, json};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+const NAMESPACE: &str = "couchestor-system";
+const PATIENCE: Duration = Duration::from_secs(30);
+
+pub struct Follow {
+    pub folder: tempfile::TempDir,
+    pub running: Running,
+    stop: Option<tokio::sync::oneshot::Sender<()>>,
+    controller: Option<tokio::task::JoinHandle<()>>,
+}
+
+impl Follow {
+    /// Starts the servers; a repository with an empty branch `main` is there, the controller does not run yet.
+    pub async fn new() -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let seed = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("policies/world.yaml"))
+            .expect("the example's world");
+        let seed = Seed::read(&seed).expect("the example's world");
+        let running = start(&seed, couchestor::io::clock::now).await.expect("loopback");
+        for crd in all_crds() {
+            let crd = serde_json::to_value(crd).expect("a CRD is JSON");
+            running.kubernetes.put(crd).expect("a CRD is an object");
+        }
+        let follow = Self {
+            folder: tempfile::tempdir().expect("a folder"),
+            running,
+            stop: None,
+            controller: None,
+        };
+        follow.git(&["init", "-q", "-b", "main", "."]);
+        follow
+    }
+
+    fn repository(&self) -> PathBuf {
+        self.folder.path().join("repository")
+    }
+
+    /// Runs `git` in the repository, with nothing of the user's own configuration, and gives what it prints.
+    pub fn git(&self, arguments: &[&str]) -> String {
+        std::fs::create_dir_all(self.repository()).expect("our own folder");
+        let output = Command::new("git")
+            .current_dir(self.repository())
+            .env("HOME", self.folder.path())
+            .env("GIT_CONFIG_NOSYSTEM", "1")
+            .env("GIT_AUTHOR_NAME", "Anna")
+            .env("GIT_AUTHOR_EMAIL", "anna@example.org")
+            .env("GIT_COMMITTER_NAME", "Anna")
+            .env("GIT_COMMITTER_EMAIL", "anna@example.org")
+            .args(arguments)
+            .output()
+            .expect("these tests need git");
+        assert!(
+            output.status.success(),
+            "git {arguments:?}: {}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8(output.stdout)
+            .expect("git speaks UTF-8")
+            .trim()
+            .to_owned()
+    }
+
+    /// Writes a file and commits it with more options for `git commit`; gives the commit's id.
+    pub fn commit(&self, path: &str, text: &str, options: &[&str]) -> String {
+        let file = self.repository().join(path);
+        std::fs::create_dir_all(file.parent().expect("a file has a folder")).expect("our own folder");
+        std::fs::write(file, text).expect("our own folder");
+        self.git(&["add", "-A"]);
+        self.git(&[&["commit", "-q", "-m", path], options].concat());
+        self.git(&["rev-parse", "HEAD"])
+    }
+
+    /// Puts an object into the cluster.
+    pub fn put(&self, object: Value) {
+        self.running.kubernetes.put(object).expect("an object");
+    }
+
+    /// Puts a Secret into the controller's namespace.
+    pub fn secret(&self, name: &str, data: Value) {
+        let metadata = json!({"name": name, "namespace": NAMESPACE});
+        self.put(json!({"apiVersion": "v1", "kind": "Secret", "metadata": metadata, "stringData": data}));
+    }
+
+    /// Puts the PolicySource `homelab`, with more fields of its spec.
+    pub fn source(&self, more: Value) {
+        let mut spec = json!({"url": format!("file://{}", self.repository().display()), "path": "p", "interval": "1s", "prune": true});
+        for (key, value) in more.as_object().expect("fields") {
+            spec[key] = value.clone();
+        }
+        self.put(
+            json!({"apiVersion": "storage.billyronks.io/v1", "kind": "PolicySource",
+            "metadata": {"name": "homelab", "namespace": NAMESPACE}, "spec": spec}),
+        );
+    }
+
+    /// Starts the controller, or starts it again.
+    pub async fn run(&mut self) {
+        self.halt().await;
+        let kubeconfig = self.running.kubernetes.kubeconfig();
+        let world = World {
+            cluster: Cluster::from_kubeconfig(&kubeconfig).await.expect("it is there"),
+            mayastor: Mayastor::new(&self.running.mayastor.url()).expect("it is there"),
+            prometheus: Some(Prometheus::new(&self.running.prometheus.url()).expect("it is there")),
+            metrics: Metrics::default(),
+            clock: couchestor::io::clock::now,
+        };
+        let settings = Settings {
+            directory: self.folder.path().join("clones"),
+            allow_file_urls: true,
+            max_concurrent: 2,
+            dry_run: false,
+            preserve: false,
+            poll: Duration::from_millis(100),
+        };
+        let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        self.stop = Some(stop);
+        self.controller = Some(tokio::spawn(async move {
+            let health = Arc::new(Health::default());
+            wiring::run(&world, &settings, &health, async {
+                let _ = stopped.await;
+            })
+            .await;
+        }));
+    }
+
+    /// Stops the controller.
+    pub async fn halt(&mut self) {
+        if let Some(stop) = self.stop.take() {
+            let _ = stop.send(());
+        }
+        if let Some(controller) = self.controller.take() {
+            controller.await.expect("the controller ends in order");
+        }
+    }
+
+    /// The source's status.
+    pub fn status(&self) -> Value {
+        self.running
+            .kubernetes
+            .get("PolicySource", Some(NAMESPACE), "homelab")
+            .map(|source| source["status"].clone())
+            .unwrap_or_default()
+    }
+
+    /// One condition of the source, as `status/reason: message`.
+    pub fn condition(&self, kind: &str) -> String {
+        let status = self.status();
+        let conditions = status["conditions"].as_array().cloned().unwrap_or_default();
+        conditions
+            .iter()
+            .find(|one| one["type"] == kind)
+            .map(|one| {
+                let text = |field: &str| one[field].as_str().unwrap_or_default().to_owned();
+                format!("{}/{}: {}", text("status"), text("reason"), text("message"))
+            })
+            .unwrap_or_default()
+    }
+
+    /// Waits until a condition says all of this.
+    pub async fn until(&self, kind: &str, words: &[&str]) -> String {
+        let began = Instant::now();
+        loop {
+            let now = self.condition(kind);
+            if !now.is_empty() && words.iter().all(|word| now.contains(word)) {
+                return now;
+            }
+            assert!(
+                began.elapsed() < PATIENCE,
+                "{kind} never said {words:?}; it says {now:?} in {}",
+                self.status()
+            );
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+}
