@@ -42,3 +42,6 @@ mod signatures;
 
 /// Sources that demand signatures.
 mod verification;
+
+/// Overlays, compared with the real kustomize.
+mod overlay_real;

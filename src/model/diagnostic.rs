@@ -14,7 +14,7 @@ pub enum Severity {
 }
 
 /// A place in a file of the repository. Lines and columns start at 1; a file-wide finding has line 1, column 1.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Default, Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Place {
     /// Path from the root of the repository, with `/`.
     pub path: String,

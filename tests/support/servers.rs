@@ -48,6 +48,10 @@ pub fn age_keygen() -> PathBuf {
     built("sops", "age-keygen", "filippo.io/age/cmd/age-keygen")
 }
 
+pub fn kustomize() -> PathBuf {
+    built("kustomize", "kustomize", "sigs.k8s.io/kustomize/kustomize/v5")
+}
+
 fn from_assets(name: &str) -> Option<PathBuf> {
     let path = PathBuf::from(std::env::var_os("KUBEBUILDER_ASSETS")?).join(name);
     path.exists().then_some(path)

@@ -1,152 +1,317 @@
-//! Strategic merge on plain JSON: maps merge, lists of built-in kinds merge by their keys, all other lists are replaced.
+//! Strategic merge on plain JSON, with kustomize's meaning (kyaml 0.21, `yaml/merge2`): maps merge, the lists that Kubernetes'
+//! API declares as keyed merge by their keys with the patch's items first, and every other list is replaced.
+//!
+//! `$retainKeys` and `$deleteFromPrimitiveList` work as with kubectl; kustomize would leave them in the object.
 
+use super::object::Id;
 use serde_json::{Map, Value};
 
-/// Lists of built-in kinds that merge by key, as Kubernetes' API types declare them (`patchMergeKey`).
-const MERGE_KEYS: [(&str, &str); 15] = [
-    ("containers", "name"),
-    ("initContainers", "name"),
-    ("ephemeralContainers", "name"),
-    ("env", "name"),
-    ("volumes", "name"),
-    ("volumeMounts", "mountPath"),
-    ("volumeDevices", "devicePath"),
-    ("imagePullSecrets", "name"),
-    ("hostAliases", "ip"),
-    ("ownerReferences", "uid"),
-    ("secrets", "name"),
-    ("conditions", "type"),
-    ("topologySpreadConstraints", "topologyKey+whenUnsatisfiable"),
-    ("resourceClaims", "name"),
-    ("podIPs", "ip"),
+/// Keys of a list; none for a list of plain values that are merged as a set.
+type Keys = &'static [&'static str];
+
+/// What is known of a kind's lists.
+pub(super) struct Shape {
+    known: bool,
+    group: String,
+    kind: String,
+    pod: &'static [&'static str],
+}
+
+/// Group versions whose types kustomize knows: those of Kubernetes 1.21, which it has built in.
+const KNOWN: [&str; 34] = [
+    "v1",
+    "admissionregistration.k8s.io/v1",
+    "admissionregistration.k8s.io/v1beta1",
+    "apiextensions.k8s.io/v1",
+    "apiextensions.k8s.io/v1beta1",
+    "apiregistration.k8s.io/v1",
+    "apiregistration.k8s.io/v1beta1",
+    "apps/v1",
+    "authentication.k8s.io/v1",
+    "authorization.k8s.io/v1",
+    "autoscaling/v1",
+    "autoscaling/v2beta1",
+    "autoscaling/v2beta2",
+    "batch/v1",
+    "batch/v1beta1",
+    "certificates.k8s.io/v1",
+    "certificates.k8s.io/v1beta1",
+    "coordination.k8s.io/v1",
+    "coordination.k8s.io/v1beta1",
+    "discovery.k8s.io/v1",
+    "discovery.k8s.io/v1beta1",
+    "events.k8s.io/v1",
+    "extensions/v1beta1",
+    "flowcontrol.apiserver.k8s.io/v1beta1",
+    "networking.k8s.io/v1",
+    "networking.k8s.io/v1beta1",
+    "node.k8s.io/v1",
+    "policy/v1",
+    "policy/v1beta1",
+    "rbac.authorization.k8s.io/v1",
+    "rbac.authorization.k8s.io/v1beta1",
+    "scheduling.k8s.io/v1",
+    "storage.k8s.io/v1",
+    "storage.k8s.io/v1beta1",
 ];
 
-/// Whether an API version is one of Kubernetes' own, whose lists have merge keys.
-pub(super) fn is_built_in(api_version: &str) -> bool {
-    match api_version.split_once('/') {
-        None => true,
-        Some((group, _)) => {
-            !group.contains('.') || group.ends_with(".k8s.io") && group != "snapshot.storage.k8s.io"
+impl Shape {
+    pub(super) fn of(id: &Id) -> Self {
+        let api_version = match id.group.as_str() {
+            "" => id.version.clone(),
+            group => format!("{group}/{}", id.version),
+        };
+        let pod: &'static [&'static str] = match (id.group.as_str(), id.kind.as_str()) {
+            ("", "Pod") => &["spec"],
+            ("", "PodTemplate") => &["template", "spec"],
+            ("", "ReplicationController")
+            | ("apps", "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet")
+            | ("batch", "Job") => &["spec", "template", "spec"],
+            ("batch", "CronJob") => &["spec", "jobTemplate", "spec", "template", "spec"],
+            _ => &[],
+        };
+        Self {
+            known: KNOWN.contains(&api_version.as_str()),
+            group: id.group.clone(),
+            kind: id.kind.clone(),
+            pod,
+        }
+    }
+
+    /// How a list merges; `None` when it is replaced. The path has the names of maps' keys only.
+    fn keys(&self, path: &[String]) -> Option<Keys> {
+        if !self.known {
+            return None;
+        }
+        let path: Vec<&str> = path.iter().map(String::as_str).collect();
+        match path.as_slice() {
+            [.., "metadata", "finalizers"] => return Some(&[]),
+            [.., "metadata", "ownerReferences"] => return Some(&["uid"]),
+            _ => {}
+        }
+        if !self.pod.is_empty()
+            && let Some(inside) = path.strip_prefix(self.pod)
+        {
+            return in_pod(inside);
+        }
+        match (self.group.as_str(), self.kind.as_str(), path.as_slice()) {
+            ("", "Service", ["spec", "ports"]) => Some(&["port", "protocol"]),
+            ("", "ServiceAccount", ["secrets"]) => Some(&["name"]),
+            ("", "Node", ["spec", "podCIDRs"]) => Some(&[]),
+            ("", "Node", ["status", "addresses"]) => Some(&["type"]),
+            ("", "Pod", ["status", "podIPs"]) => Some(&["ip"]),
+            (
+                "admissionregistration.k8s.io",
+                "MutatingWebhookConfiguration" | "ValidatingWebhookConfiguration",
+                ["webhooks"],
+            ) => Some(&["name"]),
+            ("storage.k8s.io", "CSINode", ["spec", "drivers"]) => Some(&["name"]),
+            (
+                "" | "apps" | "batch" | "policy" | "apiregistration.k8s.io",
+                "Node"
+                | "Namespace"
+                | "Pod"
+                | "Service"
+                | "PersistentVolumeClaim"
+                | "ReplicationController"
+                | "ComponentStatus"
+                | "DaemonSet"
+                | "Deployment"
+                | "ReplicaSet"
+                | "StatefulSet"
+                | "Job"
+                | "PodDisruptionBudget"
+                | "APIService",
+                ["status", "conditions"] | ["conditions"],
+            ) => Some(&["type"]),
+            _ => None,
         }
     }
 }
 
-/// Merges a patch into a value.
-pub(super) fn merge(base: &mut Value, patch: &Value, built_in: bool) {
-    let Value::Object(patch) = patch else {
-        *base = patch.clone();
-        return;
-    };
-    if patch.get("$patch").and_then(Value::as_str) == Some("replace") {
-        *base = Value::Object(without_directives(patch));
-        return;
+fn in_pod(path: &[&str]) -> Option<Keys> {
+    const CONTAINERS: [&str; 2] = ["containers", "initContainers"];
+    match path {
+        ["containers" | "initContainers" | "ephemeralContainers" | "volumes" | "imagePullSecrets"] => {
+            Some(&["name"])
+        }
+        ["hostAliases"] => Some(&["ip"]),
+        ["topologySpreadConstraints"] => Some(&["topologyKey", "whenUnsatisfiable"]),
+        [list, "ports"] if CONTAINERS.contains(list) => Some(&["containerPort", "protocol"]),
+        [list, field] if CONTAINERS.contains(list) || *list == "ephemeralContainers" => match *field {
+            "env" => Some(&["name"]),
+            "volumeMounts" => Some(&["mountPath"]),
+            "volumeDevices" => Some(&["devicePath"]),
+            _ => None,
+        },
+        _ => None,
     }
-    if !base.is_object() {
-        *base = Value::Object(Map::new());
+}
+
+/// Merges a patch into an object; `Null` is what is left of one that the patch deletes.
+///
+/// # Errors
+/// When the two do not fit together: a map where the other has a list.
+pub(super) fn merge(base: &mut Value, patch: &Value, shape: &Shape) -> Result<(), String> {
+    let merged = walk(Some(std::mem::take(base)), Some(patch), shape, &mut Vec::new())?;
+    *base = merged.unwrap_or(Value::Null);
+    Ok(())
+}
+
+/// What is left of two values; `None` when nothing is.
+fn walk(
+    base: Option<Value>,
+    patch: Option<&Value>,
+    shape: &Shape,
+    path: &mut Vec<String>,
+) -> Result<Option<Value>, String> {
+    let Some(patch) = patch else { return Ok(base) };
+    let base = base.filter(|base| !base.is_null());
+    match (base, patch) {
+        (_, Value::Null) => Ok(None),
+        (None, Value::Object(map)) => match directive(map) {
+            Some("delete") => Ok(None),
+            _ => maps(Map::new(), map, shape, path).map(Some),
+        },
+        (Some(Value::Object(base)), Value::Object(map)) => match directive(map) {
+            Some("delete") => Ok(None),
+            Some("replace") => maps(Map::new(), map, shape, path).map(Some),
+            Some("merge") | None => maps(base, map, shape, path).map(Some),
+            Some(other) => Err(format!("`$patch: {other}` is none of merge, replace and delete")),
+        },
+        (None, Value::Array(items)) => lists(Vec::new(), items, shape, path),
+        (Some(Value::Array(base)), Value::Array(items)) => lists(base, items, shape, path),
+        (Some(Value::Object(_) | Value::Array(_)), _) | (Some(_), Value::Object(_) | Value::Array(_)) => {
+            Err(format!(
+                "`{}` is of another kind in the patch than in the object",
+                path.join(".")
+            ))
+        }
+        (_, scalar) => Ok(Some(scalar.clone())),
     }
-    let Value::Object(entries) = base else { return };
+}
+
+fn directive(map: &Map<String, Value>) -> Option<&str> {
+    map.get("$patch").and_then(Value::as_str)
+}
+
+fn maps(
+    mut base: Map<String, Value>,
+    patch: &Map<String, Value>,
+    shape: &Shape,
+    path: &mut Vec<String>,
+) -> Result<Value, String> {
     if let Some(Value::Array(kept)) = patch.get("$retainKeys") {
-        entries.retain(|key, _| kept.iter().any(|kept| kept == key));
+        base.retain(|key, _| kept.iter().any(|kept| kept == key));
     }
     for (key, value) in patch {
         if let Some(list) = key.strip_prefix("$deleteFromPrimitiveList/") {
-            if let (Some(Value::Array(items)), Value::Array(gone)) = (entries.get_mut(list), value) {
+            if let (Some(Value::Array(items)), Value::Array(gone)) = (base.get_mut(list), value) {
                 items.retain(|item| !gone.contains(item));
             }
-        } else if key.starts_with('$') {
-            // Other directives order or steer; the merge above has taken care of those that change content.
-        } else if value.is_null() {
-            entries.remove(key);
-        } else if let Value::Array(items) = value {
-            merge_list(entries, key, items, built_in);
-        } else if value.get("$patch").and_then(Value::as_str) == Some("delete") {
-            entries.remove(key);
-        } else {
-            merge(entries.entry(key.clone()).or_insert(Value::Null), value, built_in);
+            continue;
+        }
+        if key == "$patch" || key == "$retainKeys" || key.starts_with("$setElementOrder/") {
+            continue;
+        }
+        path.push(key.clone());
+        let merged = walk(base.remove(key), Some(value), shape, path)?;
+        path.pop();
+        if let Some(merged) = merged {
+            base.insert(key.clone(), merged);
         }
     }
+    Ok(Value::Object(base))
 }
 
-fn merge_list(entries: &mut Map<String, Value>, key: &str, items: &[Value], built_in: bool) {
-    let merge_key = match key {
-        "ports" if items.iter().any(|item| item.get("containerPort").is_some()) => {
-            Some("containerPort+protocol")
-        }
-        "ports" if items.iter().any(|item| item.get("port").is_some()) => Some("port+protocol"),
-        _ => MERGE_KEYS
-            .iter()
-            .find(|(list, _)| *list == key)
-            .map(|(_, merge_key)| *merge_key),
+fn lists(
+    base: Vec<Value>,
+    items: &[Value],
+    shape: &Shape,
+    path: &mut Vec<String>,
+) -> Result<Option<Value>, String> {
+    let Some(keys) = shape.keys(path) else {
+        return Ok(Some(Value::Array(items.to_vec())));
     };
-    // Ports without a protocol are TCP; every other part of a key must be there.
-    let identity = |item: &Value| -> Option<Vec<Value>> {
-        let part = |part: &str| match item.get(part) {
-            None if part == "protocol" => Some(Value::from("TCP")),
-            found => found.cloned(),
-        };
-        merge_key?.split('+').map(part).collect()
+    // An item that holds nothing but a directive speaks for the whole list.
+    let alone = |item: &&Value| {
+        item.as_object()
+            .is_some_and(|map| map.len() == 1 && directive(map).is_some())
     };
-    let keyed = built_in
-        && merge_key.is_some()
-        && items
-            .iter()
-            .all(|item| identity(item).is_some() || item.get("$patch").is_some());
-    let replaces = items.iter().any(|item| {
-        item.get("$patch").and_then(Value::as_str) == Some("replace") && identity(item).is_none()
-    });
-    if built_in && key == "finalizers" {
-        let old = entries
-            .get(key)
-            .and_then(Value::as_array)
-            .cloned()
-            .unwrap_or_default();
-        let kept = old.into_iter().filter(|old| !items.contains(old));
-        let all = items.iter().cloned().chain(kept).collect();
-        entries.insert(key.to_owned(), Value::Array(all));
-        return;
-    }
-    if !keyed || replaces {
-        let plain = items
-            .iter()
-            .filter(|item| item.get("$patch").is_none())
-            .cloned()
-            .collect();
-        entries.insert(key.to_owned(), Value::Array(plain));
-        return;
-    }
-    let list = entries
-        .entry(key.to_owned())
-        .or_insert_with(|| Value::Array(Vec::new()));
-    let Value::Array(list) = list else {
-        *list = Value::Array(items.to_vec());
-        return;
-    };
-    let mut added = Vec::new();
-    for item in items {
-        let position = list.iter().position(|old| identity(old) == identity(item));
-        let delete = item.get("$patch").and_then(Value::as_str) == Some("delete");
-        match position {
-            Some(index) if delete => {
-                list.remove(index);
-            }
-            Some(index) => merge(&mut list[index], item, built_in),
-            None if delete => {}
-            None => {
-                let mut fresh = Value::Null;
-                merge(&mut fresh, item, built_in);
-                added.push(fresh);
-            }
-        }
-    }
-    // kustomize puts the items that the patch adds first.
-    added.append(list);
-    *list = added;
-}
-
-fn without_directives(patch: &Map<String, Value>) -> Map<String, Value> {
-    patch
+    let whole = items
         .iter()
-        .filter(|(key, _)| !key.starts_with('$'))
-        .map(|(key, value)| (key.clone(), value.clone()))
+        .find(alone)
+        .and_then(|item| directive(item.as_object()?));
+    let rest: Vec<&Value> = items.iter().filter(|item| !alone(item)).collect();
+    let base = match whole {
+        Some("delete") => return Ok(None),
+        Some("replace") => Vec::new(),
+        _ => base,
+    };
+    if keys.is_empty() {
+        let mut all: Vec<Value> = Vec::new();
+        for value in rest.into_iter().cloned().chain(base) {
+            if !all.contains(&value) {
+                all.push(value);
+            }
+        }
+        return Ok(Some(Value::Array(all)));
+    }
+    keyed(base, &rest, keys, shape, path).map(|all| Some(Value::Array(all)))
+}
+
+/// The values of an item's keys, as texts; "" for a missing one.
+fn identity(item: &Value, keys: Keys) -> Vec<String> {
+    keys.iter()
+        .map(|key| match item.get(*key) {
+            None | Some(Value::Null) => String::new(),
+            Some(Value::String(text)) => text.clone(),
+            Some(other) => other.to_string(),
+        })
         .collect()
+}
+
+/// Whether two items are one: the same keys, of which a missing one fits any.
+fn fits(a: &[String], b: &[String]) -> bool {
+    let mut common = false;
+    for (a, b) in a.iter().zip(b) {
+        if a == b {
+            common |= !a.is_empty();
+        } else if !a.is_empty() && !b.is_empty() {
+            return false;
+        }
+    }
+    common
+}
+
+/// The patch's items first, in their order, each merged with the one that it fits; then what the object had besides.
+fn keyed(
+    base: Vec<Value>,
+    items: &[&Value],
+    keys: Keys,
+    shape: &Shape,
+    path: &mut Vec<String>,
+) -> Result<Vec<Value>, String> {
+    let mut rest: Vec<Option<Value>> = base.into_iter().map(Some).collect();
+    let mut all = Vec::new();
+    for item in items {
+        let wanted = identity(item, keys);
+        if wanted.iter().all(String::is_empty) {
+            return Err(format!(
+                "an item of `{}` has no `{}` to know it by",
+                path.join("."),
+                keys[0]
+            ));
+        }
+        let found = rest.iter_mut().find(|old| {
+            old.as_ref()
+                .is_some_and(|old| fits(&identity(old, keys), &wanted))
+        });
+        let old = found.and_then(Option::take);
+        if let Some(merged) = walk(old, Some(item), shape, path)? {
+            all.push(merged);
+        }
+    }
+    all.extend(rest.into_iter().flatten());
+    Ok(all)
 }

@@ -1,151 +1,252 @@
-//! `namespace` and `labels` of a kustomization.
+//! What a kustomization does to all of its objects: namespace, prefixes and suffixes, labels, annotations, images, replicas.
 
-use super::kustomization::Labels;
-use crate::model::desired::Resource;
+use super::fields::{Row, Spec};
+use super::kinds;
+use super::kustomization::{Image, Labels, Replica};
+use super::object::{Object, is_cluster_scoped};
+use regex::Regex;
 use serde_json::{Map, Value, json};
+use std::collections::BTreeMap;
 
-/// Kinds that have no namespace: Kubernetes' own, and those of ours and our neighbours that a storage repository holds.
-const CLUSTER_SCOPED: [&str; 26] = [
-    "APIService",
-    "CSIDriver",
-    "CSINode",
-    "CertificateSigningRequest",
-    "ClusterRole",
-    "ClusterRoleBinding",
-    "ComponentStatus",
-    "CustomResourceDefinition",
-    "FlowSchema",
-    "IngressClass",
-    "MutatingWebhookConfiguration",
-    "Namespace",
-    "Node",
-    "PersistentVolume",
-    "PriorityClass",
-    "PriorityLevelConfiguration",
-    "Rollout",
-    "RuntimeClass",
-    "StorageClass",
-    "StoragePolicy",
-    "StorageTier",
-    "ValidatingAdmissionPolicy",
-    "ValidatingWebhookConfiguration",
-    "VolumeAttachment",
-    "VolumeMigration",
-    "VolumeSnapshotClass",
-];
-
-/// Whether a kind has no namespace.
-pub(super) fn is_cluster_scoped(kind: &str) -> bool {
-    CLUSTER_SCOPED.contains(&kind)
-}
-
-/// Puts every namespaced object, and the service accounts that role bindings name, into a namespace.
-pub(super) fn namespace(resources: &mut [Resource], namespace: &str) {
-    for resource in resources {
-        let kind = resource.kind().to_owned();
-        if kind == "Namespace" {
-            continue;
+/// Puts every namespaced object into a namespace, with what speaks of it.
+pub(super) fn namespace(objects: &mut [Object], namespace: &str) -> Result<(), String> {
+    let specs = specs(&kinds::NAMESPACES);
+    for object in objects {
+        object.remember();
+        let id = object.id();
+        let value = &mut object.resource.value;
+        if !is_cluster_scoped(&id.group, &id.kind) {
+            value["metadata"]["namespace"] = json!(namespace);
         }
-        if !is_cluster_scoped(&kind) {
-            resource.value["metadata"]["namespace"] = json!(namespace);
-        }
-        if kind == "RoleBinding" || kind == "ClusterRoleBinding" {
-            let subjects = resource.value.get_mut("subjects").and_then(Value::as_array_mut);
+        if id.kind == "RoleBinding" || id.kind == "ClusterRoleBinding" {
+            let subjects = value.get_mut("subjects").and_then(Value::as_array_mut);
             for subject in subjects.into_iter().flatten() {
-                if subject["kind"] == "ServiceAccount" && subject["name"] == "default" {
+                if subject["name"] == "default" {
                     subject["namespace"] = json!(namespace);
                 }
             }
         }
+        for spec in specs.iter().filter(|spec| spec.fits(&id)) {
+            spec.visit(value, &|| json!(""), &mut |found| {
+                *found = json!(namespace);
+                Ok(())
+            })?;
+        }
+    }
+    Ok(())
+}
+
+/// Puts something before and after the names.
+pub(super) fn rename(objects: &mut [Object], prefix: &str, suffix: &str) {
+    for object in objects {
+        let first = object.first_id();
+        let unnamed = kinds::UNNAMED
+            .iter()
+            .any(|(group, kind)| *kind == first.kind && (group.is_empty() || *group == first.group));
+        if unnamed {
+            continue;
+        }
+        for (text, before) in [(prefix, true), (suffix, false)] {
+            if text.is_empty() {
+                continue;
+            }
+            object.remember();
+            let name = object.resource.name().to_owned();
+            let list = if before {
+                &mut object.prefixes
+            } else {
+                &mut object.suffixes
+            };
+            list.push(text.to_owned());
+            let fresh = if before {
+                format!("{text}{name}")
+            } else {
+                format!("{name}{text}")
+            };
+            object.resource.value["metadata"]["name"] = json!(fresh);
+        }
     }
 }
 
-/// Adds labels to objects and, as asked, to selectors and to pod templates.
-pub(super) fn labels(resources: &mut [Resource], labels: &Labels) {
-    for resource in resources {
-        put(&mut resource.value, &["metadata", "labels"], labels, true);
-        let kind = resource.kind().to_owned();
-        let workload = matches!(
-            kind.as_str(),
-            "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet" | "Job" | "ReplicationController"
-        );
-        if workload && (labels.selectors || labels.templates) {
-            put(
-                &mut resource.value,
-                &["spec", "template", "metadata", "labels"],
-                labels,
-                true,
-            );
-        }
-        if kind == "CronJob" && (labels.selectors || labels.templates) {
-            put(
-                &mut resource.value,
-                &["spec", "jobTemplate", "metadata", "labels"],
-                labels,
-                true,
-            );
-            put(
-                &mut resource.value,
-                &["spec", "jobTemplate", "spec", "template", "metadata", "labels"],
-                labels,
-                true,
-            );
-        }
-        if kind == "StatefulSet" && (labels.selectors || labels.templates) {
-            let claims = resource
-                .value
-                .pointer_mut("/spec/volumeClaimTemplates")
-                .and_then(Value::as_array_mut);
-            for claim in claims.into_iter().flatten() {
-                put(claim, &["metadata", "labels"], labels, true);
-            }
-        }
-        if labels.selectors {
-            match kind.as_str() {
-                "Service" => put(&mut resource.value, &["spec", "selector"], labels, false),
-                "Deployment" | "StatefulSet" | "DaemonSet" | "ReplicaSet" => {
-                    put(
-                        &mut resource.value,
-                        &["spec", "selector", "matchLabels"],
-                        labels,
-                        true,
-                    );
+fn specs(rows: &[Row]) -> Vec<Spec> {
+    rows.iter().copied().map(Spec::from).collect()
+}
+
+/// Adds labels.
+pub(super) fn labels(objects: &mut [Object], labels: &Labels) -> Result<(), String> {
+    let mut places = labels.fields.clone();
+    if labels.selectors {
+        places.extend(selector_specs());
+    } else if labels.templates {
+        places.extend(specs(&kinds::METADATA_LABELS));
+    } else {
+        places.push(Spec::from(kinds::METADATA_LABELS[0]));
+    }
+    put_all(objects, &places, &labels.pairs)
+}
+
+fn selector_specs() -> Vec<Spec> {
+    let mut all = specs(&kinds::METADATA_LABELS);
+    all.extend(specs(&kinds::SELECTORS));
+    for kind in kinds::POD_SELECTOR_KINDS {
+        all.extend(kinds::POD_SELECTORS.map(|path| Spec::from(("apps", "", kind, path, false))));
+    }
+    all
+}
+
+/// Adds annotations.
+pub(super) fn annotations(objects: &mut [Object], pairs: &BTreeMap<String, String>) -> Result<(), String> {
+    put_all(objects, &specs(&kinds::ANNOTATIONS), pairs)
+}
+
+fn put_all(objects: &mut [Object], places: &[Spec], pairs: &BTreeMap<String, String>) -> Result<(), String> {
+    for object in objects {
+        let id = object.id();
+        for place in places.iter().filter(|place| place.fits(&id)) {
+            let mut put = |found: &mut Value| {
+                if found.is_null() {
+                    *found = Value::Object(Map::new());
                 }
-                "NetworkPolicy" => put(
-                    &mut resource.value,
-                    &["spec", "podSelector", "matchLabels"],
-                    labels,
-                    false,
-                ),
-                "PodDisruptionBudget" => put(
-                    &mut resource.value,
-                    &["spec", "selector", "matchLabels"],
-                    labels,
-                    false,
-                ),
-                _ => {}
+                let Value::Object(map) = found else {
+                    return Err(format!("`{}` is no map", place.path));
+                };
+                for (key, text) in pairs {
+                    map.insert(key.clone(), Value::String(text.clone()));
+                }
+                Ok(())
+            };
+            place
+                .visit(
+                    &mut object.resource.value,
+                    &|| Value::Object(Map::new()),
+                    &mut put,
+                )
+                .map_err(|error| format!("{}: {error}", object.resource.id()))?;
+        }
+    }
+    Ok(())
+}
+
+/// Sets the number of replicas of what is called so.
+pub(super) fn replicas(objects: &mut [Object], replica: &Replica) -> Result<(), String> {
+    let specs = specs(&kinds::REPLICAS);
+    let mut found = false;
+    for object in objects {
+        let ids = object.ids();
+        let now = object.id();
+        for spec in &specs {
+            if ids.iter().any(|id| id.name == replica.name && spec.fits(id)) && spec.fits(&now) {
+                found = true;
+                spec.visit(&mut object.resource.value, &|| json!(0), &mut |count| {
+                    *count = json!(replica.count);
+                    Ok(())
+                })?;
             }
         }
+    }
+    if found {
+        Ok(())
+    } else {
+        Err(format!(
+            "no Deployment, StatefulSet, ReplicaSet or ReplicationController is called {}",
+            replica.name
+        ))
     }
 }
 
-fn put(value: &mut Value, path: &[&str], labels: &Labels, create: bool) {
-    let mut at = value;
-    for part in path {
-        if !at.is_object() {
-            return;
-        }
-        if at.get(*part).is_none() {
-            if !create {
-                return;
+/// Changes images: in the places of pods, and below every `containers` and `initContainers`, as kustomize does for kinds that
+/// it does not know.
+pub(super) fn images(objects: &mut [Object], image: &Image) -> Result<(), String> {
+    // The name is a pattern in kustomize, which few people know and some use.
+    let pattern = Regex::new(&format!(
+        "^{}(:[a-zA-Z0-9_.{{}}-]*)?(@sha256:[a-zA-Z0-9_.{{}}-]*)?$",
+        image.name
+    ))
+    .map_err(|_| format!("the image name `{}` is no regular expression", image.name))?;
+    let specs = specs(&kinds::IMAGES);
+    for object in objects {
+        let id = object.id();
+        let mut change = |found: &mut Value| {
+            if let Some(text) = found.as_str().filter(|text| pattern.is_match(text)) {
+                *found = Value::String(changed(text, image));
             }
-            at[*part] = Value::Object(Map::new());
+            Ok(())
+        };
+        if id.kind != "CustomResourceDefinition" {
+            everywhere(&mut object.resource.value, &mut change)?;
         }
-        at = &mut at[*part];
+        for spec in specs.iter().filter(|spec| spec.fits(&id)) {
+            // What kustomize would make here would be an image without a name, so it changes nothing.
+            let spec = Spec {
+                create: false,
+                ..spec.clone()
+            };
+            spec.visit(&mut object.resource.value, &|| Value::Null, &mut change)?;
+        }
     }
-    if let Value::Object(map) = at {
-        for (key, text) in &labels.pairs {
-            map.insert(key.clone(), Value::String(text.clone()));
+    Ok(())
+}
+
+fn everywhere(
+    value: &mut Value,
+    change: &mut dyn FnMut(&mut Value) -> Result<(), String>,
+) -> Result<(), String> {
+    match value {
+        Value::Object(map) => {
+            for (key, value) in map {
+                if let ("containers" | "initContainers", Value::Array(items)) = (key.as_str(), &mut *value) {
+                    for item in items.iter_mut().filter_map(|item| item.get_mut("image")) {
+                        change(item)?;
+                    }
+                }
+                everywhere(value, change)?;
+            }
+            Ok(())
         }
+        Value::Array(items) => items.iter_mut().try_for_each(|item| everywhere(item, change)),
+        _ => Ok(()),
+    }
+}
+
+fn changed(image: &str, change: &Image) -> String {
+    let (name, mut tag, mut digest) = split_image(image);
+    let mut name = name.to_owned();
+    if let Some(fresh) = change.new_name.as_ref().filter(|fresh| !fresh.is_empty()) {
+        name.clone_from(fresh);
+    }
+    let suffixed;
+    match (
+        change.new_tag.as_deref().filter(|tag| !tag.is_empty()),
+        change.digest.as_deref().filter(|one| !one.is_empty()),
+    ) {
+        (Some(fresh), Some(sum)) => (tag, digest) = (fresh, sum),
+        (Some(fresh), None) => (tag, digest) = (fresh, ""),
+        (None, Some(sum)) => (tag, digest) = ("", sum),
+        (None, None) => {
+            if let Some(more) = change.tag_suffix.as_deref().filter(|more| !more.is_empty()) {
+                suffixed = format!("{tag}{more}");
+                (tag, digest) = (&suffixed, "");
+            }
+        }
+    }
+    if !tag.is_empty() {
+        name = format!("{name}:{tag}");
+    }
+    if !digest.is_empty() {
+        name = format!("{name}@{digest}");
+    }
+    name
+}
+
+/// `[[host[:port]/]component/]component[:tag][@digest]`, taken apart.
+fn split_image(image: &str) -> (&str, &str, &str) {
+    let path = image.find('/').filter(|at| *at > 0).unwrap_or(0);
+    let at = image[path..].find('@').map(|found| found + path);
+    let colon = image[path..].find(':').map(|found| found + path);
+    match (colon, at) {
+        (None, None) => (image, "", ""),
+        (Some(colon), Some(at)) if colon < at => (&image[..colon], &image[colon + 1..at], &image[at + 1..]),
+        (_, Some(at)) => (&image[..at], "", &image[at + 1..]),
+        (Some(colon), None) => (&image[..colon], &image[colon + 1..], ""),
     }
 }

@@ -1,0 +1,576 @@
+//! Folders, and the order in which a kustomization works: resources, generators, components, patches, namespace, names, labels,
+//! annotations, JSON patches, replicas, images, replacements (kustomize's `internal/target`).
+
+use super::generators;
+use super::kustomization::{Kustomization, Replacement};
+use super::object::{Index, Object, Source};
+use super::patches::{Body, Patching};
+use super::{
+    DEPTH_MAX, FOLDERS_MAX, Files, NAMES, OBJECTS_MAX, join, names, order, read_objects, replacements,
+    transform,
+};
+use crate::model::desired::Resource;
+use crate::model::diagnostic::{Diagnostic, Place};
+use std::collections::{BTreeSet, HashMap};
+
+/// One build.
+pub(super) struct Build<'a> {
+    files: &'a dyn Files,
+    root: String,
+    pub(super) diagnostics: Vec<Diagnostic>,
+    /// Folders that are being built, outermost first.
+    stack: Vec<String>,
+    /// The files that the build needs.
+    pub(super) wanted: BTreeSet<String>,
+    only_names: bool,
+    /// Folders that were built, counted each time.
+    folders: usize,
+    /// Folders that were visited, while only names are wanted.
+    visited: BTreeSet<String>,
+    /// What the outermost kustomization says of the order and of origins.
+    last: Option<Kustomization>,
+}
+
+impl<'a> Build<'a> {
+    pub(super) fn new(root: &str, files: &'a dyn Files, only_names: bool) -> Self {
+        Self {
+            files,
+            root: root.trim_matches('/').to_owned(),
+            diagnostics: Vec::new(),
+            stack: Vec::new(),
+            wanted: BTreeSet::new(),
+            only_names,
+            folders: 0,
+            visited: BTreeSet::new(),
+            last: None,
+        }
+    }
+
+    pub(super) fn refuse(&mut self, place: Place, rule: &str, message: impl Into<String>, help: &str) {
+        self.diagnostics
+            .push(Diagnostic::error(place, rule, message, help));
+    }
+
+    /// Builds a folder into `objects`. A component works on the objects that are there already.
+    pub(super) fn folder(&mut self, folder: &str, component: bool, objects: &mut Vec<Object>) {
+        let folder = folder.trim_matches('/').to_owned();
+        let found: Vec<String> = NAMES
+            .iter()
+            .map(|name| join(&folder, name))
+            .filter(|path| self.files.paths().contains(path))
+            .collect();
+        let place = Place::file(found.first().cloned().unwrap_or_else(|| folder.clone()));
+        if self.stack.contains(&folder) || self.stack.len() >= DEPTH_MAX {
+            let message = format!("these folders refer to each other: {}", self.stack.join(" → "));
+            self.refuse(place, "cycle", message, "take one of the references out");
+            return;
+        }
+        self.folders += 1;
+        if self.folders > FOLDERS_MAX {
+            if self.folders == FOLDERS_MAX + 1 {
+                let message = format!("more than {FOLDERS_MAX} folders are built for this path");
+                self.refuse(place, "too-many-folders", message, "refer to each base once");
+            }
+            return;
+        }
+        if self.only_names && !self.visited.insert(folder.clone()) {
+            return;
+        }
+        self.stack.push(folder.clone());
+        match found.as_slice() {
+            [] if component => {
+                let message = format!("{folder} has no kustomization");
+                self.refuse(
+                    place,
+                    "missing-file",
+                    message,
+                    "a component needs a kustomization.yaml",
+                );
+            }
+            [] => self.plain(&folder, objects),
+            [path] => self.kustomization(&folder, path, component, objects),
+            [_, second, ..] => {
+                let message = "this folder has two kustomization files";
+                self.refuse(
+                    Place::file(second.clone()),
+                    "kustomization",
+                    message,
+                    "keep one of them",
+                );
+            }
+        }
+        self.stack.pop();
+    }
+
+    /// Every YAML file below a folder; a folder below with a kustomization of its own is built as such.
+    fn plain(&mut self, folder: &str, objects: &mut Vec<Object>) {
+        let prefix = if folder.is_empty() {
+            String::new()
+        } else {
+            format!("{folder}/")
+        };
+        let mut paths = Vec::new();
+        let mut built: BTreeSet<String> = BTreeSet::new();
+        for path in self.files.paths().range(prefix.clone()..) {
+            let Some(rest) = path.strip_prefix(&prefix) else {
+                break;
+            };
+            if rest.split('/').any(|part| part.starts_with('.')) {
+                continue;
+            }
+            match self.nearest_kustomization(folder, rest) {
+                Some(own) if built.insert(own.clone()) => paths.push((own, true)),
+                Some(_) => {}
+                None if path.ends_with(".yaml") || path.ends_with(".yml") => {
+                    paths.push((path.clone(), false));
+                }
+                None => {}
+            }
+        }
+        for (path, is_folder) in paths {
+            if is_folder {
+                self.folder(&path, false, objects);
+            } else {
+                self.file(&path, objects);
+            }
+        }
+        self.distinct(objects);
+    }
+
+    /// The outermost folder on the way to a file that has a kustomization.
+    fn nearest_kustomization(&self, folder: &str, rest: &str) -> Option<String> {
+        let mut below = folder.to_owned();
+        let parts: Vec<&str> = rest.split('/').collect();
+        for part in &parts[..parts.len().saturating_sub(1)] {
+            below = join(&below, part);
+            if NAMES
+                .iter()
+                .any(|name| self.files.paths().contains(&join(&below, name)))
+            {
+                return Some(below);
+            }
+        }
+        None
+    }
+
+    fn file(&mut self, path: &str, objects: &mut Vec<Object>) {
+        self.wanted.insert(path.to_owned());
+        if self.only_names {
+            return;
+        }
+        let source = || Source::File(path.to_owned());
+        if let Some(known) = self.files.objects(path) {
+            objects.extend(known.iter().map(|one| Object::new(one.clone(), source())));
+            return;
+        }
+        let Some(text) = self.files.text(path) else {
+            let message = "the file is missing, or is no text";
+            self.refuse(Place::file(path), "unreadable", message, "save it as UTF-8");
+            return;
+        };
+        match read_objects(path, &text, self.files.secret(path)) {
+            Ok(resources) => {
+                let count = resources.len();
+                let good: Vec<Resource> = resources
+                    .into_iter()
+                    .filter(|resource| self.is_object(resource))
+                    .collect();
+                if good.len() == count {
+                    self.files.keep(path, &good);
+                }
+                objects.extend(good.into_iter().map(|one| Object::new(one, source())));
+            }
+            Err(diagnostic) => self.diagnostics.push(diagnostic),
+        }
+        if objects.len() > OBJECTS_MAX {
+            let message = format!("more than {OBJECTS_MAX} objects belong to this path");
+            self.refuse(
+                Place::file(path),
+                "too-many-objects",
+                message,
+                "point spec.path at a smaller folder",
+            );
+            objects.clear();
+        }
+    }
+
+    fn is_object(&mut self, resource: &Resource) -> bool {
+        for (field, present) in [
+            ("apiVersion", !resource.api_version().is_empty()),
+            ("kind", !resource.kind().is_empty()),
+            ("metadata.name", !resource.name().is_empty()),
+        ] {
+            if !present {
+                self.refuse(
+                    resource.origin.place(""),
+                    "not-an-object",
+                    format!("this document has no {field}, so it is no Kubernetes object"),
+                    "write it, or move the file out of this folder",
+                );
+                return false;
+            }
+        }
+        true
+    }
+
+    fn kustomization(&mut self, folder: &str, path: &str, component: bool, objects: &mut Vec<Object>) {
+        self.wanted.insert(path.to_owned());
+        let Some(text) = self.files.text(path) else {
+            let message = "the file cannot be read as text";
+            self.refuse(Place::file(path), "unreadable", message, "save it as UTF-8");
+            return;
+        };
+        let found = match Kustomization::read(path, &text) {
+            Ok(found) => found,
+            Err(diagnostics) => {
+                self.diagnostics.extend(diagnostics);
+                return;
+            }
+        };
+        if found.component != component {
+            let (message, help) = if component {
+                (
+                    "this is no Component",
+                    "write `kind: Component`, or list it under `resources`",
+                )
+            } else {
+                (
+                    "a Component is listed under `components`",
+                    "move the reference there",
+                )
+            };
+            self.refuse(Place::file(path), "kustomization", message, help);
+            return;
+        }
+        // A base builds its own objects first; only a component sees those of the folder that names it.
+        let mut own = if component {
+            std::mem::take(objects)
+        } else {
+            Vec::new()
+        };
+        for (reference, place) in &found.resources {
+            self.resource(folder, reference, place, &mut own);
+        }
+        self.generate(folder, path, &found, &mut own);
+        for (reference, place) in &found.components {
+            let Some(target) = self.resolve(folder, reference, place) else {
+                continue;
+            };
+            if self.is_folder(&target) {
+                self.folder(&target, true, &mut own);
+            } else {
+                self.missing(reference, place);
+            }
+        }
+        self.distinct(&mut own);
+        self.transform(folder, path, &found, &mut own);
+        self.distinct(&mut own);
+        objects.append(&mut own);
+        if self.stack.len() == 1 {
+            self.last = Some(found);
+        }
+    }
+
+    fn missing(&mut self, reference: &str, place: &Place) {
+        let message = format!("{reference} does not exist");
+        self.refuse(
+            place.clone(),
+            "missing-file",
+            message,
+            "correct the path, or add the file",
+        );
+    }
+
+    fn resource(&mut self, folder: &str, reference: &str, place: &Place, objects: &mut Vec<Object>) {
+        let Some(target) = self.resolve(folder, reference, place) else {
+            return;
+        };
+        if self.files.paths().contains(&target) {
+            self.file(&target, objects);
+        } else if self.is_folder(&target) {
+            self.folder(&target, false, objects);
+        } else {
+            self.missing(reference, place);
+        }
+    }
+
+    fn generate(&mut self, folder: &str, path: &str, found: &Kustomization, objects: &mut Vec<Object>) {
+        let config_maps = found
+            .config_maps
+            .iter()
+            .map(|one| (generators::Kind::ConfigMap, one));
+        let secrets = found.secrets.iter().map(|one| (generators::Kind::Secret, one));
+        let mut index = Index::default();
+        if !self.only_names && !(found.config_maps.is_empty() && found.secrets.is_empty()) {
+            index = Index::new(objects);
+        }
+        for (kind, generator) in config_maps.chain(secrets) {
+            if self.only_names {
+                let keyed = generator
+                    .files
+                    .iter()
+                    .map(|one| one.split_once('=').map_or(one.as_str(), |(_, path)| path));
+                for reference in generator.envs.iter().map(String::as_str).chain(keyed) {
+                    match self.resolve(folder, reference, &generator.place) {
+                        Some(target) if self.files.paths().contains(&target) => {
+                            self.wanted.insert(target);
+                        }
+                        Some(_) => self.missing(reference, &generator.place),
+                        None => {}
+                    }
+                }
+                continue;
+            }
+            let files = self.files;
+            let mut resolve = |reference: &str| {
+                self.resolve(folder, reference, &generator.place).ok_or_else(|| {
+                    (
+                        format!("{reference} cannot be read"),
+                        "write a path inside of the repository",
+                    )
+                })
+            };
+            let made = generators::generate(
+                kind,
+                generator,
+                &found.generator_options,
+                files,
+                &mut resolve,
+                path,
+            );
+            let absorbed = made.and_then(|fresh| generators::absorb(objects, &mut index, fresh));
+            if let Err((message, help)) = absorbed {
+                self.refuse(generator.place.clone(), "generator", message, help);
+            }
+        }
+    }
+
+    fn transform(&mut self, folder: &str, path: &str, found: &Kustomization, objects: &mut Vec<Object>) {
+        self.patch(folder, &found.patches, objects);
+        if !self.only_names {
+            let file = || Place::file(path);
+            if !found.namespace.is_empty()
+                && let Err(what) = transform::namespace(objects, &found.namespace)
+            {
+                self.refuse(file(), "namespace", what, "correct the object");
+            }
+            transform::rename(objects, &found.prefix, &found.suffix);
+            for labels in &found.labels {
+                if let Err(what) = transform::labels(objects, labels) {
+                    self.refuse(file(), "labels", what, "correct the object");
+                }
+            }
+            if !found.annotations.is_empty()
+                && let Err(what) = transform::annotations(objects, &found.annotations)
+            {
+                self.refuse(file(), "annotations", what, "correct the object");
+            }
+        }
+        self.patch(folder, &found.late_patches, objects);
+        if !self.only_names {
+            for replica in &found.replicas {
+                if let Err(what) = transform::replicas(objects, replica) {
+                    self.refuse(replica.place.clone(), "replicas", what, "correct the name");
+                }
+            }
+            for image in &found.images {
+                if let Err(what) = transform::images(objects, image) {
+                    self.refuse(image.place.clone(), "images", what, "correct the name");
+                }
+            }
+        }
+        for replacement in &found.replacements {
+            self.replace(folder, replacement, objects);
+        }
+    }
+
+    fn patch(&mut self, folder: &str, patches: &[super::kustomization::Patch], objects: &mut Vec<Object>) {
+        if patches.is_empty() {
+            return;
+        }
+        let files = self.files;
+        let mut patching = (!self.only_names).then(|| Patching::new(objects));
+        for written in patches {
+            let (text, place, inline) = match (&written.path, &written.inline) {
+                (Some((reference, place)), _) => {
+                    let Some(target) = self.resolve(folder, reference, place) else {
+                        continue;
+                    };
+                    if !files.paths().contains(&target) {
+                        self.missing(reference, place);
+                        continue;
+                    }
+                    self.wanted.insert(target.clone());
+                    if self.only_names {
+                        continue;
+                    }
+                    match files.text(&target) {
+                        Some(text) => (text.into_owned(), Place::file(target), false),
+                        None => {
+                            let message = format!("{reference} is no text");
+                            self.refuse(place.clone(), "unreadable", message, "save it as UTF-8");
+                            continue;
+                        }
+                    }
+                }
+                (None, inline) => (inline.clone().unwrap_or_default(), written.place.clone(), true),
+            };
+            if let Some(patching) = &mut patching {
+                let secret = files.secret(&place.path);
+                let body = Body {
+                    text: &text,
+                    place,
+                    inline,
+                    secret,
+                };
+                self.diagnostics.extend(patching.apply(written, &body));
+            }
+        }
+        if let Some(patching) = patching {
+            patching.finish();
+        }
+    }
+
+    fn replace(&mut self, folder: &str, replacement: &Replacement, objects: &mut [Object]) {
+        let Some((reference, place)) = &replacement.path else {
+            if !self.only_names
+                && let Err((message, help)) = replacements::apply(objects, replacement)
+            {
+                self.refuse(replacement.place.clone(), "replacement", message, help);
+            }
+            return;
+        };
+        let Some(target) = self.resolve(folder, reference, place) else {
+            return;
+        };
+        if !self.files.paths().contains(&target) {
+            self.missing(reference, place);
+            return;
+        }
+        self.wanted.insert(target.clone());
+        if self.only_names {
+            return;
+        }
+        let text = self.files.text(&target).unwrap_or_default();
+        match Kustomization::read_replacements(&target, &text) {
+            Err(diagnostics) => self.diagnostics.extend(diagnostics),
+            Ok(found) => {
+                for one in &found {
+                    if let Err((message, help)) = replacements::apply(objects, one) {
+                        self.refuse(one.place.clone(), "replacement", message, help);
+                    }
+                }
+            }
+        }
+    }
+
+    /// What is done once, when everything is built: hashes, references, order.
+    pub(super) fn finish(&mut self, objects: &mut Vec<Object>) {
+        generators::add_hashes(objects);
+        if let Err(what) = names::follow(objects) {
+            let root = self.root.clone();
+            self.refuse(
+                Place::file(root),
+                "name-reference",
+                what,
+                "rename one of the objects",
+            );
+        }
+        order::drop_local(objects);
+        let Some(last) = self.last.take() else { return };
+        if let Some(wanted) = &last.order {
+            order::sort(objects, wanted);
+        }
+        if last.origins {
+            order::annotate_origins(objects, &self.root);
+        }
+    }
+
+    fn is_folder(&self, path: &str) -> bool {
+        let prefix = format!("{path}/");
+        path.is_empty()
+            || self
+                .files
+                .paths()
+                .range(prefix.clone()..)
+                .next()
+                .is_some_and(|next| next.starts_with(&prefix))
+    }
+
+    /// A reference as a path from the repository's root.
+    fn resolve(&mut self, folder: &str, reference: &str, place: &Place) -> Option<String> {
+        let remote =
+            reference.contains("://") || reference.contains('?') || reference.starts_with("git@") || {
+                let host = reference.split('/').next().unwrap_or_default();
+                host.contains('.')
+                    && !host.starts_with('.')
+                    && reference.contains('/')
+                    && !self.is_folder(&join(folder, host))
+            };
+        let refused = if remote {
+            Some((
+                "remote-base",
+                "remote bases are not read",
+                "copy the files into this repository",
+            ))
+        } else if reference.starts_with('/') {
+            Some((
+                "path",
+                "absolute paths are not read",
+                "write a path relative to this file",
+            ))
+        } else {
+            None
+        };
+        if let Some((rule, message, help)) = refused {
+            self.refuse(place.clone(), rule, format!("{reference}: {message}"), help);
+            return None;
+        }
+        let mut parts: Vec<&str> = folder.split('/').filter(|part| !part.is_empty()).collect();
+        for part in reference.split('/') {
+            match part {
+                "" | "." => {}
+                ".." => {
+                    if parts.pop().is_none() {
+                        let message = format!("{reference} leads out of the repository");
+                        self.refuse(place.clone(), "path", message, "stay inside of it");
+                        return None;
+                    }
+                }
+                part => parts.push(part),
+            }
+        }
+        Some(parts.join("/"))
+    }
+
+    /// Refuses what is there twice.
+    fn distinct(&mut self, objects: &mut Vec<Object>) {
+        if self.only_names {
+            return;
+        }
+        let mut seen: HashMap<_, Place> = HashMap::with_capacity(objects.len());
+        let mut twice = Vec::new();
+        objects.retain(|object| {
+            let place = object.resource.origin.place("/metadata/name");
+            match seen.entry(object.resource.id()) {
+                std::collections::hash_map::Entry::Occupied(first) => {
+                    twice.push((place, object.resource.id(), first.get().clone()));
+                    false
+                }
+                std::collections::hash_map::Entry::Vacant(free) => {
+                    free.insert(place);
+                    true
+                }
+            }
+        });
+        for (place, id, first) in twice {
+            let message = format!("{id} is defined twice; first at {first}");
+            self.refuse(
+                place,
+                "duplicate-object",
+                message,
+                "keep one of the two, or give one another name",
+            );
+        }
+    }
+}

@@ -1,0 +1,341 @@
+//! ConfigMaps and Secrets made from files and literals, and the hash of their content in their names.
+
+use super::Files;
+use super::kustomization::{Generator, GeneratorOptions};
+use super::object::{Behavior, Index, Object, Source};
+use crate::model::desired::{Origin, Places, Resource};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde_json::{Map, Value, json};
+use sha2::{Digest, Sha256};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// What went wrong: a message and what to do.
+pub(super) type Trouble = (String, &'static str);
+
+/// The two kinds that are generated.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    ConfigMap,
+    Secret,
+}
+
+/// A value, and whether its file was encrypted.
+type Pairs = BTreeMap<String, (Vec<u8>, bool)>;
+
+/// Makes one object. `resolve` turns a path of the kustomization into one of the repository.
+pub(super) fn generate(
+    kind: Kind,
+    generator: &Generator,
+    global: &GeneratorOptions,
+    files: &dyn Files,
+    resolve: &mut dyn FnMut(&str) -> Result<String, Trouble>,
+    file: &str,
+) -> Result<Object, Trouble> {
+    let pairs = pairs(generator, files, resolve)?;
+    let secret = pairs.values().any(|(_, secret)| *secret);
+    let mut value = json!({
+        "apiVersion": "v1",
+        "kind": match kind { Kind::ConfigMap => "ConfigMap", Kind::Secret => "Secret" },
+        "metadata": {"name": generator.name},
+    });
+    if !generator.namespace.is_empty() {
+        value["metadata"]["namespace"] = json!(generator.namespace);
+    }
+    match kind {
+        Kind::ConfigMap => fill_config_map(&mut value, &pairs),
+        Kind::Secret => {
+            let type_ = if generator.type_.is_empty() {
+                "Opaque"
+            } else {
+                &generator.type_
+            };
+            value["type"] = json!(type_);
+            let data: Map<String, Value> = pairs
+                .iter()
+                .map(|(key, (bytes, _))| (key.clone(), json!(STANDARD.encode(bytes))))
+                .collect();
+            if !data.is_empty() {
+                value["data"] = Value::Object(data);
+            }
+        }
+    }
+    let options = generator.options.over(global);
+    for (field, pairs) in [("labels", &options.labels), ("annotations", &options.annotations)] {
+        if !pairs.is_empty() {
+            value["metadata"][field] = json!(pairs);
+        }
+    }
+    if options.immutable {
+        value["immutable"] = json!(true);
+    }
+    let origin = Origin {
+        path: file.to_owned(),
+        document: 0,
+        line: generator.place.line,
+        places: Arc::new(Places::default()),
+        secret,
+    };
+    let source = Source::Generator {
+        file: file.to_owned(),
+        kind: match kind {
+            Kind::ConfigMap => "ConfigMapGenerator",
+            Kind::Secret => "SecretGenerator",
+        },
+    };
+    let mut object = Object::new(Resource { value, origin }, source);
+    object.hash = !options.disable_name_suffix_hash;
+    object.behavior = generator.behavior;
+    Ok(object)
+}
+
+fn fill_config_map(value: &mut Value, pairs: &Pairs) {
+    for (key, (bytes, _)) in pairs {
+        match std::str::from_utf8(bytes) {
+            Ok(text) => value["data"][key] = json!(text),
+            Err(_) => value["binaryData"][key] = json!(STANDARD.encode(bytes)),
+        }
+    }
+}
+
+fn pairs(
+    generator: &Generator,
+    files: &dyn Files,
+    resolve: &mut dyn FnMut(&str) -> Result<String, Trouble>,
+) -> Result<Pairs, Trouble> {
+    let mut pairs = Pairs::new();
+    let mut add = |key: &str, bytes: Vec<u8>, secret: bool| {
+        let good = !key.is_empty()
+            && key.len() <= 253
+            && key
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+        if !good || key == "." || key.starts_with("..") {
+            return Err((
+                format!("`{key}` is no key of a ConfigMap or Secret"),
+                "use letters, digits, dots, dashes and underscores",
+            ));
+        }
+        match pairs.insert(key.to_owned(), (bytes, secret)) {
+            None => Ok(()),
+            Some(_) => Err((format!("the key `{key}` is given twice"), "keep one of them")),
+        }
+    };
+    for reference in &generator.envs {
+        let path = resolve(reference)?;
+        let bytes = read(files, &path, reference)?;
+        let text = String::from_utf8(bytes).map_err(|_| {
+            (
+                format!("{reference} is no text"),
+                "write a file of `NAME=value` lines",
+            )
+        })?;
+        for (index, line) in text.lines().enumerate() {
+            let line = if index == 0 {
+                line.trim_start_matches('\u{feff}')
+            } else {
+                line
+            };
+            let line = line.trim_start();
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            let (key, value) = line.split_once('=').unwrap_or((line, ""));
+            if key.is_empty() || key.starts_with(|first: char| first.is_ascii_digit()) || key.contains(' ') {
+                return Err((
+                    format!("{reference}, line {}: this is no name of a variable", index + 1),
+                    "write `NAME=value`",
+                ));
+            }
+            add(key, value.as_bytes().to_vec(), files.secret(&path))?;
+        }
+    }
+    for literal in &generator.literals {
+        let Some((key, value)) = literal.split_once('=').filter(|(key, _)| !key.is_empty()) else {
+            return Err((
+                "a literal is not of the form `key=value`".to_owned(),
+                "write `key=value`",
+            ));
+        };
+        add(key, unquoted(value).as_bytes().to_vec(), false)?;
+    }
+    for source in &generator.files {
+        let (key, reference) = match source.matches('=').count() {
+            0 => (source.rsplit('/').next().unwrap_or(source), source.as_str()),
+            1 => source.split_once('=').unwrap_or((source, "")),
+            _ => ("", ""),
+        };
+        if key.is_empty() || reference.is_empty() {
+            return Err((
+                format!("`{source}` is neither a path nor `key=path`"),
+                "write `key=path`",
+            ));
+        }
+        let path = resolve(reference)?;
+        let bytes = read(files, &path, reference)?;
+        add(key, bytes, files.secret(&path))?;
+    }
+    Ok(pairs)
+}
+
+fn read(files: &dyn Files, path: &str, reference: &str) -> Result<Vec<u8>, Trouble> {
+    files
+        .bytes(path)
+        .map(std::borrow::Cow::into_owned)
+        .ok_or_else(|| {
+            (
+                format!("{reference} does not exist"),
+                "correct the path, or add the file",
+            )
+        })
+}
+
+fn unquoted(text: &str) -> &str {
+    for quote in ['"', '\''] {
+        if let Some(inner) = text.strip_prefix(quote).and_then(|rest| rest.strip_suffix(quote)) {
+            return inner;
+        }
+    }
+    text
+}
+
+/// Puts a generated object among the others: beside them, in the place of one, or over one.
+pub(super) fn absorb(objects: &mut Vec<Object>, index: &mut Index, mut fresh: Object) -> Result<(), Trouble> {
+    let id = fresh.id();
+    match (index.by_id(&id), fresh.behavior) {
+        ([], Behavior::Create) => {
+            index.add(objects.len(), &fresh);
+            objects.push(fresh);
+            Ok(())
+        }
+        ([], _) => Err((
+            format!("there is no {} to merge with or to replace", fresh.resource.id()),
+            "drop `behavior`, or correct the name",
+        )),
+        ([_], Behavior::Create) => Err((
+            format!("there is already a {}", fresh.resource.id()),
+            "write `behavior: merge` or `behavior: replace`, or choose another name",
+        )),
+        (&[position], behavior) => {
+            let old = &objects[position];
+            inherit(&mut fresh, old, behavior);
+            index.add(position, &fresh);
+            objects[position] = fresh;
+            Ok(())
+        }
+        (_, _) => Err((
+            format!("several objects are or were called {}", fresh.resource.id()),
+            "choose another name",
+        )),
+    }
+}
+
+fn inherit(fresh: &mut Object, old: &Object, behavior: Behavior) {
+    let value = &mut fresh.resource.value;
+    for field in ["labels", "annotations"] {
+        lay_over(value, &old.resource.value, &["metadata", field]);
+    }
+    value["metadata"]["name"] = old.resource.value["metadata"]["name"].clone();
+    match old.resource.value["metadata"].get("namespace") {
+        Some(namespace) => value["metadata"]["namespace"] = namespace.clone(),
+        None => {
+            if let Some(metadata) = value["metadata"].as_object_mut() {
+                metadata.remove("namespace");
+            }
+        }
+    }
+    if behavior == Behavior::Merge {
+        for field in ["data", "binaryData"] {
+            lay_over(value, &old.resource.value, &[field]);
+        }
+        fresh.source = old.source.clone();
+    }
+    fresh.before.clone_from(&old.before);
+    fresh.prefixes.clone_from(&old.prefixes);
+    fresh.suffixes.clone_from(&old.suffixes);
+    fresh.behavior = old.behavior;
+    // A plain object that is merged with keeps its plain name.
+    fresh.hash &= old.hash;
+    fresh.resource.origin.secret |= old.resource.origin.secret;
+}
+
+/// Puts the entries of the old map below those of the new one.
+fn lay_over(value: &mut Value, old: &Value, path: &[&str]) {
+    let Some(Value::Object(old)) = path.iter().try_fold(old, |at, part| at.get(part)) else {
+        return;
+    };
+    let mut at = value;
+    for part in path {
+        if !at.get(*part).is_some_and(Value::is_object) {
+            at[*part] = Value::Object(Map::new());
+        }
+        at = &mut at[*part];
+    }
+    if let Value::Object(map) = at {
+        for (key, value) in old {
+            map.entry(key.clone()).or_insert_with(|| value.clone());
+        }
+    }
+}
+
+/// Adds hashes to the names of what was generated.
+pub(super) fn add_hashes(objects: &mut [Object]) {
+    for object in objects.iter_mut().filter(|object| object.hash) {
+        let hash = hash(&object.resource.value);
+        object.remember();
+        let name = format!("{}-{hash}", object.resource.name());
+        object.resource.value["metadata"]["name"] = json!(name);
+    }
+}
+
+/// kustomize's hash (`api/hasher`): the first ten hexadecimal digits of a SHA-256 over a JSON text of the content, without
+/// the digits that could spell words.
+fn hash(value: &Value) -> String {
+    let text = |pointer: &str| value.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
+    let field = |name: &str| match value.get(name) {
+        Some(found) if !found.is_null() => found.clone(),
+        _ => json!(""),
+    };
+    // kustomize looks the name up by a path that leads nowhere, so no name counts; every hash in the world depends on it.
+    let mut all = json!({"kind": text("/kind"), "name": "", "data": field("data")});
+    let more = if text("/kind") == "Secret" {
+        all["type"] = json!(text("/type"));
+        "stringData"
+    } else {
+        "binaryData"
+    };
+    if value.get(more).is_some_and(Value::is_object) {
+        all[more] = value[more].clone();
+    }
+    let sum = Sha256::digest(go_json(&all).as_bytes());
+    sum.iter()
+        .flat_map(|byte| [byte >> 4, byte & 15])
+        .take(10)
+        .map(|digit| match digit {
+            0 => 'g',
+            1 => 'h',
+            3 => 'k',
+            10 => 'm',
+            14 => 't',
+            other => char::from_digit(u32::from(other), 16).unwrap_or('?'),
+        })
+        .collect()
+}
+
+/// JSON as Go writes it: keys sorted (they are), and the characters that HTML would see escaped.
+fn go_json(value: &Value) -> String {
+    let mut text = String::new();
+    for letter in value.to_string().chars() {
+        match letter {
+            '<' => text.push_str("\\u003c"),
+            '>' => text.push_str("\\u003e"),
+            '&' => text.push_str("\\u0026"),
+            '\u{2028}' => text.push_str("\\u2028"),
+            '\u{2029}' => text.push_str("\\u2029"),
+            other => text.push(other),
+        }
+    }
+    // serde_json writes \b and \f short, Go long.
+    text.replace("\\b", "\\u0008").replace("\\f", "\\u000c")
+}

@@ -1,0 +1,682 @@
+//! References by name, which follow when a prefix, a suffix, a hash or a namespace changes what an object is called.
+//!
+//! kustomize's table of references (kustomize 5.8, `builtinpluginconsts/namereference.go`), and its way of choosing between
+//! several objects that were once called the same (`filters/nameref`).
+
+use super::fields::{Row, Spec};
+use super::object::{Id, Index, Object, is_cluster_scoped};
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// Kind that is referred to: group, version (both empty for any), kind.
+type Target = (&'static str, &'static str, &'static str);
+
+/// Places inside of a pod's spec that hold the name of such a kind.
+const IN_PODS: [(Target, &[&str]); 5] = [
+    (
+        ("", "v1", "ConfigMap"),
+        &[
+            "volumes/configMap/name",
+            "containers/env/valueFrom/configMapKeyRef/name",
+            "initContainers/env/valueFrom/configMapKeyRef/name",
+            "containers/envFrom/configMapRef/name",
+            "initContainers/envFrom/configMapRef/name",
+            "volumes/projected/sources/configMap/name",
+        ],
+    ),
+    (
+        ("", "v1", "Secret"),
+        &[
+            "volumes/secret/secretName",
+            "containers/env/valueFrom/secretKeyRef/name",
+            "initContainers/env/valueFrom/secretKeyRef/name",
+            "containers/envFrom/secretRef/name",
+            "initContainers/envFrom/secretRef/name",
+            "imagePullSecrets/name",
+            "volumes/projected/sources/secret/name",
+        ],
+    ),
+    (("", "v1", "ServiceAccount"), &["serviceAccountName"]),
+    (
+        ("", "v1", "PersistentVolumeClaim"),
+        &["volumes/persistentVolumeClaim/claimName"],
+    ),
+    (
+        ("scheduling.k8s.io", "v1", "PriorityClass"),
+        &["priorityClassName"],
+    ),
+];
+
+/// Where pods' specs stand; whether names of ConfigMaps and Secrets are followed there, and whether those of the rest are.
+const PODS: [(&str, &str, &str, bool, bool); 9] = [
+    ("", "Pod", "spec", true, true),
+    ("", "PodTemplate", "template/spec", true, false),
+    ("", "Deployment", "spec/template/spec", true, true),
+    ("", "ReplicaSet", "spec/template/spec", true, false),
+    ("", "DaemonSet", "spec/template/spec", true, true),
+    ("", "StatefulSet", "spec/template/spec", true, true),
+    ("", "Job", "spec/template/spec", true, true),
+    ("", "CronJob", "spec/jobTemplate/spec/template/spec", true, true),
+    ("", "ReplicationController", "spec/template/spec", false, true),
+];
+
+/// All other references: what is referred to, then the place.
+const ELSEWHERE: [(Target, Row); 46] = [
+    (
+        ("", "", "Deployment"),
+        (
+            "",
+            "",
+            "HorizontalPodAutoscaler",
+            "spec/scaleTargetRef/name",
+            false,
+        ),
+    ),
+    (
+        ("", "", "ReplicationController"),
+        (
+            "",
+            "",
+            "HorizontalPodAutoscaler",
+            "spec/scaleTargetRef/name",
+            false,
+        ),
+    ),
+    (
+        ("", "", "ReplicaSet"),
+        (
+            "",
+            "",
+            "HorizontalPodAutoscaler",
+            "spec/scaleTargetRef/name",
+            false,
+        ),
+    ),
+    (
+        ("", "", "StatefulSet"),
+        (
+            "",
+            "",
+            "HorizontalPodAutoscaler",
+            "spec/scaleTargetRef/name",
+            false,
+        ),
+    ),
+    (
+        ("", "v1", "ConfigMap"),
+        ("", "", "Node", "spec/configSource/configMap", false),
+    ),
+    (
+        ("", "v1", "ConfigMap"),
+        ("", "", "Role", "rules/resourceNames", false),
+    ),
+    (
+        ("", "v1", "ConfigMap"),
+        ("", "", "ClusterRole", "rules/resourceNames", false),
+    ),
+    (
+        ("", "v1", "ConfigMap"),
+        (
+            "",
+            "",
+            "Ingress",
+            "metadata/annotations/nginx.ingress.kubernetes.io\\/fastcgi-params-configmap",
+            false,
+        ),
+    ),
+    (
+        ("", "v1", "Secret"),
+        ("", "", "Ingress", "spec/tls/secretName", false),
+    ),
+    (
+        ("", "v1", "Secret"),
+        (
+            "",
+            "",
+            "Ingress",
+            "metadata/annotations/ingress.kubernetes.io\\/auth-secret",
+            false,
+        ),
+    ),
+    (
+        ("", "v1", "Secret"),
+        (
+            "",
+            "",
+            "Ingress",
+            "metadata/annotations/nginx.ingress.kubernetes.io\\/auth-secret",
+            false,
+        ),
+    ),
+    (
+        ("", "v1", "Secret"),
+        (
+            "",
+            "",
+            "Ingress",
+            "metadata/annotations/nginx.ingress.kubernetes.io\\/auth-tls-secret",
+            false,
+        ),
+    ),
+    (
+        ("", "v1", "Secret"),
+        ("", "", "ServiceAccount", "imagePullSecrets/name", false),
+    ),
+    (
+        ("", "v1", "Secret"),
+        ("", "", "StorageClass", "parameters/secretName", false),
+    ),
+    (
+        ("", "v1", "Secret"),
+        ("", "", "StorageClass", "parameters/adminSecretName", false),
+    ),
+    (
+        ("", "v1", "Secret"),
+        ("", "", "StorageClass", "parameters/userSecretName", false),
+    ),
+    (
+        ("", "v1", "Secret"),
+        ("", "", "StorageClass", "parameters/secretRef", false),
+    ),
+    (
+        ("", "v1", "Secret"),
+        ("", "", "Role", "rules/resourceNames", false),
+    ),
+    (
+        ("", "v1", "Secret"),
+        ("", "", "ClusterRole", "rules/resourceNames", false),
+    ),
+    (
+        ("", "v1", "Secret"),
+        (
+            "serving.knative.dev",
+            "v1",
+            "Service",
+            "spec/template/spec/containers/env/valueFrom/secretKeyRef/name",
+            false,
+        ),
+    ),
+    (
+        ("", "v1", "Secret"),
+        ("", "", "PersistentVolume", "spec/azureFile/secretName", false),
+    ),
+    (
+        ("", "v1", "Service"),
+        ("apps", "", "StatefulSet", "spec/serviceName", false),
+    ),
+    (
+        ("", "v1", "Service"),
+        (
+            "",
+            "",
+            "Ingress",
+            "spec/rules/http/paths/backend/serviceName",
+            false,
+        ),
+    ),
+    (
+        ("", "v1", "Service"),
+        ("", "", "Ingress", "spec/backend/serviceName", false),
+    ),
+    (
+        ("", "v1", "Service"),
+        (
+            "",
+            "",
+            "Ingress",
+            "spec/rules/http/paths/backend/service/name",
+            false,
+        ),
+    ),
+    (
+        ("", "v1", "Service"),
+        ("", "", "Ingress", "spec/defaultBackend/service/name", false),
+    ),
+    (
+        ("", "v1", "Service"),
+        (
+            "apiregistration.k8s.io",
+            "",
+            "APIService",
+            "spec/service/name",
+            false,
+        ),
+    ),
+    (
+        ("", "v1", "Service"),
+        (
+            "admissionregistration.k8s.io",
+            "",
+            "ValidatingWebhookConfiguration",
+            "webhooks/clientConfig/service",
+            false,
+        ),
+    ),
+    (
+        ("", "v1", "Service"),
+        (
+            "admissionregistration.k8s.io",
+            "",
+            "MutatingWebhookConfiguration",
+            "webhooks/clientConfig/service",
+            false,
+        ),
+    ),
+    (
+        ("rbac.authorization.k8s.io", "", "Role"),
+        (
+            "rbac.authorization.k8s.io",
+            "",
+            "RoleBinding",
+            "roleRef/name",
+            false,
+        ),
+    ),
+    (
+        ("rbac.authorization.k8s.io", "", "ClusterRole"),
+        (
+            "rbac.authorization.k8s.io",
+            "",
+            "RoleBinding",
+            "roleRef/name",
+            false,
+        ),
+    ),
+    (
+        ("rbac.authorization.k8s.io", "", "ClusterRole"),
+        (
+            "rbac.authorization.k8s.io",
+            "",
+            "ClusterRoleBinding",
+            "roleRef/name",
+            false,
+        ),
+    ),
+    (
+        ("", "v1", "ServiceAccount"),
+        ("rbac.authorization.k8s.io", "", "RoleBinding", "subjects", false),
+    ),
+    (
+        ("", "v1", "ServiceAccount"),
+        (
+            "rbac.authorization.k8s.io",
+            "",
+            "ClusterRoleBinding",
+            "subjects",
+            false,
+        ),
+    ),
+    (
+        ("", "v1", "PersistentVolume"),
+        ("", "", "PersistentVolumeClaim", "spec/volumeName", false),
+    ),
+    (
+        ("", "v1", "PersistentVolume"),
+        ("", "", "ClusterRole", "rules/resourceNames", false),
+    ),
+    (
+        ("storage.k8s.io", "v1", "StorageClass"),
+        ("", "", "PersistentVolume", "spec/storageClassName", false),
+    ),
+    (
+        ("storage.k8s.io", "v1", "StorageClass"),
+        ("", "", "PersistentVolumeClaim", "spec/storageClassName", false),
+    ),
+    (
+        ("storage.k8s.io", "v1", "StorageClass"),
+        (
+            "",
+            "",
+            "StatefulSet",
+            "spec/volumeClaimTemplates/spec/storageClassName",
+            false,
+        ),
+    ),
+    (
+        ("admissionregistration.k8s.io", "", "ValidatingAdmissionPolicy"),
+        (
+            "admissionregistration.k8s.io",
+            "",
+            "ValidatingAdmissionPolicyBinding",
+            "spec/policyName",
+            false,
+        ),
+    ),
+    // Ours: kustomize knows nothing of these, and a renamed tier must take its policies and assignments along.
+    (
+        ("storage.billyronks.io", "v1", "StorageTier"),
+        ("storage.billyronks.io", "", "StoragePolicy", "spec/tiers", false),
+    ),
+    (
+        ("storage.billyronks.io", "v1", "StorageTier"),
+        ("storage.billyronks.io", "", "TierAssignment", "spec/tier", false),
+    ),
+    (
+        ("storage.billyronks.io", "v1", "StoragePolicy"),
+        (
+            "storage.billyronks.io",
+            "",
+            "TierAssignment",
+            "spec/decision/policy",
+            false,
+        ),
+    ),
+    (
+        ("storage.billyronks.io", "v1", "BackupLocation"),
+        (
+            "storage.billyronks.io",
+            "",
+            "BackupPolicy",
+            "spec/location",
+            false,
+        ),
+    ),
+    (
+        ("storage.k8s.io", "v1", "StorageClass"),
+        (
+            "storage.billyronks.io",
+            "",
+            "StoragePolicy",
+            "spec/storageClassName",
+            false,
+        ),
+    ),
+    (
+        ("", "v1", "Secret"),
+        (
+            "storage.billyronks.io",
+            "",
+            "BackupLocation",
+            "spec/credentials/name",
+            false,
+        ),
+    ),
+];
+
+/// Lets every reference follow its object.
+pub(super) fn follow(objects: &mut [Object]) -> Result<(), String> {
+    // Nothing to do where nothing was renamed.
+    if objects.iter().all(|object| object.before.is_empty()) {
+        return Ok(());
+    }
+    let table = table();
+    let candidates = Candidates::new(objects);
+    for position in 0..objects.len() {
+        let first = objects[position].first_id();
+        let Some(rows) = table.get(first.kind.as_str()) else {
+            continue;
+        };
+        let referrer = Referrer::of(&objects[position]);
+        for (target, spec) in rows.iter().filter(|(_, spec)| spec.fits(&first)) {
+            let mut value = std::mem::take(&mut objects[position].resource.value);
+            let here = Spec {
+                group: String::new(),
+                version: String::new(),
+                kind: String::new(),
+                ..spec.clone()
+            };
+            let outcome = here.visit(&mut value, &|| Value::Null, &mut |found| {
+                candidates.update(found, target, &spec.path, &referrer)
+            });
+            objects[position].resource.value = value;
+            outcome.map_err(|what| format!("{}: {what}", objects[position].resource.id()))?;
+        }
+    }
+    Ok(())
+}
+
+/// The references by the kind that holds them.
+fn table() -> BTreeMap<&'static str, Vec<(Target, Spec)>> {
+    let mut table: BTreeMap<&'static str, Vec<(Target, Spec)>> = BTreeMap::new();
+    let mut add = |target: Target, row: Row| {
+        table.entry(row.2).or_default().push((target, Spec::from(row)));
+    };
+    for (target, row) in ELSEWHERE {
+        add(target, row);
+    }
+    for (target, paths) in IN_PODS {
+        let data = matches!(target.2, "ConfigMap" | "Secret");
+        for (group, kind, spec, holds_data, holds_rest) in PODS {
+            if (data && !holds_data) || (!data && !holds_rest) {
+                continue;
+            }
+            for path in paths {
+                table.entry(kind).or_default().push((
+                    target,
+                    Spec {
+                        group: group.to_owned(),
+                        version: String::new(),
+                        kind: kind.to_owned(),
+                        path: format!("{spec}/{path}"),
+                        create: false,
+                    },
+                ));
+            }
+        }
+    }
+    table
+}
+
+/// What matters of the object that refers.
+struct Referrer {
+    id: Id,
+    prefixes: Vec<String>,
+    suffixes: Vec<String>,
+    role: Option<(String, String)>,
+    /// Namespaces of the service accounts that a RoleBinding names.
+    namespaces: BTreeSet<String>,
+}
+
+impl Referrer {
+    fn of(object: &Object) -> Self {
+        let role = object.resource.value.get("roleRef").and_then(|role| {
+            Some((
+                role.get("apiGroup")?.as_str()?.to_owned(),
+                role.get("kind")?.as_str()?.to_owned(),
+            ))
+        });
+        let subjects = object.resource.value.get("subjects").and_then(Value::as_array);
+        let namespaces = subjects
+            .into_iter()
+            .flatten()
+            .filter(|subject| subject["kind"] == "ServiceAccount")
+            .filter_map(|subject| subject["namespace"].as_str().map(str::to_owned))
+            .collect();
+        Self {
+            id: object.id(),
+            prefixes: object.prefixes.clone(),
+            suffixes: object.suffixes.clone(),
+            role,
+            namespaces: if object.id().kind == "RoleBinding" {
+                namespaces
+            } else {
+                BTreeSet::new()
+            },
+        }
+    }
+}
+
+/// What matters of an object that may be referred to.
+struct Candidate {
+    now: Id,
+    first_namespace: String,
+    before: Vec<Id>,
+    prefixes: Vec<String>,
+    suffixes: Vec<String>,
+}
+
+struct Candidates {
+    all: Vec<Candidate>,
+    index: Index,
+}
+
+impl Candidates {
+    fn new(objects: &[Object]) -> Self {
+        let all = objects
+            .iter()
+            .map(|object| {
+                let mut before = object.ids();
+                before.pop();
+                Candidate {
+                    now: object.id(),
+                    first_namespace: object.first_id().effective_namespace().to_owned(),
+                    before,
+                    prefixes: object.prefixes.clone(),
+                    suffixes: object.suffixes.clone(),
+                }
+            })
+            .collect();
+        Self {
+            all,
+            index: Index::new(objects),
+        }
+    }
+
+    fn update(
+        &self,
+        found: &mut Value,
+        target: &Target,
+        path: &str,
+        referrer: &Referrer,
+    ) -> Result<(), String> {
+        match found {
+            Value::Array(items) => items
+                .iter_mut()
+                .try_for_each(|item| self.update(item, target, path, referrer)),
+            Value::String(name) => {
+                let chosen = self.choose(name, target, path, referrer, None)?;
+                if let Some(chosen) = chosen {
+                    name.clone_from(&chosen.now.name);
+                }
+                Ok(())
+            }
+            Value::Object(map) => {
+                let Some(name) = map.get("name").and_then(Value::as_str).map(str::to_owned) else {
+                    return Err(format!("`{path}` has no `name`"));
+                };
+                let namespace = map.get("namespace").and_then(Value::as_str).map(str::to_owned);
+                let chosen = self.choose(&name, target, path, referrer, Some(namespace.as_deref()))?;
+                let Some(chosen) = chosen else { return Ok(()) };
+                map.insert("name".to_owned(), Value::String(chosen.now.name.clone()));
+                // kustomize takes "" for "any", not for `default`, and so does not write it.
+                if !chosen.now.namespace.is_empty() {
+                    map.insert(
+                        "namespace".to_owned(),
+                        Value::String(chosen.now.namespace.clone()),
+                    );
+                }
+                Ok(())
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// The object that a name means. `map` is given for references that are maps, with the namespace that they name.
+    fn choose(
+        &self,
+        name: &str,
+        target: &Target,
+        path: &str,
+        referrer: &Referrer,
+        map: Option<Option<&str>>,
+    ) -> Result<Option<&Candidate>, String> {
+        let (group, version, kind) = target;
+        let is_target = |id: &Id| {
+            (group.is_empty() || id.group == *group)
+                && (version.is_empty() || id.version == *version)
+                && id.kind == *kind
+        };
+        let is_role = |one: &Candidate| match &referrer.role {
+            Some((group, kind)) if path.ends_with("roleRef/name") => one
+                .before
+                .iter()
+                .any(|id| (group.is_empty() || id.group == *group) && (kind.is_empty() || id.kind == *kind)),
+            _ => true,
+        };
+        let in_namespace = |one: &Candidate, namespace: &str, by_first: bool| {
+            let own = if by_first {
+                one.first_namespace.as_str()
+            } else {
+                one.now.effective_namespace()
+            };
+            own == namespace
+        };
+        let of_name: Vec<&Candidate> = self
+            .index
+            .by_name(name)
+            .iter()
+            .filter_map(|position| self.all.get(*position))
+            .collect();
+        let mut found: Vec<&Candidate> = match map.flatten() {
+            None => of_name,
+            Some(namespace) => {
+                let first: Vec<&Candidate> = of_name
+                    .iter()
+                    .copied()
+                    .filter(|one| in_namespace(one, namespace, true))
+                    .collect();
+                if self.all.iter().any(|one| in_namespace(one, namespace, true)) {
+                    first
+                } else {
+                    of_name
+                        .into_iter()
+                        .filter(|one| in_namespace(one, namespace, false))
+                        .collect()
+                }
+            }
+        };
+        found.retain(|one| {
+            one.before.iter().any(|id| id.name == name)
+                && one.before.iter().any(is_target)
+                && is_role(one)
+                && reaches(referrer, one)
+        });
+        if found.len() > 1 {
+            let alike: Vec<&Candidate> = found
+                .iter()
+                .copied()
+                .filter(|one| same_affixes(one, referrer, true))
+                .collect();
+            found = alike;
+            if found.len() > 1 {
+                found.retain(|one| same_affixes(one, referrer, false));
+            }
+        }
+        let identical = found.windows(2).all(|two| {
+            two[0].now.name == two[1].now.name
+                && (map.is_none() || two[0].now.namespace == two[1].now.namespace)
+        });
+        match found.as_slice() {
+            [] => Ok(None),
+            [first, ..] if identical => Ok(Some(first)),
+            _ => Err(format!(
+                "`{path}` says {name}, which several objects were called; give them names of their own"
+            )),
+        }
+    }
+}
+
+/// Whether one may refer to the other: same namespace, or one of them has none.
+fn reaches(referrer: &Referrer, one: &Candidate) -> bool {
+    let free = |id: &Id| is_cluster_scoped(&id.group, &id.kind);
+    if free(&referrer.id) || free(&one.now) {
+        return true;
+    }
+    let same = referrer.id.effective_namespace() == one.now.effective_namespace();
+    same || (one.now.kind == "ServiceAccount" && referrer.namespaces.contains(&one.now.namespace))
+}
+
+fn same_affixes(one: &Candidate, referrer: &Referrer, empty_fits: bool) -> bool {
+    let same = |a: &[String], b: &[String]| {
+        let either = a.is_empty() || b.is_empty();
+        if either && empty_fits {
+            return true;
+        }
+        let length = a.len().min(b.len());
+        if length == 0 && (a.len() != b.len()) {
+            return false;
+        }
+        a[a.len() - length..] == b[b.len() - length..]
+    };
+    same(&one.prefixes, &referrer.prefixes) && same(&one.suffixes, &referrer.suffixes)
+}

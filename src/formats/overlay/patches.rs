@@ -1,0 +1,231 @@
+//! Patches: JSON 6902 lists and strategic merges, and the objects that they are for.
+
+use super::kustomization::Patch;
+use super::merge::{self, Shape};
+use super::object::{Id, Index, Object};
+use super::select::Selector;
+use super::yaml_diagnostic;
+use crate::formats::yaml;
+use crate::model::diagnostic::{Diagnostic, Place};
+use serde_json::Value;
+
+/// A patch's text, and where it stands.
+pub(super) struct Body<'a> {
+    pub(super) text: &'a str,
+    pub(super) place: Place,
+    /// Whether the text stands inside of the kustomization file.
+    pub(super) inline: bool,
+    /// Whether the file was encrypted.
+    pub(super) secret: bool,
+}
+
+/// Applies patches to objects that were indexed once.
+pub(super) struct Patching<'a> {
+    pub(super) objects: &'a mut Vec<Object>,
+    index: Index,
+}
+
+impl<'a> Patching<'a> {
+    pub(super) fn new(objects: &'a mut Vec<Object>) -> Self {
+        let index = Index::new(objects);
+        Self { objects, index }
+    }
+
+    /// Takes out what patches deleted.
+    pub(super) fn finish(self) {
+        self.objects.retain(|object| !object.resource.value.is_null());
+    }
+
+    /// Applies one entry and says what is wrong with it.
+    pub(super) fn apply(&mut self, patch: &Patch, body: &Body) -> Vec<Diagnostic> {
+        let documents = match yaml::load(body.text) {
+            Ok(documents) => documents,
+            Err(mut error) => {
+                if body.inline {
+                    // An inline patch is a block scalar: its lines follow the one on which it starts.
+                    error.line += body.place.line;
+                }
+                return vec![yaml_diagnostic(&body.place.path, error)];
+            }
+        };
+        let wrong =
+            |message: &str, help: &str| vec![Diagnostic::error(body.place.clone(), "patch", message, help)];
+        let mut bodies = Vec::new();
+        for document in &documents {
+            match document.to_json() {
+                Ok(Value::Null) => {}
+                Ok(value) => bodies.push(value),
+                Err(error) => return vec![yaml_diagnostic(&body.place.path, error)],
+            }
+        }
+        let lists = bodies.iter().filter(|value| value.is_array()).count();
+        if bodies.is_empty() {
+            return wrong("the patch is empty", "write an object, or a list of operations");
+        }
+        if lists > 0 && bodies.len() > 1 {
+            return wrong(
+                "a JSON patch is one list of operations, and this file holds more",
+                "keep one document",
+            );
+        }
+        if lists == 0 && patch.target.is_some() && bodies.len() > 1 {
+            return wrong(
+                "a patch with a target is one document, and this holds more",
+                "write an entry for each",
+            );
+        }
+        let mut diagnostics = Vec::new();
+        for value in &bodies {
+            let outcome = match value {
+                Value::Array(_) => self.json_patch(patch, value, body),
+                Value::Object(_) => self.strategic(patch, value, body),
+                _ => {
+                    return wrong("this is no patch", "write an object, or a list of operations");
+                }
+            };
+            diagnostics.extend(
+                outcome
+                    .err()
+                    .map(|(rule, message, help)| Diagnostic::error(body.place.clone(), rule, message, help)),
+            );
+        }
+        diagnostics
+    }
+
+    fn selected(&self, target: &Selector) -> Vec<usize> {
+        let takes = |position: &usize| {
+            let object = &self.objects[*position];
+            !object.resource.value.is_null() && target.takes(object)
+        };
+        match &target.plain_name {
+            Some(name) => self.index.by_name(name).iter().copied().filter(takes).collect(),
+            None => (0..self.objects.len()).filter(takes).collect(),
+        }
+    }
+
+    fn json_patch(&mut self, patch: &Patch, value: &Value, body: &Body) -> Result<(), Trouble> {
+        let operations: json_patch::Patch = serde_json::from_value(value.clone()).map_err(|_| {
+            // The reader's words could quote a value, and the patch may be secret.
+            trouble(
+                "patch",
+                "this is no JSON patch",
+                "each operation needs op, path and, mostly, value",
+            )
+        })?;
+        let Some(target) = &patch.target else {
+            return Err(trouble(
+                "patch",
+                "a JSON patch needs a target",
+                "add `target:` with kind and name",
+            ));
+        };
+        let positions = self.selected(target);
+        if positions.is_empty() {
+            return Err(unmatched());
+        }
+        for position in positions {
+            let object = &mut self.objects[position];
+            object.remember();
+            // What an encrypted patch writes is as secret as what it came from.
+            object.resource.origin.secret |= body.secret;
+            json_patch::patch(&mut object.resource.value, &operations).map_err(|error| {
+                let message = format!(
+                    "operation {} at {} fails on {}",
+                    error.operation,
+                    error.path,
+                    object.resource.id()
+                );
+                trouble("patch", message, "compare the path with the object")
+            })?;
+            let object = &self.objects[position];
+            self.index.add(position, object);
+        }
+        Ok(())
+    }
+
+    fn strategic(&mut self, patch: &Patch, value: &Value, body: &Body) -> Result<(), Trouble> {
+        let positions = match &patch.target {
+            Some(target) => self.selected(target),
+            None => {
+                let id = Id::of(value);
+                if id.kind.is_empty() || id.name.is_empty() {
+                    return Err(trouble(
+                        "patch",
+                        "a patch without a target needs apiVersion, kind and metadata.name",
+                        "write those of the object that it changes",
+                    ));
+                }
+                let alive = |position: &usize| !self.objects[*position].resource.value.is_null();
+                self.index.by_id(&id).iter().copied().filter(alive).collect()
+            }
+        };
+        if positions.is_empty() {
+            return Err(unmatched());
+        }
+        if patch.target.is_none() && positions.len() > 1 {
+            return Err(trouble(
+                "patch-target",
+                "several objects are or were called so",
+                "add a `target:` that tells them apart",
+            ));
+        }
+        for position in positions {
+            let object = &mut self.objects[position];
+            object.resource.origin.secret |= body.secret;
+            if patch.allow_name_change || patch.allow_kind_change {
+                object.remember();
+            }
+            let id = object.id();
+            let label = object.resource.id();
+            merge::merge(&mut object.resource.value, value, &Shape::of(&id))
+                .map_err(|what| trouble("patch", format!("{label}: {what}"), "compare it with the object"))?;
+            let target = &mut object.resource.value;
+            if target.is_null() {
+                continue;
+            }
+            // A patch selects by name and kind; it changes them only when it says so.
+            if !patch.allow_kind_change {
+                target["kind"] = Value::String(id.kind.clone());
+            }
+            if patch.target.is_some() && !id.version.is_empty() {
+                let api_version = match id.group.as_str() {
+                    "" => id.version.clone(),
+                    group => format!("{group}/{}", id.version),
+                };
+                target["apiVersion"] = Value::String(api_version);
+            }
+            if !target["metadata"].is_object() {
+                target["metadata"] = Value::Object(serde_json::Map::new());
+            }
+            if !patch.allow_name_change {
+                target["metadata"]["name"] = Value::String(id.name.clone());
+            }
+            if id.namespace.is_empty() {
+                if let Some(metadata) = target["metadata"].as_object_mut() {
+                    metadata.remove("namespace");
+                }
+            } else {
+                target["metadata"]["namespace"] = Value::String(id.namespace.clone());
+            }
+            if patch.allow_name_change || patch.allow_kind_change {
+                let object = &self.objects[position];
+                self.index.add(position, object);
+            }
+        }
+        Ok(())
+    }
+}
+
+type Trouble = (&'static str, String, &'static str);
+
+fn trouble(rule: &'static str, message: impl Into<String>, help: &'static str) -> Trouble {
+    (rule, message.into(), help)
+}
+
+fn unmatched() -> Trouble {
+    trouble(
+        "patch-target",
+        "no object matches this patch",
+        "compare kind, name and namespace with the objects in `resources`",
+    )
+}

@@ -1,0 +1,362 @@
+//! `replacements`: a value of one object, put into fields of others.
+
+use super::kustomization::{FieldOptions, Replacement, ReplacementSource, ReplacementTarget};
+use super::object::{Id, Object};
+use crate::formats::yaml;
+use serde_json::{Map, Value};
+
+/// What went wrong: a message and what to do.
+type Trouble = (String, &'static str);
+
+const DEFAULT_PATH: &str = "metadata.name";
+
+/// Carries one replacement out.
+pub(super) fn apply(objects: &mut [Object], replacement: &Replacement) -> Result<(), Trouble> {
+    if replacement.targets.is_empty() {
+        return Err((
+            "a replacement needs a source and at least one target".to_owned(),
+            "write `source:` and `targets:`",
+        ));
+    }
+    let (value, secret) = match (&replacement.source, &replacement.source_value) {
+        (Some(source), None) => value_of(objects, source)?,
+        (None, Some(text)) => (plain(text), false),
+        _ => {
+            return Err((
+                "a replacement needs exactly one of `source` and `sourceValue`".to_owned(),
+                "keep one of them",
+            ));
+        }
+    };
+    for target in &replacement.targets {
+        put(objects, target, &value, secret)?;
+    }
+    Ok(())
+}
+
+/// A value as an unquoted scalar of that text.
+fn plain(text: &str) -> Value {
+    yaml::load(text)
+        .ok()
+        .and_then(|documents| documents.first()?.to_json().ok())
+        .filter(|value| !value.is_object() && !value.is_array() && !value.is_null())
+        .unwrap_or_else(|| Value::String(text.to_owned()))
+}
+
+fn value_of(objects: &[Object], source: &ReplacementSource) -> Result<(Value, bool), Trouble> {
+    let is = |wanted: &str, found: &str| wanted.is_empty() || wanted == found;
+    let selects = |id: &Id| {
+        let wanted = Id {
+            namespace: source.namespace.clone(),
+            ..id.clone()
+        };
+        is(&source.name, &id.name)
+            && (source.namespace.is_empty() || wanted.effective_namespace() == id.effective_namespace())
+            && is(&source.group, &id.group)
+            && is(&source.version, &id.version)
+            && is(&source.kind, &id.kind)
+    };
+    let mut found = objects.iter().filter(|object| object.ids().iter().any(selects));
+    let (Some(object), None) = (found.next(), found.next()) else {
+        return Err((
+            "the source of this replacement is not one object".to_owned(),
+            "name it by kind, name and namespace",
+        ));
+    };
+    let path = if source.field_path.is_empty() {
+        DEFAULT_PATH
+    } else {
+        &source.field_path
+    };
+    let parts = parts(path);
+    let missing = || {
+        (
+            format!("{} has no field `{path}`", object.resource.id()),
+            "correct `fieldPath`",
+        )
+    };
+    let mut at = &object.resource.value;
+    for part in &parts {
+        at = step(at, part).ok_or_else(missing)?;
+    }
+    let empty = match at {
+        Value::Null => true,
+        Value::String(text) => text.is_empty(),
+        Value::Array(items) => items.is_empty(),
+        Value::Object(map) => map.is_empty(),
+        _ => false,
+    };
+    if empty {
+        return Err(missing());
+    }
+    let value = refined(at, &source.options)?;
+    Ok((value, object.resource.origin.secret))
+}
+
+fn refined(value: &Value, options: &FieldOptions) -> Result<Value, Trouble> {
+    if options.delimiter.is_empty() {
+        return Ok(value.clone());
+    }
+    let text = scalar(value).ok_or_else(|| {
+        (
+            "`delimiter` cuts texts, and the source is a list or a map".to_owned(),
+            "drop the option, or choose another field",
+        )
+    })?;
+    let pieces: Vec<&str> = text.split(&options.delimiter).collect();
+    let piece = usize::try_from(options.index)
+        .ok()
+        .and_then(|index| pieces.get(index));
+    match (piece, value) {
+        (Some(piece), Value::String(_)) => Ok(Value::String((*piece).to_owned())),
+        (Some(piece), _) => Ok(plain(piece)),
+        (None, _) => Err((
+            format!(
+                "the source has {} parts, and `index` is {}",
+                pieces.len(),
+                options.index
+            ),
+            "count from 0",
+        )),
+    }
+}
+
+fn scalar(value: &Value) -> Option<String> {
+    match value {
+        Value::String(text) => Some(text.clone()),
+        Value::Number(_) | Value::Bool(_) => Some(value.to_string()),
+        Value::Null => Some(String::new()),
+        Value::Array(_) | Value::Object(_) => None,
+    }
+}
+
+/// The parts of a path: separated by dots, of which `\.` and those inside of `[…]` do not count.
+fn parts(path: &str) -> Vec<String> {
+    let mut parts = vec![String::new()];
+    let mut inside = false;
+    let mut letters = path.chars().peekable();
+    while let Some(letter) = letters.next() {
+        let Some(part) = parts.last_mut() else { break };
+        match letter {
+            '\\' if letters.peek() == Some(&'.') => {
+                letters.next();
+                part.push('.');
+            }
+            '[' if part.is_empty() => {
+                inside = true;
+                part.push('[');
+            }
+            ']' if inside => {
+                inside = false;
+                part.push(']');
+            }
+            '.' if !inside => parts.push(String::new()),
+            other => part.push(other),
+        }
+    }
+    for part in &mut parts {
+        // `[a.b]` is a key with a dot in it; `[a=b]` chooses an item.
+        if part.starts_with('[') && part.ends_with(']') && !part.contains('=') {
+            *part = part.trim_matches(['[', ']']).to_owned();
+        }
+    }
+    parts
+}
+
+/// One step down where there is one way.
+fn step<'a>(value: &'a Value, part: &str) -> Option<&'a Value> {
+    match value {
+        Value::Object(map) => map.get(part),
+        Value::Array(items) => match chosen(part) {
+            Some((key, wanted)) => items.iter().find(|item| is_item(item, key, wanted)),
+            None => match part {
+                "-" => items.last(),
+                index => items.get(index.parse::<usize>().ok()?),
+            },
+        },
+        _ => None,
+    }
+}
+
+fn chosen(part: &str) -> Option<(&str, &str)> {
+    part.strip_prefix('[')?.strip_suffix(']')?.split_once('=')
+}
+
+fn is_item(item: &Value, key: &str, wanted: &str) -> bool {
+    let value = if key.is_empty() { Some(item) } else { item.get(key) };
+    value.and_then(scalar).is_some_and(|text| text == wanted)
+}
+
+fn put(
+    objects: &mut [Object],
+    target: &ReplacementTarget,
+    value: &Value,
+    secret: bool,
+) -> Result<(), Trouble> {
+    let Some(select) = &target.select else {
+        return Err((
+            "a target needs `select:`".to_owned(),
+            "say which objects it means",
+        ));
+    };
+    let default = [DEFAULT_PATH.to_owned()];
+    let paths = if target.field_paths.is_empty() {
+        default.as_slice()
+    } else {
+        &target.field_paths
+    };
+    for object in objects.iter_mut() {
+        let ids = object.ids();
+        let rejected = target.reject.iter().any(|reject| {
+            let by_words =
+                !(reject.labels.is_empty() && reject.annotations.is_empty()) && reject.fits_words(object);
+            by_words || (!reject.names_nothing() && ids.iter().any(|id| reject.takes_id(id)))
+        });
+        if rejected || !select.fits_words(object) || !ids.iter().any(|id| select.takes_id(id)) {
+            continue;
+        }
+        object.resource.origin.secret |= secret;
+        for path in paths {
+            let parts = parts(path);
+            let mut set = |found: &mut Value| set(found, value, &target.options);
+            let made = if target.options.create { Some(value) } else { None };
+            let count = visit(&mut object.resource.value, &parts, made, &mut set)?;
+            if count == 0 {
+                return Err((
+                    format!("{} has no field `{path}`", object.resource.id()),
+                    "correct the path, or write `create: true` below `options`",
+                ));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Runs something on every value that a path leads to, and counts them. With `made`, what is missing is made.
+fn visit(
+    value: &mut Value,
+    path: &[String],
+    made: Option<&Value>,
+    act: &mut dyn FnMut(&mut Value) -> Result<(), Trouble>,
+) -> Result<usize, Trouble> {
+    let Some((part, rest)) = path.split_first() else {
+        act(value)?;
+        return Ok(1);
+    };
+    let next_is_list = rest.first().is_some_and(|next| chosen(next).is_some());
+    match value {
+        Value::Array(items) => {
+            if part == "*" {
+                let mut count = 0;
+                for item in items {
+                    count += visit(item, rest, made, act)?;
+                }
+                return Ok(count);
+            }
+            if let Some((key, wanted)) = chosen(part) {
+                let mut count = 0;
+                let mut seen = false;
+                for item in items.iter_mut().filter(|item| is_item(item, key, wanted)) {
+                    seen = true;
+                    count += visit(item, rest, made, act)?;
+                }
+                if !seen && made.is_some() {
+                    let mut item = Map::new();
+                    item.insert(key.to_owned(), plain(wanted));
+                    items.push(Value::Object(item));
+                    if let Some(item) = items.last_mut() {
+                        count += visit(item, rest, made, act)?;
+                    }
+                }
+                return Ok(count);
+            }
+            let index = match part.as_str() {
+                "-" => items.len().checked_sub(1),
+                index => index.parse().ok(),
+            };
+            match index.and_then(|index| items.get_mut(index)) {
+                Some(item) => visit(item, rest, made, act),
+                None => Ok(0),
+            }
+        }
+        Value::Object(map) => {
+            if part == "*" {
+                let mut count = 0;
+                for item in map.values_mut() {
+                    count += visit(item, rest, made, act)?;
+                }
+                return Ok(count);
+            }
+            if map.get(part).is_none_or(Value::is_null) {
+                let Some(made) = made else { return Ok(0) };
+                let fresh = if rest.is_empty() {
+                    empty_like(made)
+                } else if next_is_list {
+                    Value::Array(Vec::new())
+                } else {
+                    Value::Object(Map::new())
+                };
+                map.insert(part.clone(), fresh);
+            }
+            match map.get_mut(part) {
+                Some(next) => visit(next, rest, made, act),
+                None => Ok(0),
+            }
+        }
+        Value::String(_) => Err((
+            "the path leads into a text; values inside of texts are not replaced".to_owned(),
+            "name the whole field, or use `delimiter` and `index`",
+        )),
+        _ => Ok(0),
+    }
+}
+
+fn empty_like(value: &Value) -> Value {
+    match value {
+        Value::Object(_) => Value::Object(Map::new()),
+        Value::Array(_) => Value::Array(Vec::new()),
+        _ => Value::Null,
+    }
+}
+
+fn set(found: &mut Value, value: &Value, options: &FieldOptions) -> Result<(), Trouble> {
+    let mut fresh = value.clone();
+    if !options.delimiter.is_empty() {
+        let (Some(old), Some(text)) = (scalar(found), scalar(value)) else {
+            return Err((
+                "`delimiter` cuts texts, and this is a list or a map".to_owned(),
+                "drop the option, or choose another field",
+            ));
+        };
+        let mut pieces: Vec<String> = old.split(&options.delimiter).map(str::to_owned).collect();
+        match usize::try_from(options.index) {
+            Err(_) => pieces.insert(0, text),
+            Ok(index) if index >= pieces.len() => pieces.push(text),
+            Ok(index) => pieces[index] = text,
+        }
+        fresh = Value::String(pieces.join(&options.delimiter));
+    }
+    // A scalar keeps the type of the field that it goes into.
+    *found = match (&*found, scalar(&fresh)) {
+        (Value::String(_), Some(text)) => Value::String(text),
+        // A field that was made has no type yet; kustomize writes the text without quotes, and YAML says what it is.
+        (Value::Null, Some(text)) => plain(&text),
+        (old @ (Value::Number(_) | Value::Bool(_)), Some(text)) => {
+            let typed = plain(&text);
+            let same = match (old, &typed) {
+                (Value::Number(old), Value::Number(new)) => old.is_f64() || !new.is_f64(),
+                (Value::Bool(_), Value::Bool(_)) => true,
+                _ => false,
+            };
+            if !same {
+                return Err((
+                    "the field holds a number or a boolean, and the new value is none of its kind".to_owned(),
+                    "choose another source or field",
+                ));
+            }
+            typed
+        }
+        _ => fresh,
+    };
+    Ok(())
+}

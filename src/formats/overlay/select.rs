@@ -1,0 +1,183 @@
+//! Which objects a patch or a replacement is for: patterns of ids, and selectors of labels and annotations.
+
+use super::object::{Id, Object};
+use regex::Regex;
+use serde_json::Value;
+
+/// Longest pattern and longest selector; real ones have a few dozen characters.
+const TEXT_MAX: usize = 1000;
+
+/// Requirements of one selector.
+const REQUIREMENTS_MAX: usize = 64;
+
+/// What is selected; every part that is given must fit.
+#[derive(Default)]
+pub(super) struct Selector {
+    pub(super) group: Option<Regex>,
+    pub(super) version: Option<Regex>,
+    pub(super) kind: Option<Regex>,
+    pub(super) name: Option<Regex>,
+    pub(super) namespace: Option<Regex>,
+    /// The name, when its pattern is a plain word: then it is looked up and not searched for.
+    pub(super) plain_name: Option<String>,
+    pub(super) labels: Vec<Requirement>,
+    pub(super) annotations: Vec<Requirement>,
+}
+
+/// One requirement of a selector, as Kubernetes writes them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Requirement {
+    key: String,
+    rule: Rule,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Rule {
+    Exists,
+    Missing,
+    In(Vec<String>),
+    NotIn(Vec<String>),
+}
+
+/// A pattern that must fit the whole text.
+pub(super) fn pattern(text: &str) -> Option<Regex> {
+    (text.len() <= TEXT_MAX)
+        .then(|| Regex::new(&format!("^(?:{text})$")).ok())
+        .flatten()
+}
+
+/// Whether a pattern is a word that means itself.
+pub(super) fn is_plain(text: &str) -> bool {
+    !text.is_empty()
+        && text
+            .bytes()
+            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+}
+
+/// `a=b, c!=d, e in (f,g), h, !i` → requirements.
+pub(super) fn requirements(text: &str) -> Option<Vec<Requirement>> {
+    if text.len() > TEXT_MAX {
+        return None;
+    }
+    let mut parts = vec![String::new()];
+    let mut depth = 0;
+    for letter in text.chars() {
+        match letter {
+            '(' => depth += 1,
+            ')' => depth -= 1,
+            _ => {}
+        }
+        if letter == ',' && depth == 0 {
+            parts.push(String::new());
+        } else if let Some(part) = parts.last_mut() {
+            part.push(letter);
+        }
+    }
+    if depth != 0 || parts.len() > REQUIREMENTS_MAX {
+        return None;
+    }
+    let trimmed = parts
+        .iter()
+        .map(|part| part.trim())
+        .filter(|part| !part.is_empty());
+    trimmed.map(requirement).collect()
+}
+
+fn requirement(part: &str) -> Option<Requirement> {
+    let made = |key: &str, rule: Rule| {
+        let key = key.trim();
+        let good = !key.is_empty()
+            && key
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || b"-_./".contains(&byte));
+        good.then(|| Requirement {
+            key: key.to_owned(),
+            rule,
+        })
+    };
+    if let Some((key, set)) = part.split_once('(') {
+        let values = set.trim().strip_suffix(')')?;
+        let values = values.split(',').map(|value| value.trim().to_owned()).collect();
+        let mut words = key.split_whitespace();
+        let (key, operator) = (words.next()?, words.next()?);
+        return match operator {
+            "in" => made(key, Rule::In(values)),
+            "notin" => made(key, Rule::NotIn(values)),
+            _ => None,
+        };
+    }
+    if let Some(key) = part.strip_prefix('!').filter(|key| !key.contains('=')) {
+        return made(key, Rule::Missing);
+    }
+    if let Some((key, value)) = part.split_once("!=") {
+        return made(key, Rule::NotIn(vec![value.trim().to_owned()]));
+    }
+    match part.split_once('=') {
+        Some((key, value)) => {
+            let value = value.strip_prefix('=').unwrap_or(value);
+            made(key, Rule::In(vec![value.trim().to_owned()]))
+        }
+        None => made(part, Rule::Exists),
+    }
+}
+
+fn hold(requirements: &[Requirement], map: Option<&Value>) -> bool {
+    requirements.iter().all(|one| {
+        let value = map.and_then(|map| map.get(&one.key)).and_then(Value::as_str);
+        match &one.rule {
+            Rule::Exists => value.is_some(),
+            Rule::Missing => value.is_none(),
+            Rule::In(values) => value.is_some_and(|value| values.iter().any(|one| one == value)),
+            Rule::NotIn(values) => value.is_none_or(|value| values.iter().all(|one| one != value)),
+        }
+    })
+}
+
+fn fits(pattern: Option<&Regex>, text: &str) -> bool {
+    pattern.is_none_or(|pattern| pattern.is_match(text))
+}
+
+impl Selector {
+    /// Whether it names no id at all.
+    pub(super) fn names_nothing(&self) -> bool {
+        [
+            &self.group,
+            &self.version,
+            &self.kind,
+            &self.name,
+            &self.namespace,
+        ]
+        .iter()
+        .all(|part| part.is_none())
+    }
+
+    /// Whether it selects an object as a patch does: by the name and namespace that it has, or those that it had first.
+    pub(super) fn takes(&self, object: &Object) -> bool {
+        let (now, first) = (object.id(), object.first_id());
+        (fits(self.namespace.as_ref(), first.effective_namespace())
+            || fits(self.namespace.as_ref(), now.effective_namespace()))
+            && (fits(self.name.as_ref(), &first.name) || fits(self.name.as_ref(), &now.name))
+            && self.fits_kind(&now)
+            && self.fits_words(object)
+    }
+
+    /// Whether it selects an id, as a replacement does.
+    pub(super) fn takes_id(&self, id: &Id) -> bool {
+        fits(self.namespace.as_ref(), &id.namespace)
+            && fits(self.name.as_ref(), &id.name)
+            && self.fits_kind(id)
+    }
+
+    fn fits_kind(&self, id: &Id) -> bool {
+        fits(self.group.as_ref(), &id.group)
+            && fits(self.version.as_ref(), &id.version)
+            && fits(self.kind.as_ref(), &id.kind)
+    }
+
+    /// Whether labels and annotations fit.
+    pub(super) fn fits_words(&self, object: &Object) -> bool {
+        let metadata = object.resource.value.get("metadata");
+        hold(&self.labels, metadata.and_then(|all| all.get("labels")))
+            && hold(&self.annotations, metadata.and_then(|all| all.get("annotations")))
+    }
+}

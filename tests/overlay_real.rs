@@ -1,0 +1,213 @@
+//! Overlays, built by us and by the real kustomize: generated trees by the hundred, and the situations that people meet. A
+//! difference is a failure, unless [`intended`] says why it is meant.
+
+use crate::support::servers;
+use couchestor::formats::overlay::{self, InMemory};
+use couchestor::model::diagnostic::Severity;
+use serde_json::Value;
+use std::collections::BTreeMap;
+use std::process::Command;
+
+/// Trees that are generated and compared.
+mod generated;
+
+/// Situations that people meet, each by name.
+mod situations;
+
+/// Files by path.
+type Tree = BTreeMap<String, String>;
+
+/// What the real kustomize makes of a tree: the objects in order, or its words.
+fn theirs(tree: &Tree, root: &str) -> Result<Vec<Value>, String> {
+    let folder = tempfile::tempdir().expect("a folder");
+    for (path, text) in tree {
+        let path = folder.path().join(path);
+        std::fs::create_dir_all(path.parent().expect("a file has a folder")).expect("our own folder");
+        std::fs::write(path, text).expect("our own folder");
+    }
+    let mut command = Command::new(servers::kustomize());
+    command
+        .args(["build", "--load-restrictor", "LoadRestrictionsNone"])
+        .arg(folder.path().join(root));
+    // The command sorts unless it is told not to; as a library, in Flux, it keeps the order, and so do we.
+    let sorts = tree
+        .get(&format!("{root}/kustomization.yaml"))
+        .is_some_and(|text| text.contains("sortOptions"));
+    if !sorts {
+        command.args(["--reorder", "none"]);
+    }
+    let output = command.output().expect("kustomize was built");
+    if !output.status.success() {
+        return Err(String::from_utf8_lossy(&output.stderr).into_owned());
+    }
+    let text = String::from_utf8(output.stdout).expect("kustomize writes UTF-8");
+    let documents = couchestor::formats::yaml::load(&text).expect("kustomize writes YAML");
+    let values = documents
+        .iter()
+        .map(|one| one.to_json().expect("kustomize writes plain YAML"));
+    Ok(values.filter(|value| !value.is_null()).collect())
+}
+
+/// What we make of it.
+fn ours(tree: &Tree, root: &str) -> Result<Vec<Value>, String> {
+    let mut files = InMemory::default();
+    for (path, text) in tree {
+        files.add(path.clone(), text.clone());
+    }
+    let (resources, diagnostics) = overlay::build(root, &files);
+    // Asking which files are needed must come to the same verdict about them.
+    let needed = overlay::needed_files(root, &files);
+    let errors: Vec<String> = diagnostics
+        .iter()
+        .filter(|one| one.severity == Severity::Error)
+        .map(ToString::to_string)
+        .collect();
+    if !errors.is_empty() {
+        return Err(errors.join("\n"));
+    }
+    let needed = needed.expect("a tree that can be built names its files");
+    for path in &needed {
+        assert!(tree.contains_key(path), "{path} is needed and does not exist");
+    }
+    Ok(resources.into_iter().map(|one| one.value).collect())
+}
+
+/// Differences that are meant: what of our message or of the tree tells them, and why.
+const INTENDED: [(&str, &str); 4] = [
+    (
+        "no object matches this patch",
+        "kustomize does nothing for a target that matches nothing; a typo would pass unseen",
+    ),
+    (
+        "is defined twice",
+        "kustomize tells objects of one kind apart by API version; the API server holds only one of them",
+    ),
+    (
+        "values inside of texts are not replaced",
+        "JSON or YAML inside of a text is its reader's; changing it by a path breaks its formatting",
+    ),
+    (
+        "has no `",
+        "an item of a keyed list without its key cannot be merged; kustomize makes an object of it that the API refuses",
+    ),
+];
+
+fn intended(ours: &Result<Vec<Value>, String>, theirs: &Result<Vec<Value>, String>) -> Option<&'static str> {
+    match (ours, theirs) {
+        (Ok(_), Ok(theirs)) => theirs
+            .iter()
+            .any(|value| value.to_string().contains("\"$patch\""))
+            .then_some(
+                "kustomize leaves a directive in the object when the list that it is for was not there",
+            ),
+        (Err(message), Ok(_)) => INTENDED
+            .iter()
+            .find(|(words, _)| message.lines().all(|line| line.contains(words)))
+            .map(|(_, why)| *why),
+        _ => None,
+    }
+}
+
+/// Compares one tree; a difference is told with everything that it takes to look into it.
+fn compare(what: &str, tree: &Tree, root: &str) -> Result<&'static str, String> {
+    let (mut our, mut their) = (ours(tree, root), theirs(tree, root));
+    if let (Ok(our), Ok(their)) = (&mut our, &mut their) {
+        without_lost_origins(our, their);
+    }
+    let same = match (&our, &their) {
+        (Ok(our), Ok(their)) => our == their || unordered(our) == unordered(their),
+        (Err(_), Err(_)) => true,
+        _ => false,
+    };
+    if same {
+        if let (Err(error), Ok(path)) = (&their, std::env::var("COUCHESTOR_REFUSALS")) {
+            let _ = std::fs::write(format!("{path}/{}", fastrand::u32(..)), error);
+        }
+        return Ok(if our.is_ok() { "same" } else { "refused by both" });
+    }
+    if intended(&our, &their).is_some() {
+        return Ok("intended");
+    }
+    let show = |result: &Result<Vec<Value>, String>| match result {
+        Ok(values) => values
+            .iter()
+            .map(|value| serde_json::to_string_pretty(value).expect("JSON"))
+            .collect::<Vec<_>>()
+            .join("\n"),
+        Err(error) => format!("refused: {error}"),
+    };
+    let files: Vec<String> = tree
+        .iter()
+        .map(|(path, text)| format!("--- {path}\n{text}"))
+        .collect();
+    let pair = match (&our, &their) {
+        (Ok(our), Ok(their)) => our
+            .iter()
+            .zip(their)
+            .find(|(a, b)| a != b)
+            .map(|(a, b)| format!("first difference:\nours {a}\ntheirs {b}\n"))
+            .unwrap_or_else(|| format!("{} objects against {}\n", our.len(), their.len())),
+        _ => String::new(),
+    };
+    Err(format!(
+        "{what}\n{}\n=== ours\n{}\n=== theirs\n{}\n{pair}",
+        files.join("\n"),
+        show(&our),
+        show(&their)
+    ))
+}
+
+/// Takes the origin out of objects of which kustomize says that a patch made them, because a JSON patch replaced all their
+/// annotations: the file that they came from is the better answer.
+fn without_lost_origins(our: &mut [Value], their: &mut [Value]) {
+    const POINTER: &str = "/metadata/annotations";
+    const ORIGIN: &str = "config.kubernetes.io/origin";
+    for (our, their) in our.iter_mut().zip(their) {
+        let lost = |value: &Value| {
+            let origin = value
+                .pointer(POINTER)
+                .and_then(|all| all.get(ORIGIN))
+                .and_then(Value::as_str);
+            origin.is_some_and(|text| text.contains("PatchTransformer"))
+        };
+        if lost(their) {
+            for value in [our, their] {
+                if let Some(Value::Object(all)) = value.pointer_mut(POINTER) {
+                    all.remove(ORIGIN);
+                }
+            }
+        }
+    }
+}
+
+/// Objects whose lists with two keys are sorted: kustomize puts merged ports with and without a protocol into an order that
+/// depends on how often each key is missing, which nobody can want and no API server sees.
+fn unordered(objects: &[Value]) -> Vec<Value> {
+    fn sort(value: &mut Value) {
+        match value {
+            Value::Object(map) => {
+                for (key, value) in map.iter_mut() {
+                    sort(value);
+                    if let ("ports" | "topologySpreadConstraints", Value::Array(items)) =
+                        (key.as_str(), value)
+                    {
+                        items.sort_by_key(ToString::to_string);
+                    }
+                }
+            }
+            Value::Array(items) => items.iter_mut().for_each(sort),
+            _ => {}
+        }
+    }
+    let mut objects = objects.to_vec();
+    objects.iter_mut().for_each(sort);
+    objects
+}
+
+/// The file of a fixture: `name` then text, for readability of the tables.
+fn tree(files: &[(&str, &str)]) -> Tree {
+    files
+        .iter()
+        .map(|(path, text)| ((*path).to_owned(), (*text).to_owned()))
+        .collect()
+}
