@@ -22,6 +22,608 @@ fn every_situation_is_built_as_kustomize_builds_it() {
 
 type Situation = (&'static str, &'static [(&'static str, &'static str)]);
 
+const DEPLOYMENT: &str = r#"apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  template:
+    spec:
+      containers:
+      - name: main
+        image: nginx:1
+        env: [{name: A, value: a}, {name: B, value: b}]
+        ports: [{containerPort: 80}, {containerPort: 53, protocol: UDP}]
+        args: [x]
+      volumes: [{name: v, configMap: {name: conf}}]
+"#;
+
+const CONFIG: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: conf}\ndata: {k: v}\n";
+
+#[rustfmt::skip]
 fn all() -> Vec<Situation> {
-    vec![]
+    vec![
+        ("a plain list of files", &[
+            ("over/d.yaml", DEPLOYMENT),
+            ("over/c.yaml", CONFIG),
+            ("over/kustomization.yaml", r#"resources: [d.yaml, c.yaml]
+"#),
+        ]),
+        ("a prefix takes references along", &[
+            ("over/d.yaml", DEPLOYMENT),
+            ("over/c.yaml", CONFIG),
+            ("over/kustomization.yaml", r#"resources: [d.yaml, c.yaml]
+namePrefix: p-
+nameSuffix: -s
+"#),
+        ]),
+        ("a generated ConfigMap's hash takes references along", &[
+            ("over/d.yaml", DEPLOYMENT),
+            ("over/kustomization.yaml", r#"resources: [d.yaml]
+configMapGenerator:
+- name: conf
+  literals: [k=v]
+"#),
+        ]),
+        ("a generated ConfigMap without a hash", &[
+            ("over/d.yaml", DEPLOYMENT),
+            ("over/kustomization.yaml", r#"resources: [d.yaml]
+configMapGenerator:
+- name: conf
+  literals: [k=v]
+  options: {disableNameSuffixHash: true}
+"#),
+        ]),
+        ("a generator merges over a base's generated map", &[
+            ("base/kustomization.yaml", r#"configMapGenerator:
+- name: conf
+  literals: [a=1, b=2]
+"#),
+            ("over/d.yaml", DEPLOYMENT),
+            ("over/kustomization.yaml", r#"resources: [../base, d.yaml]
+namePrefix: p-
+configMapGenerator:
+- name: conf
+  behavior: merge
+  literals: [b=3, c=4]
+"#),
+        ]),
+        ("a generator replaces a base's generated map", &[
+            ("base/kustomization.yaml", r#"secretGenerator:
+- name: s
+  literals: [a=1]
+"#),
+            ("over/kustomization.yaml", r#"resources: [../base]
+secretGenerator:
+- name: s
+  behavior: replace
+  type: x/y
+  literals: [c=4]
+"#),
+        ]),
+        ("a generator from files, env files and literals", &[
+            ("over/a.txt", r#"one
+two
+"#),
+            ("over/b.env", r#"# c
+X=1
+Y=a=b
+Z
+"#),
+            ("over/kustomization.yaml", r#"configMapGenerator:
+- name: m
+  files: [a.txt, renamed=a.txt]
+  envs: [b.env]
+  literals: [q="quoted", r='single', s=a=b]
+"#),
+        ]),
+        ("global generator options", &[
+            ("over/kustomization.yaml", r#"generatorOptions: {labels: {l: g, m: g}, annotations: {a: g}, immutable: true}
+configMapGenerator:
+- name: m
+  literals: [a=b]
+  options: {labels: {l: own}}
+"#),
+        ]),
+        ("a strategic merge by name", &[
+            ("over/d.yaml", DEPLOYMENT),
+            ("over/c.yaml", CONFIG),
+            ("over/kustomization.yaml", r#"resources: [d.yaml, c.yaml]
+patches:
+- patch: |-
+    apiVersion: apps/v1
+    kind: Deployment
+    metadata: {name: web}
+    spec: {template: {spec: {containers: [{name: main, env: [{name: B, value: c}, {name: C, value: d}], args: [z]}]}}}
+"#),
+        ]),
+        ("a container is deleted, a list is replaced", &[
+            ("over/d.yaml", DEPLOYMENT),
+            ("over/c.yaml", CONFIG),
+            ("over/kustomization.yaml", r#"resources: [d.yaml, c.yaml]
+patches:
+- patch: |-
+    apiVersion: apps/v1
+    kind: Deployment
+    metadata: {name: web}
+    spec:
+      template:
+        spec:
+          containers:
+          - {name: side, image: s}
+          - {name: main, $patch: delete}
+          volumes:
+          - $patch: replace
+          - {name: w, emptyDir: {}}
+"#),
+        ]),
+        ("an object is deleted", &[
+            ("over/d.yaml", DEPLOYMENT),
+            ("over/c.yaml", CONFIG),
+            ("over/kustomization.yaml", r#"resources: [d.yaml, c.yaml]
+patches:
+- patch: |-
+    apiVersion: v1
+    kind: ConfigMap
+    metadata: {name: conf}
+    $patch: delete
+"#),
+        ]),
+        ("several patches in one file", &[
+            ("over/d.yaml", DEPLOYMENT),
+            ("over/c.yaml", CONFIG),
+            ("over/p.yaml", r#"apiVersion: v1
+kind: ConfigMap
+metadata: {name: conf}
+data: {x: "1"}
+---
+apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec: {replicas: 2}
+"#),
+            ("over/kustomization.yaml", r#"resources: [d.yaml, c.yaml]
+patches: [{path: p.yaml}]
+"#),
+        ]),
+        ("patchesStrategicMerge by path and inline", &[
+            ("over/d.yaml", DEPLOYMENT),
+            ("over/c.yaml", CONFIG),
+            ("over/p.yaml", r#"apiVersion: v1
+kind: ConfigMap
+metadata: {name: conf}
+data: {x: "1"}
+"#),
+            ("over/kustomization.yaml", r#"resources: [d.yaml, c.yaml]
+patchesStrategicMerge:
+- p.yaml
+- |-
+  apiVersion: apps/v1
+  kind: Deployment
+  metadata: {name: web}
+  spec: {replicas: 3}
+"#),
+        ]),
+        ("patchesJson6902 come after the prefix and still find the old name", &[
+            ("over/d.yaml", DEPLOYMENT),
+            ("over/c.yaml", CONFIG),
+            ("over/kustomization.yaml", r#"resources: [d.yaml, c.yaml]
+namePrefix: p-
+patchesJson6902:
+- target: {version: v1, kind: ConfigMap, name: conf}
+  patch: |-
+    - {op: add, path: /data/z, value: "1"}
+    - {op: test, path: /metadata/name, value: p-conf}
+"#),
+        ]),
+        ("a JSON patch that tests in vain", &[
+            ("over/d.yaml", DEPLOYMENT),
+            ("over/c.yaml", CONFIG),
+            ("over/kustomization.yaml", r#"resources: [d.yaml, c.yaml]
+patches:
+- target: {kind: ConfigMap}
+  patch: |-
+    - {op: test, path: /data/k, value: other}
+"#),
+        ]),
+        ("targets by pattern and selector", &[
+            ("over/d.yaml", DEPLOYMENT),
+            ("over/c.yaml", CONFIG),
+            ("over/kustomization.yaml", r#"resources: [d.yaml, c.yaml]
+labels: [{pairs: {tier: hot}}]
+patches:
+- target: {kind: (Config.*|Deploy.*), name: (conf|web)}
+  patch: |-
+    - {op: add, path: /metadata/annotations, value: {a: b}}
+"#),
+        ]),
+        ("a selector of labels", &[
+            ("over/c.yaml", r#"apiVersion: v1
+kind: ConfigMap
+metadata: {name: conf, labels: {app: x, tier: hot}}
+"#),
+            ("over/e.yaml", r#"apiVersion: v1
+kind: ConfigMap
+metadata: {name: other, labels: {app: w}}
+"#),
+            ("over/kustomization.yaml", r#"resources: [c.yaml, e.yaml]
+patches:
+- target: {labelSelector: "app in (x, z), tier!=cold, !gone"}
+  patch: |-
+    - {op: add, path: /data, value: {p: q}}
+"#),
+        ]),
+        ("a name is changed by a patch that may", &[
+            ("over/d.yaml", DEPLOYMENT),
+            ("over/c.yaml", CONFIG),
+            ("over/kustomization.yaml", r#"resources: [d.yaml, c.yaml]
+patches:
+- target: {kind: ConfigMap}
+  options: {allowNameChange: true}
+  patch: |-
+    apiVersion: v1
+    kind: ConfigMap
+    metadata: {name: fresh}
+"#),
+        ]),
+        ("a kind is changed by a patch that may", &[
+            ("over/d.yaml", DEPLOYMENT),
+            ("over/c.yaml", CONFIG),
+            ("over/kustomization.yaml", r#"resources: [d.yaml, c.yaml]
+patches:
+- target: {kind: ConfigMap}
+  options: {allowKindChange: true}
+  patch: |-
+    apiVersion: v1
+    kind: Secret
+    metadata: {name: conf}
+"#),
+        ]),
+        ("a namespace goes into everything that has one", &[
+            ("over/d.yaml", DEPLOYMENT),
+            ("over/c.yaml", CONFIG),
+            ("over/r.yaml", r#"apiVersion: rbac.authorization.k8s.io/v1
+kind: ClusterRoleBinding
+metadata: {name: b}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: ClusterRole, name: r}
+subjects: [{kind: ServiceAccount, name: default, namespace: x}, {kind: ServiceAccount, name: sa, namespace: x}]
+---
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: sa, namespace: x}
+---
+apiVersion: storage.k8s.io/v1
+kind: StorageClass
+metadata: {name: fast}
+provisioner: p
+---
+apiVersion: v1
+kind: Namespace
+metadata: {name: old}
+"#),
+            ("over/kustomization.yaml", r#"resources: [d.yaml, c.yaml, r.yaml]
+namespace: team
+"#),
+        ]),
+        ("webhooks and API services follow their namespace", &[
+            ("over/w.yaml", r#"apiVersion: apiregistration.k8s.io/v1
+kind: APIService
+metadata: {name: v1.x}
+spec: {service: {name: svc, namespace: old}}
+---
+apiVersion: v1
+kind: Service
+metadata: {name: svc, namespace: old}
+---
+apiVersion: admissionregistration.k8s.io/v1
+kind: ValidatingWebhookConfiguration
+metadata: {name: h}
+webhooks: [{name: a.b, clientConfig: {service: {name: svc, namespace: old}}}]
+"#),
+            ("over/kustomization.yaml", r#"resources: [w.yaml]
+namespace: team
+namePrefix: p-
+"#),
+        ]),
+        ("labels with and without selectors", &[
+            ("over/d.yaml", DEPLOYMENT),
+            ("over/s.yaml", r#"apiVersion: v1
+kind: Service
+metadata: {name: web}
+spec: {ports: [{port: 80}]}
+"#),
+            ("over/kustomization.yaml", r#"resources: [d.yaml, s.yaml]
+labels:
+- {pairs: {a: "1"}}
+- {pairs: {b: "2"}, includeTemplates: true}
+- {pairs: {c: "3"}, includeSelectors: true}
+commonLabels: {d: "4"}
+commonAnnotations: {e: "5"}
+"#),
+        ]),
+        ("images by name, tag and digest", &[
+            ("over/d.yaml", DEPLOYMENT),
+            ("over/kustomization.yaml", r#"resources: [d.yaml]
+images:
+- {name: nginx, newName: reg:5000/n, newTag: "2"}
+- {name: reg:5000/n, digest: sha256:abc}
+"#),
+        ]),
+        ("replicas", &[
+            ("over/d.yaml", DEPLOYMENT),
+            ("over/kustomization.yaml", r#"resources: [d.yaml]
+replicas: [{name: web, count: 4}]
+"#),
+        ]),
+        ("replicas of nobody", &[
+            ("over/d.yaml", DEPLOYMENT),
+            ("over/kustomization.yaml", r#"resources: [d.yaml]
+replicas: [{name: nobody, count: 4}]
+"#),
+        ]),
+        ("a component changes what its user has", &[
+            ("over/d.yaml", DEPLOYMENT),
+            ("over/c.yaml", CONFIG),
+            ("comp/kustomization.yaml", r#"apiVersion: kustomize.config.k8s.io/v1alpha1
+kind: Component
+namePrefix: c-
+patches:
+- target: {kind: Deployment}
+  patch: |-
+    - {op: add, path: /spec/replicas, value: 9}
+"#),
+            ("over/kustomization.yaml", r#"resources: [d.yaml, c.yaml]
+components: [../comp]
+nameSuffix: -o
+"#),
+        ]),
+        ("a component listed as a resource", &[
+            ("over/d.yaml", DEPLOYMENT),
+            ("comp/kustomization.yaml", r#"apiVersion: kustomize.config.k8s.io/v1alpha1
+kind: Component
+namePrefix: c-
+"#),
+            ("over/kustomization.yaml", r#"resources: [d.yaml, ../comp]
+"#),
+        ]),
+        ("two bases of one base", &[
+            ("base/c.yaml", CONFIG),
+            ("base/kustomization.yaml", r#"resources: [c.yaml]
+"#),
+            ("a/kustomization.yaml", r#"resources: [../base]
+namePrefix: a-
+"#),
+            ("b/kustomization.yaml", r#"resources: [../base]
+namePrefix: b-
+"#),
+            ("over/kustomization.yaml", r#"resources: [../a, ../b]
+namePrefix: x-
+"#),
+        ]),
+        ("the same object twice", &[
+            ("over/c.yaml", CONFIG),
+            ("over/e.yaml", CONFIG),
+            ("over/kustomization.yaml", r#"resources: [c.yaml, e.yaml]
+"#),
+        ]),
+        ("replacements by key, index and star", &[
+            ("over/d.yaml", DEPLOYMENT),
+            ("over/c.yaml", r#"apiVersion: v1
+kind: ConfigMap
+metadata: {name: conf}
+data: {tag: "1.9", host: a.b.c}
+"#),
+            ("over/kustomization.yaml", r#"resources: [d.yaml, c.yaml]
+replacements:
+- source: {kind: ConfigMap, name: conf, fieldPath: data.tag}
+  targets:
+  - select: {kind: Deployment}
+    fieldPaths: ["spec.template.spec.containers.[name=main].image"]
+    options: {delimiter: ":", index: 1}
+  - select: {kind: Deployment}
+    fieldPaths: ["spec.template.spec.containers.*.env.0.value"]
+- source: {kind: ConfigMap, fieldPath: data.host, options: {delimiter: ".", index: 1}}
+  targets:
+  - select: {kind: Deployment}
+    reject: [{name: nobody}]
+    fieldPaths: ["metadata.labels.[example.org/host]"]
+    options: {create: true}
+- sourceValue: given
+  targets:
+  - select: {kind: ConfigMap}
+    fieldPaths: [data.host]
+"#),
+        ]),
+        ("replacements in a file of their own", &[
+            ("over/d.yaml", DEPLOYMENT),
+            ("over/c.yaml", CONFIG),
+            ("over/r.yaml", r#"source: {kind: ConfigMap, name: conf, fieldPath: data.k}
+targets:
+- select: {kind: Deployment}
+  fieldPaths: ["spec.template.spec.containers.[name=main].args.0"]
+"#),
+            ("over/kustomization.yaml", r#"resources: [d.yaml, c.yaml]
+replacements: [{path: r.yaml}]
+"#),
+        ]),
+        ("a replacement of a missing field", &[
+            ("over/d.yaml", DEPLOYMENT),
+            ("over/c.yaml", CONFIG),
+            ("over/kustomization.yaml", r#"resources: [d.yaml, c.yaml]
+replacements:
+- source: {kind: ConfigMap, fieldPath: data.gone}
+  targets: [{select: {kind: Deployment}, fieldPaths: [spec.x]}]
+"#),
+        ]),
+        ("legacy order", &[
+            ("over/d.yaml", DEPLOYMENT),
+            ("over/c.yaml", CONFIG),
+            ("over/n.yaml", r#"apiVersion: v1
+kind: Namespace
+metadata: {name: ns}
+"#),
+            ("over/kustomization.yaml", r#"resources: [d.yaml, c.yaml, n.yaml]
+sortOptions: {order: legacy}
+"#),
+        ]),
+        ("origins", &[
+            ("base/c.yaml", CONFIG),
+            ("base/kustomization.yaml", r#"resources: [c.yaml]
+"#),
+            ("over/d.yaml", DEPLOYMENT),
+            ("over/kustomization.yaml", r#"resources: [../base, d.yaml]
+buildMetadata: [originAnnotations]
+configMapGenerator: [{name: m, literals: [a=b]}]
+"#),
+        ]),
+        ("what is local to the build is left out", &[
+            ("over/c.yaml", r#"apiVersion: v1
+kind: ConfigMap
+metadata: {name: conf, annotations: {config.kubernetes.io/local-config: "true"}}
+data: {k: v}
+"#),
+            ("over/d.yaml", DEPLOYMENT),
+            ("over/kustomization.yaml", r#"resources: [d.yaml, c.yaml]
+"#),
+        ]),
+        ("a list of objects in one file", &[
+            ("over/c.yaml", r#"apiVersion: v1
+kind: List
+items:
+- {apiVersion: v1, kind: ConfigMap, metadata: {name: a}}
+- {apiVersion: v1, kind: ConfigMap, metadata: {name: b}}
+"#),
+            ("over/kustomization.yaml", r#"resources: [c.yaml]
+namePrefix: p-
+"#),
+        ]),
+        ("an empty kustomization", &[
+            ("over/kustomization.yaml", r#"apiVersion: kustomize.config.k8s.io/v1beta1
+kind: Kustomization
+"#),
+        ]),
+        ("an unknown field", &[
+            ("over/c.yaml", CONFIG),
+            ("over/kustomization.yaml", r#"resources: [c.yaml]
+resource: [d.yaml]
+"#),
+        ]),
+        ("two kustomization files", &[
+            ("over/c.yaml", CONFIG),
+            ("over/kustomization.yaml", r#"resources: [c.yaml]
+"#),
+            ("over/kustomization.yml", r#"resources: [c.yaml]
+"#),
+        ]),
+        ("a cycle", &[
+            ("a/kustomization.yaml", r#"resources: [../over]
+"#),
+            ("over/kustomization.yaml", r#"resources: [../a]
+"#),
+        ]),
+        ("yes and no are no texts", &[
+            ("over/c.yaml", CONFIG),
+            ("over/kustomization.yaml", r#"resources: [c.yaml]
+commonAnnotations: {a: yes}
+"#),
+        ]),
+        ("a CRD's lists are replaced", &[
+            ("over/c.yaml", r#"apiVersion: example.org/v1
+kind: W
+metadata: {name: w, finalizers: [a.b/c]}
+spec: {containers: [{name: a}, {name: b}]}
+"#),
+            ("over/kustomization.yaml", r#"resources: [c.yaml]
+patches:
+- patch: |-
+    apiVersion: example.org/v1
+    kind: W
+    metadata: {name: w, finalizers: [d.e/f]}
+    spec: {containers: [{name: a, x: 1}]}
+"#),
+        ]),
+        ("a patch of another kind of value", &[
+            ("over/d.yaml", DEPLOYMENT),
+            ("over/kustomization.yaml", r#"resources: [d.yaml]
+patches:
+- patch: |-
+    apiVersion: apps/v1
+    kind: Deployment
+    metadata: {name: web}
+    spec: {template: [1]}
+"#),
+        ]),
+        ("a patch finds an object by the namespace that it had", &[
+            ("base/c.yaml", r#"apiVersion: v1
+kind: ConfigMap
+metadata: {name: conf, namespace: old}
+"#),
+            ("base/kustomization.yaml", r#"resources: [c.yaml]
+namespace: new
+"#),
+            ("over/kustomization.yaml", r#"resources: [../base]
+patches:
+- patch: |-
+    apiVersion: v1
+    kind: ConfigMap
+    metadata: {name: conf, namespace: old}
+    data: {a: b}
+"#),
+        ]),
+    ]
+}
+
+#[test]
+fn what_kustomize_would_fetch_or_run_is_refused_by_name() {
+    for (text, words) in [
+        (
+            "resources: [\"https://example.org/x.yaml\"]\n",
+            "remote bases are not read",
+        ),
+        (
+            "resources: [\"github.com/org/repo/base?ref=v1\"]\n",
+            "remote bases are not read",
+        ),
+        (
+            "resources: [\"git@example.org:org/repo.git\"]\n",
+            "remote bases are not read",
+        ),
+        (
+            "components: [\"https://example.org/x\"]\n",
+            "remote bases are not read",
+        ),
+        ("resources: [/etc/passwd]\n", "absolute paths are not read"),
+        (
+            "resources: [../../../etc/passwd]\n",
+            "leads out of the repository",
+        ),
+        (
+            "configMapGenerator: [{name: a, files: [../../x]}]\n",
+            "leads out of the repository",
+        ),
+        ("patches: [{path: ../../x}]\n", "leads out of the repository"),
+        ("helmCharts: [{name: x}]\n", "charts are not rendered"),
+        ("generators: [x.yaml]\n", "plugins are not run"),
+        ("transformers: [x.yaml]\n", "plugins are not run"),
+        ("validators: [x.yaml]\n", "plugins are not run"),
+        ("vars: [{name: X}]\n", "use replacements"),
+        ("openapi: {path: x}\n", "other schemas are not read"),
+        ("configurations: [x.yaml]\n", "configurations of transformers"),
+        ("resorces: [c.yaml]\n", "did you mean `resources`?"),
+        ("buildMetadata: [managedByLabel]\n", "only `originAnnotations`"),
+        ("resources: [c.yaml]\n---\nresources: [c.yaml]\n", "a second one"),
+    ] {
+        let mut files = couchestor::formats::overlay::InMemory::default();
+        files.add("over/kustomization.yaml", text);
+        files.add("over/c.yaml", CONFIG);
+        let (_, diagnostics) = couchestor::formats::overlay::build("over", &files);
+        let told: Vec<String> = diagnostics
+            .iter()
+            .map(|one| format!("{one} {}", one.help))
+            .collect();
+        assert!(told.iter().any(|one| one.contains(words)), "{text}: {told:?}");
+        assert!(
+            couchestor::formats::overlay::needed_files("over", &files).is_err(),
+            "{text} was not refused before any file was read"
+        );
+    }
 }

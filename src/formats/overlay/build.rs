@@ -301,7 +301,8 @@ impl<'a> Build<'a> {
             .map(|one| (generators::Kind::ConfigMap, one));
         let secrets = found.secrets.iter().map(|one| (generators::Kind::Secret, one));
         let mut index = Index::default();
-        if !self.only_names && !(found.config_maps.is_empty() && found.secrets.is_empty()) {
+        let generates = !found.config_maps.is_empty() || !found.secrets.is_empty();
+        if generates && !self.only_names {
             index = Index::new(objects);
         }
         for (kind, generator) in config_maps.chain(secrets) {

@@ -401,14 +401,14 @@ pub(super) fn follow(objects: &mut [Object]) -> Result<(), String> {
     }
     let table = table();
     let candidates = Candidates::new(objects);
-    for position in 0..objects.len() {
-        let first = objects[position].first_id();
+    for object in objects.iter_mut() {
+        let first = object.first_id();
         let Some(rows) = table.get(first.kind.as_str()) else {
             continue;
         };
-        let referrer = Referrer::of(&objects[position]);
+        let referrer = Referrer::of(object);
         for (target, spec) in rows.iter().filter(|(_, spec)| spec.fits(&first)) {
-            let mut value = std::mem::take(&mut objects[position].resource.value);
+            let mut value = std::mem::take(&mut object.resource.value);
             let here = Spec {
                 group: String::new(),
                 version: String::new(),
@@ -418,8 +418,8 @@ pub(super) fn follow(objects: &mut [Object]) -> Result<(), String> {
             let outcome = here.visit(&mut value, &|| Value::Null, &mut |found| {
                 candidates.update(found, target, &spec.path, &referrer)
             });
-            objects[position].resource.value = value;
-            outcome.map_err(|what| format!("{}: {what}", objects[position].resource.id()))?;
+            object.resource.value = value;
+            outcome.map_err(|what| format!("{}: {what}", object.resource.id()))?;
         }
     }
     Ok(())

@@ -339,8 +339,7 @@ fn set(found: &mut Value, value: &Value, options: &FieldOptions) -> Result<(), T
     // A scalar keeps the type of the field that it goes into.
     *found = match (&*found, scalar(&fresh)) {
         (Value::String(_), Some(text)) => Value::String(text),
-        // A field that was made has no type yet; kustomize writes the text without quotes, and YAML says what it is.
-        (Value::Null, Some(text)) => plain(&text),
+        // A field that was made takes the source's type. (kustomize forgets the quotes, so that "1" becomes 1.)
         (old @ (Value::Number(_) | Value::Bool(_)), Some(text)) => {
             let typed = plain(&text);
             let same = match (old, &typed) {

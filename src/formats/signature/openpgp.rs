@@ -70,7 +70,7 @@ pub(super) fn verify(signers: &[Signer], parts: &Parts) -> Result<Signed, Refusa
             valid_certificate(signer, signature, &name, true)?;
             return Ok(signed(signer, name));
         }
-        for subkey in subkeys.filter(|subkey| made_by(signature, &subkey.key)) {
+        if let Some(subkey) = subkeys.clone().find(|subkey| made_by(signature, &subkey.key)) {
             let name = name(&subkey.key);
             judge(signature, &subkey.key, parts, &name)?;
             valid_certificate(signer, signature, &name, false)?;
