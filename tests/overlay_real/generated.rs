@@ -1,7 +1,7 @@
 //! Random trees: a base, perhaps a component and a second base, an overlay over them, with every feature switched on by chance.
 
 use super::{Tree, compare};
-use crate::support::servers;
+use crate::support::{say, seed, servers};
 use std::fmt::Write;
 
 /// Trees of one run.
@@ -401,13 +401,11 @@ impl Maker {
                         "kind: (Deployment|StatefulSet)",
                         "name: w.*",
                     ]);
-                    let any = format!(
-                        "apiVersion: v1\nkind: Any\nmetadata:\n  name: any\n  annotations: {{via: target}}\n  labels: {{q: r}}\n"
-                    );
+                    let any = "apiVersion: v1\nkind: Any\nmetadata:\n  name: any\n  annotations: {via: target}\n  labels: {q: r}\n";
                     let _ = writeln!(
                         entries,
                         "- target: {{{target}}}\n  patch: |-\n{}",
-                        indented(&any, 4)
+                        indented(any, 4)
                     );
                 }
                 3 => {
@@ -526,11 +524,7 @@ fn generated_trees_are_built_as_kustomize_builds_them() {
         return;
     }
     servers::kustomize();
-    let fixed = std::env::var("COUCHESTOR_SEED")
-        .ok()
-        .and_then(|text| text.parse().ok());
-    let seed: u64 = fixed.unwrap_or_else(|| fastrand::u64(0..1 << 40));
-    println!("overlay trees: seed {seed} (COUCHESTOR_SEED={seed} repeats it)");
+    let seed = seed("overlay trees");
     let next = std::sync::atomic::AtomicU64::new(0);
     let counts = std::sync::Mutex::new(std::collections::BTreeMap::<&str, usize>::new());
     let failures = std::sync::Mutex::new(Vec::new());
@@ -562,7 +556,7 @@ fn generated_trees_are_built_as_kustomize_builds_them() {
         }
     });
     let counts = counts.into_inner().expect("no panic inside");
-    println!("overlay trees: {counts:?}");
+    say(&format!("overlay trees: {counts:?}"));
     let failures = failures.into_inner().expect("no panic inside");
     assert!(failures.is_empty(), "{}", failures.join("\n=======\n"));
     // A generator that makes mostly mistakes would compare nothing.

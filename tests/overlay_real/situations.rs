@@ -1,7 +1,7 @@
 //! Situations that people meet, each by name: what is easily got wrong, and what must be refused.
 
 use super::{compare, tree};
-use crate::support::servers;
+use crate::support::{say, servers};
 
 #[test]
 fn every_situation_is_built_as_kustomize_builds_it() {
@@ -16,7 +16,7 @@ fn every_situation_is_built_as_kustomize_builds_it() {
             failures.push(difference);
         }
     }
-    println!("overlay situations: {}", all.len());
+    say(&format!("overlay situations: {}", all.len()));
     assert!(failures.is_empty(), "{}", failures.join("\n=======\n"));
 }
 

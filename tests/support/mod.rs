@@ -8,3 +8,19 @@ pub mod cluster;
 
 /// A controller in this process that follows a repository.
 pub mod follow;
+
+/// Says something to whoever runs the tests; the macros that print are silent in a test that passes.
+pub fn say(text: &str) {
+    use std::io::Write;
+    let _ = writeln!(std::io::stderr(), "\n{text}");
+}
+
+/// The seed of a test that makes things up: `COUCHESTOR_SEED` when it is set.
+pub fn seed(of: &str) -> u64 {
+    let fixed = std::env::var("COUCHESTOR_SEED")
+        .ok()
+        .and_then(|text| text.parse().ok());
+    let seed = fixed.unwrap_or_else(|| fastrand::u64(0..1 << 40));
+    say(&format!("{of}: seed {seed} (COUCHESTOR_SEED={seed} repeats it)"));
+    seed
+}

@@ -17,7 +17,9 @@ pub fn left_out(test: &str) -> bool {
         return false;
     }
     let count = LEFT_OUT.fetch_add(1, Ordering::Relaxed) + 1;
-    eprintln!("left out because of COUCHESTOR_TEST_SERVERS=none: {test} ({count} so far)");
+    super::say(&format!(
+        "left out because of COUCHESTOR_TEST_SERVERS=none: {test} ({count} so far)"
+    ));
     true
 }
 
