@@ -4,8 +4,7 @@
 
 use crate::formats::overlay::{self, Files};
 use crate::formats::sops::{self, Identities};
-use crate::formats::yaml;
-use crate::model::diagnostic::{Diagnostic, Place};
+use crate::model::diagnostic::{Diagnostic, Place, Severity};
 use crate::model::ids::BlobId;
 use crate::model::secret::SecretText;
 use crate::model::tree::{Checkout, ClearFile, ClearTree, EntryKind};
@@ -29,6 +28,17 @@ pub struct ClearCache {
     pub decryptions: u64,
 }
 
+/// Whether the commit's signature was checked, and holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Vouched {
+    /// Somebody who is trusted signed it.
+    Yes,
+    /// Nobody did: what a file's MAC does not bind is refused.
+    No,
+    /// It is a folder on disk: what the MAC does not bind is a warning.
+    Unknown,
+}
+
 /// How blobs are read.
 pub type Read<'a> = dyn Fn(&BlobId) -> Result<Vec<u8>, String> + 'a;
 
@@ -42,6 +52,7 @@ pub fn decrypt(
     assignments: &str,
     read: &Read,
     identities: &Identities,
+    vouched: Vouched,
     cache: &mut ClearCache,
 ) -> Result<ClearTree, Vec<Diagnostic>> {
     let listing = Listing {
@@ -60,6 +71,7 @@ pub fn decrypt(
     };
     let needed = needed(root, assignments, &listing)?;
     let mut diagnostics = Vec::new();
+    let mut doubts = Vec::new();
     let mut files = BTreeMap::new();
     let mut kept = HashMap::new();
     let mut decryptions = 0;
@@ -78,6 +90,14 @@ pub fn decrypt(
         };
         match file {
             Ok(file) => {
+                match vouched {
+                    Vouched::Yes => {}
+                    Vouched::No => diagnostics.extend(file.doubts.clone()),
+                    Vouched::Unknown => doubts.extend(file.doubts.iter().map(|doubt| Diagnostic {
+                        severity: Severity::Warning,
+                        ..doubt.clone()
+                    })),
+                }
                 kept.insert(key, file.clone());
                 files.insert(path, file);
             }
@@ -96,6 +116,7 @@ pub fn decrypt(
         root: root.to_owned(),
         assignments: assignments.to_owned(),
         files,
+        doubts,
         introduced: checkout.introduced.clone(),
         removed: checkout.removed.clone(),
     })
@@ -170,41 +191,78 @@ fn open(
             )
         })?,
     };
-    let text = SecretText::new(bytes);
-    let clear = ClearFile {
-        blob: blob.clone(),
-        text: text.clone(),
-        secret: false,
+    let broken = |error: sops::SopsError| refuse("sops", error.to_string(), "");
+    let opened = sops::open(path, &bytes, identities).map_err(broken)?;
+    let secret = opened.is_some();
+    *decryptions += u64::from(secret);
+    let mut doubts = Vec::new();
+    let mut text = match opened {
+        Some(opened) => {
+            doubts = self::doubts(path, &opened);
+            opened.text
+        }
+        None => SecretText::new(bytes),
     };
-    let Ok(source) = text.expose_str() else {
-        return Ok(clear);
-    };
-    if other_format(source) {
-        let message =
-            "the file is encrypted by sops in its dotenv or ini format, which couchestor does not read";
-        return Err(refuse("sops", message.to_owned(), "encrypt it as YAML or JSON"));
+    // Flux opens what is encrypted inside of a Secret too.
+    let mut inside = false;
+    if let Ok(source) = text.expose_str()
+        && sops::may_hold(source)
+        && let Some(clear) = sops::open_inside(source, identities).map_err(broken)?
+    {
+        *decryptions += 1;
+        inside = true;
+        text = clear;
     }
-    // Most files say nothing of sops; those need no second look.
-    let encrypted =
-        source.contains("sops") && yaml::load(source).is_ok_and(|documents| sops::is_sops(&documents));
-    if !encrypted {
-        return Ok(clear);
-    }
-    *decryptions += 1;
-    let text = sops::decrypt(source, identities).map_err(|error| refuse("sops", error.to_string(), ""))?;
     Ok(ClearFile {
         blob: blob.clone(),
         text,
-        secret: true,
+        secret: secret || inside,
+        doubts,
     })
 }
 
-/// The formats of sops that are no YAML: such a file would else go on as it stands.
-fn other_format(source: &str) -> bool {
-    source.contains("ENC[AES256_GCM,")
-        && source
-            .lines()
-            .any(|line| line.starts_with("sops_mac=") || line.trim_end() == "[sops]")
+/// Longest list of doubts that one file gives; the first few say enough.
+const DOUBTS_MAX: usize = 5;
+
+/// What of an encrypted file nobody vouches for but a signed commit: values outside of the MAC, and, in policies of ours,
+/// everything that stands in the clear beside what is encrypted. A Secret's own clear part is its name and its labels, which
+/// the MAC binds to nothing either; but those are not more trusted than any other object of the repository.
+fn doubts(path: &str, opened: &sops::Opened) -> Vec<Diagnostic> {
+    let sign = "sign commits and set spec.verify, or encrypt without it";
+    if opened.mac_only_encrypted {
+        let message = "the file was encrypted with mac_only_encrypted: everything in it that is not encrypted can be changed unseen";
+        return vec![Diagnostic::error(
+            Place::file(path),
+            "sops-unbound",
+            message,
+            sign,
+        )];
+    }
+    let ours = opened
+        .text
+        .expose_str()
+        .is_ok_and(|text| text.contains(crate::model::kinds::GROUP));
+    if !ours {
+        return Vec::new();
+    }
+    let heads = ["apiVersion", "kind", "metadata"];
+    let inside = |one: &&sops::Unbound| one.path.first().is_some_and(|key| !heads.contains(&key.as_str()));
+    let loose = opened.unbound.iter().filter(inside).take(DOUBTS_MAX);
+    loose
+        .map(|one| {
+            let place = Place {
+                path: path.to_owned(),
+                line: one.line,
+                column: 1,
+            };
+            let message = format!(
+                "`{}` is not encrypted, or empty, in an encrypted policy: its MAC does not bind it to its place",
+                one.path.join(".")
+            );
+            let help = "encrypt the whole spec (encrypted_regex: ^spec$) and leave out what is empty, or sign commits and set spec.verify";
+            Diagnostic::error(place, "sops-unbound", message, help)
+        })
+        .collect()
 }
 
 /// The commit's files, read as the overlay asks for them.
@@ -301,6 +359,7 @@ mod tests {
             "assignments",
             &read,
             &Identities::default(),
+            Vouched::Unknown,
             cache,
         )
     }
@@ -349,7 +408,7 @@ mod tests {
             (large.as_str(), FILE, "larger"),
             (unreadable, FILE, "age1them"),
             ("a: 1\nsops:\n  lastmodified: now\n", FILE, "has no `mac`"),
-            ("A=ENC[AES256_GCM,data:AA==]\nsops_mac=x\n", FILE, "dotenv"),
+            ("A=ENC[AES256_GCM,data:AA==]\nsops_mac=x\n", FILE, "lastmodified"),
         ] {
             let commit = commit(&[
                 ("policies/kustomization.yaml", KUSTOMIZATION, FILE),

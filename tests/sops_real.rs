@@ -10,6 +10,12 @@ use std::process::Command;
 /// Comments, times, bytes, JSON, ssh keys.
 mod rare;
 
+/// What no MAC binds; files inside of Secrets.
+mod bound;
+
+/// Made-up files in every format, by the hundred.
+mod generated;
+
 struct Key {
     public: String,
     file: String,

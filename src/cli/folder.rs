@@ -98,6 +98,7 @@ pub(super) fn read(arguments: &FolderArguments) -> Result<(Option<Desired>, Vec<
         &assignments,
         &read,
         &identities,
+        decrypt::Vouched::Unknown,
         &mut ClearCache::default(),
     ) {
         Ok(tree) => {

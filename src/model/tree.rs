@@ -1,5 +1,6 @@
 //! What a commit holds: first a listing of blobs, then the clear text of those that matter.
 
+use super::diagnostic::Diagnostic;
 use super::ids::{BlobId, CommitId, Revision};
 use super::secret::SecretText;
 use jiff::Timestamp;
@@ -60,6 +61,8 @@ pub struct ClearFile {
     pub text: SecretText,
     /// Whether it was encrypted: then nothing of its values may be shown.
     pub secret: bool,
+    /// What of an encrypted file is bound to its place by nothing but a signed commit.
+    pub doubts: Vec<Diagnostic>,
 }
 
 /// The files that the policy path needs, in clear.
@@ -73,6 +76,8 @@ pub struct ClearTree {
     pub assignments: String,
     /// The files by path from the repository's root.
     pub files: BTreeMap<String, ClearFile>,
+    /// What is doubtful about encrypted files, for a tree whose commit is not known.
+    pub doubts: Vec<Diagnostic>,
     /// See [`Checkout::introduced`].
     pub introduced: BTreeMap<String, Provenance>,
     /// See [`Checkout::removed`].

@@ -44,6 +44,7 @@ pub fn parse(tree: &ClearTree, past: &[MigrationBrief]) -> Parsed {
         tree,
     };
     let (mut resources, mut diagnostics) = overlay::build(&tree.root, &view);
+    diagnostics.extend(tree.doubts.iter().cloned());
     for (path, file) in tree
         .files
         .iter()
@@ -149,6 +150,11 @@ impl Files for View<'_> {
             .expose_str()
             .ok()
             .map(Cow::Borrowed)
+    }
+
+    fn bytes(&self, path: &str) -> Option<Cow<'_, [u8]>> {
+        let file = self.tree.files.get(path)?;
+        Some(Cow::Borrowed(file.text.expose()))
     }
 
     fn secret(&self, path: &str) -> bool {

@@ -28,6 +28,7 @@ fn tree(assigned: bool) -> ClearTree {
         blob: "b".into(),
         text: SecretText::new(text.as_bytes().to_vec()),
         secret: false,
+        doubts: Vec::new(),
     };
     let mut files = BTreeMap::from([("p/tiers.yaml".to_owned(), file(TIERS))]);
     let (mut introduced, mut removed) = (BTreeMap::new(), BTreeMap::new());
@@ -45,6 +46,7 @@ fn tree(assigned: bool) -> ClearTree {
         root: "p".into(),
         assignments: "p/assignments".into(),
         files,
+        doubts: Vec::new(),
         introduced,
         removed,
     }

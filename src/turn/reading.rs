@@ -1,7 +1,7 @@
 //! The first stages of the line: a tip is fetched, verified, decrypted and parsed, or the last good one stays.
 
 use super::{Memory, Source, TurnFailure, Turned, brief};
-use crate::decrypt;
+use crate::decrypt::{self, Vouched};
 use crate::fetch::{self, Fetched};
 use crate::io::git::{GitError, Tips};
 use crate::model::diagnostic::{Diagnostic, Severity};
@@ -54,6 +54,9 @@ pub(super) async fn read(
                 .repository
                 .blobs()
                 .map_err(|error| TurnFailure::from(&error))?;
+            // A signed tag names its commit, so either signature vouches for the files.
+            let signed = source.verification.is_some();
+            let vouched = if signed { Vouched::Yes } else { Vouched::No };
             let read = |id: &_| blobs.read(id, decrypt::FILE_BYTES_MAX);
             let tree = tokio::task::block_in_place(|| {
                 decrypt::decrypt(
@@ -62,6 +65,7 @@ pub(super) async fn read(
                     &source.assignments,
                     &read,
                     source.identities,
+                    vouched,
                     &mut memory.clear,
                 )
             });

@@ -96,7 +96,7 @@ pub(super) async fn prepare(
         Some(keys) => {
             let files: Vec<(&str, &str)> = keys
                 .iter()
-                .filter(|(key, _)| key.ends_with(".agekey"))
+                .filter(|(key, _)| key.ends_with(".agekey") || key.ends_with(".asc"))
                 .filter_map(|(key, value)| Some((key.as_str(), value.expose_str().ok()?)))
                 .collect();
             Identities::parse(files)

@@ -1,31 +1,38 @@
 //! Keys that open files. They have no Debug and are never shown.
 
-use super::metadata::Metadata;
-use super::{SopsError, digest};
+use super::metadata::{Group, Metadata};
+use super::{SopsError, digest, openpgp, shamir};
 use std::io::Read;
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
-/// A data key is 32 bytes; nothing longer is read.
-const DATA_KEY_MAX: u64 = 1024;
+/// A data key is 32 bytes, a part of one 33; nothing much longer is read.
+const DATA_KEY_MAX: usize = 1024;
 
-/// A set of age identities (X25519 and ssh keys).
+/// A set of keys: age identities (X25519 and ssh keys) and OpenPGP private keys.
 #[derive(Clone, Default)]
 pub struct Identities {
     keys: Vec<Arc<dyn age::Identity + Send + Sync>>,
+    pgp: Vec<openpgp::SecretKey>,
     id: String,
 }
 
 impl Identities {
-    /// Reads key files as `age-keygen` and `ssh-keygen` write them: comments and blank lines are fine.
+    /// Reads key files as `age-keygen`, `ssh-keygen` and `gpg --armor --export-secret-keys` write them: comments and blank lines
+    /// are fine.
     ///
     /// # Errors
     /// The name of the first file in which something is no key; its text is never quoted.
     pub fn parse<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self, String> {
         let mut keys: Vec<Arc<dyn age::Identity + Send + Sync>> = Vec::new();
+        let mut pgp = Vec::new();
         let mut all = Zeroizing::new(String::new());
         for (name, text) in files {
             all.push_str(text);
+            if text.contains("-----BEGIN PGP ") {
+                pgp.extend(openpgp::read(name, text)?);
+                continue;
+            }
             if text.contains("-----BEGIN ") {
                 let identity = age::ssh::Identity::from_buffer(text.as_bytes(), Some(name.to_owned()))
                     .map_err(|_| format!("{name} is no ssh key that age can use"))?;
@@ -53,12 +60,13 @@ impl Identities {
         Ok(Self {
             id: digest(all.as_bytes()),
             keys,
+            pgp,
         })
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.keys.is_empty()
+        self.keys.is_empty() && self.pgp.is_empty()
     }
 
     /// Names the set without telling anything about it, for caches.
@@ -66,31 +74,48 @@ impl Identities {
         &self.id
     }
 
-    /// Opens the data key with any identity; recipients that we cannot read are passed over.
+    /// Opens the data key: with any identity where one group is enough, from enough groups where it was split. Recipients that
+    /// we cannot use are passed over.
     pub(super) fn open(&self, metadata: &Metadata) -> Result<Zeroizing<Vec<u8>>, SopsError> {
-        for recipient in &metadata.age {
-            let armored = age::armor::ArmoredReader::new(recipient.enc.as_bytes());
-            let Ok(decryptor) = age::Decryptor::new_buffered(armored) else {
-                continue;
-            };
-            let keys = self.keys.iter().map(|key| key.as_ref() as &dyn age::Identity);
-            let Ok(reader) = decryptor.decrypt(keys) else {
-                continue;
-            };
-            let mut data_key = Zeroizing::new(Vec::new());
-            if reader.take(DATA_KEY_MAX).read_to_end(&mut data_key).is_ok() && data_key.len() == 32 {
-                return Ok(data_key);
-            }
-        }
-        let mut recipients: Vec<String> = metadata.age.iter().map(|one| one.recipient.clone()).collect();
-        recipients.extend(
-            metadata
-                .others
+        let parts: Vec<Zeroizing<Vec<u8>>> = metadata
+            .groups
+            .iter()
+            .filter_map(|group| self.part(group))
+            .collect();
+        let key = match metadata.groups.len() {
+            1 => parts.into_iter().next(),
+            _ if parts.len() >= metadata.threshold => shamir::combine(&parts),
+            _ => None,
+        };
+        key.filter(|key| key.len() == 32).ok_or_else(|| {
+            let groups: Vec<String> = metadata
+                .groups
                 .iter()
-                .map(|kind| format!("recipients of kind {kind}")),
-        );
-        Err(SopsError::NoKey {
-            recipients: recipients.join(", "),
+                .map(|group| group.words().join(", "))
+                .collect();
+            let recipients = match groups.as_slice() {
+                [one] => one.clone(),
+                many => format!("{} of the groups ({})", metadata.threshold, many.join("), (")),
+            };
+            SopsError::NoKey { recipients }
+        })
+    }
+
+    fn part(&self, group: &Group) -> Option<Zeroizing<Vec<u8>>> {
+        let by_age = group.age.iter().find_map(|recipient| {
+            let armored = age::armor::ArmoredReader::new(recipient.enc.as_bytes());
+            let decryptor = age::Decryptor::new_buffered(armored).ok()?;
+            let keys = self.keys.iter().map(|key| key.as_ref() as &dyn age::Identity);
+            let reader = decryptor.decrypt(keys).ok()?;
+            let mut key = Zeroizing::new(Vec::with_capacity(DATA_KEY_MAX));
+            reader.take(DATA_KEY_MAX as u64).read_to_end(&mut key).ok()?;
+            Some(key)
+        });
+        by_age.or_else(|| {
+            group.pgp.iter().find_map(|recipient| {
+                let mut keys = self.pgp.iter();
+                keys.find_map(|key| openpgp::open(key, &recipient.enc, DATA_KEY_MAX as u64))
+            })
         })
     }
 }

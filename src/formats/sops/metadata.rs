@@ -5,15 +5,18 @@ use crate::formats::yaml::{Kind, Node};
 use regex::Regex;
 use zeroize::Zeroizing;
 
+/// A share names its group with one byte.
+const GROUPS_MAX: usize = 255;
+
 /// Longest regular expression that is compiled; real ones have a few dozen characters.
 const REGEX_MAX: usize = 4096;
 
 /// The block.
 pub(super) struct Metadata {
-    /// age recipients with the data key sealed to each.
-    pub(super) age: Vec<Recipient>,
-    /// Kinds of recipients that are not age, such as `pgp`.
-    pub(super) others: Vec<String>,
+    /// The groups of recipients. With one group each recipient opens the file; with several, one of each of enough groups.
+    pub(super) groups: Vec<Group>,
+    /// How many groups it takes.
+    pub(super) threshold: usize,
     /// Which values are encrypted.
     pub(super) rule: Rule,
     /// Whether the MAC covers encrypted values only.
@@ -22,12 +25,67 @@ pub(super) struct Metadata {
     lastmodified: String,
 }
 
-/// One age recipient.
+/// Recipients of which one is enough.
+#[derive(Default)]
+pub(super) struct Group {
+    /// age recipients, each with the data key (or its part) as an armored age file.
+    pub(super) age: Vec<Recipient>,
+    /// OpenPGP keys by fingerprint, each with the same as an armored message.
+    pub(super) pgp: Vec<Recipient>,
+    /// Kinds of recipients that need a service, such as `kms`.
+    pub(super) others: Vec<String>,
+}
+
+/// One recipient.
 pub(super) struct Recipient {
-    /// Its public key.
+    /// Its public key or fingerprint.
     pub(super) recipient: String,
-    /// The data key, as an armored age file.
+    /// What is sealed to it.
     pub(super) enc: String,
+}
+
+impl Group {
+    fn read(node: &Node) -> Self {
+        let list = |field: &str| match node.get(field).map(|node| &node.kind) {
+            Some(Kind::List(items)) => items.as_slice(),
+            _ => &[],
+        };
+        let recipients = |field: &str, name: &str| {
+            list(field)
+                .iter()
+                .filter_map(|item| {
+                    let part = |key: &str| item.get(key).and_then(Node::text).map(str::to_owned);
+                    Some(Recipient {
+                        recipient: part(name)?,
+                        enc: part("enc")?,
+                    })
+                })
+                .collect()
+        };
+        Self {
+            age: recipients("age", "recipient"),
+            pgp: recipients("pgp", "fp"),
+            others: ["kms", "gcp_kms", "azure_kv", "hc_vault", "hckms"]
+                .into_iter()
+                .filter(|kind| !list(kind).is_empty())
+                .map(str::to_owned)
+                .collect(),
+        }
+    }
+
+    /// The recipients in words.
+    pub(super) fn words(&self) -> Vec<String> {
+        let age = self.age.iter().map(|one| one.recipient.clone());
+        let pgp = self
+            .pgp
+            .iter()
+            .map(|one| format!("OpenPGP key {}", one.recipient));
+        let others = self
+            .others
+            .iter()
+            .map(|kind| format!("recipients of kind {kind}"));
+        age.chain(pgp).chain(others).collect()
+    }
 }
 
 /// Which values are encrypted. A rule looks at every key on a value's path.
@@ -82,33 +140,20 @@ impl Metadata {
                 .map(str::to_owned)
                 .filter(|text| !text.is_empty())
         };
-        let filled = |key: &str| matches!(block.get(key).map(|node| &node.kind), Some(Kind::List(items)) if !items.is_empty());
-        if filled("key_groups") || text("shamir_threshold").is_some_and(|count| count != "0") {
-            return Err(SopsError::Unsupported {
-                what: "key groups (Shamir's secret sharing)".to_owned(),
-            });
-        }
-        let age = match block.get("age").map(|node| &node.kind) {
-            Some(Kind::List(items)) => items
-                .iter()
-                .filter_map(|item| {
-                    let part = |key: &str| item.get(key).and_then(Node::text).map(str::to_owned);
-                    Some(Recipient {
-                        recipient: part("recipient")?,
-                        enc: part("enc")?,
-                    })
-                })
-                .collect(),
-            _ => Vec::new(),
+        let groups: Vec<Group> = match block.get("key_groups").map(|node| &node.kind) {
+            Some(Kind::List(items)) if !items.is_empty() => items.iter().map(Group::read).collect(),
+            _ => vec![Group::read(block)],
         };
-        let others = ["pgp", "kms", "gcp_kms", "azure_kv", "hc_vault", "hckms"]
-            .into_iter()
-            .filter(|kind| filled(kind))
-            .map(str::to_owned)
-            .collect();
+        if groups.len() > GROUPS_MAX {
+            return Err(wrong("has too many key groups"));
+        }
+        let threshold = match text("shamir_threshold").and_then(|count| count.parse().ok()) {
+            None | Some(0) => groups.len(),
+            Some(threshold) => threshold,
+        };
         Ok(Self {
-            age,
-            others,
+            groups,
+            threshold,
             rule: rule(&text)?,
             mac_only_encrypted: text("mac_only_encrypted")
                 .is_some_and(|value| value.eq_ignore_ascii_case("true")),

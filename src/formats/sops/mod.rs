@@ -14,8 +14,20 @@ mod cipher;
 /// Keys that open files.
 mod identities;
 
+/// Encrypted files inside of Secrets.
+mod inside;
+
+/// dotenv and INI.
+mod lines;
+
 /// The `sops` block: recipients, rules, MAC.
 mod metadata;
+
+/// OpenPGP keys.
+mod openpgp;
+
+/// Data keys that are split between groups.
+mod shamir;
 
 /// The walk over all values.
 mod walk;
@@ -24,7 +36,10 @@ mod walk;
 mod tests;
 
 pub use identities::Identities;
+pub use inside::{may_hold, open_inside};
+use lines::Lines;
 use metadata::Metadata;
+pub use walk::Unbound;
 use walk::{Change, Walk};
 
 /// Why a file could not be opened. No text quotes a value.
@@ -33,6 +48,12 @@ pub enum SopsError {
     /// It is not YAML.
     #[error("{0}")]
     Yaml(#[from] YamlError),
+    /// A line of dotenv or INI that cannot be read.
+    #[error("line {line}: this is no line of such a file; write `NAME=value`")]
+    Line {
+        /// Its number.
+        line: u32,
+    },
     /// Its `sops` block is not as the sops command writes it.
     #[error("the `sops` block {what}")]
     Metadata {
@@ -96,12 +117,108 @@ pub fn is_sops(documents: &[Node]) -> bool {
     })
 }
 
-/// Opens an encrypted text. Every value keeps its line; the `sops` block is gone.
+/// The formats in which the sops command writes files; the ending of a file's name says which, as with sops and Flux.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Format {
+    /// YAML, of one or several documents.
+    Yaml,
+    /// JSON.
+    Json,
+    /// `NAME=value` lines.
+    Dotenv,
+    /// INI.
+    Ini,
+    /// Anything else: its bytes are one encrypted value in a JSON file.
+    Binary,
+}
+
+impl Format {
+    /// The format that a file's name stands for.
+    pub fn of(path: &str) -> Self {
+        match path.rsplit_once('.').map_or("", |(_, ending)| ending) {
+            "yaml" | "yml" => Self::Yaml,
+            "json" => Self::Json,
+            "env" => Self::Dotenv,
+            "ini" => Self::Ini,
+            _ => Self::Binary,
+        }
+    }
+}
+
+/// An opened file.
+pub struct Opened {
+    /// Its clear text.
+    pub text: SecretText,
+    /// Whether the MAC covers encrypted values only: then everything else may have been changed by anybody.
+    pub mac_only_encrypted: bool,
+    /// What the MAC does not bind to its place: values that are not encrypted (their keys can be renamed, and characters moved
+    /// between neighbours), and what is empty (it can be added and taken away). The format has no place for more; who must
+    /// be sure of these asks for signed commits. Nor does it bind the stated type of an encrypted value: a text `42` can be
+    /// made a number, which the schemas of Secrets and of our kinds then refuse; a text that is no number cannot.
+    pub unbound: Vec<Unbound>,
+}
+
+/// Opens a file if it is encrypted; the clear text has the file's own format, and keeps its lines where it has lines.
+///
+/// # Errors
+/// [`SopsError`], when the file is encrypted and not opened in full: never a part of it.
+pub fn open_file(path: &str, bytes: &[u8], identities: &Identities) -> Result<Option<SecretText>, SopsError> {
+    open(path, bytes, identities).map(|opened| opened.map(|opened| opened.text))
+}
+
+/// Opens a file if it is encrypted, and says what of it is not bound.
+///
+/// # Errors
+/// See [`open_file`].
+pub fn open(path: &str, bytes: &[u8], identities: &Identities) -> Result<Option<Opened>, SopsError> {
+    // Most files say nothing of sops; those need no second look.
+    let Some(text) = std::str::from_utf8(bytes)
+        .ok()
+        .filter(|text| text.contains("sops"))
+    else {
+        return Ok(None);
+    };
+    let lines = match Format::of(path) {
+        Format::Dotenv => Some(Lines::Dotenv),
+        Format::Ini => Some(Lines::Ini),
+        // A generator may give any name to a file of lines.
+        _ if text.contains("ENC[AES256_GCM,") && !text.trim_start().starts_with('{') => {
+            [Lines::Dotenv, Lines::Ini]
+                .into_iter()
+                .find(|lines| lines.holds_block(text))
+        }
+        _ => None,
+    };
+    if let Some(lines) = lines {
+        return if lines.holds_block(text) {
+            open_lines(lines, text, identities).map(Some)
+        } else {
+            Ok(None)
+        };
+    }
+    let Ok(documents) = load(text) else {
+        return Ok(None);
+    };
+    if !is_sops(&documents) {
+        return Ok(None);
+    }
+    let mut opened = open_documents(text, &documents, identities)?;
+    if Format::of(path) == Format::Binary && is_binary(&documents) {
+        opened.text = binary(&opened.text)?;
+    }
+    Ok(Some(opened))
+}
+
+/// Opens an encrypted text of YAML or JSON. Every value keeps its line; the `sops` block is gone.
 ///
 /// # Errors
 /// [`SopsError`], when the file is not opened in full: never a part of it.
 pub fn decrypt(text: &str, identities: &Identities) -> Result<SecretText, SopsError> {
     let documents = load(text)?;
+    open_documents(text, &documents, identities).map(|opened| opened.text)
+}
+
+fn open_documents(text: &str, documents: &[Node], identities: &Identities) -> Result<Opened, SopsError> {
     let block = documents
         .iter()
         .find_map(|document| document.get("sops"))
@@ -111,16 +228,69 @@ pub fn decrypt(text: &str, identities: &Identities) -> Result<SecretText, SopsEr
     let metadata = Metadata::read(block)?;
     let data_key = identities.open(&metadata)?;
     let mut walk = Walk::new(&metadata, &data_key, text);
-    for document in &documents {
+    for document in documents {
         walk.document(document)?;
     }
-    let (mac, changes) = walk.finish();
+    finish(text, walk, &metadata, &data_key)
+}
+
+fn open_lines(lines: Lines, text: &str, identities: &Identities) -> Result<Opened, SopsError> {
+    let metadata = lines::metadata(lines, text)?;
+    let data_key = identities.open(&metadata)?;
+    let mut walk = Walk::new(&metadata, &data_key, text);
+    lines::walk(lines, text, &mut walk)?;
+    finish(text, walk, &metadata, &data_key)
+}
+
+fn finish(text: &str, walk: Walk<'_>, metadata: &Metadata, data_key: &[u8]) -> Result<Opened, SopsError> {
+    let (mac, changes, unbound) = walk.finish();
     let computed = hex_upper(&mac);
-    let stated = metadata.mac(&data_key)?;
+    let stated = metadata.mac(data_key)?;
     if !bool::from(computed.as_bytes().ct_eq(stated.as_slice())) {
         return Err(SopsError::Mac);
     }
-    splice(text, changes)
+    Ok(Opened {
+        text: splice(text, changes)?,
+        mac_only_encrypted: metadata.mac_only_encrypted,
+        unbound,
+    })
+}
+
+/// Whether a file is what sops makes of bytes that are none of its formats: `data` and nothing else.
+fn is_binary(documents: &[Node]) -> bool {
+    match documents {
+        [document] => match &document.kind {
+            crate::formats::yaml::Kind::Map(entries) => {
+                entries
+                    .iter()
+                    .all(|(key, _)| key.text == "data" || key.text == "sops")
+                    && document.get("data").is_some()
+            }
+            _ => false,
+        },
+        _ => false,
+    }
+}
+
+/// The bytes that stand in `data`.
+fn binary(clear: &SecretText) -> Result<SecretText, SopsError> {
+    let broken = || SopsError::Metadata {
+        what: "is that of a binary file, and `data` is no text".to_owned(),
+    };
+    let text = clear.expose_str().map_err(|_| broken())?;
+    let documents = load(text).map_err(|_| broken())?;
+    let data = documents
+        .first()
+        .and_then(|document| document.get("data"))
+        .ok_or_else(broken)?;
+    let bytes = match &data.kind {
+        crate::formats::yaml::Kind::Scalar { text, tag, .. } if tag.as_deref() == Some("binary") => {
+            base64::Engine::decode(&base64::engine::general_purpose::STANDARD, text).map_err(|_| broken())?
+        }
+        crate::formats::yaml::Kind::Scalar { text, .. } => text.as_bytes().to_vec(),
+        _ => return Err(broken()),
+    };
+    Ok(SecretText::new(bytes))
 }
 
 fn hex_upper(bytes: &[u8]) -> String {

@@ -66,8 +66,6 @@ fn a_file_whose_mac_was_taken_out_is_still_encrypted_and_refused() {
 fn what_is_not_read_is_refused_by_name() {
     let block = |more: &str| format!("sops:\n  mac: x\n  lastmodified: now\n{more}");
     for (more, named) in [
-        ("  key_groups: [{age: []}]\n", "key groups"),
-        ("  shamir_threshold: 2\n", "key groups"),
         ("  encrypted_regex: '('\n", "no regular expression"),
         (
             "  encrypted_regex: a\n  encrypted_suffix: b\n",
@@ -81,11 +79,14 @@ fn what_is_not_read_is_refused_by_name() {
             .unwrap_err();
         assert!(error.to_string().contains(named), "{error}");
     }
-    let error = decrypt(&block("  pgp: [{fp: x}]\n"), &Identities::default())
-        .map(|_| ())
-        .unwrap_err();
+    let error = decrypt(
+        &block("  kms: [{arn: x}]\n  pgp: [{fp: ABC, enc: y}]\n"),
+        &Identities::default(),
+    )
+    .map(|_| ())
+    .unwrap_err();
     assert!(
-        matches!(&error, SopsError::NoKey { recipients } if recipients.contains("pgp")),
+        matches!(&error, SopsError::NoKey { recipients } if recipients.contains("OpenPGP key ABC") && recipients.contains("kms")),
         "{error}"
     );
 }

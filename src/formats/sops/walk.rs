@@ -16,6 +16,25 @@ const MAC_ONLY_ENCRYPTED_START: [u8; 32] = [
 /// Bytes of the text and what stands there in the clear.
 pub(super) type Change = (Range<usize>, Zeroizing<String>);
 
+/// A value of a format without a tree.
+pub(super) struct Leaf<'a> {
+    /// The keys on the way to it.
+    pub(super) path: &'a [String],
+    /// The comments directly before it.
+    pub(super) comments: &'a [String],
+    /// Its line.
+    pub(super) line: u32,
+}
+
+/// Something that the MAC does not bind to its place: see [`super::Opened::unbound`].
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unbound {
+    /// The line.
+    pub line: u32,
+    /// The keys on the way to it.
+    pub path: Vec<String>,
+}
+
 /// The walk.
 pub(super) struct Walk<'a> {
     metadata: &'a Metadata,
@@ -27,6 +46,7 @@ pub(super) struct Walk<'a> {
     path: Vec<String>,
     /// How many of the entries and items on the way have a comment that the rule looks for.
     commented: usize,
+    pub(super) unbound: Vec<Unbound>,
 }
 
 impl<'a> Walk<'a> {
@@ -43,12 +63,69 @@ impl<'a> Walk<'a> {
             changes: Vec::new(),
             path: Vec::new(),
             commented: 0,
+            unbound: Vec::new(),
         }
     }
 
-    /// The MAC, and what changes in the text.
-    pub(super) fn finish(self) -> (Vec<u8>, Vec<Change>) {
-        (self.mac.finalize().to_vec(), self.changes)
+    /// The MAC, what changes in the text, and what the MAC does not bind.
+    pub(super) fn finish(self) -> (Vec<u8>, Vec<Change>, Vec<Unbound>) {
+        (self.mac.finalize().to_vec(), self.changes, self.unbound)
+    }
+
+    /// Puts something in the place of some bytes.
+    pub(super) fn replace(&mut self, range: Range<usize>, fresh: Zeroizing<String>) {
+        self.changes.push((range, fresh));
+    }
+
+    /// A comment of a format without a tree, opened if it is encrypted.
+    pub(super) fn comment(
+        &self,
+        path: &[String],
+        text: &str,
+        line: u32,
+    ) -> Result<Option<Zeroizing<String>>, SopsError> {
+        let Some(value) = cipher::Value::parse(text).filter(|value| value.kind == "comment") else {
+            return Ok(None);
+        };
+        let aad = format!("{}:", path.join(":"));
+        let clear = value.open(self.key, &aad).ok_or(SopsError::Value { line })?;
+        let text = std::str::from_utf8(&clear).map_err(|_| SopsError::Value { line })?;
+        Ok(Some(Zeroizing::new(text.to_owned())))
+    }
+
+    /// A text of a format without a tree: the clear one, if it is encrypted.
+    pub(super) fn text(
+        &mut self,
+        leaf: &Leaf<'_>,
+        text: &str,
+    ) -> Result<Option<Zeroizing<String>>, SopsError> {
+        let commented = self.metadata.rule.looks_for(leaf.comments);
+        if !self.metadata.rule.encrypts(leaf.path, commented) {
+            if !self.metadata.mac_only_encrypted {
+                self.mac.update(text.as_bytes());
+            }
+            return Ok(None);
+        }
+        if text.is_empty() {
+            return Ok(None);
+        }
+        let line = leaf.line;
+        let value = cipher::Value::parse(text).ok_or(SopsError::Plain { line })?;
+        let aad = format!("{}:", leaf.path.join(":"));
+        let clear = value
+            .open(self.key, &aad)
+            .and_then(|bytes| cipher::typed(&value.kind, bytes))
+            .ok_or(SopsError::Value { line })?;
+        self.mac.update(&*clear.hashed);
+        let text = std::str::from_utf8(&clear.hashed).map_err(|_| SopsError::Value { line })?;
+        Ok(Some(Zeroizing::new(text.to_owned())))
+    }
+
+    fn loose(&mut self, node: &Node) {
+        self.unbound.push(Unbound {
+            line: node.line,
+            path: self.path.clone(),
+        });
     }
 
     /// One document; its `sops` block is taken out.
@@ -105,6 +182,15 @@ impl<'a> Walk<'a> {
 
     fn node(&mut self, node: &Node) -> Result<(), SopsError> {
         match &node.kind {
+            // What is empty is in no MAC, wherever it stands.
+            Kind::Map(entries) if entries.is_empty() => {
+                self.loose(node);
+                Ok(())
+            }
+            Kind::List(items) if items.is_empty() => {
+                self.loose(node);
+                Ok(())
+            }
             Kind::Map(entries) => entries.iter().try_for_each(|(key, value)| self.entry(key, value)),
             Kind::List(items) => items.iter().try_for_each(|item| self.child(item)),
             Kind::Scalar { text, plain, tag } => {
@@ -115,19 +201,22 @@ impl<'a> Walk<'a> {
 
     fn scalar(&mut self, node: &Node, text: &str, hashed: Option<Vec<u8>>) -> Result<(), SopsError> {
         let Some(hashed) = hashed else {
+            self.loose(node);
             return Ok(());
         };
         if !self.metadata.rule.encrypts(&self.path, self.commented > 0) {
+            self.loose(node);
             if !self.metadata.mac_only_encrypted {
                 self.mac.update(&hashed);
             }
             return Ok(());
         }
+        let line = node.line;
         // The sops command leaves an empty string as it is.
         if text.is_empty() {
+            self.loose(node);
             return Ok(());
         }
-        let line = node.line;
         let value = cipher::Value::parse(text).ok_or(SopsError::Plain { line })?;
         let aad = format!("{}:", self.path.join(":"));
         let clear = value

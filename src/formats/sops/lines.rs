@@ -1,0 +1,303 @@
+//! The formats of sops that have lines and no tree: dotenv and INI (getsops/sops 3.13, `stores/dotenv` and `stores/ini`).
+//!
+//! The `sops` block is flattened there: `sops_age__list_0__map_enc` in dotenv, `age__list_0__map_enc` below `[sops]` in INI.
+
+use super::walk::Leaf;
+use super::{Metadata, SopsError, Walk};
+use crate::formats::yaml::{Key, Kind, Node};
+use std::ops::Range;
+use zeroize::Zeroizing;
+
+/// Depth of the flattened block; the real one has six levels.
+const DEPTH_MAX: usize = 16;
+
+/// Items of one list in the flattened block: as many recipients as nobody has.
+const ITEMS_MAX: usize = 1000;
+
+/// The two formats.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Lines {
+    Dotenv,
+    Ini,
+}
+
+/// One line that holds something.
+enum Line<'a> {
+    /// A comment's text without its mark, and where that text stands.
+    Comment(&'a str, Range<usize>),
+    /// A key, its value with escapes resolved, and where the value stands.
+    Entry(&'a str, String, Range<usize>),
+    /// A section's name.
+    Section(&'a str),
+}
+
+impl Lines {
+    /// Whether a text holds a `sops` block in this format.
+    pub(super) fn holds_block(self, text: &str) -> bool {
+        text.lines().any(|line| match self {
+            Self::Dotenv => line.starts_with("sops_mac=") || line.starts_with("sops_version="),
+            Self::Ini => line.trim() == "[sops]",
+        })
+    }
+
+    fn read(self, text: &str) -> Result<Vec<(u32, Line<'_>, Range<usize>)>, SopsError> {
+        let mut lines = Vec::new();
+        let mut at = 0;
+        let mut number = 0;
+        for whole in text.split_inclusive('\n') {
+            number += 1;
+            let start = at;
+            at += whole.len();
+            let line = whole.trim_end_matches(['\n', '\r']);
+            if let Some(read) = self.line(line, start, number)? {
+                lines.push((number, read, start..at));
+            }
+        }
+        Ok(lines)
+    }
+
+    fn line(self, line: &str, start: usize, number: u32) -> Result<Option<Line<'_>>, SopsError> {
+        let wrong = || SopsError::Line { line: number };
+        match self {
+            Self::Dotenv => {
+                if line.is_empty() {
+                    return Ok(None);
+                }
+                if let Some(comment) = line.strip_prefix('#') {
+                    return Ok(Some(Line::Comment(comment, start + 1..start + line.len())));
+                }
+                let (key, value) = line.split_once('=').ok_or_else(wrong)?;
+                let range = start + key.len() + 1..start + line.len();
+                Ok(Some(Line::Entry(key, value.replace("\\n", "\n"), range)))
+            }
+            Self::Ini => {
+                let bare = line.trim();
+                let offset = start + (line.len() - line.trim_start().len());
+                if bare.is_empty() {
+                    return Ok(None);
+                }
+                if bare.starts_with([';', '#']) {
+                    let text = bare.trim_start_matches([bare.as_bytes()[0] as char, ' ']);
+                    let from = offset + bare.len() - text.len();
+                    return Ok(Some(Line::Comment(text, from..offset + bare.len())));
+                }
+                if let Some(name) = bare.strip_prefix('[') {
+                    return Ok(Some(Line::Section(
+                        name.strip_suffix(']').ok_or_else(wrong)?.trim(),
+                    )));
+                }
+                let cut = bare.find(['=', ':']).ok_or_else(wrong)?;
+                let (key, value) = (bare[..cut].trim(), bare[cut + 1..].trim());
+                let from = offset + cut + 1 + (bare[cut + 1..].len() - bare[cut + 1..].trim_start().len());
+                let (value, length) = ini_value(value).ok_or_else(wrong)?;
+                Ok(Some(Line::Entry(key, value, from..from + length)))
+            }
+        }
+    }
+}
+
+/// An INI value without its quotes, and how many bytes of the line it covers; what follows `#` or `;` is a comment. Values
+/// over several lines are not read: sops writes them on one.
+fn ini_value(text: &str) -> Option<(String, usize)> {
+    for quote in ["\"\"\"", "`"] {
+        if let Some(rest) = text.strip_prefix(quote) {
+            let end = rest.find(quote)?;
+            return Some((rest[..end].to_owned(), end + 2 * quote.len()));
+        }
+    }
+    if text.ends_with('\\') {
+        return None;
+    }
+    let value = match text.find(['#', ';']) {
+        Some(cut) => text[..cut].trim_end(),
+        None => text,
+    };
+    for quote in ['"', '\''] {
+        if let Some(inner) = value
+            .strip_prefix(quote)
+            .and_then(|rest| rest.strip_suffix(quote))
+        {
+            return Some((inner.to_owned(), value.len()));
+        }
+    }
+    Some((value.to_owned(), value.len()))
+}
+
+/// A value as the format writes it.
+fn written(lines: Lines, value: &str) -> Result<Zeroizing<String>, SopsError> {
+    let text = match lines {
+        Lines::Dotenv => value.replace('\n', "\\n"),
+        Lines::Ini if value.contains(['\n', '`', '\r']) => {
+            if value.contains(['\n', '\r']) || value.contains("\"\"\"") {
+                return Err(SopsError::Unsupported {
+                    what: "a value of several lines in INI".to_owned(),
+                });
+            }
+            format!("\"\"\"{value}\"\"\"")
+        }
+        Lines::Ini if value.contains(['#', ';']) => format!("`{value}`"),
+        Lines::Ini if value.trim() != value || value.starts_with(['"', '\'']) => format!("\"{value}\""),
+        Lines::Ini => value.to_owned(),
+    };
+    Ok(Zeroizing::new(text))
+}
+
+/// The `sops` block of a text, as a tree.
+pub(super) fn block(lines: Lines, text: &str) -> Result<Node, SopsError> {
+    let mut root = Tree::default();
+    let mut section = "";
+    for (_, line, _) in lines.read(text)? {
+        match (lines, line) {
+            (_, Line::Section(name)) => section = name,
+            (Lines::Dotenv, Line::Entry(key, value, _)) => {
+                if let Some(key) = key.strip_prefix("sops_") {
+                    root.place(key, value)?;
+                }
+            }
+            (Lines::Ini, Line::Entry(key, value, _)) if section == "sops" => {
+                root.place(key, value.replace("\\n", "\n"))?;
+            }
+            _ => {}
+        }
+    }
+    Ok(root.node())
+}
+
+/// Walks over every value: opens what is encrypted, sums up the MAC, and takes the block out.
+pub(super) fn walk(lines: Lines, text: &str, walk: &mut Walk<'_>) -> Result<(), SopsError> {
+    let mut section = match lines {
+        Lines::Dotenv => None,
+        Lines::Ini => Some("DEFAULT"),
+    };
+    let mut comments: Vec<String> = Vec::new();
+    for (number, line, whole) in lines.read(text)? {
+        let ours = match (&line, lines) {
+            (Line::Section(name), _) => {
+                section = Some(name);
+                *name == "sops"
+            }
+            (Line::Entry(key, ..), Lines::Dotenv) => key.starts_with("sops_"),
+            _ => section == Some("sops"),
+        };
+        if ours {
+            let breaks = text[whole.clone()].chars().filter(|one| *one == '\n').collect();
+            walk.replace(whole, Zeroizing::new(breaks));
+            continue;
+        }
+        match line {
+            Line::Section(_) => comments.clear(),
+            Line::Comment(comment, range) => {
+                let path: Vec<String> = section.map(str::to_owned).into_iter().collect();
+                match walk.comment(&path, comment, number)? {
+                    Some(clear) => {
+                        comments.push(clear.to_string());
+                        walk.replace(range, clear);
+                    }
+                    None => comments.push(comment.to_owned()),
+                }
+            }
+            Line::Entry(key, value, range) => {
+                let mut path: Vec<String> = section.map(str::to_owned).into_iter().collect();
+                path.push(key.to_owned());
+                let leaf = Leaf {
+                    path: &path,
+                    comments: &comments,
+                    line: number,
+                };
+                if let Some(clear) = walk.text(&leaf, &value)? {
+                    walk.replace(range, written(lines, &clear)?);
+                }
+                comments.clear();
+            }
+        }
+    }
+    Ok(())
+}
+
+/// A tree that is put together from flattened keys.
+#[derive(Default)]
+struct Tree {
+    value: Option<String>,
+    entries: Vec<(String, Tree)>,
+    items: Vec<Tree>,
+}
+
+impl Tree {
+    fn place(&mut self, path: &str, value: String) -> Result<(), SopsError> {
+        let wrong = || SopsError::Metadata {
+            what: "has a key that cannot be read".to_owned(),
+        };
+        let mut at = self;
+        let mut rest = path;
+        let mut list = false;
+        for _ in 0..DEPTH_MAX {
+            let next = [rest.find("__map_"), rest.find("__list_")]
+                .into_iter()
+                .flatten()
+                .min();
+            let (part, after) = rest.split_at(next.unwrap_or(rest.len()));
+            at = if list {
+                let index: usize = part.parse().map_err(|_| wrong())?;
+                if index >= ITEMS_MAX {
+                    return Err(wrong());
+                }
+                while at.items.len() <= index {
+                    at.items.push(Self::default());
+                }
+                &mut at.items[index]
+            } else {
+                let position = match at.entries.iter().position(|(key, _)| key == part) {
+                    Some(position) => position,
+                    None => {
+                        at.entries.push((part.to_owned(), Self::default()));
+                        at.entries.len() - 1
+                    }
+                };
+                &mut at.entries[position].1
+            };
+            if next.is_none() {
+                at.value = Some(value);
+                return Ok(());
+            }
+            match after.strip_prefix("__map_") {
+                Some(after) => (rest, list) = (after, false),
+                None => (rest, list) = (after.strip_prefix("__list_").ok_or_else(wrong)?, true),
+            }
+        }
+        Err(wrong())
+    }
+
+    fn node(self) -> Node {
+        let kind = match (self.value, self.items.is_empty()) {
+            (Some(text), _) => Kind::Scalar {
+                text,
+                plain: true,
+                tag: None,
+            },
+            (None, false) => Kind::List(self.items.into_iter().map(Self::node).collect()),
+            (None, true) => {
+                let key = |text| Key {
+                    text,
+                    line: 1,
+                    column: 1,
+                    start: 0,
+                    merge: false,
+                };
+                let entries = self.entries.into_iter();
+                Kind::Map(entries.map(|(text, tree)| (key(text), tree.node())).collect())
+            }
+        };
+        Node {
+            kind,
+            bytes: 0..0,
+            line: 1,
+            column: 1,
+            comments: Vec::new(),
+        }
+    }
+}
+
+/// The metadata of a text in lines.
+pub(super) fn metadata(lines: Lines, text: &str) -> Result<Metadata, SopsError> {
+    Metadata::read(&block(lines, text)?)
+}
