@@ -16,9 +16,16 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
+/// TLS, proxies, GitHub Apps.
+mod tls;
+
+/// OpenSSH.
+mod ssh;
+
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 fn open(url: &str, clone: &Path, credentials: Credentials) -> Repository {
+    let _ = rustls::crypto::ring::default_provider().install_default();
     Repository::new(url, clone, credentials, TIMEOUT, true).unwrap()
 }
 
@@ -211,6 +218,7 @@ async fn a_bearer_token_is_sent_as_such() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_server_that_says_nothing_ends_in_a_timeout() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let url = format!("http://{}/x.git", listener.local_addr().unwrap());
     let folder = tempfile::tempdir().unwrap();

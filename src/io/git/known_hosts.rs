@@ -5,18 +5,39 @@ use base64::engine::general_purpose::STANDARD;
 use hmac::{Hmac, Mac};
 use sha1::Sha1;
 
+/// A host's name as the file has it: with its port when that is not the usual one.
+fn name_of(host: &str, port: u16) -> String {
+    if port == 22 {
+        host.to_owned()
+    } else {
+        format!("[{host}]:{port}")
+    }
+}
+
+/// The kinds of keys that are known for a host.
+pub(super) fn kinds(known_hosts: &str, host: &str, port: u16) -> Vec<String> {
+    let name = name_of(host, port);
+    let lines = known_hosts.lines().map(str::trim);
+    lines
+        .filter(|line| !line.is_empty() && !line.starts_with(['#', '@']))
+        .filter_map(|line| {
+            let mut fields = line.split_whitespace();
+            let names = fields.next()?;
+            matches(names, &name)
+                .then(|| fields.next().map(str::to_owned))
+                .flatten()
+        })
+        .collect()
+}
+
 /// Checks a server's raw host key.
 ///
 /// # Errors
 /// Why it is not trusted, and what to do.
 pub(super) fn check(known_hosts: &str, host: &str, port: u16, key: &[u8]) -> Result<(), String> {
-    let name = if port == 22 {
-        host.to_owned()
-    } else {
-        format!("[{host}]:{port}")
-    };
+    let name = name_of(host, port);
     let encoded = STANDARD.encode(key);
-    let (mut known, mut same) = (false, false);
+    let (mut known, mut same, mut authority) = (false, false, false);
     for line in known_hosts
         .lines()
         .map(str::trim)
@@ -38,6 +59,7 @@ pub(super) fn check(known_hosts: &str, host: &str, port: u16, key: &[u8]) -> Res
                 known = true;
                 same |= listed == encoded;
             }
+            "cert-authority" => authority = true,
             "revoked" if listed == encoded => {
                 return Err(format!("the host key of {name} is revoked in known_hosts"));
             }
@@ -46,6 +68,10 @@ pub(super) fn check(known_hosts: &str, host: &str, port: u16, key: &[u8]) -> Res
     }
     match (known, same) {
         (_, true) => Ok(()),
+        // The ssh library shows a host's key and not its certificate, so nothing could be checked against the authority.
+        (false, false) if authority => Err(format!(
+            "known_hosts names only a certificate authority for {name}; host certificates are not read: add the host's own key"
+        )),
         (true, false) => Err(format!(
             "the host key of {name} is another one than known_hosts has; find out why before you change the Secret"
         )),

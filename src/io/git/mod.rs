@@ -1,29 +1,39 @@
 //! Git over libgit2: list and fetch in one connection, read blobs by id, commit without a work tree, push with a lease.
 //!
-//! libgit2 blocks, so everything that talks to a remote runs on a thread for blocking work, one at a time per repository,
-//! with a deadline that its callbacks check; the process-wide socket timeouts end a call whose server says nothing.
-//!
-//! A `ca.crt` is added to the one store of trusted authorities that libgit2 has: it is then trusted for the other sources
-//! of this process too. `@cert-authority` lines of `known_hosts` are not read.
+//! libgit2 blocks, so everything that talks to a remote runs on a thread for blocking work, one at a time per repository. The
+//! bytes go by our own transports, which know each source's credentials and its deadline.
 
 use crate::model::failure::{Class, Failure};
 use crate::model::ids::{BlobId, CommitId};
 use crate::model::tree::{Entry, EntryKind};
 use git2::{FetchOptions, ObjectType, Oid, RemoteCallbacks, RemoteRedirect, TreeWalkMode, TreeWalkResult};
+use session::Session;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Once};
 use std::time::{Duration, Instant};
 
 /// Credentials, from Secrets with Flux's keys.
 mod credentials;
+
+/// Tokens of GitHub Apps.
+mod github_app;
+
+/// Smart HTTP.
+mod http;
 
 /// Host keys.
 mod known_hosts;
 
 /// Raw objects.
 mod objects;
+
+/// One operation with a remote.
+mod session;
+
+/// ssh.
+mod ssh;
 
 /// Commits, pushes and the audit branch.
 mod write;
@@ -146,6 +156,7 @@ struct Inner {
     url: String,
     directory: PathBuf,
     credentials: Credentials,
+    client: Option<reqwest::Client>,
     timeout: Duration,
     busy: Arc<tokio::sync::Mutex<()>>,
     blob_reads: AtomicU64,
@@ -186,13 +197,19 @@ impl Repository {
             }
             Some((scheme, _)) => return refuse(&format!("{scheme}:// is not read; use https:// or ssh://")),
         }
-        limit_sockets(timeout);
+        session::register();
         credentials.check(url)?;
+        let client = if url.starts_with("http") {
+            Some(http::client(&credentials, timeout)?)
+        } else {
+            None
+        };
         Ok(Self {
             inner: Arc::new(Inner {
                 url: url.to_owned(),
                 directory: directory.to_owned(),
                 credentials,
+                client,
                 timeout,
                 busy: Arc::default(),
                 blob_reads: AtomicU64::new(0),
@@ -356,18 +373,15 @@ impl Inner {
     fn fetch_branches(&self, refspecs: &[String], deadline: Instant) -> Result<Tips, GitError> {
         let repository = self.open()?;
         let mut remote = repository.remote_anonymous(&self.url).map_err(failed)?;
-        let told = credentials::Told::default();
+        let session = Session::new(&self.credentials, self.client.clone(), deadline);
         let mut options = FetchOptions::new();
-        let headers = self.credentials.headers();
-        let headers: Vec<&str> = headers.iter().map(|header| header.as_str()).collect();
         options
-            .remote_callbacks(self.callbacks(&told, deadline))
+            .remote_callbacks(callbacks(deadline))
             .follow_redirects(RemoteRedirect::None)
-            .download_tags(git2::AutotagOption::None)
-            .custom_headers(&headers);
-        remote
-            .fetch(refspecs, Some(&mut options), None)
-            .map_err(|error| told.translate(error))?;
+            .download_tags(git2::AutotagOption::None);
+        session
+            .during(|| remote.fetch(refspecs, Some(&mut options), None))
+            .map_err(|error| session.translate(error))?;
         let branches = remote
             .list()
             .map_err(failed)?
@@ -379,38 +393,15 @@ impl Inner {
             .collect();
         Ok(Tips { branches })
     }
-
-    fn callbacks<'a>(&'a self, told: &'a credentials::Told, deadline: Instant) -> RemoteCallbacks<'a> {
-        let late = move || Instant::now() >= deadline;
-        let mut callbacks = RemoteCallbacks::new();
-        callbacks.credentials(move |_, user, allowed| {
-            if late() {
-                return Err(git2::Error::from_str("time is up"));
-            }
-            told.credential(&self.credentials, user, allowed)
-        });
-        callbacks.certificate_check(move |certificate, host| {
-            told.certificate(&self.credentials, &self.url, certificate, host)
-        });
-        callbacks
-            .transfer_progress(move |progress| !late() && progress.received_bytes() < RECEIVED_BYTES_MAX);
-        callbacks.sideband_progress(move |_| !late());
-        callbacks
-    }
 }
 
-/// libgit2's socket timeouts are for the whole process, and the longest that any source asks for must fit in.
-fn limit_sockets(timeout: Duration) {
-    static ONCE: Once = Once::new();
-    let millis = i32::try_from(timeout.as_millis()).unwrap_or(i32::MAX);
-    ONCE.call_once(|| {
-        #[expect(unsafe_code, reason = "git2 marks these as unsafe because no other thread may be inside of libgit2; this runs before the first call")]
-        // SAFETY: called once, before the first repository or remote of this process is opened.
-        unsafe {
-            let _ = git2::opts::set_server_connect_timeout_in_milliseconds(millis.min(30_000));
-            let _ = git2::opts::set_server_timeout_in_milliseconds(millis);
-        }
-    });
+/// What ends an operation at its deadline, or when the server sends more than a repository of policies holds.
+fn callbacks<'a>(deadline: Instant) -> RemoteCallbacks<'a> {
+    let late = move || Instant::now() >= deadline;
+    let mut callbacks = RemoteCallbacks::new();
+    callbacks.transfer_progress(move |progress| !late() && progress.received_bytes() < RECEIVED_BYTES_MAX);
+    callbacks.sideband_progress(move |_| !late());
+    callbacks
 }
 
 fn without_userinfo(url: &str) -> String {

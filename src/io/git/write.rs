@@ -1,6 +1,6 @@
 //! Commits without a work tree, pushes with a lease, and branches that only grow.
 
-use super::credentials::Told;
+use super::session::Session;
 use super::{GitError, Inner, Repository, failed, oid};
 use crate::model::ids::CommitId;
 use crate::model::rendering::FileChange;
@@ -257,10 +257,11 @@ impl Inner {
             }
             None => format!(":{target}"),
         };
-        let told = Told::default();
+        let session = Session::new(&self.credentials, self.client.clone(), deadline);
+        let lost = std::cell::Cell::new(false);
         let refused = std::cell::RefCell::new(None);
         let outcome = {
-            let mut callbacks = self.callbacks(&told, deadline);
+            let mut callbacks = super::callbacks(deadline);
             callbacks.push_negotiation(|updates| {
                 let found = updates
                     .first()
@@ -273,9 +274,7 @@ impl Inner {
                 if found.map(|id| id.to_string()) == wanted {
                     return Ok(());
                 }
-                *told.lease.borrow_mut() = Some(GitError::LeaseLost {
-                    branch: branch.to_owned(),
-                });
+                lost.set(true);
                 Err(git2::Error::from_str("the branch has moved"))
             });
             callbacks.push_update_reference(|_, status| {
@@ -284,19 +283,21 @@ impl Inner {
                 }
                 Ok(())
             });
-            let headers = self.credentials.headers();
-            let headers: Vec<&str> = headers.iter().map(|header| header.as_str()).collect();
             let mut options = PushOptions::new();
             options
                 .remote_callbacks(callbacks)
-                .follow_redirects(RemoteRedirect::None)
-                .custom_headers(&headers);
-            remote.push(&[refspec.as_str()], Some(&mut options))
+                .follow_redirects(RemoteRedirect::None);
+            session.during(|| remote.push(&[refspec.as_str()], Some(&mut options)))
         };
         if let Ok(mut reference) = repository.find_reference(&local) {
             let _ = reference.delete();
         }
-        outcome.map_err(|error| told.translate(error))?;
+        if lost.get() {
+            return Err(GitError::LeaseLost {
+                branch: branch.to_owned(),
+            });
+        }
+        outcome.map_err(|error| session.translate(error))?;
         match refused.into_inner() {
             // The server found the branch moved between the start and the end of the push.
             Some(detail)

@@ -1,0 +1,280 @@
+//! Git's smart HTTP protocol (gitprotocol-http(5)) over the HTTP client that everything else here uses: with a source's own
+//! authority, client certificate and proxy, one try per credential, no way to another host, and a deadline.
+
+use super::credentials::{Credentials, Hidden, Login};
+use super::session::Session;
+use super::{GitError, RECEIVED_BYTES_MAX};
+use git2::transport::{Service, SmartSubtransport, SmartSubtransportStream};
+use std::io::{Read, Write};
+use std::sync::Arc;
+use std::time::Duration;
+
+/// Largest request: what we push are small files.
+const SENT_BYTES_MAX: usize = 64 << 20;
+
+/// How long a connection may take.
+const CONNECT_MAX: Duration = Duration::from_secs(30);
+
+/// Longest address that a refusal quotes.
+const QUOTED_MAX: usize = 200;
+
+/// Makes the client of a source.
+pub(super) fn client(credentials: &Credentials, timeout: Duration) -> Result<reqwest::Client, GitError> {
+    let wrong = |what: &str| GitError::Credentials {
+        what: what.to_owned(),
+    };
+    let mut builder = reqwest::Client::builder()
+        .connect_timeout(timeout.min(CONNECT_MAX))
+        .read_timeout(timeout)
+        // Credentials go to the host of spec.url and to no other.
+        .redirect(reqwest::redirect::Policy::none())
+        // Some forges answer nobody but git.
+        .user_agent(concat!("git/2.45 (couchestor ", env!("CARGO_PKG_VERSION"), ")"));
+    if let Some(authority) = &credentials.tls.authority {
+        let unreadable = || wrong("has a ca.crt that is no PEM certificate");
+        let certificates =
+            reqwest::Certificate::from_pem_bundle(authority.as_bytes()).map_err(|_| unreadable())?;
+        if certificates.is_empty() {
+            return Err(unreadable());
+        }
+        builder = builder.tls_certs_merge(certificates);
+    }
+    if let Some(pem) = &credentials.tls.client {
+        let identity = reqwest::Identity::from_pem(pem.as_bytes())
+            .map_err(|_| wrong("has a tls.crt and tls.key that are no PEM certificate and key"))?;
+        builder = builder.identity(identity);
+    }
+    builder = match &credentials.proxy {
+        None => builder.no_proxy(),
+        Some(to) => {
+            let mut proxy = reqwest::Proxy::all(&to.address)
+                .map_err(|_| wrong("of the proxy has an address that cannot be used"))?;
+            if let Some(username) = &to.username {
+                let password = to.password.as_ref().map_or("", |password| password.as_str());
+                proxy = proxy.basic_auth(username, password);
+            }
+            builder.proxy(proxy)
+        }
+    };
+    builder
+        .build()
+        .map_err(|_| wrong("has a ca.crt, tls.crt or tls.key that cannot be used"))
+}
+
+/// The transport of one operation.
+pub(super) struct Http(pub(super) Arc<Session>);
+
+impl SmartSubtransport for Http {
+    fn action(&self, url: &str, action: Service) -> Result<Box<dyn SmartSubtransportStream>, git2::Error> {
+        let (service, list) = match action {
+            Service::UploadPackLs => ("git-upload-pack", true),
+            Service::UploadPack => ("git-upload-pack", false),
+            Service::ReceivePackLs => ("git-receive-pack", true),
+            Service::ReceivePack => ("git-receive-pack", false),
+        };
+        Ok(Box::new(Stream {
+            session: self.0.clone(),
+            url: url.trim_end_matches('/').to_owned(),
+            service,
+            list,
+            request: Vec::new(),
+            answer: None,
+            chunk: Vec::new(),
+            at: 0,
+            received: 0,
+        }))
+    }
+
+    fn close(&self) -> Result<(), git2::Error> {
+        Ok(())
+    }
+}
+
+/// One request and its answer.
+struct Stream {
+    session: Arc<Session>,
+    url: String,
+    service: &'static str,
+    /// Whether the references are asked for.
+    list: bool,
+    request: Vec<u8>,
+    answer: Option<reqwest::Response>,
+    chunk: Vec<u8>,
+    at: usize,
+    received: usize,
+}
+
+impl Stream {
+    fn send(&mut self) -> Result<reqwest::Response, GitError> {
+        let request = std::mem::take(&mut self.request);
+        let mut answer = self.once(&request)?;
+        // A token that ran out early is fetched anew, once; nothing else is tried twice.
+        if answer.status().as_u16() == 401
+            && let Some(app) = self.session.app()
+        {
+            app.forget();
+            answer = self.once(&request)?;
+        }
+        let status = answer.status();
+        match status.as_u16() {
+            200 => {}
+            401 | 403 => {
+                return Err(GitError::Denied {
+                    detail: format!("HTTP {status}"),
+                });
+            }
+            407 => {
+                return Err(GitError::Denied {
+                    detail: format!("the proxy answered HTTP {status}"),
+                });
+            }
+            300..=399 => {
+                let to = answer
+                    .headers()
+                    .get("location")
+                    .and_then(|to| to.to_str().ok())
+                    .unwrap_or("elsewhere");
+                let to: String = to
+                    .split('?')
+                    .next()
+                    .unwrap_or_default()
+                    .chars()
+                    .take(QUOTED_MAX)
+                    .collect();
+                return Err(GitError::Address {
+                    url: self.url.clone(),
+                    what: format!(
+                        "the server sends us to {to}; if that is right, write it into spec.url without /info/refs"
+                    ),
+                });
+            }
+            404 => {
+                return Err(GitError::Failed {
+                    detail: "HTTP 404: there is no such repository, or these credentials may not see it"
+                        .to_owned(),
+                });
+            }
+            _ => {
+                return Err(GitError::Failed {
+                    detail: format!("HTTP {status}"),
+                });
+            }
+        }
+        let kind = if self.list { "advertisement" } else { "result" };
+        let wanted = format!("application/x-{}-{kind}", self.service);
+        let found = answer
+            .headers()
+            .get("content-type")
+            .and_then(|kind| kind.to_str().ok());
+        if found != Some(wanted.as_str()) {
+            return Err(GitError::Failed {
+                detail: "the answer is not that of a Git server; check spec.url".to_owned(),
+            });
+        }
+        Ok(answer)
+    }
+
+    fn once(&self, body: &[u8]) -> Result<reqwest::Response, GitError> {
+        let client = self.session.client.as_ref().ok_or_else(|| GitError::Failed {
+            detail: "there is no client for this address".to_owned(),
+        })?;
+        let mut request = if self.list {
+            client.get(format!("{}/info/refs?service={}", self.url, self.service))
+        } else {
+            client
+                .post(format!("{}/{}", self.url, self.service))
+                .header("Content-Type", format!("application/x-{}-request", self.service))
+                .header("Accept", format!("application/x-{}-result", self.service))
+                .body(body.to_vec())
+        };
+        request = match &self.session.credentials.login {
+            Login::Basic { username, password } => request.basic_auth(username, Some(password.as_str())),
+            Login::Bearer { token } => request.bearer_auth(token.as_str()),
+            Login::App(app) => {
+                let token: Hidden = self.session.wait(app.token(client, crate::io::clock::now()))??;
+                request.basic_auth("x-access-token", Some(token.as_str()))
+            }
+            Login::None | Login::Ssh(_) => request,
+        };
+        self.session.wait(request.send())?.map_err(|error| told(&error))
+    }
+
+    fn fill(&mut self) -> Result<bool, GitError> {
+        if self.answer.is_none() {
+            self.answer = Some(self.send()?);
+        }
+        let Some(answer) = &mut self.answer else {
+            return Ok(false);
+        };
+        let Some(chunk) = self.session.wait(answer.chunk())?.map_err(|error| told(&error))? else {
+            return Ok(false);
+        };
+        self.received += chunk.len();
+        if self.received > RECEIVED_BYTES_MAX {
+            return Err(GitError::Failed {
+                detail: format!("the server sent more than {RECEIVED_BYTES_MAX} bytes"),
+            });
+        }
+        self.chunk = chunk.to_vec();
+        self.at = 0;
+        Ok(true)
+    }
+}
+
+impl Read for Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        while self.at >= self.chunk.len() {
+            match self.fill() {
+                Ok(true) => {}
+                Ok(false) => return Ok(0),
+                Err(error) => return Err(std::io::Error::other(self.session.fail(error))),
+            }
+        }
+        let count = buffer.len().min(self.chunk.len() - self.at);
+        buffer[..count].copy_from_slice(&self.chunk[self.at..self.at + count]);
+        self.at += count;
+        Ok(count)
+    }
+}
+
+impl Write for Stream {
+    fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
+        if self.request.len() + bytes.len() > SENT_BYTES_MAX {
+            let error = GitError::Failed {
+                detail: format!("a push has more than {SENT_BYTES_MAX} bytes"),
+            };
+            return Err(std::io::Error::other(self.session.fail(error)));
+        }
+        self.request.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    fn flush(&mut self) -> std::io::Result<()> {
+        Ok(())
+    }
+}
+
+/// An error of the client, down to its cause; certificates are a matter for a person.
+fn told(error: &reqwest::Error) -> GitError {
+    let mut words = String::new();
+    let mut cause: Option<&dyn std::error::Error> = std::error::Error::source(error);
+    while let Some(inner) = cause {
+        words = inner.to_string();
+        cause = inner.source();
+    }
+    if words.is_empty() {
+        words = "the connection failed".to_owned();
+    }
+    let lower = words.to_lowercase();
+    if ["certificate", "unknownissuer", "unknown issuer"]
+        .iter()
+        .any(|word| lower.contains(word))
+    {
+        return GitError::HostKey {
+            detail: format!(
+                "TLS: {words}; give the server's authority as ca.crt, and a client certificate as tls.crt and tls.key, in the Secret"
+            ),
+        };
+    }
+    GitError::Failed { detail: words }
+}

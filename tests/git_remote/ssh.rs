@@ -1,0 +1,284 @@
+//! Git over ssh, against OpenSSH's own server on loopback.
+
+use super::{TIMEOUT, bare, push, secret};
+use couchestor::io::git::{Credentials, GitError, Lease, Repository};
+use couchestor::model::failure::Failure;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, Instant};
+
+/// A server with host keys of two kinds and one key that may log in.
+struct Server {
+    folder: tempfile::TempDir,
+    child: Child,
+    port: u16,
+}
+
+fn keygen(folder: &Path, name: &str, options: &[&str]) {
+    let status = Command::new("ssh-keygen")
+        .current_dir(folder)
+        .args(["-q", "-C", "", "-f", name])
+        .args(options)
+        .status()
+        .expect("this test needs openssh-client");
+    assert!(status.success());
+}
+
+impl Server {
+    fn start() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let path = |name: &str| folder.path().join(name);
+        keygen(folder.path(), "host_ed25519", &["-t", "ed25519", "-N", ""]);
+        keygen(folder.path(), "host_rsa", &["-t", "rsa", "-N", ""]);
+        keygen(folder.path(), "anna", &["-t", "ed25519", "-N", ""]);
+        keygen(folder.path(), "phrase", &["-t", "ed25519", "-N", "open sesame"]);
+        keygen(folder.path(), "rsa", &["-t", "rsa", "-N", ""]);
+        keygen(folder.path(), "eve", &["-t", "ed25519", "-N", ""]);
+        let keys: String = ["anna", "phrase", "rsa"]
+            .iter()
+            .map(|name| std::fs::read_to_string(path(&format!("{name}.pub"))).unwrap())
+            .collect();
+        std::fs::write(path("authorized_keys"), keys).unwrap();
+        let port = std::net::TcpListener::bind("127.0.0.1:0")
+            .unwrap()
+            .local_addr()
+            .unwrap()
+            .port();
+        let config = format!(
+            "ListenAddress 127.0.0.1:{port}\nHostKey {}\nHostKey {}\nAuthorizedKeysFile {}\nPidFile none\nStrictModes no\n\
+             PasswordAuthentication no\nKbdInteractiveAuthentication no\nUsePAM no\nLogLevel VERBOSE\nMaxAuthTries 2\n",
+            path("host_ed25519").display(),
+            path("host_rsa").display(),
+            path("authorized_keys").display()
+        );
+        std::fs::write(path("sshd_config"), config).unwrap();
+        let log = std::fs::File::create(path("log")).unwrap();
+        let program = ["/usr/sbin/sshd", "/usr/local/sbin/sshd", "/usr/bin/sshd"]
+            .iter()
+            .map(PathBuf::from)
+            .find(|path| path.exists())
+            .expect("this test needs OpenSSH's server: install openssh-server");
+        // sshd run by root wants a folder to shut itself into.
+        let _ = std::fs::create_dir_all("/run/sshd");
+        let child = Command::new(program)
+            .args(["-D", "-e", "-f"])
+            .arg(path("sshd_config"))
+            .stderr(Stdio::from(log))
+            .spawn()
+            .unwrap();
+        let began = Instant::now();
+        while std::net::TcpStream::connect(("127.0.0.1", port)).is_err() {
+            let log = std::fs::read_to_string(path("log")).unwrap_or_default();
+            assert!(
+                began.elapsed() < Duration::from_secs(10),
+                "sshd did not start: {log}"
+            );
+            std::thread::sleep(Duration::from_millis(50));
+        }
+        Self { folder, child, port }
+    }
+
+    fn read(&self, name: &str) -> String {
+        std::fs::read_to_string(self.folder.path().join(name)).unwrap()
+    }
+
+    /// A line of `known_hosts` for a host key.
+    fn known(&self, key: &str) -> String {
+        let public = self.read(&format!("{key}.pub"));
+        let mut fields = public.split_whitespace();
+        format!(
+            "[127.0.0.1]:{} {} {}\n",
+            self.port,
+            fields.next().unwrap(),
+            fields.next().unwrap()
+        )
+    }
+
+    fn url(&self, repository: &Path) -> String {
+        let user = std::env::var("USER").unwrap_or_else(|_| "root".to_owned());
+        let output = Command::new("id").arg("-un").output();
+        let user = output.map_or(user, |output| {
+            String::from_utf8_lossy(&output.stdout).trim().to_owned()
+        });
+        format!("ssh://{user}@127.0.0.1:{}{}", self.port, repository.display())
+    }
+
+    fn open(&self, url: &str, clone: &str, pairs: &[(&str, &str)]) -> Result<Repository, GitError> {
+        let credentials = Credentials::from_secret(&secret(pairs), url)?;
+        Repository::new(
+            url,
+            &self.folder.path().join("clones").join(clone),
+            credentials,
+            TIMEOUT,
+            false,
+        )
+    }
+}
+
+impl Drop for Server {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn ssh_keys_open_what_they_should_and_each_is_offered_once() {
+    let server = Server::start();
+    let (_, tip) = bare(server.folder.path()).await;
+    let url = server.url(&server.folder.path().join("repository.git"));
+    let known = server.known("host_ed25519");
+    let phrase = ("password", "open sesame");
+    for (name, more) in [("anna", None), ("rsa", None), ("phrase", Some(phrase))] {
+        let identity = server.read(name);
+        let mut pairs = vec![("identity", identity.as_str()), ("known_hosts", known.as_str())];
+        pairs.extend(more);
+        let repository = server.open(&url, name, &pairs).unwrap();
+        assert_eq!(
+            repository.fetch("main").await.unwrap().branches["main"],
+            tip,
+            "{name}"
+        );
+    }
+    let anna = server.read("anna");
+    let repository = server
+        .open(&url, "anna", &[("identity", &anna), ("known_hosts", &known)])
+        .unwrap();
+    let next = push(&repository, "couchestor/x", Lease::Absent, Some(tip), "pushed")
+        .await
+        .unwrap();
+    assert_eq!(
+        repository.fetch("main").await.unwrap().branches["couchestor/x"],
+        next
+    );
+
+    let before = server.read("log").matches("Failed publickey").count();
+    let eve = server.read("eve");
+    let stranger = server
+        .open(&url, "eve", &[("identity", &eve), ("known_hosts", &known)])
+        .unwrap();
+    let error = stranger.fetch("main").await.unwrap_err();
+    assert_eq!(error.reason(), "AuthenticationFailed", "{error}");
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    let offered = server.read("log").matches("Failed publickey").count() - before;
+    assert!(offered <= 1, "the key was offered {offered} times");
+    let missing = server.url(&server.folder.path().join("nothing.git"));
+    let error = server
+        .open(
+            &missing,
+            "nothing",
+            &[("identity", &anna), ("known_hosts", &known)],
+        )
+        .unwrap()
+        .fetch("main")
+        .await
+        .unwrap_err();
+    assert!(
+        error
+            .to_string()
+            .contains("does not appear to be a git repository"),
+        "{error}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_host_is_believed_by_its_key_alone() {
+    let server = Server::start();
+    let (_, tip) = bare(server.folder.path()).await;
+    let url = server.url(&server.folder.path().join("repository.git"));
+    let anna = server.read("anna");
+    let ed25519 = server.known("host_ed25519");
+    let hashed = {
+        std::fs::write(server.folder.path().join("hosts"), &ed25519).unwrap();
+        keygen_hash(server.folder.path());
+        server.read("hosts")
+    };
+    assert!(hashed.starts_with("|1|"));
+    let rsa_only = server.known("host_rsa");
+    let other = ed25519.replace("[127.0.0.1]", "[192.0.2.1]");
+    let wrong = server.known("eve");
+    let authority = format!("@cert-authority {ed25519}");
+    let revoked = format!("@revoked {ed25519}{ed25519}");
+    for (name, known, refused) in [
+        ("plain", ed25519.as_str(), None),
+        ("hashed", hashed.as_str(), None),
+        // The server has an ed25519 key too, and would show it first.
+        ("rsa only", rsa_only.as_str(), None),
+        ("unknown", other.as_str(), Some("is not in known_hosts")),
+        ("nothing known", "# nobody\n", Some("is not in known_hosts")),
+        ("wrong", wrong.as_str(), Some("is another one")),
+        ("authority", authority.as_str(), Some("certificate authority")),
+        ("revoked", revoked.as_str(), Some("is revoked")),
+    ] {
+        let repository = server
+            .open(&url, name, &[("identity", &anna), ("known_hosts", known)])
+            .unwrap();
+        match (repository.fetch("main").await, refused) {
+            (Ok(tips), None) => assert_eq!(tips.branches["main"], tip),
+            (Err(error), Some(words)) => {
+                assert_eq!(error.reason(), "HostKeyFailed", "{name}: {error}");
+                assert!(error.to_string().contains(words), "{name}: {error}");
+            }
+            (outcome, _) => panic!("{name}: {outcome:?}"),
+        }
+    }
+}
+
+fn keygen_hash(folder: &Path) {
+    let status = Command::new("ssh-keygen")
+        .current_dir(folder)
+        .args(["-q", "-H", "-f", "hosts"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .status();
+    assert!(status.unwrap().success());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn identities_that_cannot_be_used_are_named_and_silent_servers_time_out() {
+    let folder = tempfile::tempdir().unwrap();
+    keygen(folder.path(), "phrase", &["-t", "ed25519", "-N", "canary phrase"]);
+    let phrase = std::fs::read_to_string(folder.path().join("phrase")).unwrap();
+    for (pairs, words) in [
+        (
+            vec![("identity", "canary"), ("known_hosts", "x")],
+            "no ssh private key",
+        ),
+        (
+            vec![("identity", phrase.as_str()), ("known_hosts", "x")],
+            "no password for it",
+        ),
+        (
+            vec![
+                ("identity", phrase.as_str()),
+                ("known_hosts", "x"),
+                ("password", "wrong canary"),
+            ],
+            "cannot be opened with its password",
+        ),
+    ] {
+        let error = Credentials::from_secret(&secret(&pairs), "ssh://git@h/x")
+            .map(|_| ())
+            .unwrap_err()
+            .to_string();
+        assert!(error.contains(words) && !error.contains("canary"), "{error}");
+    }
+    keygen(folder.path(), "key", &["-t", "ed25519", "-N", ""]);
+    let key = std::fs::read_to_string(folder.path().join("key")).unwrap();
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("ssh://git@{}/x.git", silent.local_addr().unwrap());
+    let credentials =
+        Credentials::from_secret(&secret(&[("identity", &key), ("known_hosts", "x")]), &url).unwrap();
+    let repository = Repository::new(
+        &url,
+        &folder.path().join("c"),
+        credentials,
+        Duration::from_secs(1),
+        false,
+    )
+    .unwrap();
+    let began = Instant::now();
+    let error = repository.fetch("main").await.unwrap_err();
+    assert!(matches!(error, GitError::Timeout { .. }), "{error}");
+    assert!(began.elapsed() < Duration::from_secs(10));
+}
