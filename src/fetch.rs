@@ -2,9 +2,10 @@
 //! A tip whose signature is demanded and does not hold goes no further.
 
 use crate::formats::signature::{self, OBJECT_BYTES_MAX, Refusal, Signable, Signers};
+use crate::formats::version_range::VersionRange;
 use crate::io::git::{GitError, Repository, Tips};
-use crate::model::ids::Revision;
-use crate::model::kinds::policy_source::VerifyMode;
+use crate::model::ids::{CommitId, Revision};
+use crate::model::kinds::policy_source::{Reference, VerifyMode};
 use crate::model::tree::Checkout;
 
 /// Which signatures are demanded.
@@ -34,34 +35,176 @@ pub struct Verified {
     pub message: String,
 }
 
-/// Fetches a branch.
+/// What is followed.
+#[derive(Clone, Debug)]
+pub enum Follow {
+    /// The tip of the source's branch.
+    Branch,
+    /// A tag.
+    Tag(String),
+    /// The newest tag in a range of versions.
+    Versions(VersionRange),
+    /// Any reference by its full name.
+    Reference(String),
+    /// One commit, for ever.
+    Commit(CommitId),
+}
+
+impl Follow {
+    /// Reads `spec.ref`; the later of its fields wins, as with Flux.
+    ///
+    /// # Errors
+    /// What to write instead.
+    pub fn read(reference: Option<&Reference>) -> Result<Self, String> {
+        let Some(reference) = reference else {
+            return Ok(Self::Branch);
+        };
+        if let Some(commit) = &reference.commit {
+            let whole = commit.len() == 40 && commit.bytes().all(|byte| byte.is_ascii_hexdigit());
+            return match whole {
+                true => Ok(Self::Commit(CommitId(commit.to_ascii_lowercase()))),
+                false => Err("spec.ref.commit: write all 40 digits".to_owned()),
+            };
+        }
+        if let Some(name) = &reference.name {
+            return match name.starts_with("refs/") {
+                true => Ok(Self::Reference(name.clone())),
+                false => Err("spec.ref.name: write the full name, such as refs/heads/main".to_owned()),
+            };
+        }
+        if let Some(range) = &reference.semver {
+            let range = VersionRange::parse(range).map_err(|what| format!("spec.ref.semver: {what}"))?;
+            return Ok(Self::Versions(range));
+        }
+        Ok(reference.tag.clone().map_or(Self::Branch, Self::Tag))
+    }
+}
+
+/// A followed tip.
+struct Found {
+    revision: Revision,
+    tips: Tips,
+    tag: Option<FollowedTag>,
+}
+
+/// Looks where the source stands, and fetches what is not here yet. A tip that is known costs one connection.
+async fn find(
+    repository: &Repository,
+    branch: &str,
+    follow: &Follow,
+    known: Option<&Revision>,
+) -> Result<Found, GitError> {
+    let at = |name: &str, commit: CommitId| Revision {
+        branch: name.to_owned(),
+        commit,
+    };
+    match follow {
+        Follow::Branch => {
+            let tips = repository.fetch(branch).await?;
+            let commit = tips
+                .branches
+                .get(branch)
+                .cloned()
+                .ok_or_else(|| GitError::NoBranch {
+                    branch: branch.to_owned(),
+                })?;
+            Ok(Found {
+                revision: at(branch, commit),
+                tips,
+                tag: None,
+            })
+        }
+        Follow::Tag(name) => {
+            let tips = repository.fetch_reference(&format!("refs/tags/{name}")).await?;
+            tagged(name, tips)
+        }
+        Follow::Versions(range) => {
+            let tips = repository.list().await?;
+            let name = range
+                .newest(tips.tags.keys().map(String::as_str))
+                .map(str::to_owned)
+                .ok_or_else(|| GitError::NoReference {
+                    name: "tag in the range of spec.ref.semver".to_owned(),
+                })?;
+            let found = tagged(&name, tips)?;
+            if known != Some(&found.revision) {
+                let tips = repository.fetch_reference(&format!("refs/tags/{name}")).await?;
+                return tagged(&name, tips);
+            }
+            Ok(found)
+        }
+        Follow::Reference(name) => {
+            let tips = repository.fetch_reference(name).await?;
+            let commit = tips
+                .references
+                .get(name)
+                .cloned()
+                .ok_or_else(|| GitError::NoReference { name: name.clone() })?;
+            Ok(Found {
+                revision: at(name, commit),
+                tips,
+                tag: None,
+            })
+        }
+        Follow::Commit(commit) => {
+            let tips = if repository.has(commit).await? {
+                repository.list().await?
+            } else {
+                repository.fetch_all().await?
+            };
+            if !repository.has(commit).await? {
+                return Err(GitError::NoReference {
+                    name: format!("commit {commit} in any branch or tag"),
+                });
+            }
+            Ok(Found {
+                revision: at(branch, commit.clone()),
+                tips,
+                tag: None,
+            })
+        }
+    }
+}
+
+fn tagged(name: &str, tips: Tips) -> Result<Found, GitError> {
+    let tip = tips
+        .tags
+        .get(name)
+        .cloned()
+        .ok_or_else(|| GitError::NoReference {
+            name: format!("tag {name}"),
+        })?;
+    Ok(Found {
+        revision: Revision {
+            branch: name.to_owned(),
+            commit: tip.commit,
+        },
+        tips,
+        tag: Some(FollowedTag {
+            name: name.to_owned(),
+            object: tip.object,
+        }),
+    })
+}
+
+/// Fetches what is followed.
 ///
 /// # Errors
 /// Any [`GitError`].
 pub async fn fetch(
     repository: &Repository,
     branch: &str,
+    follow: &Follow,
     verification: Option<&Verification>,
     assignments: &str,
     known: Option<&Revision>,
 ) -> Result<Fetched, GitError> {
-    let tips = repository.fetch(branch).await?;
-    let commit = tips
-        .branches
-        .get(branch)
-        .cloned()
-        .ok_or_else(|| GitError::NoBranch {
-            branch: branch.to_owned(),
-        })?;
-    let revision = Revision {
-        branch: branch.to_owned(),
-        commit,
-    };
+    let Found { revision, tips, tag } = find(repository, branch, follow, known).await?;
     if known == Some(&revision) {
         return Ok(Fetched::Unchanged(tips));
     }
     let verified = match verification {
-        Some(verification) => match verify(repository, &revision, None, verification).await? {
+        Some(verification) => match verify(repository, &revision, tag.as_ref(), verification).await? {
             Ok(verified) => Some(verified),
             Err(message) => return Ok(Fetched::Unverified(revision, tips, message)),
         },

@@ -4,7 +4,7 @@ use crate::apply::{self, Applied, ApplyMemory};
 use crate::decide::{self, InFlight, Limits};
 use crate::decrypt::ClearCache;
 use crate::execute::{engine, start};
-use crate::fetch::Verification;
+use crate::fetch::{Follow, Verification};
 use crate::formats::sops::Identities;
 use crate::io::cluster::{Cluster, ClusterError};
 use crate::io::git::Repository;
@@ -58,6 +58,8 @@ pub struct Source<'a> {
     pub repository: &'a Repository,
     /// The branch.
     pub branch: String,
+    /// What is followed.
+    pub follow: &'a Follow,
     /// Which signatures are demanded.
     pub verification: Option<&'a Verification>,
     /// The folder that is built.

@@ -45,3 +45,6 @@ mod verification;
 
 /// Overlays, compared with the real kustomize.
 mod overlay_real;
+
+/// Branches, tags, ranges, references, commits.
+mod references;

@@ -81,6 +81,7 @@ async fn an_unchanged_tip_reads_no_blob_decrypts_renders_and_writes_nothing() {
         },
         repository: &repository,
         branch: "main".into(),
+        follow: &couchestor::fetch::Follow::Branch,
         verification: None,
         root: "p".into(),
         assignments: "p/assignments".into(),

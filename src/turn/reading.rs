@@ -20,6 +20,7 @@ pub(super) async fn read(
     let fetched = fetch::fetch(
         source.repository,
         &source.branch,
+        source.follow,
         source.verification,
         &source.assignments,
         memory.tried.as_ref(),

@@ -1,6 +1,6 @@
 //! Puts clients, stages and loops together: one loop per process that takes a turn for each source when it is due.
 
-use crate::fetch::Verification;
+use crate::fetch::{Follow, Verification};
 use crate::formats::duration;
 use crate::formats::sops::Identities;
 use crate::io::git::Repository;
@@ -66,6 +66,7 @@ struct Known {
     fingerprint: String,
     repository: Repository,
     identities: Identities,
+    follow: Follow,
     verification: Option<Verification>,
     memory: Memory,
     next: Instant,

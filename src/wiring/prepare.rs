@@ -2,14 +2,14 @@
 
 use super::{Known, Settings};
 use crate::decide::Limits;
-use crate::fetch::Verification;
+use crate::fetch::{Follow, Verification};
 use crate::formats::duration;
 use crate::formats::signature::Signers;
 use crate::formats::sops::Identities;
-use crate::io::git::{Credentials, Repository};
+use crate::io::git::{Credentials, GitError, Repository};
 use crate::model::failure::Class;
 use crate::model::ids::SourceRef;
-use crate::model::kinds::policy_source::{ForgeKind, PolicySource};
+use crate::model::kinds::policy_source::{ForgeKind, PolicySource, Provider};
 use crate::model::secret::SecretText;
 use crate::turn::{Memory, Source, TurnFailure, World};
 use std::collections::{BTreeMap, BTreeSet};
@@ -42,7 +42,12 @@ pub(super) async fn prepare(
         .map_err(|help| stalled("InvalidSpec", format!("spec.timeout: {help}")))?;
     duration::parse(&spec.interval)
         .map_err(|help| stalled("InvalidSpec", format!("spec.interval: {help}")))?;
+    let follow = Follow::read(spec.reference.as_ref()).map_err(|what| stalled("InvalidSpec", what))?;
     let secret = match &spec.secret_ref {
+        Some(reference) => Some(read_secret(world, &name.namespace, &reference.name).await?),
+        None => None,
+    };
+    let proxy = match &spec.proxy_secret_ref {
         Some(reference) => Some(read_secret(world, &name.namespace, &reference.name).await?),
         None => None,
     };
@@ -60,13 +65,14 @@ pub(super) async fn prepare(
             &spec.url,
             &spec.branch,
             &spec.reference,
+            &spec.provider,
             &spec.verify,
             &spec.path,
             &spec.timeout,
             &spec.proposals
         )
     );
-    for (index, secret) in [&secret, &keys, &signers].into_iter().enumerate() {
+    for (index, secret) in [&secret, &proxy, &keys, &signers].into_iter().enumerate() {
         for (key, value) in secret.iter().flatten() {
             fingerprint.push_str(&format!(
                 "{index}{key}={}",
@@ -77,12 +83,19 @@ pub(super) async fn prepare(
     if known.get(name).is_some_and(|one| one.fingerprint == fingerprint) {
         return Ok(());
     }
-    let credentials = match &secret {
-        Some(secret) => {
-            Credentials::from_secret(secret, &spec.url).map_err(|error| TurnFailure::from(&error))?
+    let failed = |error: GitError| TurnFailure::from(&error);
+    let mut credentials = match (&secret, spec.provider) {
+        (Some(secret), Provider::Generic) => Credentials::from_secret(secret, &spec.url).map_err(failed)?,
+        (Some(secret), Provider::Github) => Credentials::github_app(secret).map_err(failed)?,
+        (None, Provider::Github) => {
+            let message = "spec.provider: github needs spec.secretRef with the keys of the App";
+            return Err(stalled("InvalidSpec", message.to_owned()));
         }
-        None => Credentials::default(),
+        (None, Provider::Generic) => Credentials::default(),
     };
+    if let Some(proxy) = &proxy {
+        credentials = credentials.with_proxy(proxy).map_err(failed)?;
+    }
     let directory = settings.directory.join(&name.namespace).join(&name.name);
     let repository = Repository::new(
         &spec.url,
@@ -119,6 +132,7 @@ pub(super) async fn prepare(
     };
     let fresh = Known {
         fingerprint,
+        follow,
         verification,
         repository,
         identities,
@@ -171,6 +185,7 @@ pub(super) fn understood<'a>(
         name: name.clone(),
         repository: &one.repository,
         branch: spec.branch.clone(),
+        follow: &one.follow,
         verification: one.verification.as_ref(),
         assignments: if root.is_empty() {
             folder

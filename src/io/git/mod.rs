@@ -85,6 +85,12 @@ pub enum GitError {
         /// The branch.
         branch: String,
     },
+    /// What is followed does not exist.
+    #[error("there is no {name}; check spec.ref")]
+    NoReference {
+        /// Its name.
+        name: String,
+    },
     /// Time is up.
     #[error("Git took longer than spec.timeout ({seconds} s)")]
     Timeout {
@@ -119,7 +125,7 @@ impl Failure for GitError {
             Self::Address { .. } | Self::Credentials { .. } | Self::Denied { .. } | Self::HostKey { .. } => {
                 Class::Stalled
             }
-            Self::NoBranch { .. } | Self::Refused { .. } => Class::Waiting,
+            Self::NoBranch { .. } | Self::NoReference { .. } | Self::Refused { .. } => Class::Waiting,
             Self::Timeout { .. } | Self::LeaseLost { .. } | Self::Failed { .. } => Class::Retry,
         }
     }
@@ -131,6 +137,7 @@ impl Failure for GitError {
             Self::Denied { .. } => "AuthenticationFailed",
             Self::HostKey { .. } => "HostKeyFailed",
             Self::NoBranch { .. } => "BranchNotFound",
+            Self::NoReference { .. } => "ReferenceNotFound",
             Self::Timeout { .. } => "Timeout",
             Self::LeaseLost { .. } => "Conflict",
             Self::Refused { .. } => "PushRefused",
@@ -139,11 +146,55 @@ impl Failure for GitError {
     }
 }
 
-/// Where the remote's branches stand.
+/// Where the remote's references stand.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Tips {
     /// Every branch by name.
     pub branches: BTreeMap<String, CommitId>,
+    /// Every tag by name.
+    pub tags: BTreeMap<String, TagTip>,
+    /// Every reference by its full name.
+    pub references: BTreeMap<String, CommitId>,
+}
+
+/// A tag.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TagTip {
+    /// The tag object; for a tag without one, the commit.
+    pub object: String,
+    /// The commit.
+    pub commit: CommitId,
+}
+
+impl Tips {
+    fn read(heads: &[git2::RemoteHead<'_>]) -> Self {
+        let mut tips = Self::default();
+        for head in heads {
+            let (name, id) = (head.name(), head.oid().to_string());
+            if let Some(branch) = name.strip_prefix("refs/heads/") {
+                tips.branches.insert(branch.to_owned(), CommitId(id.clone()));
+            }
+            if let Some(tag) = name.strip_prefix("refs/tags/") {
+                match tag.strip_suffix("^{}") {
+                    // The commit that an annotated tag names follows the tag itself.
+                    Some(tag) => {
+                        if let Some(tip) = tips.tags.get_mut(tag) {
+                            tip.commit = CommitId(id.clone());
+                        }
+                    }
+                    None => {
+                        let tip = TagTip {
+                            object: id.clone(),
+                            commit: CommitId(id.clone()),
+                        };
+                        tips.tags.insert(tag.to_owned(), tip);
+                    }
+                }
+            }
+            tips.references.insert(name.to_owned(), CommitId(id));
+        }
+        tips
+    }
 }
 
 /// One remote repository with its bare clone; clones of this value share both.
@@ -237,6 +288,50 @@ impl Repository {
             Ok(tips)
         })
         .await
+    }
+
+    /// Lists the remote's references and fetches nothing.
+    ///
+    /// # Errors
+    /// Any [`GitError`].
+    pub async fn list(&self) -> Result<Tips, GitError> {
+        self.remotely(|inner, deadline| inner.list(deadline)).await
+    }
+
+    /// Lists the remote's references and fetches one of them by its full name, in one connection.
+    ///
+    /// # Errors
+    /// Any [`GitError`].
+    pub async fn fetch_reference(&self, name: &str) -> Result<Tips, GitError> {
+        let name = name.to_owned();
+        self.remotely(move |inner, deadline| {
+            let tips = inner.fetch_branches(&[format!("+{name}:refs/couchestor/followed")], deadline)?;
+            if !tips.references.contains_key(&name) {
+                return Err(GitError::NoReference { name });
+            }
+            Ok(tips)
+        })
+        .await
+    }
+
+    /// Lists the remote's references and fetches all branches and tags.
+    ///
+    /// # Errors
+    /// Any [`GitError`].
+    pub async fn fetch_all(&self) -> Result<Tips, GitError> {
+        let specs = ["+refs/heads/*:refs/heads/*", "+refs/tags/*:refs/tags/*"].map(str::to_owned);
+        self.remotely(move |inner, deadline| inner.fetch_branches(&specs, deadline))
+            .await
+    }
+
+    /// Whether a commit is here.
+    ///
+    /// # Errors
+    /// [`GitError::Failed`] when the clone cannot be opened.
+    pub async fn has(&self, commit: &CommitId) -> Result<bool, GitError> {
+        let commit = commit.clone();
+        self.locally(move |repository| Ok(repository.find_commit(oid(&commit)?).is_ok()))
+            .await
     }
 
     /// Lists all files of a commit.
@@ -370,6 +465,18 @@ impl Inner {
         }
     }
 
+    fn list(&self, deadline: Instant) -> Result<Tips, GitError> {
+        let repository = self.open()?;
+        let mut remote = repository.remote_anonymous(&self.url).map_err(failed)?;
+        let session = Session::new(&self.credentials, self.client.clone(), deadline);
+        session.during(|| {
+            let connection = remote
+                .connect_auth(git2::Direction::Fetch, Some(callbacks(deadline)), None)
+                .map_err(|error| session.translate(error))?;
+            Ok(Tips::read(connection.list().map_err(failed)?))
+        })
+    }
+
     fn fetch_branches(&self, refspecs: &[String], deadline: Instant) -> Result<Tips, GitError> {
         let repository = self.open()?;
         let mut remote = repository.remote_anonymous(&self.url).map_err(failed)?;
@@ -382,16 +489,8 @@ impl Inner {
         session
             .during(|| remote.fetch(refspecs, Some(&mut options), None))
             .map_err(|error| session.translate(error))?;
-        let branches = remote
-            .list()
-            .map_err(failed)?
-            .iter()
-            .filter_map(|head| {
-                let name = head.name().strip_prefix("refs/heads/")?;
-                Some((name.to_owned(), CommitId(head.oid().to_string())))
-            })
-            .collect();
-        Ok(Tips { branches })
+        let tips = Tips::read(remote.list().map_err(failed)?);
+        Ok(tips)
     }
 }
 
