@@ -20,6 +20,7 @@ use crate::model::kinds::volume_migration::VolumeMigration;
 use crate::model::migration_brief::MigrationBrief;
 use crate::model::observation::{Observation, Provider};
 use crate::observe::{self, volumes};
+use crate::parse::ParseCache;
 use crate::propose::{self, Proposals, Proposed};
 use crate::record::{self, status::Facts};
 use crate::render;
@@ -103,6 +104,8 @@ pub struct Memory {
     pub compared: Option<Timestamp>,
     /// Clear files.
     pub clear: ClearCache,
+    /// Objects of files.
+    pub parsed: ParseCache,
     /// Hashes of applied objects.
     pub objects: ApplyMemory,
     /// The newest clear tree, from which approvals are read again when a migration finishes.

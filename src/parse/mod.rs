@@ -4,11 +4,14 @@
 use crate::formats::overlay::{self, Files};
 use crate::model::desired::{Desired, Resource};
 use crate::model::diagnostic::{Diagnostic, Severity};
+use crate::model::ids::BlobId;
 use crate::model::kinds::{API_VERSION, GROUP};
 use crate::model::migration_brief::MigrationBrief;
 use crate::model::tree::ClearTree;
 use std::borrow::Cow;
-use std::collections::BTreeSet;
+use std::cell::{Cell, RefCell};
+use std::collections::{BTreeSet, HashMap};
+use std::sync::Arc;
 
 /// Fields and types, against the schemas of the kinds.
 mod schema;
@@ -31,9 +34,24 @@ pub struct Parsed {
     pub diagnostics: Vec<Diagnostic>,
 }
 
+/// Objects of files that were read before, by path; a file whose blob changed is read again. A cache: without it everything is
+/// only slower.
+#[derive(Default)]
+pub struct ParseCache {
+    files: HashMap<String, Known>,
+    /// How many files were read, ever.
+    pub parses: u64,
+}
+
+struct Known {
+    blob: BlobId,
+    secret: bool,
+    objects: Arc<Vec<Resource>>,
+}
+
 /// Parses. `past` are the migrations that the cluster knows: an assignment that was taken out again after it moved a volume
 /// approves the way back.
-pub fn parse(tree: &ClearTree, past: &[MigrationBrief]) -> Parsed {
+pub fn parse(tree: &ClearTree, past: &[MigrationBrief], cache: &mut ParseCache) -> Parsed {
     let view = View {
         paths: tree
             .files
@@ -42,24 +60,21 @@ pub fn parse(tree: &ClearTree, past: &[MigrationBrief]) -> Parsed {
             .cloned()
             .collect(),
         tree,
+        known: RefCell::new(std::mem::take(&mut cache.files)),
+        parses: Cell::new(cache.parses),
     };
     let (mut resources, mut diagnostics) = overlay::build(&tree.root, &view);
     diagnostics.extend(tree.doubts.iter().cloned());
-    for (path, file) in tree
-        .files
-        .iter()
-        .filter(|(path, _)| below(path, &tree.assignments))
-    {
-        match file
-            .text
-            .expose_str()
-            .map(|text| overlay::read_objects(path, text, file.secret))
-        {
-            Ok(Ok(read)) => resources.extend(read),
-            Ok(Err(diagnostic)) => diagnostics.push(diagnostic),
-            Err(_) => diagnostics.push(not_text(path)),
+    for path in tree.files.keys().filter(|path| below(path, &tree.assignments)) {
+        match view.assignment(path) {
+            Ok(read) => resources.extend(read.iter().cloned()),
+            Err(diagnostic) => diagnostics.push(diagnostic),
         }
     }
+    cache.parses = view.parses.get();
+    cache.files = view.known.into_inner();
+    // What the tree does not hold any more is forgotten.
+    cache.files.retain(|path, _| tree.files.contains_key(path));
     for resource in &resources {
         diagnostics.extend(check_kind(resource));
     }
@@ -135,6 +150,21 @@ fn check_kind(resource: &Resource) -> Vec<Diagnostic> {
 struct View<'a> {
     paths: BTreeSet<String>,
     tree: &'a ClearTree,
+    known: RefCell<HashMap<String, Known>>,
+    parses: Cell<u64>,
+}
+
+impl View<'_> {
+    /// The objects of a file beside the overlay.
+    fn assignment(&self, path: &str) -> Result<Arc<Vec<Resource>>, Diagnostic> {
+        if let Some(known) = self.objects(path) {
+            return Ok(known);
+        }
+        let text = self.text(path).ok_or_else(|| not_text(path))?;
+        let read = overlay::read_objects(path, &text, self.secret(path))?;
+        self.keep(path, &read);
+        Ok(Arc::new(read))
+    }
 }
 
 impl Files for View<'_> {
@@ -159,5 +189,26 @@ impl Files for View<'_> {
 
     fn secret(&self, path: &str) -> bool {
         self.tree.files.get(path).is_some_and(|file| file.secret)
+    }
+
+    fn objects(&self, path: &str) -> Option<Arc<Vec<Resource>>> {
+        let file = self.tree.files.get(path)?;
+        let known = self.known.borrow();
+        known
+            .get(path)
+            .filter(|known| known.blob == file.blob && known.secret == file.secret)
+            .map(|known| known.objects.clone())
+    }
+
+    fn keep(&self, path: &str, objects: &[Resource]) {
+        self.parses.set(self.parses.get() + 1);
+        if let Some(file) = self.tree.files.get(path) {
+            let known = Known {
+                blob: file.blob.clone(),
+                secret: file.secret,
+                objects: Arc::new(objects.to_vec()),
+            };
+            self.known.borrow_mut().insert(path.to_owned(), known);
+        }
     }
 }

@@ -1,7 +1,7 @@
 //! Claims about parsing: what is approved, by whom, and the way back. Mistakes are claimed in `tests/mistakes.rs`.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
-use super::parse;
+use super::{ParseCache, parse};
 use crate::model::ids::{ClaimRef, CommitId, Revision};
 use crate::model::kinds::volume_migration::Phase;
 use crate::model::migration_brief::MigrationBrief;
@@ -71,7 +71,7 @@ fn past(phase: Phase, approved_in: &str, from: &str, to: &str) -> MigrationBrief
 
 /// The approved moves as `tier by commit`.
 fn approved(tree: &ClearTree, past: &[MigrationBrief]) -> Vec<String> {
-    let parsed = parse(tree, past);
+    let parsed = parse(tree, past, &mut ParseCache::default());
     let desired = parsed
         .desired
         .unwrap_or_else(|| panic!("{:?}", parsed.diagnostics));
@@ -109,7 +109,7 @@ fn an_assignment_in_the_wrong_file_is_refused() {
     let mut tree = tree(true);
     let file = tree.files.remove(PATH).unwrap();
     tree.files.insert("p/assignments/db/other.yaml".to_owned(), file);
-    let parsed = parse(&tree, &[]);
+    let parsed = parse(&tree, &[], &mut ParseCache::default());
     assert!(parsed.desired.is_none());
     assert_eq!(
         parsed.diagnostics[0].rule, "assignment-path",

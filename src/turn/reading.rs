@@ -35,7 +35,7 @@ pub(super) async fn read(
                 && *known != finished
             {
                 *known = finished;
-                if let Some(fresh) = parse::parse(tree, &past()).desired {
+                if let Some(fresh) = parse::parse(tree, &past(), &mut memory.parsed).desired {
                     *desired = fresh;
                 }
             }
@@ -74,7 +74,7 @@ pub(super) async fn read(
             memory.tried = Some(checkout.revision.clone());
             match tree {
                 Ok(tree) => {
-                    let parsed = parse::parse(&tree, &past());
+                    let parsed = parse::parse(&tree, &past(), &mut memory.parsed);
                     memory.diagnostics = parsed.diagnostics;
                     if let Some(desired) = parsed.desired {
                         memory.desired = Some((desired, finished));

@@ -1,0 +1,269 @@
+//! Rendering against the real kustomize, and opening against the real sops command, in one run and by CPU time: `cargo bench
+//! --bench render`. Sizes: `COUCHESTOR_BENCH_SIZES=1000,5000` (kustomize takes minutes for 10,000).
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    clippy::print_stderr,
+    dead_code,
+    reason = "a benchmark starts programs, prints, and stops at the first surprise"
+)]
+
+#[path = "../tests/support/mod.rs"]
+mod support;
+
+use couchestor::decrypt::{ClearCache, Vouched, decrypt};
+use couchestor::formats::sops::{self, Identities};
+use couchestor::model::ids::{BlobId, Revision};
+use couchestor::model::tree::{Checkout, Entry, EntryKind};
+use couchestor::parse::{ParseCache, parse};
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::process::Command;
+
+/// How often ours is run; the fastest counts, since everything else is noise.
+const RUNS: usize = 5;
+
+/// CPU seconds of this process, or of its children that have ended.
+fn cpu(children: bool) -> f64 {
+    let who = if children {
+        libc::RUSAGE_CHILDREN
+    } else {
+        libc::RUSAGE_SELF
+    };
+    let mut usage = std::mem::MaybeUninit::<libc::rusage>::uninit();
+    #[expect(unsafe_code, reason = "the standard library has no clock of CPU time")]
+    // SAFETY: getrusage fills the structure that it is given.
+    let usage = unsafe {
+        libc::getrusage(who, usage.as_mut_ptr());
+        usage.assume_init()
+    };
+    let seconds = |time: libc::timeval| time.tv_sec as f64 + time.tv_usec as f64 / 1e6;
+    seconds(usage.ru_utime) + seconds(usage.ru_stime)
+}
+
+fn object(number: usize) -> String {
+    match number % 3 {
+        0 => format!(
+            "apiVersion: storage.k8s.io/v1\nkind: StorageClass\nmetadata:\n  name: class-{number}\n  labels:\n    tier: hot\nprovisioner: io.openebs.csi-mayastor\nparameters:\n  protocol: nvmf\n  repl: \"2\"\n  fsType: xfs\nallowVolumeExpansion: true\nreclaimPolicy: Retain\nvolumeBindingMode: WaitForFirstConsumer\n"
+        ),
+        1 => format!(
+            "apiVersion: velero.io/v1\nkind: Schedule\nmetadata:\n  name: nightly-{number}\n  namespace: velero\nspec:\n  schedule: \"0 2 * * *\"\n  template:\n    ttl: 720h0m0s\n    includedNamespaces:\n    - db\n    - media\n    storageLocation: default\n    snapshotVolumes: true\n"
+        ),
+        _ => format!(
+            "apiVersion: storage.billyronks.io/v1\nkind: StoragePolicy\nmetadata:\n  name: policy-{number}\nspec:\n  highWatermarkIOPS: 5000\n  lowWatermarkIOPS: 500\n  samplingWindow: 1h\n  cooldownPeriod: 24h\n  storageClassName: mayastor-{number}\n  nvmePoolSelector:\n    matchLabels:\n      storage-tier: hot\n  sataPoolSelector:\n    matchLabels:\n      storage-tier: cold\n  maxConcurrentMigrations: 2\n  migrationTimeout: 30m\n  enabled: true\n"
+        ),
+    }
+}
+
+/// Files below `p/`, and a commit that names them by what is in them.
+struct Repository {
+    files: BTreeMap<String, String>,
+}
+
+impl Repository {
+    fn new(objects: usize) -> Self {
+        let mut files = BTreeMap::new();
+        let mut list = String::from("resources:\n");
+        for number in 0..objects {
+            let name = format!("{number:05}.yaml");
+            list.push_str(&format!("- {name}\n"));
+            files.insert(format!("p/{name}"), object(number));
+        }
+        files.insert("p/kustomization.yaml".into(), list);
+        Self { files }
+    }
+
+    fn write(&self, folder: &Path) {
+        std::fs::create_dir_all(folder.join("p")).unwrap();
+        for (path, text) in &self.files {
+            std::fs::write(folder.join(path), text).unwrap();
+        }
+    }
+
+    fn checkout(&self) -> Checkout {
+        let entry = |(path, text): (&String, &String)| {
+            let blob = BlobId(format!("{path}:{}", sops::fingerprint(text.as_bytes())));
+            let kind = EntryKind::File;
+            (path.clone(), Entry { blob, kind })
+        };
+        Checkout {
+            revision: Revision {
+                branch: "main".into(),
+                commit: "0123456789012345678901234567890123456789".into(),
+            },
+            entries: self.files.iter().map(entry).collect(),
+            introduced: BTreeMap::new(),
+            removed: BTreeMap::new(),
+        }
+    }
+}
+
+/// What a turn does with a commit before it looks at the cluster; the files are read from disk.
+fn ours(checkout: &Checkout, folder: &Path, clear: &mut ClearCache, parsed: &mut ParseCache) -> usize {
+    let read = |id: &BlobId| {
+        let path = id.as_str().split(':').next().unwrap_or_default();
+        std::fs::read(folder.join(path)).map_err(|error| error.to_string())
+    };
+    let tree = decrypt(
+        checkout,
+        "p",
+        "p/assignments",
+        &read,
+        &Identities::default(),
+        Vouched::No,
+        clear,
+    );
+    let tree = tree.unwrap_or_else(|errors| panic!("{errors:?}"));
+    let found = parse(&tree, &[], parsed);
+    let desired = found
+        .desired
+        .unwrap_or_else(|| panic!("{:?}", &found.diagnostics[..1]));
+    couchestor::render::render(&desired).len()
+}
+
+fn render(size: usize) {
+    let folder = tempfile::tempdir().unwrap();
+    let mut repository = Repository::new(size);
+    repository.write(folder.path());
+    let checkout = repository.checkout();
+    let mut best = f64::MAX;
+    for _ in 0..RUNS {
+        let before = cpu(false);
+        let count = ours(
+            &checkout,
+            folder.path(),
+            &mut ClearCache::default(),
+            &mut ParseCache::default(),
+        );
+        best = best.min(cpu(false) - before);
+        assert!(count >= size, "{count} objects");
+    }
+    let before = cpu(true);
+    let output = Command::new(support::servers::kustomize())
+        .arg("build")
+        .arg(folder.path().join("p"))
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let theirs = cpu(true) - before;
+    let wanted = match size {
+        1000 => 25,
+        5000 => 100,
+        _ => 200,
+    };
+    println!(
+        "{size:>6} objects: ours {:>8.1} ms, kustomize {:>9.1} ms CPU: {:>4.0} times less (wanted: {wanted})",
+        best * 1e3,
+        theirs * 1e3,
+        theirs / best
+    );
+
+    // Ten files change.
+    let (mut clear, mut parsed) = (ClearCache::default(), ParseCache::default());
+    ours(&checkout, folder.path(), &mut clear, &mut parsed);
+    let (reads, parses) = (clear.reads, parsed.parses);
+    for number in 0..10 {
+        let path = format!("p/{:05}.yaml", number * (size / 10));
+        let changed = repository.files[&path].replace("labels:\n", "labels:\n    changed: \"yes\"\n");
+        let changed = changed.replace("2 * * *", "3 * * *").replace("5000", "5001");
+        std::fs::write(folder.path().join(&path), &changed).unwrap();
+        repository.files.insert(path, changed);
+    }
+    let checkout = repository.checkout();
+    let before = cpu(false);
+    ours(&checkout, folder.path(), &mut clear, &mut parsed);
+    println!(
+        "               ten files changed: {:.1} ms, {} files read, {} parsed",
+        (cpu(false) - before) * 1e3,
+        clear.reads - reads,
+        parsed.parses - parses
+    );
+}
+
+/// Files that the sops command seals; each is opened many times by us, and once by it.
+const SEALED: usize = 20;
+const OPENED: usize = 1000;
+
+fn open() {
+    let folder = tempfile::tempdir().unwrap();
+    let key = folder.path().join("key");
+    let made = Command::new(support::servers::age_keygen())
+        .arg("-o")
+        .arg(&key)
+        .output()
+        .unwrap();
+    assert!(made.status.success());
+    let key = std::fs::read_to_string(key).unwrap();
+    let public = key
+        .lines()
+        .find_map(|line| line.strip_prefix("# public key: "))
+        .unwrap();
+    let mut files = Vec::new();
+    for number in 0..SEALED {
+        let values: String = (0..10)
+            .map(|value| format!("  key{value}: value {value} of file {number}\n"))
+            .collect();
+        let plain =
+            format!("apiVersion: v1\nkind: Secret\nmetadata:\n  name: s{number}\nstringData:\n{values}");
+        let path = folder.path().join(format!("{number}.yaml"));
+        std::fs::write(&path, plain).unwrap();
+        let sealed = Command::new(support::servers::sops())
+            .args([
+                "encrypt",
+                "--in-place",
+                "--encrypted-regex",
+                "^stringData$",
+                "--age",
+                public,
+            ])
+            .arg(&path)
+            .output()
+            .unwrap();
+        assert!(
+            sealed.status.success(),
+            "{}",
+            String::from_utf8_lossy(&sealed.stderr)
+        );
+        files.push(path);
+    }
+    let sealed: Vec<Vec<u8>> = files.iter().map(|path| std::fs::read(path).unwrap()).collect();
+    let identities = Identities::parse([("key", key.as_str())]).unwrap();
+    let mut best = f64::MAX;
+    for _ in 0..RUNS {
+        let before = cpu(false);
+        for number in 0..OPENED {
+            let opened = sops::open("f.yaml", &sealed[number % SEALED], &identities).unwrap();
+            assert!(opened.is_some());
+        }
+        best = best.min(cpu(false) - before);
+    }
+    let before = cpu(true);
+    for path in &files {
+        let output = Command::new(support::servers::sops())
+            .arg("decrypt")
+            .arg(path)
+            .env("SOPS_AGE_KEY", &key)
+            .output()
+            .unwrap();
+        assert!(output.status.success());
+    }
+    let theirs = (cpu(true) - before) * OPENED as f64 / SEALED as f64;
+    println!(
+        "{OPENED:>6} SOPS files of ten values: ours {best:.3} s CPU (wanted: 0.150), the sops command {theirs:.1} s: {:.0} times less",
+        theirs / best
+    );
+}
+
+fn main() {
+    let sizes = std::env::var("COUCHESTOR_BENCH_SIZES").unwrap_or_else(|_| "1000,5000,10000".to_owned());
+    open();
+    for size in sizes.split(',').filter_map(|size| size.trim().parse().ok()) {
+        render(size);
+    }
+}
