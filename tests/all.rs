@@ -34,5 +34,8 @@ mod sops_real;
 /// The simulated and the real API server give the same answers.
 mod contract;
 
+/// YAML, against kubectl.
+mod yaml_real;
+
 /// Git against real remotes.
 mod git_remote;
