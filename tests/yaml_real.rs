@@ -27,7 +27,11 @@ const STRICTER: [(&str, &str); 3] = [
 ];
 
 /// What kubectl refuses and we read, by a part of the text, with the reason.
-const LAXER: [(&str, &str); 6] = [
+const LAXER: [(&str, &str); 7] = [
+    (
+        "&a:",
+        "YAML 1.2 lets an anchor end with a colon, go-yaml does not",
+    ),
     ("!!str]", "go-yaml takes the bracket for a part of the tag"),
     ("!!str:", "go-yaml takes the colon for a part of the tag"),
     (
