@@ -34,6 +34,9 @@ mod sops_real;
 /// The simulated and the real API server give the same answers.
 mod contract;
 
+/// Hostile folders.
+mod hostile;
+
 /// Mutated inputs.
 mod fuzz;
 
