@@ -1,5 +1,7 @@
 //! Hostile folders end with an error that names the file, soon, in little memory and without a panic.
 
+use crate::support::canary::Canary;
+use couchestor::formats::overlay;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::Command;
@@ -78,4 +80,27 @@ fn links_are_not_followed() {
         text.contains("symbolic links") && !text.contains("root:"),
         "{text}"
     );
+}
+
+#[test]
+fn errors_about_decrypted_text_carry_none_of_it() {
+    let canary = Canary::new();
+    let quoted = serde_json::to_string(&canary.secret).unwrap();
+    let mut refused = 0;
+    for broken in [
+        format!("kind: A\na: {quoted}\na: {quoted}\n"),
+        format!("kind: A\na: [{quoted}\n"),
+        format!("kind: [{quoted}]\n"),
+        format!("kind: A\na: !!int {quoted}\n"),
+        format!("kind: A\na: !!binary {quoted}\n"),
+        format!("kind: A\na: *{}\n", &canary.secret[..23]),
+        format!("- {quoted}\n"),
+        format!("{quoted}\n"),
+    ] {
+        if let Err(error) = overlay::read_objects("a.yaml", &broken, true) {
+            refused += 1;
+            canary.assert_absent(&format!("{error} {error:?}"));
+        }
+    }
+    assert!(refused >= 5, "{refused}");
 }

@@ -5,3 +5,6 @@ pub mod servers;
 
 /// A real Kubernetes API server with etcd.
 pub mod cluster;
+
+/// Secrets that must not come out again.
+pub mod canary;
