@@ -214,6 +214,7 @@ fn open() {
         let path = folder.path().join(format!("{number}.yaml"));
         std::fs::write(&path, plain).unwrap();
         let sealed = Command::new(support::servers::sops())
+            .current_dir(folder.path())
             .args([
                 "encrypt",
                 "--in-place",

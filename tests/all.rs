@@ -34,6 +34,15 @@ mod sops_real;
 /// The simulated and the real API server give the same answers.
 mod contract;
 
+/// Hostile folders.
+mod hostile;
+
+/// Mutated inputs.
+mod fuzz;
+
+/// YAML, against kubectl.
+mod yaml_real;
+
 /// Git against real remotes.
 mod git_remote;
 

@@ -24,3 +24,6 @@ pub fn seed(of: &str) -> u64 {
     say(&format!("{of}: seed {seed} (COUCHESTOR_SEED={seed} repeats it)"));
     seed
 }
+
+/// Secrets that must not come out again.
+pub mod canary;

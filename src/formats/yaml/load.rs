@@ -244,6 +244,9 @@ impl Builder {
                     parent.comments = waiting;
                 }
                 Some(key) => {
+                    if key.merge && !entries.is_empty() {
+                        overridden(entries, &node)?;
+                    }
                     if !key.merge
                         && let Some(first) = parent.lines.insert(key.text.clone(), key.line)
                     {
@@ -278,8 +281,21 @@ fn key(node: &Node) -> Result<Key, YamlError> {
             {
                 return Err(wrong(node, "a key must be a string", "put it in quotes"));
             }
+            let text = match tag.as_deref() {
+                None | Some("str") => text.clone(),
+                tag => match super::scalar::resolve(text, false, tag) {
+                    Some(serde_json::Value::String(text)) => text,
+                    _ => {
+                        return Err(wrong(
+                            node,
+                            "a key must be a string",
+                            "put it in quotes, without a tag",
+                        ));
+                    }
+                },
+            };
             Ok(Key {
-                text: text.clone(),
+                text,
                 line: node.line,
                 column: node.column,
                 start: node.bytes.start,
@@ -300,6 +316,7 @@ fn core_tag(tag: Option<&Cow<Tag>>) -> Option<String> {
     let full = format!("{handle}{suffix}");
     full.strip_prefix("tag:yaml.org,2002:")
         .or_else(|| full.strip_prefix("!!"))
+        .or((full != "!").then_some(super::scalar::OWN_TAG))
         .map(str::to_owned)
 }
 
@@ -326,6 +343,31 @@ fn too_deep(node: &Node) -> YamlError {
         "this is nested too deeply",
         "no Kubernetes object needs more than 100 levels",
     )
+}
+
+/// Refuses a `<<` that brings a key which stands before it: kubectl takes the merged value, kustomize the other one.
+fn overridden(before: &[(Key, Node)], merged: &Node) -> Result<(), YamlError> {
+    let sources = match &merged.kind {
+        Kind::List(items) => items.as_slice(),
+        Kind::Map(_) | Kind::Scalar { .. } => std::slice::from_ref(merged),
+    };
+    for source in sources {
+        let Kind::Map(entries) = &source.kind else {
+            continue;
+        };
+        let known = |(key, _): &&(Key, Node)| before.iter().any(|(own, _)| own.text == key.text);
+        if let Some((key, _)) = entries.iter().find(known) {
+            return Err(wrong(
+                merged,
+                &format!(
+                    "`<<` brings `{}`, which stands before it; readers of YAML disagree which one counts",
+                    key.text
+                ),
+                "write `<<` as the first key of its mapping",
+            ));
+        }
+    }
+    Ok(())
 }
 
 /// Applies `<<`: keys that the mapping has itself win, then the first merged mapping.

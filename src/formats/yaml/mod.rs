@@ -97,8 +97,9 @@ impl Node {
                 scalar::resolve(text, *plain, tag.as_deref()).ok_or_else(|| YamlError {
                     line: self.line,
                     column: self.column,
-                    message: "this number cannot be written in JSON".to_owned(),
-                    help: "quote it if it is a string".to_owned(),
+                    message: "this number cannot be written in JSON, or the value is not what its tag says"
+                        .to_owned(),
+                    help: "quote it if it is a string, and write no tag".to_owned(),
                 })?
             }
             Kind::List(items) => Value::Array(items.iter().map(Node::to_json).collect::<Result<_, _>>()?),

@@ -5,14 +5,29 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Number, Value};
 
-/// The JSON value of a scalar; `None` for infinities, NaN and bytes that are no text.
+/// The JSON value of a scalar; `None` for infinities, NaN, bytes that are no text, and text that is not what its tag says.
 pub fn resolve(text: &str, plain: bool, tag: Option<&str>) -> Option<Value> {
     match tag {
         Some("binary") => return String::from_utf8(binary(text)?).ok().map(Value::String),
-        Some("str") => return Some(Value::String(text.to_owned())),
+        Some("str" | OWN_TAG) => return Some(Value::String(text.to_owned())),
         None if !plain => return Some(Value::String(text.to_owned())),
+        Some(tag @ ("null" | "bool" | "int" | "float")) => {
+            return plain_value(text).filter(|value| match tag {
+                "null" => value.is_null(),
+                "bool" => value.is_boolean(),
+                "int" => value.is_i64() || value.is_u64(),
+                _ => value.is_number(),
+            });
+        }
         _ => {}
     }
+    plain_value(text)
+}
+
+/// Stands for every tag that is not of YAML itself: what it says of a scalar is not known, so that it is a string.
+pub const OWN_TAG: &str = "!";
+
+fn plain_value(text: &str) -> Option<Value> {
     match text {
         "" | "~" | "null" | "Null" | "NULL" => return Some(Value::Null),
         "y" | "Y" | "yes" | "Yes" | "YES" | "true" | "True" | "TRUE" | "on" | "On" | "ON" => {
@@ -34,8 +49,9 @@ pub fn resolve(text: &str, plain: bool, tag: Option<&str>) -> Option<Value> {
         });
     }
     match float(text) {
-        Some(float) => number(float),
-        None => Some(Value::String(text.to_owned())),
+        // What no float can hold is a string to Go.
+        Some(float) if float.is_finite() => number(float),
+        _ => Some(Value::String(text.to_owned())),
     }
 }
 
@@ -79,7 +95,7 @@ fn binary(text: &str) -> Option<Vec<u8>> {
 /// are booleans, dates are times), and Go prints it again. `None` for null, which is not hashed.
 pub fn hashed(text: &str, plain: bool, tag: Option<&str>) -> Option<Vec<u8>> {
     let own = || Some(text.as_bytes().to_vec());
-    match tag {
+    match tag.filter(|tag| *tag != OWN_TAG) {
         Some("binary") => return binary(text).or_else(own),
         Some("str") => return own(),
         None if !plain => return own(),

@@ -177,7 +177,7 @@ fn an_edit_changes_its_value_and_no_other_byte() {
         text.replace("pvc-1\n", "pvc-1\n  decision:\n    policy: p\n    value: 5\n")
     );
     assert_eq!(set(text, 0, "/spec/volume", &json!("pvc-1")).unwrap(), text);
-    assert!(set(text, 0, "/nothing/here", &json!(1)).is_err());
+    assert!(set(text, 9, "/nothing", &json!(1)).is_err());
 }
 
 #[test]
@@ -239,7 +239,40 @@ fn an_edit_is_right_or_refused_in_odd_places() {
             json!(2),
             Some("a: {x: 2} # c\nb: 1\n"),
         ),
-        ("a: {x: 1}\n", "/a/w", json!(2), None),
+        ("a: {x: 1}\n", "/a/w", json!(2), Some("a: {x: 1, w: 2}\n")),
+        ("a: {} # c\n", "/a/w", json!("yes"), Some("a: {w: \"yes\"} # c\n")),
+        ("a: [] # c\n", "/a/-", json!(1), Some("a: [1] # c\n")),
+        (
+            "a: [1, 2] # c\n",
+            "/a/-",
+            json!({"x": 3}),
+            Some("a: [1, 2, {\"x\":3}] # c\n"),
+        ),
+        (
+            "a:\n- 1 # c\nb: 1\n",
+            "/a/-",
+            json!({"x": 3}),
+            Some("a:\n- 1 # c\n- x: 3\nb: 1\n"),
+        ),
+        (
+            "a:\nb: 1\n",
+            "/a/x/z",
+            json!(2),
+            Some("a: {\"x\":{\"z\":2}}\nb: 1\n"),
+        ),
+        (
+            "a:\n  b: 1\n",
+            "/a/x/z",
+            json!(2),
+            Some("a:\n  b: 1\n  x:\n    z: 2\n"),
+        ),
+        (
+            "a: 1\r\nb: 2\r\n",
+            "/c",
+            json!(3),
+            Some("a: 1\r\nb: 2\r\nc: 3\r\n"),
+        ),
+        ("a: x\n", "/a/b", json!(3), None),
         (
             "l:\n- x: 1\n- x: 2\nz: 1\n",
             "/l/0/w",
@@ -325,4 +358,26 @@ fn every_place_lies_in_the_text_whatever_the_text_is() {
         }
     }
     assert!(read > 100, "{read}");
+}
+
+#[test]
+fn what_is_removed_takes_its_lines_along_and_nothing_else() {
+    use super::edit::remove;
+    for (text, pointer, edited) in [
+        ("a: 1 # c\nb: 2\n", "/a", Some("b: 2\n")),
+        ("a: 1\nb:\n  c: 2\n  d: 3\n", "/b", Some("a: 1\n")),
+        ("a: 1\nb:\n  c: 2\n", "/b/c", Some("a: 1\nb:\n  {}\n")),
+        ("a: {x: 1, z: 2} # c\n", "/a/x", Some("a: {z: 2} # c\n")),
+        ("a: {x: 1, z: 2} # c\n", "/a/z", Some("a: {x: 1} # c\n")),
+        ("a: [1, 2]\n", "/a/0", Some("a: [2]\n")),
+        ("a:\n- 1\n- b: 2\n  c: 3\n- 4\n", "/a/1", Some("a:\n- 1\n- 4\n")),
+        ("a: 1\n", "/b", None),
+        ("a: &x 1\nb: *x\n", "/a", None),
+    ] {
+        assert_eq!(
+            remove(text, 0, pointer).ok().as_deref(),
+            edited,
+            "{text:?} {pointer}"
+        );
+    }
 }

@@ -1,0 +1,320 @@
+//! Mutated inputs never make a reader panic, and what it says of them holds. Runs on stable over kept inputs;
+//! `COUCHESTOR_FUZZ_ITERATIONS` makes it run longer, `COUCHESTOR_SEED` repeats a run.
+
+use couchestor::formats::overlay::{self, InMemory};
+use couchestor::formats::sops::{self, Identities};
+use couchestor::formats::yaml::{self, edit, emit, scalar};
+use couchestor::formats::{cron, duration, quantity};
+use serde_json::{Value, json};
+
+/// Inputs of one target without the environment variable.
+const ITERATIONS: usize = 1_500;
+
+/// Largest input: mutation must not drown the run in long texts.
+const BYTES_MAX: usize = 4_096;
+
+const YAML: &[&str] = &[
+    "a: &x {b: [1, 'two', \"3\\u00e9\"]} # c\nl:\n- <<: *x\n  k: |\n    text\n---\nsops: null\n",
+    "apiVersion: couchestor.io/v1\nkind: StoragePolicy\nmetadata:\n  name: p\nspec:\n  highWatermark: 1_000\n  window: 1h\n",
+    "\u{feff}a:\r\n  b: 0o17\r\n  c: .inf\r\n...\r\n",
+    "{\"a\": [true, null, -1.5e3, {\"b\": {}}], \"c\": \"\\ud83d\\ude00\"}",
+];
+
+const KUSTOMIZATIONS: &[&str] = &[
+    "resources: [a.yaml]\nnamePrefix: x-\ncommonLabels: {a: b}\n",
+    "resources: [a.yaml]\npatches:\n- target: {kind: A}\n  patch: |\n    - op: replace\n      path: /spec/x\n      value: 2\n",
+    "resources: [a.yaml]\npatches:\n- patch: |\n    apiVersion: v1\n    kind: A\n    metadata: {name: a}\n    spec: {$patch: replace, y: 1}\n",
+    "resources: [a.yaml]\nreplacements:\n- source: {kind: A, fieldPath: spec.x}\n  targets:\n  - select: {kind: A}\n    fieldPaths: [spec.z]\n",
+];
+
+const SOPS: &[&str] = &[
+    "a: ENC[AES256_GCM,data:AA==,iv:AA==,tag:AA==,type:str]\nsops:\n  age:\n  - recipient: age1x\n    enc: |\n      -----BEGIN AGE ENCRYPTED FILE-----\n      AA==\n      -----END AGE ENCRYPTED FILE-----\n  mac: ENC[AES256_GCM,data:AA==,iv:AA==,tag:AA==,type:str]\n  lastmodified: \"2024-01-01T00:00:00Z\"\n  version: 3.9.0\n",
+];
+
+/// Pieces that steer a reader into its corners.
+const TOKENS: &[&str] = &[
+    "\n",
+    "\r\n",
+    "\t",
+    "  ",
+    "- ",
+    ": ",
+    "? ",
+    "&a ",
+    "*a",
+    "<<: ",
+    "!!int ",
+    "!!binary ",
+    "!",
+    "|\n",
+    ">-\n",
+    "---\n",
+    "...\n",
+    "# ",
+    "{",
+    "}",
+    "[",
+    "]",
+    "'",
+    "\"",
+    "\\x",
+    "~",
+    "yes",
+    "0x",
+    "1e999",
+    ".nan",
+    "\u{feff}",
+    "\u{2028}",
+    "\u{0}",
+    "%YAML 1.1\n",
+    "*/",
+    "@every ",
+    "Gi",
+    "h",
+    "-",
+    "99999999999999999999",
+    "$patch: delete",
+    "../",
+    "/",
+    "~1",
+    "\u{202e}",
+    "ENC[",
+];
+
+fn mutate(corpus: &[&str], random: &mut fastrand::Rng) -> String {
+    let mut bytes = corpus[random.usize(..corpus.len())].as_bytes().to_vec();
+    for _ in 0..random.usize(1..6) {
+        let at = random.usize(..=bytes.len());
+        match random.u8(..6) {
+            0 if at < bytes.len() => bytes[at] ^= 1 << random.u8(..8),
+            1 => bytes.truncate(at),
+            2 => {
+                let end = random.usize(at..=bytes.len());
+                let piece = bytes[at..end].to_vec();
+                bytes.splice(at..at, piece);
+            }
+            3 => {
+                let end = random.usize(at..=bytes.len());
+                bytes.drain(at..end);
+            }
+            4 => {
+                let other = corpus[random.usize(..corpus.len())].as_bytes();
+                bytes.splice(at.., other[random.usize(..=other.len())..].iter().copied());
+            }
+            _ => drop(bytes.splice(at..at, TOKENS[random.usize(..TOKENS.len())].bytes())),
+        }
+        bytes.truncate(BYTES_MAX);
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
+}
+
+/// Runs a claim over mutated inputs; a panic inside names the input by seed.
+fn fuzz(target: &str, corpus: &[&str], claim: impl Fn(&str, &mut fastrand::Rng)) {
+    let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
+    let seed = number("COUCHESTOR_SEED").unwrap_or_else(|| fastrand::u64(..));
+    let iterations = number("COUCHESTOR_FUZZ_ITERATIONS").map_or(ITERATIONS, |n| usize::try_from(n).unwrap());
+    crate::support::say(&format!("{target}: COUCHESTOR_SEED={seed}, {iterations} inputs"));
+    let mut random = fastrand::Rng::with_seed(seed);
+    for text in corpus {
+        claim(text, &mut random);
+    }
+    for _ in 0..iterations {
+        let text = mutate(corpus, &mut random);
+        claim(&text, &mut random);
+    }
+}
+
+fn pointers(value: &Value, pointer: &str, all: &mut Vec<String>) {
+    all.push(pointer.to_owned());
+    match value {
+        Value::Object(entries) => entries
+            .iter()
+            .for_each(|(key, value)| pointers(value, &format!("{pointer}/{}", yaml::escape(key)), all)),
+        Value::Array(items) => (0..)
+            .zip(items)
+            .for_each(|(index, item)| pointers(item, &format!("{pointer}/{index}"), all)),
+        _ => {}
+    }
+}
+
+#[test]
+fn yaml_errors_lie_in_the_text() {
+    fuzz("yaml load", YAML, |text, _| {
+        if let Err(error) = yaml::load(text) {
+            let lines =
+                u32::try_from(text.split(['\n', '\r', '\u{85}', '\u{2028}', '\u{2029}']).count()).unwrap();
+            assert!(
+                error.line >= 1 && error.line <= lines + 1,
+                "{error} of {lines} in {text:?}"
+            );
+        }
+    });
+}
+
+#[test]
+fn what_was_read_is_written_and_read_as_the_same() {
+    fuzz("emit", YAML, |text, _| {
+        for document in yaml::load(text).unwrap_or_default() {
+            let Ok(value) = document.to_json() else { continue };
+            let written = emit::emit(&value);
+            let again = yaml::load(&written).unwrap_or_else(|error| panic!("{error}: {written:?}"));
+            let again = again
+                .first()
+                .map_or(Value::Null, |document| document.to_json().unwrap());
+            assert_eq!(again, value, "{written:?}");
+        }
+    });
+}
+
+#[test]
+fn an_edit_touches_its_own_path_only() {
+    fuzz("yaml edit", YAML, |text, random| {
+        let Ok(documents) = yaml::load(text) else { return };
+        let Some(Ok(value)) = documents.first().map(yaml::Node::to_json) else {
+            return;
+        };
+        let mut all = Vec::new();
+        pointers(&value, "", &mut all);
+        let pointer = format!(
+            "{}{}",
+            all[random.usize(..all.len())],
+            ["", "/-", "/new", "/new/er"][random.usize(..4)]
+        );
+        let new = [json!("yes"), json!(7), json!({"k": [1]}), json!("a\nb")][random.usize(..4)].clone();
+        if let Ok(edited) = edit::set(text, 0, &pointer, &new) {
+            let after = yaml::load(&edited).unwrap();
+            assert_eq!(after.len(), documents.len());
+            let after = after[0].to_json().unwrap();
+            let place = pointer
+                .strip_suffix("/-")
+                .filter(|list| value.pointer(list).is_some_and(Value::is_array));
+            match place {
+                Some(list) => assert_eq!(
+                    after.pointer(list).unwrap().as_array().unwrap().last(),
+                    Some(&new)
+                ),
+                None => assert_eq!(after.pointer(&pointer), Some(&new), "{text:?} {pointer}"),
+            }
+        }
+        if let Ok(edited) = edit::remove(text, 0, &pointer) {
+            assert!(edited.len() <= text.len() + 4, "{text:?} {edited:?}");
+        }
+    });
+}
+
+#[test]
+fn a_string_is_quoted_so_that_it_stays_a_string() {
+    fuzz(
+        "quote",
+        &["yes", "0644", "a: b", "- x", "1e3", "2001-01-01"],
+        |text, _| {
+            let read = yaml::load(&format!("k: {}\n", emit::quote(text)))
+                .unwrap_or_else(|error| panic!("{error}: {text:?}"));
+            assert_eq!(read[0].to_json().unwrap(), json!({"k": text}));
+        },
+    );
+}
+
+#[test]
+fn scalars_are_read_whatever_they_are() {
+    fuzz(
+        "scalar",
+        &[
+            "0x1F",
+            "1_000.5e+3",
+            ".inf",
+            "2001-01-01T00:00:00.1+02:00",
+            "aGk=",
+        ],
+        |text, random| {
+            let tag = [None, Some("int"), Some("binary"), Some("float"), Some("!")][random.usize(..5)];
+            let _ = scalar::resolve(text, random.bool(), tag);
+            let _ = scalar::hashed(text, random.bool(), tag);
+        },
+    );
+}
+
+#[test]
+fn cron_expressions_are_checked_whatever_they_are() {
+    fuzz(
+        "cron",
+        &[
+            "*/5 1-3,7 * JAN-MAR mon",
+            "@every 1h30m",
+            "CRON_TZ=Europe/Berlin 0 0 * * *",
+        ],
+        |text, _| drop(cron::check(text)),
+    );
+}
+
+#[test]
+fn quantities_are_read_whatever_they_are() {
+    fuzz("quantity", &["10Gi", "1.5e3", "100m", "0", "+1E"], |text, _| {
+        drop(quantity::parse_ceil(text))
+    });
+}
+
+#[test]
+fn durations_read_back() {
+    fuzz(
+        "duration",
+        &["1h30m", "1.5h", "100ms", "0", "720h0m0.5s"],
+        |text, _| {
+            if let Ok(read) = duration::parse(text) {
+                let whole = std::time::Duration::from_secs(read.as_secs());
+                assert_eq!(duration::parse(&duration::format(whole)), Ok(whole), "{text:?}");
+            }
+        },
+    );
+}
+
+#[test]
+fn encrypted_files_that_are_broken_are_errors() {
+    fuzz("sops", SOPS, |text, _| {
+        if let Ok(documents) = yaml::load(text)
+            && sops::is_sops(&documents)
+        {
+            assert!(sops::decrypt(text, &Identities::default()).is_err(), "{text:?}");
+        }
+    });
+}
+
+#[test]
+fn identities_are_read_whatever_they_are() {
+    fuzz(
+        "identities",
+        &[
+            "# public key: age1x\nAGE-SECRET-KEY-1QQ\n",
+            "-----BEGIN OPENSSH PRIVATE KEY-----\nAA==\n",
+        ],
+        |text, _| {
+            drop(Identities::parse([("key", text)]));
+        },
+    );
+}
+
+#[test]
+fn overlays_are_built_or_refused() {
+    fuzz("kustomization", KUSTOMIZATIONS, |text, _| {
+        let mut files = InMemory::default();
+        files.add("p/kustomization.yaml", text);
+        files.add(
+            "p/a.yaml",
+            "apiVersion: v1\nkind: A\nmetadata: {name: a}\nspec: {x: 1}\n",
+        );
+        drop(overlay::needed_files("p", &files));
+        let (_, diagnostics) = overlay::build("p", &files);
+        assert!(diagnostics.iter().all(|diagnostic| !diagnostic.rule.is_empty()));
+    });
+}
+
+#[test]
+fn resources_under_an_overlay_are_read_or_refused() {
+    fuzz("resources", YAML, |text, _| {
+        let mut files = InMemory::default();
+        files.add("p/kustomization.yaml", KUSTOMIZATIONS[2]);
+        files.add("p/a.yaml", text);
+        let _ = overlay::build("p", &files);
+        let _ = overlay::read_objects("p/a.yaml", text, true);
+    });
+}

@@ -1,0 +1,106 @@
+//! Hostile folders end with an error that names the file, soon, in little memory and without a panic.
+
+use crate::support::canary::Canary;
+use couchestor::formats::overlay;
+use std::os::unix::process::ExitStatusExt;
+use std::path::Path;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+/// The claim is 50 ms in a release build; a debug build on a busy machine gets this.
+const TIME_MAX: Duration = Duration::from_secs(10);
+
+/// What stands in `a.yaml`, and what the error says.
+fn cases() -> Vec<(&'static str, Vec<u8>, &'static str)> {
+    let laughs = (1..12).fold("a0: &a0 [x, x]\n".to_owned(), |text, level| {
+        let last = level - 1;
+        format!(
+            "{text}a{level}: &a{level} [{}]\n",
+            vec![format!("*a{last}"); 10].join(", ")
+        )
+    });
+    vec![
+        ("aliases", laughs.into_bytes(), "too large"),
+        ("flow nesting", "[".repeat(100_000).into_bytes(), "a.yaml"),
+        ("block nesting", "- ".repeat(50_000).into_bytes(), "a.yaml"),
+        ("alias of itself", b"a: &a [*a]\n".to_vec(), "a.yaml"),
+        ("huge scalar", vec![b'x'; 6 << 20], "a.yaml"),
+        ("bad UTF-8", b"kind: \xff\xfe\n".to_vec(), "a.yaml"),
+        ("duplicate key", b"a: 1\na: 2\n".to_vec(), "duplicate key"),
+        (
+            "many documents",
+            "---\na: 1\n".repeat(20_000).into_bytes(),
+            "too many documents",
+        ),
+        ("control characters", b"kind: \x1b[31m\n".to_vec(), "a.yaml"),
+    ]
+}
+
+fn validate(folder: &Path) -> (std::process::Output, Duration) {
+    let start = Instant::now();
+    let output = Command::new(env!("CARGO_BIN_EXE_couchestor"))
+        .arg("validate")
+        .arg(folder)
+        .env("HOME", folder)
+        .output()
+        .unwrap();
+    (output, start.elapsed())
+}
+
+#[test]
+fn hostile_files_end_with_an_error() {
+    for (name, content, says) in cases() {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("a.yaml"), content).unwrap();
+        let (output, took) = validate(folder.path());
+        let text =
+            String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        let shown: String = text.chars().take(400).collect();
+        eprintln!("{name}: {took:?}");
+        assert_eq!(output.status.signal(), None, "{name}: {shown}");
+        assert_eq!(output.status.code(), Some(1), "{name}: {shown}");
+        assert!(text.contains("error") && text.contains(says), "{name}: {shown}");
+        assert!(
+            !text.contains("panicked") && !text.contains('\u{1b}'),
+            "{name}: {shown}"
+        );
+        assert!(took < TIME_MAX, "{name}: {took:?}");
+    }
+}
+
+#[test]
+fn links_are_not_followed() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("kustomization.yaml"), "resources: [a.yaml]\n").unwrap();
+    std::os::unix::fs::symlink("/etc/passwd", folder.path().join("a.yaml")).unwrap();
+    let (output, _) = validate(folder.path());
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert_eq!(output.status.code(), Some(1));
+    assert!(
+        text.contains("symbolic links") && !text.contains("root:"),
+        "{text}"
+    );
+}
+
+#[test]
+fn errors_about_decrypted_text_carry_none_of_it() {
+    let canary = Canary::new();
+    let quoted = serde_json::to_string(&canary.secret).unwrap();
+    let mut refused = 0;
+    for broken in [
+        format!("kind: A\na: {quoted}\na: {quoted}\n"),
+        format!("kind: A\na: [{quoted}\n"),
+        format!("kind: [{quoted}]\n"),
+        format!("kind: A\na: !!int {quoted}\n"),
+        format!("kind: A\na: !!binary {quoted}\n"),
+        format!("kind: A\na: *{}\n", &canary.secret[..23]),
+        format!("- {quoted}\n"),
+        format!("{quoted}\n"),
+    ] {
+        if let Err(error) = overlay::read_objects("a.yaml", &broken, true) {
+            refused += 1;
+            canary.assert_absent(&format!("{error} {error:?}"));
+        }
+    }
+    assert!(refused >= 5, "{refused}");
+}
