@@ -4,13 +4,61 @@ use super::approval::{Approved, Move};
 use super::diagnostic::Place;
 use super::ids::{ClaimRef, ObjectId, PolicyName, Revision, TierName, VolumeName};
 use super::kinds::tier_assignment::DecisionNote;
+use super::secret::SecretText;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-/// Where the values of one document stand in its file, by JSON pointer.
-#[derive(Debug, Default, PartialEq, Eq)]
-pub struct Places(pub BTreeMap<String, (u32, u32)>);
+/// Lines and columns by JSON pointer.
+pub type PlaceIndex = BTreeMap<String, (u32, u32)>;
+
+/// Where the values of one document stand in its file, by JSON pointer. Only a mistake asks for it, so the file is looked
+/// through again when one does.
+#[derive(Default)]
+pub struct Places {
+    text: Option<SecretText>,
+    document: usize,
+    below: String,
+    read: Option<fn(&str, usize) -> PlaceIndex>,
+    index: OnceLock<PlaceIndex>,
+}
+
+impl Places {
+    /// The places of a document, of which `below` is the part that is meant ("" for all of it). `read` finds them.
+    pub fn of(text: SecretText, document: usize, below: String, read: fn(&str, usize) -> PlaceIndex) -> Self {
+        Self {
+            text: Some(text),
+            document,
+            below,
+            read: Some(read),
+            index: OnceLock::new(),
+        }
+    }
+
+    fn get(&self, pointer: &str) -> Option<(u32, u32)> {
+        let index = self.index.get_or_init(|| match (&self.text, self.read) {
+            (Some(text), Some(read)) => read(text.expose_str().unwrap_or_default(), self.document),
+            _ => PlaceIndex::new(),
+        });
+        index.get(&format!("{}{pointer}", self.below)).copied()
+    }
+}
+
+impl std::fmt::Debug for Places {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The text may be a secret.
+        write!(f, "Places of document {}{}", self.document, self.below)
+    }
+}
+
+impl PartialEq for Places {
+    fn eq(&self, other: &Self) -> bool {
+        let text = |places: &Self| places.text.as_ref().map(|text| text.expose().to_vec());
+        (self.document, &self.below) == (other.document, &other.below) && text(self) == text(other)
+    }
+}
+
+impl Eq for Places {}
 
 /// Where an object comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,7 +80,7 @@ impl Origin {
     pub fn place(&self, pointer: &str) -> Place {
         let mut rest = pointer;
         loop {
-            if let Some(&(line, column)) = self.places.0.get(rest) {
+            if let Some((line, column)) = self.places.get(rest) {
                 return Place {
                     path: self.path.clone(),
                     line,

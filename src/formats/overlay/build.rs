@@ -549,20 +549,25 @@ impl<'a> Build<'a> {
         if self.only_names {
             return;
         }
-        let mut seen: HashMap<_, Place> = HashMap::with_capacity(objects.len());
+        let mut seen: HashMap<_, usize> = HashMap::with_capacity(objects.len());
         let mut twice = Vec::new();
-        objects.retain(|object| {
-            let place = object.resource.origin.place("/metadata/name");
-            match seen.entry(object.resource.id()) {
-                std::collections::hash_map::Entry::Occupied(first) => {
-                    twice.push((place, object.resource.id(), first.get().clone()));
-                    false
-                }
-                std::collections::hash_map::Entry::Vacant(free) => {
-                    free.insert(place);
-                    true
-                }
+        for (position, object) in objects.iter().enumerate() {
+            let id = object.resource.id();
+            if let Some(first) = seen.get(&id) {
+                let place = |object: &Object| object.resource.origin.place("/metadata/name");
+                twice.push((place(object), id, place(&objects[*first])));
+            } else {
+                seen.insert(id, position);
             }
+        }
+        if twice.is_empty() {
+            return;
+        }
+        let mut position = 0;
+        let firsts: BTreeSet<usize> = seen.into_values().collect();
+        objects.retain(|_| {
+            position += 1;
+            firsts.contains(&(position - 1))
         });
         for (place, id, first) in twice {
             let message = format!("{id} is defined twice; first at {first}");

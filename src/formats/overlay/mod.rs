@@ -6,6 +6,7 @@
 use crate::formats::yaml::{self, YamlError};
 use crate::model::desired::{Origin, Places, Resource};
 use crate::model::diagnostic::{Diagnostic, Place};
+use crate::model::secret::SecretText;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -133,42 +134,40 @@ pub fn build(root: &str, files: &dyn Files) -> (Vec<Resource>, Vec<Diagnostic>) 
 /// Reads a file of objects. Kind `List` is taken apart.
 pub fn read_objects(path: &str, text: &str, secret: bool) -> Result<Vec<Resource>, Diagnostic> {
     let documents = yaml::load(text).map_err(|error| yaml_diagnostic(path, error))?;
-    let mut resources = Vec::new();
-    for (document, node) in documents.iter().enumerate() {
-        let value = node.to_json().map_err(|error| yaml_diagnostic(path, error))?;
-        let origin = Origin {
+    // A copy that is wiped with the last object that came from it.
+    let kept = SecretText::new(text.as_bytes().to_vec());
+    let mut resources = Vec::with_capacity(documents.len());
+    for (document, node) in documents.into_iter().enumerate() {
+        let line = node.line;
+        let value = node.into_json().map_err(|error| yaml_diagnostic(path, error))?;
+        let origin = |below: String| Origin {
             path: path.to_owned(),
             document,
-            line: node.line,
-            places: Arc::new(node.places()),
+            line,
+            places: Arc::new(Places::of(kept.clone(), document, below, yaml::places_of)),
             secret,
         };
-        match value.get("items").and_then(serde_json::Value::as_array) {
-            Some(items) if value["kind"].as_str().is_some_and(|kind| kind.ends_with("List")) => {
-                for (index, item) in items.iter().enumerate() {
-                    let prefix = format!("/items/{index}");
-                    let places = origin
-                        .places
-                        .0
-                        .range(prefix.clone()..)
-                        .take_while(|(pointer, _)| pointer.starts_with(&prefix))
-                        .filter(|(pointer, _)| {
-                            matches!(pointer.as_bytes().get(prefix.len()), None | Some(b'/'))
-                        })
-                        .filter_map(|(pointer, place)| {
-                            Some((pointer.strip_prefix(&prefix)?.to_owned(), *place))
-                        })
-                        .collect();
-                    resources.push(Resource {
-                        value: item.clone(),
-                        origin: Origin {
-                            places: Arc::new(Places(places)),
-                            ..origin.clone()
-                        },
-                    });
+        match value {
+            serde_json::Value::Object(mut list)
+                if list.get("items").is_some_and(serde_json::Value::is_array)
+                    && list
+                        .get("kind")
+                        .and_then(serde_json::Value::as_str)
+                        .is_some_and(|kind| kind.ends_with("List")) =>
+            {
+                let items = match list.remove("items") {
+                    Some(serde_json::Value::Array(items)) => items,
+                    _ => Vec::new(),
+                };
+                for (index, value) in items.into_iter().enumerate() {
+                    let origin = origin(format!("/items/{index}"));
+                    resources.push(Resource { value, origin });
                 }
             }
-            _ => resources.push(Resource { value, origin }),
+            value => resources.push(Resource {
+                value,
+                origin: origin(String::new()),
+            }),
         }
     }
     Ok(resources)

@@ -54,6 +54,9 @@ fn clamp(number: usize) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
 }
 
+/// Mappings of fewer entries are searched for a key; larger ones keep a table, so that no mapping costs its square.
+const SMALL: usize = 24;
+
 #[derive(Default)]
 struct Builder {
     documents: Vec<Node>,
@@ -69,7 +72,7 @@ struct Open {
     node: Node,
     anchor: usize,
     key: Option<Key>,
-    /// The line of every key so far: a large mapping is checked for duplicates in one pass.
+    /// The line of every key so far, in a large mapping.
     lines: HashMap<String, u32>,
     /// Comments of the entry or item that is being read.
     comments: Vec<String>,
@@ -247,9 +250,23 @@ impl Builder {
                     if key.merge && !entries.is_empty() {
                         overridden(entries, &node)?;
                     }
-                    if !key.merge
-                        && let Some(first) = parent.lines.insert(key.text.clone(), key.line)
-                    {
+                    let first = if key.merge {
+                        None
+                    } else if entries.len() < SMALL {
+                        entries
+                            .iter()
+                            .find(|(other, _)| !other.merge && other.text == key.text)
+                            .map(|(other, _)| other.line)
+                    } else {
+                        if parent.lines.is_empty() {
+                            let known = entries.iter().filter(|(other, _)| !other.merge);
+                            parent
+                                .lines
+                                .extend(known.map(|(other, _)| (other.text.clone(), other.line)));
+                        }
+                        parent.lines.insert(key.text.clone(), key.line)
+                    };
+                    if let Some(first) = first {
                         return Err(YamlError {
                             line: key.line,
                             column: key.column,

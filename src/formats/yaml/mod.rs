@@ -3,7 +3,7 @@
 //! kubectl reads YAML 1.1 through go-yaml v2: `yes` and `on` are booleans, `0644` is octal, a date is a string. Duplicate
 //! keys, keys that are no strings and unbounded aliases are errors here. No error quotes a value: it may be a secret.
 
-use crate::model::desired::Places;
+use crate::model::desired::PlaceIndex;
 use serde_json::{Map, Number, Value};
 use std::collections::BTreeMap;
 
@@ -112,12 +112,48 @@ impl Node {
         })
     }
 
+    /// The value as JSON, without a copy of its texts.
+    ///
+    /// # Errors
+    /// As [`Node::to_json`].
+    pub fn into_json(self) -> Result<Value, YamlError> {
+        let place = (self.line, self.column);
+        Ok(match self.kind {
+            Kind::Scalar {
+                text,
+                plain: false,
+                tag: None,
+            } => Value::String(text),
+            Kind::Scalar { text, plain, tag } => match scalar::resolve(&text, plain, tag.as_deref()) {
+                Some(Value::String(same)) if same == text => Value::String(text),
+                Some(value) => value,
+                None => {
+                    return Err(YamlError {
+                        line: place.0,
+                        column: place.1,
+                        message: "this number cannot be written in JSON".to_owned(),
+                        help: "quote it if it is a string".to_owned(),
+                    });
+                }
+            },
+            Kind::List(items) => {
+                Value::Array(items.into_iter().map(Node::into_json).collect::<Result<_, _>>()?)
+            }
+            Kind::Map(entries) => Value::Object(
+                entries
+                    .into_iter()
+                    .map(|(key, value)| Ok((key.text, value.into_json()?)))
+                    .collect::<Result<Map<_, _>, YamlError>>()?,
+            ),
+        })
+    }
+
     /// The places of all values by JSON pointer: of a mapping's entry its key, of a list's item the item.
-    pub fn places(&self) -> Places {
+    pub fn places(&self) -> PlaceIndex {
         let mut places = BTreeMap::new();
         places.insert(String::new(), (self.line, self.column));
         self.collect_places("", &mut places);
-        Places(places)
+        places
     }
 
     fn collect_places(&self, pointer: &str, places: &mut BTreeMap<String, (u32, u32)>) {
@@ -170,6 +206,12 @@ impl Node {
             Kind::List(_) | Kind::Map(_) => None,
         }
     }
+}
+
+/// The places of one document of a text.
+pub fn places_of(text: &str, document: usize) -> PlaceIndex {
+    let documents = load(text).unwrap_or_default();
+    documents.get(document).map(Node::places).unwrap_or_default()
 }
 
 /// A key as JSON pointers write it.

@@ -102,8 +102,8 @@ fn a_bomb_of_aliases_ends_with_an_error() {
 #[test]
 fn places_point_at_keys_and_items() {
     let places = load("kind: X\nspec:\n  tier: hot\n  list:\n  - a\n  - b\n").unwrap()[0].places();
-    assert_eq!(places.0["/spec/tier"], (3, 3));
-    assert_eq!(places.0["/spec/list/1"], (6, 5));
+    assert_eq!(places["/spec/tier"], (3, 3));
+    assert_eq!(places["/spec/list/1"], (6, 5));
 }
 
 #[test]
