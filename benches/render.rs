@@ -116,7 +116,7 @@ fn ours(checkout: &Checkout, folder: &Path, clear: &mut ClearCache, parsed: &mut
         clear,
     );
     let tree = tree.unwrap_or_else(|errors| panic!("{errors:?}"));
-    let found = parse(&tree, &[], parsed);
+    let found = parse(&tree, &[], &Default::default(), parsed);
     let desired = found
         .desired
         .unwrap_or_else(|| panic!("{:?}", &found.diagnostics[..1]));

@@ -6,6 +6,7 @@ use crate::decrypt::ClearCache;
 use crate::execute::{engine, start};
 use crate::fetch::{Follow, Verification};
 use crate::formats::sops::Identities;
+use crate::formats::substitute::Variables;
 use crate::io::cluster::{Cluster, ClusterError};
 use crate::io::git::Repository;
 use crate::io::mayastor::Mayastor;
@@ -73,6 +74,8 @@ pub struct Source<'a> {
     pub audit: String,
     /// Keys for SOPS.
     pub identities: &'a Identities,
+    /// What is substituted in the built objects.
+    pub variables: &'a Variables,
     /// Whether to prune.
     pub prune: bool,
     /// Whether only migrations under way go on.

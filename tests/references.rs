@@ -114,3 +114,54 @@ async fn a_signed_tag_vouches_for_its_own_commit_and_name_only() {
         .await;
     follow.halt().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn variables_are_substituted_from_the_source_from_config_maps_and_from_secrets() {
+    let mut follow = Follow::new().await;
+    let object = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: made\n  namespace: default\ndata:\n  own: a-${OWN}\n  map: a-${MAP}\n  secret: a-${SECRET}\n  gone: a-${GONE:-b}\n  kept: $${OWN}\n";
+    follow.commit("p/a.yaml", object, &[]);
+    follow.put(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "vars", "namespace": "couchestor-system"},
+        "data": {"MAP": "from-map", "OWN": "from-map"}}));
+    let from = json!([{"kind": "ConfigMap", "name": "vars"}, {"kind": "Secret", "name": "hidden"}, {"kind": "Secret", "name": "no", "optional": true}]);
+    follow.source(json!({"postBuild": {"substitute": {"OWN": "own"}, "substituteFrom": from}}));
+    follow.run().await;
+    follow
+        .until("Ready", &["False/VariablesNotFound", "couchestor-system/hidden"])
+        .await;
+    follow.secret("hidden", json!({"SECRET": "canary"}));
+    follow.until("Ready", &["True"]).await;
+    let made = follow
+        .running
+        .kubernetes
+        .get("ConfigMap", Some("default"), "made")
+        .unwrap();
+    assert_eq!(
+        made["data"],
+        json!({"own": "a-own", "map": "a-from-map", "secret": "a-canary", "gone": "a-b", "kept": "${OWN}"})
+    );
+    // A changed variable is a change, without a commit.
+    follow.secret("hidden", json!({"SECRET": "second"}));
+    for _ in 0..200 {
+        let made = follow
+            .running
+            .kubernetes
+            .get("ConfigMap", Some("default"), "made")
+            .unwrap();
+        if made["data"]["secret"] == "a-second" {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(50)).await;
+    }
+    let made = follow
+        .running
+        .kubernetes
+        .get("ConfigMap", Some("default"), "made")
+        .unwrap();
+    assert_eq!(made["data"]["secret"], "a-second");
+    let broken = follow.commit("p/a.yaml", &object.replace("${MAP}", "${MAP"), &[]);
+    let told = follow
+        .until("Ready", &["False/BuildFailed", "p/a.yaml:8", "no `}`"])
+        .await;
+    assert!(!told.contains("second") && !broken.is_empty());
+    follow.halt().await;
+}

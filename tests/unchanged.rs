@@ -88,6 +88,7 @@ async fn an_unchanged_tip_reads_no_blob_decrypts_renders_and_writes_nothing() {
         prefix: "couchestor/".into(),
         audit: "couchestor/audit".into(),
         identities: &identities,
+        variables: &couchestor::formats::substitute::Variables::default(),
         prune: true,
         suspended: false,
         poked: false,

@@ -102,7 +102,7 @@ pub(super) fn read(arguments: &FolderArguments) -> Result<(Option<Desired>, Vec<
         &mut ClearCache::default(),
     ) {
         Ok(tree) => {
-            let parsed = parse::parse(&tree, &[], &mut parse::ParseCache::default());
+            let parsed = parse::parse(&tree, &[], &Default::default(), &mut parse::ParseCache::default());
             Ok((parsed.desired, parsed.diagnostics))
         }
         Err(diagnostics) => Ok((None, diagnostics)),

@@ -23,3 +23,6 @@ pub mod signature;
 
 /// Ranges of semantic versions, as Flux selects tags with them.
 pub mod version_range;
+
+/// Flux's post-build substitution.
+pub mod substitute;

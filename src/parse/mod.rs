@@ -2,6 +2,7 @@
 //! [`Approved`](crate::model::approval::Approved).
 
 use crate::formats::overlay::{self, Files};
+use crate::formats::substitute::{self, Variables};
 use crate::model::desired::{Desired, Resource};
 use crate::model::diagnostic::{Diagnostic, Severity};
 use crate::model::ids::BlobId;
@@ -51,7 +52,12 @@ struct Known {
 
 /// Parses. `past` are the migrations that the cluster knows: an assignment that was taken out again after it moved a volume
 /// approves the way back.
-pub fn parse(tree: &ClearTree, past: &[MigrationBrief], cache: &mut ParseCache) -> Parsed {
+pub fn parse(
+    tree: &ClearTree,
+    past: &[MigrationBrief],
+    variables: &Variables,
+    cache: &mut ParseCache,
+) -> Parsed {
     let view = View {
         paths: tree
             .files
@@ -65,6 +71,17 @@ pub fn parse(tree: &ClearTree, past: &[MigrationBrief], cache: &mut ParseCache) 
     };
     let (mut resources, mut diagnostics) = overlay::build(&tree.root, &view);
     diagnostics.extend(tree.doubts.iter().cloned());
+    for resource in &mut resources {
+        if let Err((what, pointer)) = substitute::substitute(resource, variables) {
+            let place = resource.origin.place(&pointer);
+            diagnostics.push(Diagnostic::error(
+                place,
+                "substitution",
+                what,
+                "correct it in the file",
+            ));
+        }
+    }
     for path in tree.files.keys().filter(|path| below(path, &tree.assignments)) {
         match view.assignment(path) {
             Ok(read) => resources.extend(read.iter().cloned()),

@@ -71,7 +71,7 @@ fn past(phase: Phase, approved_in: &str, from: &str, to: &str) -> MigrationBrief
 
 /// The approved moves as `tier by commit`.
 fn approved(tree: &ClearTree, past: &[MigrationBrief]) -> Vec<String> {
-    let parsed = parse(tree, past, &mut ParseCache::default());
+    let parsed = parse(tree, past, &Default::default(), &mut ParseCache::default());
     let desired = parsed
         .desired
         .unwrap_or_else(|| panic!("{:?}", parsed.diagnostics));
@@ -109,7 +109,7 @@ fn an_assignment_in_the_wrong_file_is_refused() {
     let mut tree = tree(true);
     let file = tree.files.remove(PATH).unwrap();
     tree.files.insert("p/assignments/db/other.yaml".to_owned(), file);
-    let parsed = parse(&tree, &[], &mut ParseCache::default());
+    let parsed = parse(&tree, &[], &Default::default(), &mut ParseCache::default());
     assert!(parsed.desired.is_none());
     assert_eq!(
         parsed.diagnostics[0].rule, "assignment-path",

@@ -35,7 +35,8 @@ pub(super) async fn read(
                 && *known != finished
             {
                 *known = finished;
-                if let Some(fresh) = parse::parse(tree, &past(), &mut memory.parsed).desired {
+                if let Some(fresh) = parse::parse(tree, &past(), source.variables, &mut memory.parsed).desired
+                {
                     *desired = fresh;
                 }
             }
@@ -74,7 +75,7 @@ pub(super) async fn read(
             memory.tried = Some(checkout.revision.clone());
             match tree {
                 Ok(tree) => {
-                    let parsed = parse::parse(&tree, &past(), &mut memory.parsed);
+                    let parsed = parse::parse(&tree, &past(), source.variables, &mut memory.parsed);
                     memory.diagnostics = parsed.diagnostics;
                     if let Some(desired) = parsed.desired {
                         memory.desired = Some((desired, finished));

@@ -3,6 +3,7 @@
 use crate::fetch::{Follow, Verification};
 use crate::formats::duration;
 use crate::formats::sops::Identities;
+use crate::formats::substitute::Variables;
 use crate::io::git::Repository;
 use crate::model::failure::Class;
 use crate::model::ids::SourceRef;
@@ -66,6 +67,7 @@ struct Known {
     fingerprint: String,
     repository: Repository,
     identities: Identities,
+    variables: Variables,
     follow: Follow,
     verification: Option<Verification>,
     memory: Memory,

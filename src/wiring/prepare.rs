@@ -6,10 +6,11 @@ use crate::fetch::{Follow, Verification};
 use crate::formats::duration;
 use crate::formats::signature::Signers;
 use crate::formats::sops::Identities;
+use crate::formats::substitute::Variables;
 use crate::io::git::{Credentials, GitError, Repository};
 use crate::model::failure::Class;
 use crate::model::ids::SourceRef;
-use crate::model::kinds::policy_source::{ForgeKind, PolicySource, Provider};
+use crate::model::kinds::policy_source::{ForgeKind, PolicySource, PostBuild, Provider, VariablesKind};
 use crate::model::secret::SecretText;
 use crate::turn::{Memory, Source, TurnFailure, World};
 use std::collections::{BTreeMap, BTreeSet};
@@ -59,6 +60,7 @@ pub(super) async fn prepare(
         Some(verify) => Some(read_secret(world, &name.namespace, &verify.secret_ref.name).await?),
         None => None,
     };
+    let variables = variables(world, &name.namespace, spec.post_build.as_ref()).await?;
     let mut fingerprint = format!(
         "{:?}",
         (
@@ -80,6 +82,7 @@ pub(super) async fn prepare(
             ));
         }
     }
+    fingerprint.push_str(&variables.fingerprint());
     if known.get(name).is_some_and(|one| one.fingerprint == fingerprint) {
         return Ok(());
     }
@@ -136,6 +139,7 @@ pub(super) async fn prepare(
         verification,
         repository,
         identities,
+        variables,
         memory: Memory::default(),
         next: Instant::now(),
         failures: 0,
@@ -143,6 +147,62 @@ pub(super) async fn prepare(
     };
     known.insert(name.clone(), fresh);
     Ok(())
+}
+
+/// Gathers the variables of `spec.postBuild`: those of later objects win, and the source's own win over all, as with Flux.
+async fn variables(
+    world: &World,
+    namespace: &str,
+    post_build: Option<&PostBuild>,
+) -> Result<Variables, TurnFailure> {
+    let mut variables = Variables::default();
+    let Some(post_build) = post_build else {
+        return Ok(variables);
+    };
+    let wrong = |what: String| TurnFailure {
+        class: Class::Stalled,
+        reason: "InvalidSpec".to_owned(),
+        message: format!("spec.postBuild: {what}"),
+    };
+    for from in &post_build.substitute_from {
+        let (found, secret) = match from.kind {
+            VariablesKind::ConfigMap => {
+                let map = world.cluster.config_map(namespace, &from.name).await;
+                (map.map_err(|error| TurnFailure::from(&error))?, false)
+            }
+            VariablesKind::Secret => {
+                let map = world.cluster.secret(namespace, &from.name).await;
+                let map = map.map_err(|error| TurnFailure::from(&error))?;
+                let text = |value: &SecretText| value.expose_str().map(str::to_owned).unwrap_or_default();
+                let texts = map.map(|map| {
+                    map.iter()
+                        .map(|(key, value)| (key.clone(), text(value)))
+                        .collect()
+                });
+                (texts, true)
+            }
+        };
+        let Some(found) = found else {
+            if from.optional {
+                continue;
+            }
+            return Err(TurnFailure {
+                class: Class::Waiting,
+                reason: "VariablesNotFound".to_owned(),
+                message: format!(
+                    "there is no {:?} {namespace}/{} (spec.postBuild.substituteFrom)",
+                    from.kind, from.name
+                ),
+            });
+        };
+        for (key, value) in found {
+            variables.set(&key, value, secret).map_err(&wrong)?;
+        }
+    }
+    for (key, value) in &post_build.substitute {
+        variables.set(key, value.clone(), false).map_err(&wrong)?;
+    }
+    Ok(variables)
 }
 
 fn signers_of(files: &BTreeMap<String, SecretText>) -> Result<Signers, String> {
@@ -196,6 +256,7 @@ pub(super) fn understood<'a>(
         prefix: proposals.branch_prefix,
         audit: spec.audit.clone().unwrap_or_default().branch,
         identities: &one.identities,
+        variables: &one.variables,
         prune: spec.prune,
         suspended: spec.suspend,
         poked,

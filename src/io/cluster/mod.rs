@@ -2,7 +2,7 @@
 
 use crate::model::failure::{Class, Failure};
 use crate::model::secret::SecretText;
-use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim, Secret};
+use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolume, PersistentVolumeClaim, Secret};
 use kube::api::{ApiResource, DynamicObject, ListParams, Patch, PatchParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config, Resource};
@@ -324,6 +324,22 @@ impl Cluster {
                 .map(|(key, value)| (key, SecretText::new(value.0)))
                 .collect()
         }))
+    }
+
+    /// Reads a ConfigMap's texts.
+    ///
+    /// # Errors
+    /// Any [`ClusterError`]; `None` when the ConfigMap does not exist.
+    pub async fn config_map(
+        &self,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Option<BTreeMap<String, String>>, ClusterError> {
+        self.read();
+        let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), namespace);
+        let what = format!("ConfigMap {namespace}/{name}");
+        let found = api.get_opt(name).await.map_err(|error| translate(&what, error))?;
+        Ok(found.map(|map| map.data.unwrap_or_default()))
     }
 
     /// Reads all PersistentVolumes and claims.
