@@ -31,12 +31,18 @@ const IMPURE: [(&str, &str); 7] = [
 ];
 
 /// Client crates and the only places that may name them.
-const CLIENTS: [(&str, &[&str]); 6] = [
+const CLIENTS: [(&str, &[&str]); 9] = [
+    ("russh::", &["io/git/ssh.rs"]),
+    ("jsonwebtoken::", &["io/git/github_app.rs"]),
+    (
+        "pgp::",
+        &["formats/signature/openpgp.rs", "formats/sops/openpgp.rs"],
+    ),
     ("git2::", &["io/git/"]),
     ("kube::", &["io/cluster/", "model/kinds/", "sim/kubernetes/"]),
     (
         "reqwest::",
-        &["io/mayastor.rs", "io/prometheus.rs", "sim/kubernetes/"],
+        &["io/git/", "io/mayastor.rs", "io/prometheus.rs", "sim/kubernetes/"],
     ),
     ("axum::", &["sim/", "cli/run.rs"]),
     ("prometheus_client::", &["telemetry.rs"]),
@@ -51,7 +57,7 @@ const LONGER: [&str; 8] = [
     "execute/journal.rs",
     "turn.rs",
     "io/mayastor.rs",
-    "formats/overlay/mod.rs",
+    "formats/overlay/reading.rs",
     "model/kinds/volume_migration.rs",
     "io/git/mod.rs",
 ];

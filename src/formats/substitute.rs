@@ -342,7 +342,7 @@ fn trim(text: &str, pattern: &str, from_start: bool, longest: bool) -> String {
     let mut found = cuts.filter(fits);
     // A cut further on is longer from the start, and shorter from the end.
     let cut = if from_start == longest {
-        found.last()
+        found.next_back()
     } else {
         found.next()
     };

@@ -11,18 +11,18 @@ use super::{
 };
 use crate::model::desired::Resource;
 use crate::model::diagnostic::{Diagnostic, Place};
-use std::collections::{BTreeSet, HashMap};
+use std::collections::BTreeSet;
 
 /// One build.
 pub(super) struct Build<'a> {
-    files: &'a dyn Files,
+    pub(super) files: &'a dyn Files,
     root: String,
     pub(super) diagnostics: Vec<Diagnostic>,
     /// Folders that are being built, outermost first.
     stack: Vec<String>,
     /// The files that the build needs.
     pub(super) wanted: BTreeSet<String>,
-    only_names: bool,
+    pub(super) only_names: bool,
     /// Folders that were built, counted each time.
     folders: usize,
     /// Folders that were visited, while only names are wanted.
@@ -271,7 +271,7 @@ impl<'a> Build<'a> {
         }
     }
 
-    fn missing(&mut self, reference: &str, place: &Place) {
+    pub(super) fn missing(&mut self, reference: &str, place: &Place) {
         let message = format!("{reference} does not exist");
         self.refuse(
             place.clone(),
@@ -484,99 +484,6 @@ impl<'a> Build<'a> {
         }
         if last.origins {
             order::annotate_origins(objects, &self.root);
-        }
-    }
-
-    fn is_folder(&self, path: &str) -> bool {
-        let prefix = format!("{path}/");
-        path.is_empty()
-            || self
-                .files
-                .paths()
-                .range(prefix.clone()..)
-                .next()
-                .is_some_and(|next| next.starts_with(&prefix))
-    }
-
-    /// A reference as a path from the repository's root.
-    fn resolve(&mut self, folder: &str, reference: &str, place: &Place) -> Option<String> {
-        let remote =
-            reference.contains("://") || reference.contains('?') || reference.starts_with("git@") || {
-                let host = reference.split('/').next().unwrap_or_default();
-                host.contains('.')
-                    && !host.starts_with('.')
-                    && reference.contains('/')
-                    && !self.is_folder(&join(folder, host))
-            };
-        let refused = if remote {
-            Some((
-                "remote-base",
-                "remote bases are not read",
-                "copy the files into this repository",
-            ))
-        } else if reference.starts_with('/') {
-            Some((
-                "path",
-                "absolute paths are not read",
-                "write a path relative to this file",
-            ))
-        } else {
-            None
-        };
-        if let Some((rule, message, help)) = refused {
-            self.refuse(place.clone(), rule, format!("{reference}: {message}"), help);
-            return None;
-        }
-        let mut parts: Vec<&str> = folder.split('/').filter(|part| !part.is_empty()).collect();
-        for part in reference.split('/') {
-            match part {
-                "" | "." => {}
-                ".." => {
-                    if parts.pop().is_none() {
-                        let message = format!("{reference} leads out of the repository");
-                        self.refuse(place.clone(), "path", message, "stay inside of it");
-                        return None;
-                    }
-                }
-                part => parts.push(part),
-            }
-        }
-        Some(parts.join("/"))
-    }
-
-    /// Refuses what is there twice.
-    fn distinct(&mut self, objects: &mut Vec<Object>) {
-        if self.only_names {
-            return;
-        }
-        let mut seen: HashMap<_, usize> = HashMap::with_capacity(objects.len());
-        let mut twice = Vec::new();
-        for (position, object) in objects.iter().enumerate() {
-            let id = object.resource.id();
-            if let Some(first) = seen.get(&id) {
-                let place = |object: &Object| object.resource.origin.place("/metadata/name");
-                twice.push((place(object), id, place(&objects[*first])));
-            } else {
-                seen.insert(id, position);
-            }
-        }
-        if twice.is_empty() {
-            return;
-        }
-        let mut position = 0;
-        let firsts: BTreeSet<usize> = seen.into_values().collect();
-        objects.retain(|_| {
-            position += 1;
-            firsts.contains(&(position - 1))
-        });
-        for (place, id, first) in twice {
-            let message = format!("{id} is defined twice; first at {first}");
-            self.refuse(
-                place,
-                "duplicate-object",
-                message,
-                "keep one of the two, or give one another name",
-            );
         }
     }
 }

@@ -38,11 +38,20 @@ mod object;
 /// The order of the objects.
 mod order;
 
+/// Folders, references, duplicates.
+mod paths;
+
 /// Patches and what they are for.
 mod patches;
 
 /// Reading values by type.
 mod read;
+
+/// Reading a kustomization file.
+mod reading;
+
+/// The table of references.
+mod references;
 
 /// `replacements`.
 mod replacements;

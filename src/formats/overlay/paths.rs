@@ -1,0 +1,102 @@
+//! What a build asks of the tree of files: whether a folder is there, where a reference leads, what is there twice.
+
+use super::build::Build;
+use super::join;
+use super::object::Object;
+use crate::model::diagnostic::Place;
+use std::collections::{BTreeSet, HashMap};
+
+impl Build<'_> {
+    pub(super) fn is_folder(&self, path: &str) -> bool {
+        let prefix = format!("{path}/");
+        path.is_empty()
+            || self
+                .files
+                .paths()
+                .range(prefix.clone()..)
+                .next()
+                .is_some_and(|next| next.starts_with(&prefix))
+    }
+
+    /// A reference as a path from the repository's root.
+    pub(super) fn resolve(&mut self, folder: &str, reference: &str, place: &Place) -> Option<String> {
+        let remote =
+            reference.contains("://") || reference.contains('?') || reference.starts_with("git@") || {
+                let host = reference.split('/').next().unwrap_or_default();
+                host.contains('.')
+                    && !host.starts_with('.')
+                    && reference.contains('/')
+                    && !self.is_folder(&join(folder, host))
+            };
+        let refused = if remote {
+            Some((
+                "remote-base",
+                "remote bases are not read",
+                "copy the files into this repository",
+            ))
+        } else if reference.starts_with('/') {
+            Some((
+                "path",
+                "absolute paths are not read",
+                "write a path relative to this file",
+            ))
+        } else {
+            None
+        };
+        if let Some((rule, message, help)) = refused {
+            self.refuse(place.clone(), rule, format!("{reference}: {message}"), help);
+            return None;
+        }
+        let mut parts: Vec<&str> = folder.split('/').filter(|part| !part.is_empty()).collect();
+        for part in reference.split('/') {
+            match part {
+                "" | "." => {}
+                ".." => {
+                    if parts.pop().is_none() {
+                        let message = format!("{reference} leads out of the repository");
+                        self.refuse(place.clone(), "path", message, "stay inside of it");
+                        return None;
+                    }
+                }
+                part => parts.push(part),
+            }
+        }
+        Some(parts.join("/"))
+    }
+
+    /// Refuses what is there twice.
+    pub(super) fn distinct(&mut self, objects: &mut Vec<Object>) {
+        if self.only_names {
+            return;
+        }
+        let mut seen: HashMap<_, usize> = HashMap::with_capacity(objects.len());
+        let mut twice = Vec::new();
+        for (position, object) in objects.iter().enumerate() {
+            let id = object.resource.id();
+            if let Some(first) = seen.get(&id) {
+                let place = |object: &Object| object.resource.origin.place("/metadata/name");
+                twice.push((place(object), id, place(&objects[*first])));
+            } else {
+                seen.insert(id, position);
+            }
+        }
+        if twice.is_empty() {
+            return;
+        }
+        let mut position = 0;
+        let firsts: BTreeSet<usize> = seen.into_values().collect();
+        objects.retain(|_| {
+            position += 1;
+            firsts.contains(&(position - 1))
+        });
+        for (place, id, first) in twice {
+            let message = format!("{id} is defined twice; first at {first}");
+            self.refuse(
+                place,
+                "duplicate-object",
+                message,
+                "keep one of the two, or give one another name",
+            );
+        }
+    }
+}
