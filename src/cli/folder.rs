@@ -1,6 +1,6 @@
 //! `validate` and `render`: policy folders on disk, read by the very code that reads commits.
 
-use super::{Failed, Output, data, value, words};
+use super::{Failed, Output, data, report, value, words};
 use crate::decrypt::{self, ClearCache};
 use crate::formats::sops::Identities;
 use crate::model::desired::Desired;
@@ -50,8 +50,8 @@ pub struct RenderArguments {
     show_secrets: bool,
 }
 
-/// Reads a folder. Diagnostics stand beside what was understood.
-pub(super) fn read(arguments: &FolderArguments) -> Result<(Option<Desired>, Vec<Diagnostic>), Failed> {
+/// The folder itself, and the root of the repository that it is in (or itself, outside of any).
+fn located(arguments: &FolderArguments) -> Result<(PathBuf, PathBuf), Failed> {
     let path = arguments
         .path
         .canonicalize()
@@ -60,6 +60,12 @@ pub(super) fn read(arguments: &FolderArguments) -> Result<(Option<Desired>, Vec<
         .ancestors()
         .find(|folder| folder.join(".git").exists())
         .map_or_else(|| path.clone(), Path::to_path_buf);
+    Ok((path, root))
+}
+
+/// Reads a folder. Diagnostics stand beside what was understood.
+pub(super) fn read(arguments: &FolderArguments) -> Result<(Option<Desired>, Vec<Diagnostic>), Failed> {
+    let (path, root) = located(arguments)?;
     let below = |path: &Path| {
         let rest = path.strip_prefix(&root).unwrap_or(path);
         rest.components()
@@ -173,9 +179,7 @@ pub fn validate(arguments: &FolderArguments) -> Result<u8, Failed> {
     let (_, diagnostics) = read(arguments)?;
     match arguments.output {
         Output::Text => {
-            for diagnostic in &diagnostics {
-                data(&diagnostic.to_string());
-            }
+            report::text(&diagnostics, &located(arguments)?.1);
             let errors = diagnostics
                 .iter()
                 .filter(|diagnostic| diagnostic.severity == Severity::Error)
@@ -185,6 +189,7 @@ pub fn validate(arguments: &FolderArguments) -> Result<u8, Failed> {
                 (errors, all) => words(&format!("{errors} errors, {} warnings", all - errors)),
             }
         }
+        Output::Sarif => data(&serde_json::to_string_pretty(&report::sarif(&diagnostics))?),
         output => value(&serde_json::to_value(&diagnostics)?, output),
     }
     Ok(u8::from(!diagnostics.is_empty()))
@@ -211,6 +216,11 @@ pub fn render(arguments: &RenderArguments) -> Result<u8, Failed> {
     match arguments.folder.output {
         Output::Json => value(&serde_json::Value::Array(values), Output::Json),
         Output::Text | Output::Yaml => data(&crate::render::text::yaml(&values)),
+        Output::Sarif => {
+            return Err(Failed(
+                "-o sarif is what `validate` writes; use json or yaml".to_owned(),
+            ));
+        }
     }
     Ok(0)
 }

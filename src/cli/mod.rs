@@ -14,6 +14,9 @@ mod demo;
 /// Policy folders: validate and render.
 mod folder;
 
+/// Findings, shown.
+mod report;
+
 /// What would happen, and why everything else would not.
 mod plan;
 
@@ -53,6 +56,8 @@ pub enum Output {
     Json,
     /// For machines and kubectl.
     Yaml,
+    /// For forges and editors; `validate` only.
+    Sarif,
 }
 
 #[derive(Subcommand)]
@@ -69,7 +74,7 @@ enum Command {
     Run(Box<run::Arguments>),
     /// Name every mistake of a policy folder: file, line, column, rule, what to do.
     #[command(
-        after_help = "Examples:\n  couchestor validate policies/homelab\n  couchestor validate policies/homelab -o json\n\nExit codes: 0 nothing found, 1 mistakes."
+        after_help = "Examples:\n  couchestor validate policies/homelab\n  couchestor validate policies/homelab -o json\n  couchestor validate policies/homelab -o sarif > findings.sarif\n\nExit codes: 0 nothing found, 1 mistakes."
     )]
     Validate(folder::FolderArguments),
     /// Print the objects that a policy folder would apply, in the order of applying.
@@ -203,7 +208,9 @@ pub(crate) fn words(text: &str) {
 pub(crate) fn value(value: &serde_json::Value, output: Output) {
     match output {
         Output::Yaml => data(&crate::formats::yaml::emit::emit(value)),
-        Output::Json | Output::Text => data(&serde_json::to_string_pretty(value).unwrap_or_default()),
+        Output::Json | Output::Text | Output::Sarif => {
+            data(&serde_json::to_string_pretty(value).unwrap_or_default())
+        }
     }
 }
 
