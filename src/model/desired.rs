@@ -101,6 +101,14 @@ impl Origin {
     }
 }
 
+/// A text inside of an object by the keys on the way, or "". A JSON pointer would be taken apart each time.
+pub fn text_at<'a>(value: &'a serde_json::Value, path: &[&str]) -> &'a str {
+    path.iter()
+        .try_fold(value, |at, key| at.get(*key))
+        .and_then(serde_json::Value::as_str)
+        .unwrap_or_default()
+}
+
 /// A Kubernetes object as the overlay left it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Resource {
@@ -113,22 +121,22 @@ pub struct Resource {
 impl Resource {
     /// `apiVersion`, or "" when it is missing.
     pub fn api_version(&self) -> &str {
-        self.text("/apiVersion")
+        self.text(&["apiVersion"])
     }
 
     /// `kind`, or "".
     pub fn kind(&self) -> &str {
-        self.text("/kind")
+        self.text(&["kind"])
     }
 
     /// `metadata.name`, or "".
     pub fn name(&self) -> &str {
-        self.text("/metadata/name")
+        self.text(&["metadata", "name"])
     }
 
     /// `metadata.namespace`, or "".
     pub fn namespace(&self) -> &str {
-        self.text("/metadata/namespace")
+        self.text(&["metadata", "namespace"])
     }
 
     /// What identifies the object in a cluster.
@@ -142,11 +150,8 @@ impl Resource {
         }
     }
 
-    fn text(&self, pointer: &str) -> &str {
-        self.value
-            .pointer(pointer)
-            .and_then(serde_json::Value::as_str)
-            .unwrap_or_default()
+    fn text(&self, path: &[&str]) -> &str {
+        text_at(&self.value, path)
     }
 }
 

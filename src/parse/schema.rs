@@ -21,6 +21,29 @@ static SCHEMAS: LazyLock<BTreeMap<String, JSONSchemaProps>> = LazyLock::new(|| {
         .collect()
 });
 
+/// The schemas' patterns, compiled once: compiling costs more than everything else that is done with an object.
+static PATTERNS: LazyLock<BTreeMap<String, Regex>> = LazyLock::new(|| {
+    fn gather(schema: &JSONSchemaProps, found: &mut BTreeMap<String, Regex>) {
+        if let Some(pattern) = &schema.pattern
+            && let Ok(regex) = Regex::new(pattern)
+        {
+            found.insert(pattern.clone(), regex);
+        }
+        for below in schema.properties.iter().flat_map(BTreeMap::values) {
+            gather(below, found);
+        }
+        if let Some(JSONSchemaPropsOrArray::Schema(items)) = &schema.items {
+            gather(items, found);
+        }
+        if let Some(JSONSchemaPropsOrBool::Schema(values)) = &schema.additional_properties {
+            gather(values, found);
+        }
+    }
+    let mut found = BTreeMap::new();
+    SCHEMAS.values().for_each(|schema| gather(schema, &mut found));
+    found
+});
+
 /// The schema of one of our kinds.
 pub(super) fn of_kind(kind: &str) -> Option<&'static JSONSchemaProps> {
     SCHEMAS.get(kind)
@@ -194,7 +217,9 @@ impl Checker<'_> {
             );
         }
         if let (Some(text), Some(pattern)) = (value.as_str(), &schema.pattern)
-            && !Regex::new(pattern).is_ok_and(|pattern| pattern.is_match(text))
+            && !PATTERNS
+                .get(pattern)
+                .is_some_and(|pattern| pattern.is_match(text))
         {
             self.add(
                 pointer,

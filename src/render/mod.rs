@@ -1,6 +1,6 @@
 //! Desires and decisions → exact bytes. Pure: the same input gives the same bytes.
 
-use crate::model::desired::{Desired, Resource};
+use crate::model::desired::{Desired, Resource, text_at};
 use crate::model::ids::ObjectId;
 use crate::model::kinds::GROUP;
 use crate::model::rendering::{RenderedObject, Stage};
@@ -46,22 +46,16 @@ pub fn render(desired: &Desired) -> Vec<RenderedObject> {
 }
 
 fn object(value: Value, resource: &Resource, made_from: Option<String>) -> RenderedObject {
-    let text = |pointer: &str| {
-        value
-            .pointer(pointer)
-            .and_then(Value::as_str)
-            .unwrap_or_default()
-            .to_owned()
-    };
-    let api_version = text("/apiVersion");
+    let text = |path: &[&str]| text_at(&value, path).to_owned();
+    let api_version = text(&["apiVersion"]);
     let id = ObjectId {
         group: api_version
             .split_once('/')
             .map_or("", |(group, _)| group)
             .to_owned(),
-        kind: text("/kind"),
-        namespace: text("/metadata/namespace"),
-        name: text("/metadata/name"),
+        kind: text(&["kind"]),
+        namespace: text(&["metadata", "namespace"]),
+        name: text(&["metadata", "name"]),
     };
     let secret = resource.origin.secret || id.kind == "Secret" && id.group.is_empty();
     RenderedObject {

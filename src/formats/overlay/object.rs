@@ -1,6 +1,6 @@
 //! Objects while they are built: what each is called now, what it was called before, and how it is found.
 
-use crate::model::desired::Resource;
+use crate::model::desired::{Resource, text_at};
 use serde_json::Value;
 use std::collections::HashMap;
 
@@ -21,14 +21,14 @@ const NO_NAMESPACE: &str = "_non_namespaceable_";
 impl Id {
     /// The id that an object's own text gives.
     pub(super) fn of(value: &Value) -> Self {
-        let text = |pointer: &str| value.pointer(pointer).and_then(Value::as_str).unwrap_or_default();
-        let (group, version) = split_api_version(text("/apiVersion"));
+        let text = |path: &[&str]| text_at(value, path);
+        let (group, version) = split_api_version(text(&["apiVersion"]));
         Self {
             group: group.to_owned(),
             version: version.to_owned(),
-            kind: text("/kind").to_owned(),
-            namespace: text("/metadata/namespace").to_owned(),
-            name: text("/metadata/name").to_owned(),
+            kind: text(&["kind"]).to_owned(),
+            namespace: text(&["metadata", "namespace"]).to_owned(),
+            name: text(&["metadata", "name"]).to_owned(),
         }
     }
 
