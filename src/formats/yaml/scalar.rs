@@ -40,6 +40,10 @@ fn plain_value(text: &str) -> Option<Value> {
         | ".NaN" | ".NAN" => return None,
         _ => {}
     }
+    // No number begins with a letter, and most values are words.
+    if text.starts_with(|first: char| first.is_ascii_alphabetic()) {
+        return Some(Value::String(text.to_owned()));
+    }
     if let Some(integer) = integer(text) {
         return Some(match i64::try_from(integer) {
             Ok(small) => Value::Number(small.into()),
