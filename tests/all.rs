@@ -57,3 +57,6 @@ mod overlay_real;
 
 /// Branches, tags, ranges, references, commits.
 mod references;
+
+/// `couchestor secrets`.
+mod secrets;

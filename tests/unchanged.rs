@@ -132,3 +132,68 @@ async fn an_unchanged_tip_reads_no_blob_decrypts_renders_and_writes_nothing() {
     }
     assert_eq!(counts(&memory), settled);
 }
+
+#[test]
+fn ten_changed_files_of_many_are_the_only_ones_that_are_read_and_parsed() {
+    use couchestor::decrypt::{ClearCache, Vouched, decrypt};
+    use couchestor::formats::sops::fingerprint;
+    use couchestor::formats::substitute::Variables;
+    use couchestor::model::ids::{BlobId, Revision};
+    use couchestor::model::tree::{Checkout, Entry, EntryKind};
+    use couchestor::parse::{ParseCache, parse};
+    use std::collections::BTreeMap;
+
+    const FILES: usize = 1000;
+    let class = |number: usize, more: &str| {
+        format!(
+            "apiVersion: storage.k8s.io/v1\nkind: StorageClass\nmetadata: {{name: c{number}}}\nprovisioner: x{more}\n"
+        )
+    };
+    let mut files: BTreeMap<String, String> = (0..FILES)
+        .map(|number| (format!("p/{number:04}.yaml"), class(number, "")))
+        .collect();
+    let (mut clear, mut parsed) = (ClearCache::default(), ParseCache::default());
+    let mut turn = |files: &BTreeMap<String, String>| {
+        let blob = |text: &str| BlobId(fingerprint(text.as_bytes()));
+        let by_blob: BTreeMap<BlobId, &String> = files.values().map(|text| (blob(text), text)).collect();
+        let entry = |text: &String| Entry {
+            blob: blob(text),
+            kind: EntryKind::File,
+        };
+        let checkout = Checkout {
+            revision: Revision {
+                branch: "main".into(),
+                commit: "0123456789012345678901234567890123456789".into(),
+            },
+            entries: files
+                .iter()
+                .map(|(path, text)| (path.clone(), entry(text)))
+                .collect(),
+            introduced: BTreeMap::new(),
+            removed: BTreeMap::new(),
+        };
+        let read = |id: &BlobId| Ok(by_blob[id].clone().into_bytes());
+        let keys = Identities::default();
+        let tree = decrypt(
+            &checkout,
+            "p",
+            "p/assignments",
+            &read,
+            &keys,
+            Vouched::No,
+            &mut clear,
+        );
+        let tree = tree.unwrap_or_else(|errors| panic!("{errors:?}"));
+        let found = parse(&tree, &[], &Variables::default(), &mut parsed);
+        assert_eq!(found.desired.unwrap().resources.len(), files.len());
+        (clear.reads, parsed.parses)
+    };
+    assert_eq!(turn(&files), (FILES as u64, FILES as u64));
+    assert_eq!(turn(&files), (FILES as u64, FILES as u64));
+    for number in 0..10 {
+        files.insert(format!("p/{:04}.yaml", number * 97), class(number * 97, "y"));
+    }
+    assert_eq!(turn(&files), (FILES as u64 + 10, FILES as u64 + 10));
+    files.remove("p/0500.yaml");
+    assert_eq!(turn(&files), (FILES as u64 + 10, FILES as u64 + 10));
+}

@@ -15,14 +15,9 @@ use std::path::{Path, PathBuf};
 /// Files below a repository's root that are looked at; more is probably the wrong folder.
 const FILES_MAX: usize = 200_000;
 
-/// Options of `validate`.
+/// Where the keys for encrypted files are.
 #[derive(clap::Args, Clone, Debug)]
-pub struct FolderArguments {
-    /// The folder, as spec.path would name it.
-    pub path: PathBuf,
-    /// The folder of the TierAssignments below it.
-    #[arg(long, default_value = "assignments")]
-    pub assignments: String,
+pub struct KeyArguments {
     /// age identities; the default is where the sops command looks.
     #[arg(long, env = "SOPS_AGE_KEY_FILE")]
     pub age_key: Option<PathBuf>,
@@ -35,6 +30,18 @@ pub struct FolderArguments {
     /// The user's home.
     #[arg(long, env = "HOME", hide = true)]
     pub home: Option<PathBuf>,
+}
+
+/// Options of `validate`.
+#[derive(clap::Args, Clone, Debug)]
+pub struct FolderArguments {
+    /// The folder, as spec.path would name it.
+    pub path: PathBuf,
+    /// The folder of the TierAssignments below it.
+    #[arg(long, default_value = "assignments")]
+    pub assignments: String,
+    #[command(flatten)]
+    pub keys: KeyArguments,
     /// How to print.
     #[arg(short, long, value_enum, default_value = "text")]
     pub output: Output,
@@ -51,11 +58,10 @@ pub struct RenderArguments {
 }
 
 /// The folder itself, and the root of the repository that it is in (or itself, outside of any).
-fn located(arguments: &FolderArguments) -> Result<(PathBuf, PathBuf), Failed> {
-    let path = arguments
-        .path
+pub(super) fn located(path: &Path) -> Result<(PathBuf, PathBuf), Failed> {
+    let path = path
         .canonicalize()
-        .map_err(|error| Failed(format!("{}: {error}", arguments.path.display())))?;
+        .map_err(|error| Failed(format!("{}: {error}", path.display())))?;
     let root = path
         .ancestors()
         .find(|folder| folder.join(".git").exists())
@@ -65,7 +71,7 @@ fn located(arguments: &FolderArguments) -> Result<(PathBuf, PathBuf), Failed> {
 
 /// Reads a folder. Diagnostics stand beside what was understood.
 pub(super) fn read(arguments: &FolderArguments) -> Result<(Option<Desired>, Vec<Diagnostic>), Failed> {
-    let (path, root) = located(arguments)?;
+    let (path, root) = located(&arguments.path)?;
     let below = |path: &Path| {
         let rest = path.strip_prefix(&root).unwrap_or(path);
         rest.components()
@@ -97,7 +103,7 @@ pub(super) fn read(arguments: &FolderArguments) -> Result<(Option<Desired>, Vec<
             Ok(bytes)
         }
     };
-    let identities = identities(arguments)?;
+    let identities = identities(&arguments.keys)?;
     match decrypt::decrypt(
         &checkout,
         &folder,
@@ -115,7 +121,7 @@ pub(super) fn read(arguments: &FolderArguments) -> Result<(Option<Desired>, Vec<
     }
 }
 
-fn list(root: &Path, folder: &Path, entries: &mut BTreeMap<String, Entry>) -> Result<(), Failed> {
+pub(super) fn list(root: &Path, folder: &Path, entries: &mut BTreeMap<String, Entry>) -> Result<(), Failed> {
     for entry in std::fs::read_dir(folder)? {
         let entry = entry?;
         let (path, kind) = (entry.path(), entry.file_type()?);
@@ -154,7 +160,7 @@ fn list(root: &Path, folder: &Path, entries: &mut BTreeMap<String, Entry>) -> Re
     Ok(())
 }
 
-fn identities(arguments: &FolderArguments) -> Result<Identities, Failed> {
+pub(super) fn identities(arguments: &KeyArguments) -> Result<Identities, Failed> {
     let config = arguments
         .config_home
         .clone()
@@ -179,7 +185,7 @@ pub fn validate(arguments: &FolderArguments) -> Result<u8, Failed> {
     let (_, diagnostics) = read(arguments)?;
     match arguments.output {
         Output::Text => {
-            report::text(&diagnostics, &located(arguments)?.1);
+            report::text(&diagnostics, &located(&arguments.path)?.1);
             let errors = diagnostics
                 .iter()
                 .filter(|diagnostic| diagnostic.severity == Severity::Error)

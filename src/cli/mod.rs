@@ -17,6 +17,9 @@ mod folder;
 /// Findings, shown.
 mod report;
 
+/// What people need beside the sops command.
+mod secrets;
+
 /// What would happen, and why everything else would not.
 mod plan;
 
@@ -82,6 +85,9 @@ enum Command {
         after_help = "Examples:\n  couchestor render policies/homelab\n  couchestor render policies/homelab --show-secrets --age-key ~/.config/sops/age/keys.txt"
     )]
     Render(folder::RenderArguments),
+    /// Look after encrypted files: who opens them, what should be encrypted and is not, what changed in them.
+    #[command(subcommand)]
+    Secrets(secrets::Command),
     /// Say what would change, be proposed and be moved, and why everything else would not.
     #[command(
         after_help = "Examples:\n  couchestor plan policies/homelab --kubeconfig ~/.kube/config --prometheus-url http://localhost:9090 --mayastor-url http://localhost:8081\n  couchestor plan policies/homelab --observation world.json\n\nExit codes: 0 nothing to do, 2 changes, 1 error."
@@ -164,6 +170,7 @@ pub fn main(cli: Cli) -> ExitCode {
         }
         Command::Validate(arguments) => folder::validate(&arguments),
         Command::Render(arguments) => folder::render(&arguments),
+        Command::Secrets(command) => secrets::secrets(&command),
         Command::Demo(arguments) => block_on(demo::demo(arguments)),
         Command::Run(arguments) => block_on(run::run(*arguments)),
         Command::Plan(arguments) => block_on(plan::plan(arguments)),

@@ -2,6 +2,8 @@
 
 use super::metadata::{Group, Metadata};
 use super::{SopsError, digest, openpgp, shamir};
+use hmac::{Hmac, Mac};
+use sha2::{Digest, Sha256};
 use std::io::Read;
 use std::sync::Arc;
 use zeroize::Zeroizing;
@@ -15,6 +17,8 @@ pub struct Identities {
     keys: Vec<Arc<dyn age::Identity + Send + Sync>>,
     pgp: Vec<openpgp::SecretKey>,
     id: String,
+    /// What masks are made with: nobody without the keys can try values out.
+    mask: Zeroizing<Vec<u8>>,
 }
 
 impl Identities {
@@ -61,12 +65,25 @@ impl Identities {
             id: digest(all.as_bytes()),
             keys,
             pgp,
+            mask: Zeroizing::new(
+                Sha256::digest([b"couchestor mask ".as_slice(), all.as_bytes()].concat()).to_vec(),
+            ),
         })
     }
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
         self.keys.is_empty() && self.pgp.is_empty()
+    }
+
+    /// Eight digits that are the same for the same text and these keys. A plain digest would let anybody try short values out.
+    pub fn masked(&self, text: &str) -> String {
+        let Ok(mut mac) = Hmac::<Sha256>::new_from_slice(&self.mask) else {
+            return String::new();
+        };
+        mac.update(text.as_bytes());
+        let sum = mac.finalize().into_bytes();
+        sum.iter().take(4).map(|byte| format!("{byte:02x}")).collect()
     }
 
     /// Names the set without telling anything about it, for caches.

@@ -234,6 +234,28 @@ fn open_documents(text: &str, documents: &[Node], identities: &Identities) -> Re
     finish(text, walk, &metadata, &data_key)
 }
 
+/// Whom an encrypted file is sealed to, by group, in words; `None` for a file that is not encrypted.
+///
+/// # Errors
+/// When its block cannot be read.
+pub fn recipients(path: &str, text: &str) -> Result<Option<Vec<Vec<String>>>, SopsError> {
+    let lines = [Lines::Dotenv, Lines::Ini].into_iter().find(|lines| {
+        !text.trim_start().starts_with('{') && lines.holds_block(text) && text.contains("ENC[AES256_GCM,")
+    });
+    let metadata = match lines.filter(|_| !matches!(Format::of(path), Format::Yaml | Format::Json)) {
+        Some(lines) => lines::metadata(lines, text)?,
+        None => {
+            let documents = load(text)?;
+            let block = documents.iter().find_map(|document| document.get("sops"));
+            match block.filter(|_| is_sops(&documents)) {
+                Some(block) => Metadata::read(block)?,
+                None => return Ok(None),
+            }
+        }
+    };
+    Ok(Some(metadata.groups.iter().map(metadata::Group::words).collect()))
+}
+
 fn open_lines(lines: Lines, text: &str, identities: &Identities) -> Result<Opened, SopsError> {
     let metadata = lines::metadata(lines, text)?;
     let data_key = identities.open(&metadata)?;

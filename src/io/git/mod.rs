@@ -47,6 +47,12 @@ pub use write::{Lease, LogEntry, Signature};
 /// A repository of policies is a few megabytes; this ends a clone of something else.
 const RECEIVED_BYTES_MAX: usize = 2 << 30;
 
+/// Files of one commit: ten times as many as the largest repositories of this kind.
+const ENTRIES_MAX: usize = 1_000_000;
+
+/// Longest path in a tree, as in Linux.
+const PATH_MAX: usize = 4096;
+
 /// How long a thread may go on after its deadline until the caller stops waiting for it.
 const GRACE: Duration = Duration::from_secs(5);
 
@@ -346,7 +352,16 @@ impl Repository {
                 .and_then(|commit| commit.tree())
                 .map_err(failed)?;
             let mut entries = BTreeMap::new();
-            tree.walk(TreeWalkMode::PreOrder, |folder, entry| {
+            let mut beyond = None;
+            let walked = tree.walk(TreeWalkMode::PreOrder, |folder, entry| {
+                if entries.len() >= ENTRIES_MAX {
+                    beyond = Some(format!("the commit has more than {ENTRIES_MAX} files"));
+                    return TreeWalkResult::Abort;
+                }
+                if folder.len() + entry.name_bytes().len() > PATH_MAX {
+                    beyond = Some(format!("a path in the commit has more than {PATH_MAX} bytes"));
+                    return TreeWalkResult::Abort;
+                }
                 let kind = match (entry.kind(), entry.filemode()) {
                     (Some(ObjectType::Tree), _) => return TreeWalkResult::Ok,
                     (_, 0o120_000) => EntryKind::Symlink,
@@ -364,9 +379,11 @@ impl Repository {
                     );
                 }
                 TreeWalkResult::Ok
-            })
-            .map_err(failed)?;
-            Ok(entries)
+            });
+            match beyond {
+                Some(detail) => Err(GitError::Failed { detail }),
+                None => walked.map(|()| entries).map_err(failed),
+            }
         })
         .await
     }
