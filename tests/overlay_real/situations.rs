@@ -399,6 +399,11 @@ namePrefix: b-
 namePrefix: x-
 "#),
         ]),
+        ("the same object in no namespace and in default", &[
+            ("over/c.yaml", CONFIG),
+            ("over/e.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: conf, namespace: default}\n"),
+            ("over/kustomization.yaml", "resources: [c.yaml, e.yaml]\n"),
+        ]),
         ("the same object twice", &[
             ("over/c.yaml", CONFIG),
             ("over/e.yaml", CONFIG),

@@ -4,6 +4,7 @@ use super::build::Build;
 use super::join;
 use super::object::Object;
 use crate::model::diagnostic::Place;
+use crate::model::ids::ObjectId;
 use std::collections::{BTreeSet, HashMap};
 
 impl Build<'_> {
@@ -72,10 +73,14 @@ impl Build<'_> {
         let mut seen: HashMap<_, usize> = HashMap::with_capacity(objects.len());
         let mut twice = Vec::new();
         for (position, object) in objects.iter().enumerate() {
-            let id = object.resource.id();
+            // Without a namespace an object lands in `default`: there the two would be one.
+            let id = ObjectId {
+                namespace: object.id().effective_namespace().to_owned(),
+                ..object.resource.id()
+            };
             if let Some(first) = seen.get(&id) {
                 let place = |object: &Object| object.resource.origin.place("/metadata/name");
-                twice.push((place(object), id, place(&objects[*first])));
+                twice.push((place(object), object.resource.id(), place(&objects[*first])));
             } else {
                 seen.insert(id, position);
             }
