@@ -39,6 +39,14 @@ pub enum Vouched {
     Unknown,
 }
 
+/// Why a commit is not given out.
+pub struct Refused {
+    /// What is wrong.
+    pub diagnostics: Vec<Diagnostic>,
+    /// What could be read all the same, so that what is wrong with that is found in the same run. Nothing is ever made of it.
+    pub rest: Option<ClearTree>,
+}
+
 /// How blobs are read.
 pub type Read<'a> = dyn Fn(&BlobId) -> Result<Vec<u8>, String> + 'a;
 
@@ -54,7 +62,7 @@ pub fn decrypt(
     identities: &Identities,
     vouched: Vouched,
     cache: &mut ClearCache,
-) -> Result<ClearTree, Vec<Diagnostic>> {
+) -> Result<ClearTree, Refused> {
     let listing = Listing {
         paths: checkout
             .entries
@@ -69,8 +77,11 @@ pub fn decrypt(
         id: identities.id(),
         reads: Cell::default(),
     };
-    let needed = needed(root, assignments, &listing)?;
-    let mut diagnostics = Vec::new();
+    let (needed, mut diagnostics) = needed(root, assignments, &listing).map_err(|diagnostics| Refused {
+        diagnostics,
+        rest: None,
+    })?;
+    let mut broken = BTreeSet::new();
     let mut doubts = Vec::new();
     let mut files = BTreeMap::new();
     let mut kept = HashMap::new();
@@ -81,6 +92,7 @@ pub fn decrypt(
         };
         if entry.kind != EntryKind::File {
             diagnostics.push(not_a_file(&path));
+            broken.insert(path);
             continue;
         }
         let key = (entry.blob.clone(), identities.id().to_owned());
@@ -101,30 +113,46 @@ pub fn decrypt(
                 kept.insert(key, file.clone());
                 files.insert(path, file);
             }
-            Err(diagnostic) => diagnostics.push(diagnostic),
+            Err(diagnostic) => {
+                diagnostics.push(diagnostic);
+                broken.insert(path);
+            }
         }
     }
     let reads = listing.reads.get();
     cache.reads += reads;
     cache.decryptions += decryptions;
-    if !diagnostics.is_empty() {
-        return Err(diagnostics);
-    }
     cache.files = kept;
-    Ok(ClearTree {
+    let tree = ClearTree {
         revision: checkout.revision.clone(),
         root: root.to_owned(),
         assignments: assignments.to_owned(),
         files,
+        broken,
         doubts,
         introduced: checkout.introduced.clone(),
         removed: checkout.removed.clone(),
-    })
+    };
+    if diagnostics.is_empty() {
+        Ok(tree)
+    } else {
+        Err(Refused {
+            diagnostics,
+            rest: Some(tree),
+        })
+    }
 }
 
 /// The files that the overlay needs, and the assignments.
-fn needed(root: &str, assignments: &str, listing: &Listing) -> Result<BTreeSet<String>, Vec<Diagnostic>> {
-    let mut needed = overlay::needed_files(root, listing)?;
+fn needed(
+    root: &str,
+    assignments: &str,
+    listing: &Listing,
+) -> Result<(BTreeSet<String>, Vec<Diagnostic>), Vec<Diagnostic>> {
+    let overlay::Needed {
+        files: mut needed,
+        diagnostics,
+    } = overlay::needed_files(root, listing);
     if needed.is_empty() && !listing.paths.iter().any(|path| inside(path, root)) && !root.is_empty() {
         let place = Place::file(root);
         return Err(vec![Diagnostic::error(
@@ -152,7 +180,7 @@ fn needed(root: &str, assignments: &str, listing: &Listing) -> Result<BTreeSet<S
             "point spec.path at a smaller folder",
         )]);
     }
-    Ok(needed)
+    Ok((needed, diagnostics))
 }
 
 fn not_a_file(path: &str) -> Diagnostic {
@@ -351,7 +379,7 @@ mod tests {
     fn run(
         (checkout, contents): &(Checkout, Contents),
         cache: &mut ClearCache,
-    ) -> Result<ClearTree, Vec<Diagnostic>> {
+    ) -> Result<ClearTree, Refused> {
         let read = |blob: &BlobId| contents.get(blob).cloned().ok_or("no such blob".to_owned());
         decrypt(
             checkout,
@@ -377,7 +405,7 @@ mod tests {
             ("README.md", "words", FILE),
         ]);
         let mut cache = ClearCache::default();
-        let tree = run(&first, &mut cache).unwrap_or_else(|errors| panic!("{errors:?}"));
+        let tree = run(&first, &mut cache).unwrap_or_else(|refused| panic!("{:?}", refused.diagnostics));
         let paths: Vec<&String> = tree.files.keys().collect();
         assert_eq!(
             paths,
@@ -414,7 +442,8 @@ mod tests {
                 ("policies/kustomization.yaml", KUSTOMIZATION, FILE),
                 ("policies/a.yaml", text, kind),
             ]);
-            let errors = run(&commit, &mut ClearCache::default()).map(|_| ()).unwrap_err();
+            let refused = run(&commit, &mut ClearCache::default()).map(|_| ()).unwrap_err();
+            let errors = refused.diagnostics;
             assert_eq!(errors.len(), 1, "{errors:?}");
             assert!(errors[0].message.contains(message), "{errors:?}");
             assert_eq!(errors[0].place.path, "policies/a.yaml");

@@ -65,11 +65,17 @@ fn ours(tree: &Tree, root: &str) -> Result<Vec<Value>, String> {
     if !errors.is_empty() {
         return Err(errors.join("\n"));
     }
-    let needed = needed.expect("a tree that can be built names its files");
-    for path in &needed {
+    assert!(
+        needed.diagnostics.is_empty(),
+        "a tree that can be built names its files"
+    );
+    for path in &needed.files {
         assert!(tree.contains_key(path), "{path} is needed and does not exist");
     }
-    Ok(resources.into_iter().map(|one| one.value).collect())
+    Ok(resources
+        .into_iter()
+        .map(|one| Value::clone(&one.value))
+        .collect())
 }
 
 /// Differences that are meant: what of our message or of the tree tells them, and why.

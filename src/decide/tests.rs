@@ -347,6 +347,15 @@ fn each_circumstance_has_its_verdict() {
             "NoPolicy",
         ),
         (
+            "another policy takes the claim too",
+            |w| {
+                let mut other = w.policy().clone();
+                other.name = PolicyName("z".into());
+                w.desired.policies.insert(other.name.clone(), other);
+            },
+            "ClaimedTwice",
+        ),
+        (
             "the policy is off",
             |w| w.policy().enabled = false,
             "PolicyDisabled",

@@ -86,10 +86,23 @@ pub fn substitute(resource: &mut Resource, variables: &Variables) -> Result<(), 
     if variables.is_empty() || marked("labels") || marked("annotations") {
         return Ok(());
     }
+    if !mentions(&resource.value) {
+        return Ok(());
+    }
     let mut used = BTreeSet::new();
-    walk(&mut resource.value, variables, &mut used, &mut String::new())?;
+    walk(resource.value_mut(), variables, &mut used, &mut String::new())?;
     resource.origin.secret |= used.iter().any(|name| variables.secret.contains(name));
     Ok(())
+}
+
+/// Whether an expression stands anywhere: most objects have none, and what is not changed is not copied.
+fn mentions(value: &Value) -> bool {
+    match value {
+        Value::String(text) => text.contains("${"),
+        Value::Array(items) => items.iter().any(mentions),
+        Value::Object(map) => map.iter().any(|(key, item)| key.contains("${") || mentions(item)),
+        _ => false,
+    }
 }
 
 fn walk(
@@ -413,7 +426,10 @@ mod tests {
             places: Arc::new(Places::default()),
             secret: false,
         };
-        Resource { value, origin }
+        Resource {
+            value: Arc::new(value),
+            origin,
+        }
     }
 
     #[test]
@@ -472,7 +488,7 @@ mod tests {
         ] {
             let mut resource = object(value.clone());
             substitute(&mut resource, &variables).unwrap();
-            assert_eq!(resource.value, value);
+            assert_eq!(*resource.value, value);
         }
     }
 
@@ -489,7 +505,7 @@ mod tests {
         let mut resource = object(json!({"k-${COUNT}": "${SECRET}"}));
         substitute(&mut resource, &variables()).unwrap();
         assert!(resource.origin.secret);
-        assert_eq!(resource.value, json!({"k-3": "canary"}));
+        assert_eq!(*resource.value, json!({"k-3": "canary"}));
         assert!(Variables::default().set("a-b", String::new(), false).is_err());
     }
 }

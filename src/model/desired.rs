@@ -64,7 +64,7 @@ impl Eq for Places {}
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {
     /// The file, from the repository's root.
-    pub path: String,
+    pub path: Arc<str>,
     /// Which document of the file, from 0.
     pub document: usize,
     /// The line at which the document's content starts.
@@ -82,7 +82,7 @@ impl Origin {
         loop {
             if let Some((line, column)) = self.places.get(rest) {
                 return Place {
-                    path: self.path.clone(),
+                    path: self.path.to_string(),
                     line,
                     column,
                 };
@@ -91,7 +91,7 @@ impl Origin {
                 Some(cut) => rest = &rest[..cut],
                 None => {
                     return Place {
-                        path: self.path.clone(),
+                        path: self.path.to_string(),
                         line: self.line,
                         column: 1,
                     };
@@ -112,13 +112,18 @@ pub fn text_at<'a>(value: &'a serde_json::Value, path: &[&str]) -> &'a str {
 /// A Kubernetes object as the overlay left it.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Resource {
-    /// The object.
-    pub value: serde_json::Value,
+    /// The object; shared with whoever remembers it, and copied by whoever changes it.
+    pub value: Arc<serde_json::Value>,
     /// Where it comes from.
     pub origin: Origin,
 }
 
 impl Resource {
+    /// The object, to be changed.
+    pub fn value_mut(&mut self) -> &mut serde_json::Value {
+        Arc::make_mut(&mut self.value)
+    }
+
     /// `apiVersion`, or "" when it is missing.
     pub fn api_version(&self) -> &str {
         self.text(&["apiVersion"])

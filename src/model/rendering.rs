@@ -4,6 +4,7 @@ use super::desired::Origin;
 use super::ids::{ClaimRef, ObjectId, TierName, VolumeName};
 use super::kinds::tier_assignment::DecisionNote;
 use serde_json::Value;
+use std::sync::Arc;
 
 /// When an object is applied relative to the others: later stages may need what earlier ones define.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -24,7 +25,7 @@ pub struct RenderedObject {
     /// `apiVersion` as written.
     pub api_version: String,
     /// The object.
-    pub value: Value,
+    pub value: Arc<Value>,
     /// When it is applied.
     pub stage: Stage,
     /// Whether its values are secret: then they are masked wherever they are shown.

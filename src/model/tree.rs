@@ -4,7 +4,7 @@ use super::diagnostic::Diagnostic;
 use super::ids::{BlobId, CommitId, Revision};
 use super::secret::SecretText;
 use jiff::Timestamp;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How Git says a tree entry is to be treated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,6 +76,8 @@ pub struct ClearTree {
     pub assignments: String,
     /// The files by path from the repository's root.
     pub files: BTreeMap<String, ClearFile>,
+    /// Files that belong to it and could not be read. Nothing is made of a tree that has any.
+    pub broken: BTreeSet<String>,
     /// What is doubtful about encrypted files, for a tree whose commit is not known.
     pub doubts: Vec<Diagnostic>,
     /// See [`Checkout::introduced`].

@@ -66,7 +66,7 @@ pub(super) fn check(resource: &Resource, schema: &JSONSchemaProps) -> Vec<Diagno
         resource,
         found: Vec::new(),
     };
-    let Value::Object(fields) = &resource.value else {
+    let Value::Object(fields) = &*resource.value else {
         return Vec::new();
     };
     for (key, value) in fields {

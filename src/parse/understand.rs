@@ -399,7 +399,7 @@ impl Reader<'_> {
             namespace: resource.namespace().to_owned(),
             name: spec.claim.clone(),
         };
-        let path = resource.origin.path.clone();
+        let path = resource.origin.path.to_string();
         let wanted = format!("{}/{}/{}.yaml", tree.assignments, claim.namespace, claim.name);
         if path != wanted {
             self.wrong(

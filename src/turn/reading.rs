@@ -82,7 +82,7 @@ pub(super) async fn read(
                         memory.tree = Some(tree);
                     }
                 }
-                Err(diagnostics) => memory.diagnostics = diagnostics,
+                Err(refused) => memory.diagnostics = parse::findings(refused, source.variables),
             }
             tips
         }

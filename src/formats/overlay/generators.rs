@@ -71,7 +71,7 @@ pub(super) fn generate(
         value["immutable"] = json!(true);
     }
     let origin = Origin {
-        path: file.to_owned(),
+        path: file.into(),
         document: 0,
         line: generator.place.line,
         places: Arc::new(Places::default()),
@@ -84,7 +84,13 @@ pub(super) fn generate(
             Kind::Secret => "SecretGenerator",
         },
     };
-    let mut object = Object::new(Resource { value, origin }, source);
+    let mut object = Object::new(
+        Resource {
+            value: Arc::new(value),
+            origin,
+        },
+        source,
+    );
     object.hash = !options.disable_name_suffix_hash;
     object.behavior = generator.behavior;
     Ok(object)
@@ -232,7 +238,7 @@ pub(super) fn absorb(objects: &mut Vec<Object>, index: &mut Index, mut fresh: Ob
 }
 
 fn inherit(fresh: &mut Object, old: &Object, behavior: Behavior) {
-    let value = &mut fresh.resource.value;
+    let value = fresh.resource.value_mut();
     for field in ["labels", "annotations"] {
         lay_over(value, &old.resource.value, &["metadata", field]);
     }
@@ -285,7 +291,7 @@ pub(super) fn add_hashes(objects: &mut [Object]) {
         let hash = hash(&object.resource.value);
         object.remember();
         let name = format!("{}-{hash}", object.resource.name());
-        object.resource.value["metadata"]["name"] = json!(name);
+        object.resource.value_mut()["metadata"]["name"] = json!(name);
     }
 }
 

@@ -128,7 +128,7 @@ impl<'a> Patching<'a> {
             object.remember();
             // What an encrypted patch writes is as secret as what it came from.
             object.resource.origin.secret |= body.secret;
-            json_patch::patch(&mut object.resource.value, &operations).map_err(|error| {
+            json_patch::patch(object.resource.value_mut(), &operations).map_err(|error| {
                 let message = format!(
                     "operation {} at {} fails on {}",
                     error.operation,
@@ -177,9 +177,9 @@ impl<'a> Patching<'a> {
             }
             let id = object.id();
             let label = object.resource.id();
-            merge::merge(&mut object.resource.value, value, &Shape::of(&id))
+            merge::merge(object.resource.value_mut(), value, &Shape::of(&id))
                 .map_err(|what| trouble("patch", format!("{label}: {what}"), "compare it with the object"))?;
-            let target = &mut object.resource.value;
+            let target = object.resource.value_mut();
             if target.is_null() {
                 continue;
             }

@@ -75,7 +75,7 @@ fn value_of(objects: &[Object], source: &ReplacementSource) -> Result<(Value, bo
             "correct `fieldPath`",
         )
     };
-    let mut at = &object.resource.value;
+    let mut at = &*object.resource.value;
     for part in &parts {
         at = step(at, part).ok_or_else(missing)?;
     }
@@ -220,7 +220,7 @@ fn put(
             let parts = parts(path);
             let mut set = |found: &mut Value| set(found, value, &target.options);
             let made = if target.options.create { Some(value) } else { None };
-            let count = visit(&mut object.resource.value, &parts, made, &mut set)?;
+            let count = visit(object.resource.value_mut(), &parts, made, &mut set)?;
             if count == 0 {
                 return Err((
                     format!("{} has no field `{path}`", object.resource.id()),

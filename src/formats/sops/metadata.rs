@@ -3,6 +3,8 @@
 use super::{SopsError, cipher};
 use crate::formats::yaml::{Kind, Node};
 use regex::Regex;
+use std::cell::RefCell;
+use std::collections::VecDeque;
 use zeroize::Zeroizing;
 
 /// A share names its group with one byte.
@@ -10,6 +12,9 @@ const GROUPS_MAX: usize = 255;
 
 /// Longest regular expression that is compiled; real ones have a few dozen characters.
 const REGEX_MAX: usize = 4096;
+
+/// How many compiled patterns are remembered.
+const PATTERNS_KEPT: usize = 8;
 
 /// The block.
 pub(super) struct Metadata {
@@ -171,9 +176,26 @@ impl Metadata {
     }
 }
 
+/// Compiles a pattern, or takes it from those that this thread compiled last: a repository has one or two of them, and to compile
+/// one takes a third of the time in which a file is opened.
+fn compiled(pattern: &str) -> Option<Regex> {
+    thread_local! {
+        static LAST: RefCell<VecDeque<Regex>> = const { RefCell::new(VecDeque::new()) };
+    }
+    LAST.with_borrow_mut(|last| {
+        if let Some(known) = last.iter().find(|regex| regex.as_str() == pattern) {
+            return Some(known.clone());
+        }
+        let fresh = Regex::new(pattern).ok()?;
+        last.truncate(PATTERNS_KEPT - 1);
+        last.push_front(fresh.clone());
+        Some(fresh)
+    })
+}
+
 fn rule(text: &dyn Fn(&str) -> Option<String>) -> Result<Rule, SopsError> {
     let regex = |pattern: String| match pattern.len() <= REGEX_MAX {
-        true => Regex::new(&pattern).map_err(|_| SopsError::Metadata {
+        true => compiled(&pattern).ok_or_else(|| SopsError::Metadata {
             what: "has a rule that is no regular expression".to_owned(),
         }),
         false => Err(SopsError::Metadata {
