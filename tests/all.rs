@@ -46,6 +46,9 @@ mod yaml_real;
 /// Git against real remotes.
 mod git_remote;
 
+/// Ten thousand files, five thousand commits.
+mod large_repository;
+
 /// Commits and tags signed by the real tools.
 mod signatures;
 
