@@ -49,6 +49,9 @@ mod git_remote;
 /// Ten thousand files, five thousand commits.
 mod large_repository;
 
+/// Which commit brought which file.
+mod provenance;
+
 /// Commits and tags signed by the real tools.
 mod signatures;
 

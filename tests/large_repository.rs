@@ -1,18 +1,16 @@
 //! A repository as large as people have: 10,000 files and 5,000 commits. It is read whole and right, what is unchanged costs
 //! one look, and history that grows does not grow the process.
 
+use crate::support::import::Made;
 use crate::support::{say, seed};
 use couchestor::decrypt::{ClearCache, FILE_BYTES_MAX, Vouched, decrypt};
 use couchestor::fetch::{Fetched, Follow, fetch};
 use couchestor::formats::sops::Identities;
-use couchestor::io::git::{Credentials, Repository, init_bare};
+use couchestor::io::git::{Credentials, Repository};
 use couchestor::model::ids::{BlobId, Revision};
 use couchestor::model::tree::Checkout;
 use std::collections::BTreeSet;
-use std::fmt::Write as _;
-use std::io::Write;
 use std::path::PathBuf;
-use std::process::{Command, Stdio};
 use std::time::{Duration, Instant};
 
 const FILES: usize = 10_000;
@@ -30,99 +28,16 @@ const GROWTH_MIB_MAX: usize = 32;
 const ROOT: &str = "p";
 const FOLDER: &str = "p/assignments";
 
-/// A real repository, written with `git fast-import`.
-struct Made {
-    path: PathBuf,
-    stream: String,
-    /// The mark of the newest commit.
-    mark: usize,
-    commits: usize,
-}
-
-impl Made {
-    fn new(path: PathBuf) -> Self {
-        init_bare(&path).unwrap();
-        Self {
-            path,
-            stream: String::new(),
-            mark: 0,
-            commits: 0,
-        }
-    }
-
-    /// Begins a commit of the branch on top of these; files follow.
-    fn commit(&mut self, branch: &str, parents: &[String]) {
-        self.mark += 1;
-        self.commits += 1;
-        let (mark, at) = (self.mark, 1_700_000_000 + self.commits);
-        let summary = format!("commit {}", self.commits);
-        let _ = write!(
-            self.stream,
-            "commit refs/heads/{branch}\nmark :{mark}\nauthor Ann <ann@example.org> {at} +0000\ncommitter Bob <bob@example.org> {at} +0000\ndata {}\n{summary}\n",
-            summary.len()
-        );
-        for (index, parent) in parents.iter().enumerate() {
-            let word = if index == 0 { "from" } else { "merge" };
-            let _ = writeln!(self.stream, "{word} {parent}");
-        }
-    }
-
-    fn file(&mut self, path: &str, text: &str) {
-        let _ = write!(
-            self.stream,
-            "M 100644 inline {path}\ndata {}\n{text}\n",
-            text.len()
-        );
-    }
-
-    fn assignment(&mut self, claim: usize, text: &str) {
-        self.file(&format!("{FOLDER}/db/c{claim:02}.yaml"), text);
-    }
-
-    /// The newest commit, to build on; marks are forgotten with each import.
-    fn last(&self) -> Vec<String> {
-        let last = match self.stream.is_empty() {
-            true => "refs/heads/main^0".to_owned(),
-            false => format!(":{}", self.mark),
-        };
-        vec![last]
-    }
-
-    /// Gives what was gathered to Git.
-    fn import(&mut self) {
-        let mut child = Command::new("git")
-            .current_dir(&self.path)
-            .args(["fast-import", "--quiet"])
-            .stdin(Stdio::piped())
-            .spawn()
-            .expect("this test needs git");
-        child
-            .stdin
-            .take()
-            .unwrap()
-            .write_all(self.stream.as_bytes())
-            .unwrap();
-        assert!(child.wait().unwrap().success());
-        self.stream.clear();
-    }
-
-    fn git(&self, arguments: &[&str]) -> String {
-        let output = Command::new("git")
-            .current_dir(&self.path)
-            .args(arguments)
-            .output()
-            .unwrap();
-        assert!(output.status.success(), "git {arguments:?}");
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    fn tip(&self) -> String {
-        self.git(&["rev-parse", "refs/heads/main"]).trim().to_owned()
-    }
-}
-
 fn path(number: usize) -> String {
     format!("{ROOT}/{:02}/{number:05}.yaml", number % 100)
+}
+
+fn assigned(claim: usize) -> String {
+    format!("{FOLDER}/db/c{claim:02}.yaml")
+}
+
+fn assignment(made: &mut Made, claim: usize, text: &str) {
+    made.file(&assigned(claim), text);
 }
 
 fn class(number: usize, provisioner: &str) -> String {
@@ -143,16 +58,16 @@ fn made(path_of: PathBuf, random: &mut fastrand::Rng) -> Made {
         let text = format!("tier: t{}\n", made.commits);
         if made.commits.is_multiple_of(50) {
             made.commit("side", &before);
-            made.assignment(claim, &text);
+            assignment(&mut made, claim, &text);
             let both = [before[0].clone(), format!(":{}", made.mark)];
             made.commit("main", &both);
-            made.assignment(claim, &text);
+            assignment(&mut made, claim, &text);
         } else if made.commits % 20 == 3 {
             made.commit("main", &before);
-            let _ = writeln!(made.stream, "D {FOLDER}/db/c{claim:02}.yaml");
+            made.remove(&assigned(claim));
         } else {
             made.commit("main", &before);
-            made.assignment(claim, &text);
+            assignment(&mut made, claim, &text);
         }
     }
     // Some say the same in the end: one blob in many places.
@@ -160,7 +75,7 @@ fn made(path_of: PathBuf, random: &mut fastrand::Rng) -> Made {
         if claim % 5 == 0 {
             let before = made.last();
             made.commit("main", &before);
-            made.assignment(claim, "tier: last\n");
+            assignment(&mut made, claim, "tier: last\n");
         }
     }
     made.import();
@@ -239,7 +154,7 @@ fn assert_listed(made: &Made, checkout: &Checkout) {
 /// Where assignments come from, as Git itself says.
 fn assert_provenance(made: &Made, checkout: &Checkout, claims: &[usize]) {
     for claim in claims {
-        let path = format!("{FOLDER}/db/c{claim:02}.yaml");
+        let path = assigned(*claim);
         let says = |commit: &couchestor::model::tree::Provenance| {
             format!(
                 "{} {} {} {}",
@@ -329,16 +244,17 @@ async fn grow(made: &mut Made, reader: &mut Reader, random: &mut fastrand::Rng) 
     let mut before = 0;
     let began = Instant::now();
     for tip in 0..TIPS {
-        let reads = reader.repository.blob_reads();
+        let (reads, walked) = (reader.repository.blob_reads(), reader.repository.commits_walked());
         let claim = random.usize(..ASSIGNMENTS);
         for step in 0..5 {
             let parent = made.last();
             made.commit("main", &parent);
-            made.assignment(claim, &format!("tier: n{tip}-{step}\n"));
+            assignment(made, claim, &format!("tier: n{tip}-{step}\n"));
         }
         made.import();
         let checkout = reader.look().await.unwrap();
         assert_eq!(reader.repository.blob_reads(), reads + 1);
+        assert_eq!(reader.repository.commits_walked(), walked + 5);
         assert_provenance(made, &checkout, &[claim, random.usize(..ASSIGNMENTS)]);
         // The first few may still fill caches that are bounded.
         if tip == TIPS / 4 {
