@@ -46,6 +46,12 @@ mod yaml_real;
 /// Git against real remotes.
 mod git_remote;
 
+/// Ten thousand files, five thousand commits.
+mod large_repository;
+
+/// Which commit brought which file.
+mod provenance;
+
 /// Commits and tags signed by the real tools.
 mod signatures;
 

@@ -9,6 +9,9 @@ pub mod cluster;
 /// A controller in this process that follows a repository.
 pub mod follow;
 
+/// Repositories of any size.
+pub mod import;
+
 /// Says something to whoever runs the tests; the macros that print are silent in a test that passes.
 pub fn say(text: &str) {
     use std::io::Write;

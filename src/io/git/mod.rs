@@ -10,8 +10,8 @@ use git2::{FetchOptions, ObjectType, Oid, RemoteCallbacks, RemoteRedirect, TreeW
 use session::Session;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 /// Credentials, from Secrets with Flux's keys.
@@ -217,6 +217,9 @@ struct Inner {
     timeout: Duration,
     busy: Arc<tokio::sync::Mutex<()>>,
     blob_reads: AtomicU64,
+    commits_walked: AtomicU64,
+    /// What the last tip's history was.
+    remembered: Mutex<Option<provenance::Remembered>>,
 }
 
 impl Repository {
@@ -270,6 +273,8 @@ impl Repository {
                 timeout,
                 busy: Arc::default(),
                 blob_reads: AtomicU64::new(0),
+                commits_walked: AtomicU64::new(0),
+                remembered: Mutex::default(),
             }),
         })
     }
