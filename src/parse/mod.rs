@@ -143,7 +143,7 @@ fn check_kind(resource: &Resource) -> Vec<Diagnostic> {
         )]
     };
     if resource.api_version() != API_VERSION {
-        let message = format!("{} does not exist", resource.api_version());
+        let message = format!("{} does not exist", resource.origin.told(resource.api_version()));
         return error("/apiVersion", message, &format!("write {API_VERSION}"));
     }
     match resource.kind() {
@@ -156,7 +156,7 @@ fn check_kind(resource: &Resource) -> Vec<Diagnostic> {
             Some(schema) => schema::check(resource, schema),
             None => error(
                 "/kind",
-                format!("there is no kind {kind}"),
+                format!("there is no kind {}", resource.origin.told(kind)),
                 &schema::suggestion(kind),
             ),
         },
