@@ -7,7 +7,7 @@ use crate::formats::sops::{self, Identities};
 use crate::model::diagnostic::{Diagnostic, Place, Severity};
 use crate::model::ids::BlobId;
 use crate::model::secret::SecretText;
-use crate::model::tree::{Checkout, ClearFile, ClearTree, EntryKind};
+use crate::model::tree::{Checkout, ClearFile, ClearTree, EntryKind, Refused};
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -37,14 +37,6 @@ pub enum Vouched {
     No,
     /// It is a folder on disk: what the MAC does not bind is a warning.
     Unknown,
-}
-
-/// Why a commit is not given out.
-pub struct Refused {
-    /// What is wrong.
-    pub diagnostics: Vec<Diagnostic>,
-    /// What could be read all the same, so that what is wrong with that is found in the same run. Nothing is ever made of it.
-    pub rest: Option<ClearTree>,
 }
 
 /// How blobs are read.
@@ -82,6 +74,8 @@ pub fn decrypt(
         rest: None,
     })?;
     let mut broken = BTreeSet::new();
+    let refused: BTreeSet<String> = diagnostics.iter().map(|one| one.place.path.clone()).collect();
+    let told = |path: &String| refused.contains(path);
     let mut doubts = Vec::new();
     let mut files = BTreeMap::new();
     let mut kept = HashMap::new();
@@ -101,6 +95,8 @@ pub fn decrypt(
             None => open(&path, &entry.blob, &listing, identities, &mut decryptions),
         };
         match file {
+            // An encrypted kustomization is refused, and nothing of it may be said.
+            Ok(file) if file.secret && told(&path) => drop(broken.insert(path)),
             Ok(file) => {
                 match vouched {
                     Vouched::Yes => {}

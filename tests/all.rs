@@ -64,5 +64,8 @@ mod overlay_real;
 /// Branches, tags, ranges, references, commits.
 mod references;
 
+/// What was encrypted stays unsaid.
+mod canaries;
+
 /// `couchestor secrets`.
 mod secrets;

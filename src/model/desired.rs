@@ -4,7 +4,7 @@ use super::approval::{Approved, Move};
 use super::diagnostic::Place;
 use super::ids::{ClaimRef, ObjectId, PolicyName, Revision, TierName, VolumeName};
 use super::kinds::tier_assignment::DecisionNote;
-use super::secret::SecretText;
+use super::secret::{MASK, SecretText};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -76,6 +76,11 @@ pub struct Origin {
 }
 
 impl Origin {
+    /// A text of the object for a message: of what was encrypted nobody is shown any.
+    pub fn told<'a>(&self, text: &'a str) -> &'a str {
+        if self.secret { MASK } else { text }
+    }
+
     /// The place of the value at a JSON pointer, or of its nearest ancestor that the file holds.
     pub fn place(&self, pointer: &str) -> Place {
         let mut rest = pointer;
@@ -110,7 +115,7 @@ pub fn text_at<'a>(value: &'a serde_json::Value, path: &[&str]) -> &'a str {
 }
 
 /// A Kubernetes object as the overlay left it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Resource {
     /// The object; shared with whoever remembers it, and copied by whoever changes it.
     pub value: Arc<serde_json::Value>,
@@ -144,6 +149,15 @@ impl Resource {
         self.text(&["metadata", "namespace"])
     }
 
+    /// What a message about the repository calls it.
+    pub fn label(&self) -> String {
+        if self.origin.secret {
+            "an object that was encrypted".to_owned()
+        } else {
+            self.id().to_string()
+        }
+    }
+
     /// What identifies the object in a cluster.
     pub fn id(&self) -> ObjectId {
         let group = self.api_version().split_once('/').map_or("", |(group, _)| group);
@@ -157,6 +171,19 @@ impl Resource {
 
     fn text(&self, path: &[&str]) -> &str {
         text_at(&self.value, path)
+    }
+}
+
+impl std::fmt::Debug for Resource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // A Secret's values are secret wherever they come from.
+        let hidden = self.origin.secret || self.kind() == "Secret";
+        let mut shown = f.debug_struct("Resource");
+        match hidden {
+            true => shown.field("value", &MASK),
+            false => shown.field("value", &self.value),
+        };
+        shown.field("origin", &self.origin).finish()
     }
 }
 
@@ -220,7 +247,7 @@ pub struct Policy {
 }
 
 /// One claim's assignment as the base tree has it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Assignment {
     /// The claim.
     pub claim: ClaimRef,
@@ -234,6 +261,14 @@ pub struct Assignment {
     pub path: String,
     /// The file's text, for edits by span.
     pub text: String,
+    /// Whether the file was encrypted: then the text is never written.
+    pub secret: bool,
+}
+
+impl std::fmt::Debug for Assignment {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Assignment of {} in {}", self.claim, self.path)
+    }
 }
 
 /// All that one revision asks for.

@@ -37,7 +37,19 @@ impl Place {
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}:{}", self.path, self.line, self.column)
+        write!(f, "{}:{}:{}", clean(self.path.clone()), self.line, self.column)
+    }
+}
+
+/// Without characters that could move the cursor of whoever reads it, or turn his line around.
+fn clean(text: String) -> String {
+    let bad = |one: char| {
+        one.is_control()
+            || matches!(one, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    match text.contains(bad) {
+        true => text.replace(bad, "\u{fffd}"),
+        false => text,
     }
 }
 
@@ -63,8 +75,8 @@ impl Diagnostic {
             place,
             severity: Severity::Error,
             rule: rule.to_owned(),
-            message: message.into(),
-            help: help.into(),
+            message: clean(message.into()),
+            help: clean(help.into()),
         }
     }
 

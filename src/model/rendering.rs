@@ -3,6 +3,7 @@
 use super::desired::Origin;
 use super::ids::{ClaimRef, ObjectId, TierName, VolumeName};
 use super::kinds::tier_assignment::DecisionNote;
+use super::secret::MASK;
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -18,7 +19,7 @@ pub enum Stage {
 }
 
 /// An object as it will be applied.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct RenderedObject {
     /// What identifies it.
     pub id: ObjectId,
@@ -34,6 +35,21 @@ pub struct RenderedObject {
     pub origin: Origin,
     /// What it was made of, when it is not an object of the repository itself, such as `StorageTier hot`.
     pub made_from: Option<String>,
+}
+
+impl std::fmt::Debug for RenderedObject {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut shown = f.debug_struct("RenderedObject");
+        shown.field("id", &self.id).field("stage", &self.stage);
+        match self.secret {
+            true => shown.field("value", &MASK),
+            false => shown.field("value", &self.value),
+        };
+        shown
+            .field("origin", &self.origin)
+            .field("made_from", &self.made_from)
+            .finish()
+    }
 }
 
 /// A file that a proposal writes; `None` removes it.

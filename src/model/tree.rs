@@ -85,3 +85,11 @@ pub struct ClearTree {
     /// See [`Checkout::removed`].
     pub removed: BTreeMap<String, Provenance>,
 }
+
+/// Why a commit is not given out.
+pub struct Refused {
+    /// What is wrong.
+    pub diagnostics: Vec<Diagnostic>,
+    /// What could be read all the same, so that what is wrong with that is found in the same run. Nothing is ever made of it.
+    pub rest: Option<ClearTree>,
+}

@@ -59,8 +59,8 @@ fn claimed_twice(resources: &[Resource], understood: &Understood, diagnostics: &
             "policy-overlap",
             format!(
                 "the claims of StorageClass {} that this policy takes are those of StoragePolicy {} too, at {}",
-                policy.storage_class,
-                other.name,
+                resource.origin.told(&policy.storage_class),
+                first.origin.told(other.name.as_str()),
                 first.origin.place("/spec/storageClassName")
             ),
             "give them `volumeSelector`s that exclude each other, or set `enabled: false` on one",

@@ -1,7 +1,6 @@
 //! [`ClearTree`](crate::model::tree::ClearTree) → [`Desired`](crate::model::desired::Desired) and diagnostics, all of them at once. Pure, and the only place that makes an
 //! [`Approved`](crate::model::approval::Approved).
 
-use crate::decrypt::Refused;
 use crate::formats::overlay::{self, Files};
 use crate::formats::substitute::{self, Variables};
 use crate::model::desired::{Desired, Resource};
@@ -9,7 +8,7 @@ use crate::model::diagnostic::{Diagnostic, Severity};
 use crate::model::ids::BlobId;
 use crate::model::kinds::{API_VERSION, GROUP};
 use crate::model::migration_brief::MigrationBrief;
-use crate::model::tree::ClearTree;
+use crate::model::tree::{ClearTree, Refused};
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeSet, HashMap};
@@ -198,7 +197,7 @@ fn check_kind(resource: &Resource) -> Vec<Diagnostic> {
         )]
     };
     if resource.api_version() != API_VERSION {
-        let message = format!("{} does not exist", resource.api_version());
+        let message = format!("{} does not exist", resource.origin.told(resource.api_version()));
         return error("/apiVersion", message, &format!("write {API_VERSION}"));
     }
     match resource.kind() {
@@ -211,7 +210,7 @@ fn check_kind(resource: &Resource) -> Vec<Diagnostic> {
             Some(schema) => schema::check(resource, schema),
             None => error(
                 "/kind",
-                format!("there is no kind {kind}"),
+                format!("there is no kind {}", resource.origin.told(kind)),
                 &schema::suggestion(kind),
             ),
         },

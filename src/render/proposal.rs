@@ -96,6 +96,13 @@ fn file(proposed: &ProposedMove, desired: &Desired) -> Result<String, String> {
             }))
         ));
     };
+    if known.secret {
+        // An edit would commit the clear text.
+        return Err(format!(
+            "{}: the file is encrypted, and couchestor commits no clear text; nothing in an assignment is secret: run `sops decrypt --in-place {}` and commit it",
+            known.path, known.path
+        ));
+    }
     let mut text = known.text.clone();
     let mut set = |pointer: &str, value: &Value| -> Result<(), String> {
         text = edit::set(&text, 0, pointer, value).map_err(|error| format!("{}: {error}", known.path))?;

@@ -220,7 +220,7 @@ impl<'a> Build<'a> {
             self.refuse(Place::file(path), "unreadable", message, "save it as UTF-8");
             return;
         };
-        let found = match Kustomization::read(path, &text) {
+        let found = match Kustomization::read(path, &text, self.files.secret(path)) {
             Ok(found) => found,
             Err(diagnostics) => {
                 self.diagnostics.extend(diagnostics);
@@ -435,7 +435,7 @@ impl<'a> Build<'a> {
     fn replace(&mut self, folder: &str, replacement: &Replacement, objects: &mut [Object]) {
         let Some((reference, place)) = &replacement.path else {
             if !self.only_names
-                && let Err((message, help)) = replacements::apply(objects, replacement)
+                && let Err((message, help)) = replacements::apply(objects, replacement, false)
             {
                 self.refuse(replacement.place.clone(), "replacement", message, help);
             }
@@ -453,11 +453,12 @@ impl<'a> Build<'a> {
             return;
         }
         let text = self.files.text(&target).unwrap_or_default();
-        match Kustomization::read_replacements(&target, &text) {
+        let secret = self.files.secret(&target);
+        match Kustomization::read_replacements(&target, &text, secret) {
             Err(diagnostics) => self.diagnostics.extend(diagnostics),
             Ok(found) => {
                 for one in &found {
-                    if let Err((message, help)) = replacements::apply(objects, one) {
+                    if let Err((message, help)) = replacements::apply(objects, one, secret) {
                         self.refuse(one.place.clone(), "replacement", message, help);
                     }
                 }

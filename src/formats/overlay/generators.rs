@@ -4,6 +4,7 @@ use super::Files;
 use super::kustomization::{Generator, GeneratorOptions};
 use super::object::{Behavior, Index, Object, Source};
 use crate::model::desired::{Origin, Places, Resource};
+use crate::model::secret::MASK;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
@@ -111,21 +112,23 @@ fn pairs(
     resolve: &mut dyn FnMut(&str) -> Result<String, Trouble>,
 ) -> Result<Pairs, Trouble> {
     let mut pairs = Pairs::new();
-    let mut add = |key: &str, bytes: Vec<u8>, secret: bool| {
+    // A key is hidden when it stands in an encrypted file; those of `files` stand in the kustomization.
+    let mut add = |key: &str, hidden: bool, bytes: Vec<u8>, secret: bool| {
         let good = !key.is_empty()
             && key.len() <= 253
             && key
                 .bytes()
                 .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+        let told = if hidden { MASK } else { key };
         if !good || key == "." || key.starts_with("..") {
             return Err((
-                format!("`{key}` is no key of a ConfigMap or Secret"),
+                format!("`{told}` is no key of a ConfigMap or Secret"),
                 "use letters, digits, dots, dashes and underscores",
             ));
         }
         match pairs.insert(key.to_owned(), (bytes, secret)) {
             None => Ok(()),
-            Some(_) => Err((format!("the key `{key}` is given twice"), "keep one of them")),
+            Some(_) => Err((format!("the key `{told}` is given twice"), "keep one of them")),
         }
     };
     for reference in &generator.envs {
@@ -154,7 +157,9 @@ fn pairs(
                     "write `NAME=value`",
                 ));
             }
-            add(key, value.as_bytes().to_vec(), files.secret(&path))?;
+            let secret = files.secret(&path);
+            add(key, secret, value.as_bytes().to_vec(), secret)
+                .map_err(|(what, help)| (format!("{reference}, line {}: {what}", index + 1), help))?;
         }
     }
     for literal in &generator.literals {
@@ -164,7 +169,7 @@ fn pairs(
                 "write `key=value`",
             ));
         };
-        add(key, unquoted(value).as_bytes().to_vec(), false)?;
+        add(key, false, unquoted(value).as_bytes().to_vec(), false)?;
     }
     for source in &generator.files {
         let (key, reference) = match source.matches('=').count() {
@@ -180,7 +185,7 @@ fn pairs(
         }
         let path = resolve(reference)?;
         let bytes = read(files, &path, reference)?;
-        add(key, bytes, files.secret(&path))?;
+        add(key, false, bytes, files.secret(&path))?;
     }
     Ok(pairs)
 }

@@ -146,14 +146,16 @@ pub fn build(root: &str, files: &dyn Files) -> (Vec<Resource>, Vec<Diagnostic>) 
 
 /// Reads a file of objects. Kind `List` is taken apart.
 pub fn read_objects(path: &str, text: &str, secret: bool) -> Result<Vec<Resource>, Diagnostic> {
-    let documents = yaml::load(text).map_err(|error| yaml_diagnostic(path, error))?;
+    let documents = yaml::load(text).map_err(|error| yaml_diagnostic(path, error, secret))?;
     // A copy that is wiped with the last object that came from it.
     let kept = SecretText::new(text.as_bytes().to_vec());
     let mut resources = Vec::with_capacity(documents.len());
     let path: Arc<str> = path.into();
     for (document, node) in documents.into_iter().enumerate() {
         let line = node.line;
-        let value = node.into_json().map_err(|error| yaml_diagnostic(&path, error))?;
+        let value = node
+            .into_json()
+            .map_err(|error| yaml_diagnostic(&path, error, secret))?;
         let origin = |below: String| Origin {
             path: path.clone(),
             document,
@@ -190,7 +192,8 @@ pub fn read_objects(path: &str, text: &str, secret: bool) -> Result<Vec<Resource
     Ok(resources)
 }
 
-fn yaml_diagnostic(path: &str, error: YamlError) -> Diagnostic {
+fn yaml_diagnostic(path: &str, error: YamlError, secret: bool) -> Diagnostic {
+    let error = if secret { error.masked() } else { error };
     let place = Place {
         path: path.to_owned(),
         line: error.line,
@@ -201,7 +204,7 @@ fn yaml_diagnostic(path: &str, error: YamlError) -> Diagnostic {
     } else {
         "yaml"
     };
-    Diagnostic::error(place, rule, error.message, error.help)
+    Diagnostic::error(place, rule, error.words(), error.help)
 }
 
 fn join(folder: &str, name: &str) -> String {

@@ -35,7 +35,14 @@ pub(super) fn follow(objects: &mut [Object]) -> Result<(), String> {
                 candidates.update(found, target, &spec.path, &referrer)
             });
             *object.resource.value_mut() = value;
-            outcome.map_err(|what| format!("{}: {what}", object.resource.id()))?;
+            outcome.map_err(|what| match object.resource.origin.secret {
+                // The words quote the name.
+                true => format!(
+                    "a reference by name in {} fits several objects, or has no name",
+                    object.resource.label()
+                ),
+                false => format!("{}: {what}", object.resource.id()),
+            })?;
         }
     }
     Ok(())

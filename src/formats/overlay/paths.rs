@@ -80,7 +80,7 @@ impl Build<'_> {
             };
             if let Some(first) = seen.get(&id) {
                 let place = |object: &Object| object.resource.origin.place("/metadata/name");
-                twice.push((place(object), object.resource.id(), place(&objects[*first])));
+                twice.push((place(object), object.resource.label(), place(&objects[*first])));
             } else {
                 seen.insert(id, position);
             }

@@ -121,7 +121,7 @@ fn put_all(objects: &mut [Object], places: &[Spec], pairs: &BTreeMap<String, Str
                     &|| Value::Object(Map::new()),
                     &mut put,
                 )
-                .map_err(|error| format!("{}: {error}", object.resource.id()))?;
+                .map_err(|error| format!("{}: {error}", object.resource.label()))?;
         }
     }
     Ok(())

@@ -75,7 +75,7 @@ fn mistakes_are_named_with_their_place_and_without_their_values() {
     ] {
         let error = load(text).map(|_| ()).unwrap_err();
         assert_eq!(
-            (error.line, error.message.as_str()),
+            (error.line, error.words().as_str()),
             (line, message),
             "{text:?} {column}"
         );

@@ -1,0 +1,1 @@
+//! Files that do not open: changed, moved, cut, sealed to others.
