@@ -68,4 +68,5 @@ mod references;
 mod canaries;
 
 /// `couchestor secrets`.
+mod schema;
 mod secrets;
