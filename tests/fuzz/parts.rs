@@ -157,7 +157,7 @@ fn a_patch_without_directives_does_the_second_time_nothing() {
         if wrong.is_empty() && !text.contains('$') {
             merged.set(merged.get() + 1);
             let values = |all: &[couchestor::model::desired::Resource]| -> Vec<Value> {
-                all.iter().map(|one| one.value.clone()).collect()
+                all.iter().map(|one| Value::clone(&one.value)).collect()
             };
             assert_eq!(wrong_again, [], "{text:?}");
             assert_eq!(values(&once), values(&twice), "{text:?}");
