@@ -52,6 +52,9 @@ mod large_repository;
 /// Which commit brought which file.
 mod provenance;
 
+/// Clones that lost objects.
+mod damaged_clone;
+
 /// Commits and tags signed by the real tools.
 mod signatures;
 

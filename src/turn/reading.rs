@@ -7,6 +7,7 @@ use crate::io::git::{GitError, Tips};
 use crate::model::diagnostic::{Diagnostic, Severity};
 use crate::model::failure::Class;
 use crate::model::kinds::volume_migration::VolumeMigration;
+use crate::model::tree::{Checkout, ClearTree};
 use crate::parse;
 
 /// Reads the source. What is wrong with its content is put into `turned`; an error means that it could not be looked at.
@@ -52,25 +53,7 @@ pub(super) async fn read(
         }
         Fetched::Changed(checkout, tips, verified) => {
             memory.verification = verified.map(|verified| Ok(verified.message));
-            let blobs = source
-                .repository
-                .blobs()
-                .map_err(|error| TurnFailure::from(&error))?;
-            // A signed tag names its commit, so either signature vouches for the files.
-            let signed = source.verification.is_some();
-            let vouched = if signed { Vouched::Yes } else { Vouched::No };
-            let read = |id: &_| blobs.read(id, decrypt::FILE_BYTES_MAX);
-            let tree = tokio::task::block_in_place(|| {
-                decrypt::decrypt(
-                    &checkout,
-                    &source.root,
-                    &source.assignments,
-                    &read,
-                    source.identities,
-                    vouched,
-                    &mut memory.clear,
-                )
-            });
+            let tree = clear(source, memory, &checkout).await?;
             memory.applied = false;
             memory.tried = Some(checkout.revision.clone());
             match tree {
@@ -116,4 +99,43 @@ pub(super) async fn read(
         });
     }
     Ok(tips)
+}
+
+/// Brings the files of a commit into the clear. A clone that lacks some of them is made anew first.
+async fn clear(
+    source: &Source<'_>,
+    memory: &mut Memory,
+    checkout: &Checkout,
+) -> Result<Result<ClearTree, Vec<Diagnostic>>, TurnFailure> {
+    // A signed tag names its commit, so either signature vouches for the files.
+    let signed = source.verification.is_some();
+    let vouched = if signed { Vouched::Yes } else { Vouched::No };
+    let failed = |error: GitError| TurnFailure::from(&error);
+    let mut mended = false;
+    loop {
+        let (tree, damage) = {
+            let blobs = source.repository.blobs().map_err(failed)?;
+            let read = |id: &_| blobs.read(id, decrypt::FILE_BYTES_MAX);
+            let tree = tokio::task::block_in_place(|| {
+                decrypt::decrypt(
+                    checkout,
+                    &source.root,
+                    &source.assignments,
+                    &read,
+                    source.identities,
+                    vouched,
+                    &mut memory.clear,
+                )
+            });
+            (tree, blobs.damage())
+        };
+        let Some(detail) = damage else {
+            return Ok(tree);
+        };
+        if mended {
+            return Err(failed(GitError::Damaged { detail }.again()));
+        }
+        source.repository.mend(&detail).await.map_err(failed)?;
+        mended = true;
+    }
 }

@@ -6,13 +6,17 @@
 use crate::model::failure::{Class, Failure};
 use crate::model::ids::{BlobId, CommitId};
 use crate::model::tree::{Entry, EntryKind};
-use git2::{FetchOptions, ObjectType, Oid, RemoteCallbacks, RemoteRedirect, TreeWalkMode, TreeWalkResult};
+use git2::{ErrorCode, ObjectType, Oid, RemoteCallbacks, TreeWalkMode, TreeWalkResult};
 use session::Session;
-use std::collections::BTreeMap;
+use std::cell::RefCell;
+use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
+
+/// The clone on disk.
+mod clone;
 
 /// Credentials, from Secrets with Flux's keys.
 mod credentials;
@@ -52,9 +56,6 @@ const ENTRIES_MAX: usize = 1_000_000;
 
 /// Longest path in a tree, as in Linux.
 const PATH_MAX: usize = 4096;
-
-/// How long a thread may go on after its deadline until the caller stops waiting for it.
-const GRACE: Duration = Duration::from_secs(5);
 
 /// Why Git did not do what was asked. No text holds a secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -117,6 +118,12 @@ pub enum GitError {
         /// Its words.
         detail: String,
     },
+    /// The clone lacks objects, or holds broken ones.
+    #[error("the clone is damaged: {detail}")]
+    Damaged {
+        /// What is missing, and what to do.
+        detail: String,
+    },
     /// Anything else.
     #[error("Git: {detail}")]
     Failed {
@@ -132,7 +139,9 @@ impl Failure for GitError {
                 Class::Stalled
             }
             Self::NoBranch { .. } | Self::NoReference { .. } | Self::Refused { .. } => Class::Waiting,
-            Self::Timeout { .. } | Self::LeaseLost { .. } | Self::Failed { .. } => Class::Retry,
+            Self::Timeout { .. } | Self::LeaseLost { .. } | Self::Damaged { .. } | Self::Failed { .. } => {
+                Class::Retry
+            }
         }
     }
 
@@ -147,6 +156,7 @@ impl Failure for GitError {
             Self::Timeout { .. } => "Timeout",
             Self::LeaseLost { .. } => "Conflict",
             Self::Refused { .. } => "PushRefused",
+            Self::Damaged { .. } => "CloneDamaged",
             Self::Failed { .. } => "GitOperationFailed",
         }
     }
@@ -220,6 +230,12 @@ struct Inner {
     commits_walked: AtomicU64,
     /// What the last tip's history was.
     remembered: Mutex<Option<provenance::Remembered>>,
+    /// What was fetched, newest last.
+    followed: Mutex<VecDeque<String>>,
+    /// Whether the packs that were there at the start were hashed.
+    hashed: AtomicBool,
+    /// When the clone was last thrown away.
+    renewed: Mutex<Option<Instant>>,
 }
 
 impl Repository {
@@ -275,6 +291,9 @@ impl Repository {
                 blob_reads: AtomicU64::new(0),
                 commits_walked: AtomicU64::new(0),
                 remembered: Mutex::default(),
+                followed: Mutex::default(),
+                hashed: AtomicBool::new(false),
+                renewed: Mutex::default(),
             }),
         })
     }
@@ -294,6 +313,7 @@ impl Repository {
             let tips =
                 inner.fetch_branches(&[format!("+refs/heads/{branch}:refs/heads/{branch}")], deadline)?;
             if !tips.branches.contains_key(&branch) {
+                let branch = branch.clone();
                 return Err(GitError::NoBranch { branch });
             }
             Ok(tips)
@@ -318,6 +338,7 @@ impl Repository {
         self.remotely(move |inner, deadline| {
             let tips = inner.fetch_branches(&[format!("+{name}:refs/couchestor/followed")], deadline)?;
             if !tips.references.contains_key(&name) {
+                let name = name.clone();
                 return Err(GitError::NoReference { name });
             }
             Ok(tips)
@@ -341,8 +362,13 @@ impl Repository {
     /// [`GitError::Failed`] when the clone cannot be opened.
     pub async fn has(&self, commit: &CommitId) -> Result<bool, GitError> {
         let commit = commit.clone();
-        self.locally(move |repository| Ok(repository.find_commit(oid(&commit)?).is_ok()))
-            .await
+        self.locally(move |repository| match repository.find_commit(oid(&commit)?) {
+            Ok(_) => Ok(true),
+            // It is asked before it is fetched.
+            Err(error) if error.code() == ErrorCode::NotFound => Ok(false),
+            Err(error) => Err(failed(error)),
+        })
+        .await
     }
 
     /// Lists all files of a commit.
@@ -401,44 +427,8 @@ impl Repository {
         Ok(Blobs {
             repository: self.inner.open()?,
             owner: self.clone(),
+            damage: RefCell::default(),
         })
-    }
-
-    /// Runs something that talks to the remote, with a deadline.
-    async fn remotely<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&Inner, Instant) -> Result<T, GitError> + Send + 'static,
-    ) -> Result<T, GitError> {
-        let limit = self.inner.timeout;
-        let timeout = || GitError::Timeout {
-            seconds: limit.as_secs(),
-        };
-        let busy = self.inner.busy.clone();
-        let guard = tokio::time::timeout(limit, busy.lock_owned())
-            .await
-            .map_err(|_| timeout())?;
-        let inner = self.inner.clone();
-        let deadline = Instant::now() + limit;
-        let task = tokio::task::spawn_blocking(move || {
-            // The guard goes with the thread: the next call waits for it even if nobody waits for this one any more.
-            let _guard = guard;
-            work(&inner, deadline)
-        });
-        match tokio::time::timeout(limit + GRACE, task).await {
-            Ok(Ok(Err(GitError::Failed { .. }))) if Instant::now() >= deadline => Err(timeout()),
-            Ok(Ok(result)) => result,
-            Ok(Err(_)) => Err(GitError::Failed {
-                detail: "the Git thread ended early".to_owned(),
-            }),
-            Err(_) => Err(timeout()),
-        }
-    }
-
-    async fn locally<T: Send + 'static>(
-        &self,
-        work: impl FnOnce(&git2::Repository) -> Result<T, GitError> + Send + 'static,
-    ) -> Result<T, GitError> {
-        self.remotely(move |inner, _| work(&inner.open()?)).await
     }
 }
 
@@ -446,6 +436,7 @@ impl Repository {
 pub struct Blobs {
     repository: git2::Repository,
     owner: Repository,
+    damage: RefCell<Option<String>>,
 }
 
 impl Blobs {
@@ -455,38 +446,36 @@ impl Blobs {
     /// What is wrong, in words.
     pub fn read(&self, id: &BlobId, max: usize) -> Result<Vec<u8>, String> {
         self.owner.inner.blob_reads.fetch_add(1, Ordering::Relaxed);
-        let id = Oid::from_str(id.as_str()).map_err(|error| error.message().to_owned())?;
-        let database = self
-            .repository
-            .odb()
-            .map_err(|error| error.message().to_owned())?;
-        let (size, _) = database
-            .read_header(id)
-            .map_err(|error| error.message().to_owned())?;
+        self.look(id, max).map_err(|error| match error {
+            GitError::Damaged { detail } => {
+                self.damage.borrow_mut().get_or_insert(detail.clone());
+                detail
+            }
+            GitError::Failed { detail } => detail,
+            error => error.to_string(),
+        })
+    }
+
+    fn look(&self, id: &BlobId, max: usize) -> Result<Vec<u8>, GitError> {
+        let id = Oid::from_str(id.as_str()).map_err(failed)?;
+        let database = self.repository.odb().map_err(failed)?;
+        let (size, _) = database.read_header(id).map_err(failed)?;
         if size > max {
-            return Err(format!("the file has {size} bytes; {max} are read at most"));
+            return Err(GitError::Failed {
+                detail: format!("the file has {size} bytes; {max} are read at most"),
+            });
         }
-        let blob = self
-            .repository
-            .find_blob(id)
-            .map_err(|error| error.message().to_owned())?;
+        let blob = self.repository.find_blob(id).map_err(failed)?;
         Ok(blob.content().to_vec())
+    }
+
+    /// The first thing that could not be read because the clone is damaged: [`Repository::mend`] makes it anew.
+    pub fn damage(&self) -> Option<String> {
+        self.damage.borrow().clone()
     }
 }
 
 impl Inner {
-    fn open(&self) -> Result<git2::Repository, GitError> {
-        match git2::Repository::open_bare(&self.directory) {
-            Ok(repository) => Ok(repository),
-            Err(_) => {
-                // A clone that cannot be opened (none yet, or one cut short by a crash) is begun anew.
-                let _ = std::fs::remove_dir_all(&self.directory);
-                let repository = git2::Repository::init_bare(&self.directory).map_err(failed)?;
-                Ok(repository)
-            }
-        }
-    }
-
     fn list(&self, deadline: Instant) -> Result<Tips, GitError> {
         let repository = self.open()?;
         let mut remote = repository.remote_anonymous(&self.url).map_err(failed)?;
@@ -497,22 +486,6 @@ impl Inner {
                 .map_err(|error| session.translate(error))?;
             Ok(Tips::read(connection.list().map_err(failed)?))
         })
-    }
-
-    fn fetch_branches(&self, refspecs: &[String], deadline: Instant) -> Result<Tips, GitError> {
-        let repository = self.open()?;
-        let mut remote = repository.remote_anonymous(&self.url).map_err(failed)?;
-        let session = Session::new(&self.credentials, self.client.clone(), deadline);
-        let mut options = FetchOptions::new();
-        options
-            .remote_callbacks(callbacks(deadline))
-            .follow_redirects(RemoteRedirect::None)
-            .download_tags(git2::AutotagOption::None);
-        session
-            .during(|| remote.fetch(refspecs, Some(&mut options), None))
-            .map_err(|error| session.translate(error))?;
-        let tips = Tips::read(remote.list().map_err(failed)?);
-        Ok(tips)
     }
 }
 
@@ -542,8 +515,10 @@ fn oid(commit: &CommitId) -> Result<Oid, GitError> {
 
 #[expect(clippy::needless_pass_by_value, reason = "used as a function of map_err")]
 fn failed(error: git2::Error) -> GitError {
-    GitError::Failed {
-        detail: error.message().to_owned(),
+    let detail = error.message().to_owned();
+    match clone::is_damage(&error) {
+        true => GitError::Damaged { detail },
+        false => GitError::Failed { detail },
     }
 }
 

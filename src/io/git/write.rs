@@ -5,9 +5,14 @@ use super::{GitError, Inner, Repository, failed, oid};
 use crate::model::ids::CommitId;
 use crate::model::rendering::FileChange;
 use git2::build::TreeUpdateBuilder;
-use git2::{FileMode, PushOptions, RemoteRedirect};
+use git2::{FileMode, ObjectType, Odb, Oid, PushOptions, RemoteRedirect};
 use jiff::Timestamp;
+use std::collections::BTreeSet;
+use std::io::Write;
 use std::time::Instant;
+
+/// Above the priority of the clone's own files.
+const MEMORY_PRIORITY: i32 = 1000;
 
 /// How often an append is tried when others append to the same branch.
 const APPEND_TRIES: usize = 5;
@@ -105,7 +110,7 @@ impl Repository {
     /// [`GitError::LeaseLost`] when it is not.
     pub async fn delete_branch(&self, branch: &str, at: CommitId) -> Result<(), GitError> {
         let branch = branch.to_owned();
-        self.remotely(move |inner, deadline| inner.push(&branch, None, &Lease::At(at), deadline))
+        self.remotely(move |inner, deadline| inner.push(&branch, None, &Lease::At(at.clone()), deadline))
             .await
     }
 
@@ -201,6 +206,11 @@ impl Inner {
         at: Timestamp,
     ) -> Result<CommitId, GitError> {
         let repository = self.open()?;
+        let database = repository.odb().map_err(failed)?;
+        // In memory until `keep` makes one pack of them: the clone holds no loose objects.
+        database
+            .add_new_mempack_backend(MEMORY_PRIORITY)
+            .map_err(failed)?;
         let parent = parent
             .map(|parent| repository.find_commit(oid(parent)?).map_err(failed))
             .transpose()?;
@@ -213,10 +223,12 @@ impl Inner {
             None => repository.find_tree(empty).map_err(failed)?,
         };
         let mut update = TreeUpdateBuilder::new();
+        let mut made = BTreeSet::from([empty]);
         for file in files {
             match &file.content {
                 Some(content) => {
                     let blob = repository.blob(content).map_err(failed)?;
+                    made.insert(blob);
                     update.upsert(file.path.as_str(), blob, FileMode::Blob);
                 }
                 None => {
@@ -232,6 +244,11 @@ impl Inner {
         let commit = repository
             .commit(None, &signature, &signature, message, &tree, &parents)
             .map_err(failed)?;
+        made.insert(commit);
+        for file in files {
+            made.extend(trees(&repository, tree.id(), &file.path)?);
+        }
+        keep(&repository, &database, &made)?;
         Ok(CommitId(commit.to_string()))
     }
 
@@ -320,7 +337,7 @@ impl Inner {
     fn log(&self, tip: &CommitId, limit: usize) -> Result<Vec<LogEntry>, GitError> {
         let repository = self.open()?;
         let mut entries = Vec::new();
-        let mut next = repository.find_commit(oid(tip)?).ok();
+        let mut next = Some(repository.find_commit(oid(tip)?).map_err(failed)?);
         while let Some(commit) = next.take() {
             if entries.len() >= limit {
                 break;
@@ -332,8 +349,40 @@ impl Inner {
                 at: Timestamp::from_second(commit.time().seconds()).unwrap_or(Timestamp::UNIX_EPOCH),
                 message: String::from_utf8_lossy(commit.message_bytes()).into_owned(),
             });
-            next = commit.parent(0).ok();
+            if commit.parent_count() > 0 {
+                next = Some(commit.parent(0).map_err(failed)?);
+            }
         }
         Ok(entries)
     }
+}
+
+/// The root and the folders that lead to a file.
+fn trees(repository: &git2::Repository, root: Oid, path: &str) -> Result<Vec<Oid>, GitError> {
+    let mut found = vec![root];
+    let mut id = root;
+    for name in path.split('/') {
+        let tree = repository.find_tree(id).map_err(failed)?;
+        match tree.get_name(name) {
+            Some(entry) if entry.kind() == Some(ObjectType::Tree) => id = entry.id(),
+            _ => break,
+        }
+        found.push(id);
+    }
+    Ok(found)
+}
+
+/// Writes objects that are in memory into the clone, as a pack.
+fn keep(repository: &git2::Repository, database: &Odb, objects: &BTreeSet<Oid>) -> Result<(), GitError> {
+    let mut pack = repository.packbuilder().map_err(failed)?;
+    for id in objects {
+        pack.insert_object(*id, None).map_err(failed)?;
+    }
+    let mut bytes = git2::Buf::new();
+    pack.write_buf(&mut bytes).map_err(failed)?;
+    let mut writer = database.packwriter().map_err(failed)?;
+    writer.write_all(&bytes).map_err(|error| GitError::Failed {
+        detail: format!("the clone cannot be written: {error}"),
+    })?;
+    writer.commit().map(drop).map_err(failed)
 }
