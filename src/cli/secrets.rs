@@ -3,8 +3,10 @@
 use super::folder::{self, KeyArguments};
 use super::{Failed, Output, data, table, value, words};
 use crate::decrypt::FILE_BYTES_MAX;
+use crate::formats::pattern;
 use crate::formats::sops::{self, Identities};
 use crate::formats::yaml::{self, Kind, Node};
+use crate::model::diagnostic::clean;
 use crate::model::secret::MASK;
 use crate::model::tree::EntryKind;
 use regex::Regex;
@@ -305,8 +307,8 @@ fn rules(config: &Path) -> Result<Vec<Rule>, Failed> {
     for (index, rule) in list.iter().enumerate() {
         let path = match rule["path_regex"].as_str() {
             Some(pattern) => Some(
-                Regex::new(pattern)
-                    .map_err(|_| wrong(&format!("rule {}: path_regex is no pattern", index + 1)))?,
+                pattern::compile(pattern)
+                    .map_err(|what| wrong(&format!("rule {}: path_regex {what}", index + 1)))?,
             ),
             None => None,
         };
@@ -358,7 +360,8 @@ fn check(path: &Path, identities: &Identities, output: Output) -> Result<u8, Fai
         } else {
             Ok(None)
         };
-        let mut tell = |what: String| findings.push((name.clone(), what));
+        let name = clean(name);
+        let mut tell = |what: String| findings.push((name.clone(), clean(what)));
         let (to, opens) = match &sealed {
             Ok(Some(groups)) => {
                 let opens = match sops::open_file(&name, &bytes, identities) {
@@ -383,7 +386,7 @@ fn check(path: &Path, identities: &Identities, output: Output) -> Result<u8, Fai
                     }
                 }
                 let words: Vec<String> = groups.iter().map(|group| group.join(", ")).collect();
-                (words.join(" + "), opens)
+                (clean(words.join(" + ")), opens)
             }
             Ok(None) => {
                 if let Some((number, _)) = &rule {

@@ -41,8 +41,8 @@ impl fmt::Display for Place {
     }
 }
 
-/// Without characters that could move the cursor of whoever reads it, or turn his line around.
-fn clean(text: String) -> String {
+/// A text without characters that could move the cursor of whoever reads it, or turn his line around.
+pub fn clean(text: String) -> String {
     let bad = |one: char| {
         one.is_control()
             || matches!(one, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')

@@ -93,3 +93,10 @@ pub struct Refused {
     /// What could be read all the same, so that what is wrong with that is found in the same run. Nothing is ever made of it.
     pub rest: Option<ClearTree>,
 }
+
+impl std::fmt::Debug for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The rest may hold secrets.
+        self.diagnostics.fmt(f)
+    }
+}

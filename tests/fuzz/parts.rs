@@ -216,6 +216,8 @@ fn folders_are_read_by_the_command_whatever_is_in_them() {
             .arg(folder.path())
             .env("HOME", folder.path())
             .env_remove("SOPS_AGE_KEY")
+            // As on a terminal, where nothing takes escapes out.
+            .env("CLICOLOR_FORCE", "1")
             .output()
             .unwrap();
         let text = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();

@@ -60,7 +60,12 @@ impl<'a> Build<'a> {
             .filter(|path| self.files.paths().contains(path))
             .collect();
         let place = Place::file(found.first().cloned().unwrap_or_else(|| folder.clone()));
-        if self.stack.contains(&folder) || self.stack.len() >= DEPTH_MAX {
+        if self.stack.len() >= DEPTH_MAX && !self.stack.contains(&folder) {
+            let message = format!("more than {DEPTH_MAX} folders refer to each other, one by one");
+            self.refuse(place, "too-deep", message, "bring bases and overlays together");
+            return;
+        }
+        if self.stack.contains(&folder) {
             let message = format!("these folders refer to each other: {}", self.stack.join(" → "));
             self.refuse(place, "cycle", message, "take one of the references out");
             return;

@@ -3,7 +3,7 @@
 use super::kustomization::Patch;
 use super::merge::{self, Shape};
 use super::object::{Id, Index, Object};
-use super::select::Selector;
+use super::select::{Pattern, Selector};
 use super::yaml_diagnostic;
 use crate::formats::yaml;
 use crate::model::diagnostic::{Diagnostic, Place};
@@ -97,7 +97,7 @@ impl<'a> Patching<'a> {
             let object = &self.objects[*position];
             !object.resource.value.is_null() && target.takes(object)
         };
-        match &target.plain_name {
+        match target.name.as_ref().and_then(Pattern::word) {
             Some(name) => self.index.by_name(name).iter().copied().filter(takes).collect(),
             None => (0..self.objects.len()).filter(takes).collect(),
         }

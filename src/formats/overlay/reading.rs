@@ -7,7 +7,7 @@ use super::kustomization::{
 };
 use super::object::Behavior;
 use super::read::Reader;
-use super::select::{self, Selector};
+use super::select::{self, Pattern, Selector};
 use super::yaml_diagnostic;
 use crate::formats::yaml::{self, Node};
 use crate::model::diagnostic::{Diagnostic, Place};
@@ -334,14 +334,17 @@ impl Reader<'_> {
                 continue;
             }
             if key == "labelSelector" || key == "annotationSelector" {
-                let Some(requirements) = select::requirements(&text) else {
-                    self.refuse(
-                        place,
-                        "selector",
-                        format!("`{key}` is no selector"),
-                        "write requirements such as `app=db,tier!=hot`, separated by commas",
-                    );
-                    continue;
+                let requirements = match select::requirements(&text) {
+                    Ok(requirements) => requirements,
+                    Err(what) => {
+                        self.refuse(
+                            place,
+                            "selector",
+                            format!("`{key}` {what}"),
+                            "write requirements such as `app=db,tier!=hot`, separated by commas",
+                        );
+                        continue;
+                    }
                 };
                 if key == "labelSelector" {
                     selector.labels = requirements;
@@ -350,23 +353,23 @@ impl Reader<'_> {
                 }
                 continue;
             }
-            let Some(pattern) = select::pattern(&text) else {
-                self.refuse(
-                    place,
-                    "pattern",
-                    format!("`{}` is no regular expression", self.told(&key)),
-                    "escape special characters with a backslash",
-                );
-                continue;
+            let pattern = match Pattern::read(&text) {
+                Ok(pattern) => pattern,
+                Err(what) => {
+                    self.refuse(
+                        place,
+                        "pattern",
+                        format!("`{}` {what}", self.told(&key)),
+                        "write a short one, and escape special characters with a backslash",
+                    );
+                    continue;
+                }
             };
             match key.as_str() {
                 "group" => selector.group = Some(pattern),
                 "version" => selector.version = Some(pattern),
                 "kind" => selector.kind = Some(pattern),
-                "name" => {
-                    selector.plain_name = select::is_plain(&text).then_some(text);
-                    selector.name = Some(pattern);
-                }
+                "name" => selector.name = Some(pattern),
                 "namespace" => selector.namespace = Some(pattern),
                 other => self.strange(
                     place,

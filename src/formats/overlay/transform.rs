@@ -4,7 +4,7 @@ use super::fields::{Row, Spec};
 use super::kinds;
 use super::kustomization::{Image, Labels, Replica};
 use super::object::{Object, is_cluster_scoped};
-use regex::Regex;
+use crate::formats::pattern;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
@@ -158,11 +158,11 @@ pub(super) fn replicas(objects: &mut [Object], replica: &Replica) -> Result<(), 
 /// it does not know.
 pub(super) fn images(objects: &mut [Object], image: &Image) -> Result<(), String> {
     // The name is a pattern in kustomize, which few people know and some use.
-    let pattern = Regex::new(&format!(
+    let pattern = pattern::compile(&format!(
         "^{}(:[a-zA-Z0-9_.{{}}-]*)?(@sha256:[a-zA-Z0-9_.{{}}-]*)?$",
         image.name
     ))
-    .map_err(|_| format!("the image name `{}` is no regular expression", image.name))?;
+    .map_err(|what| format!("the image name {what}"))?;
     let specs = specs(&kinds::IMAGES);
     for object in objects {
         let id = object.id();

@@ -184,7 +184,7 @@ fn expand(
     depth: usize,
 ) -> Result<String, &'static str> {
     if depth > DEPTH_MAX {
-        return Err("the substitution is nested too deeply");
+        return Err("the substitution has more than 10 levels");
     }
     let mut fresh = String::with_capacity(text.len());
     let mut rest = text;

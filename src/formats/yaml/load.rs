@@ -206,8 +206,8 @@ impl Builder {
         if self.nodes > NODES_MAX {
             return Err(wrong(
                 &node,
-                "the file is too large",
-                "split it; one file may have 500000 values, aliases counted",
+                &format!("the file has more than {NODES_MAX} values, aliases counted"),
+                "split it",
             ));
         }
         if anchor > 0 {
@@ -230,7 +230,7 @@ impl Builder {
                 return Err(YamlError {
                     line: 1,
                     column: 1,
-                    message: "too many documents".to_owned(),
+                    message: format!("the file has more than {DOCUMENTS_MAX} documents"),
                     help: "split the file".to_owned(),
                     key: None,
                 });
@@ -361,8 +361,8 @@ fn depth(node: &Node) -> usize {
 fn too_deep(node: &Node) -> YamlError {
     wrong(
         node,
-        "this is nested too deeply",
-        "no Kubernetes object needs more than 100 levels",
+        &format!("this has more than {DEPTH_MAX} levels"),
+        "no Kubernetes object needs so many",
     )
 }
 

@@ -44,8 +44,11 @@ pub fn check(known_hosts: &str, host: &str, port: u16, key: &[u8]) -> Result<(),
         .filter(|line| !line.is_empty() && !line.starts_with('#'))
     {
         let (marker, rest) = match line.strip_prefix('@') {
-            Some(marked) => marked.split_once(char::is_whitespace).unwrap_or((marked, "")),
-            None => ("", line),
+            Some(marked) => {
+                let (marker, rest) = marked.split_once(char::is_whitespace).unwrap_or((marked, ""));
+                (Some(marker), rest)
+            }
+            None => (None, line),
         };
         let mut fields = rest.split_whitespace();
         let (Some(names), Some(_), Some(listed)) = (fields.next(), fields.next(), fields.next()) else {
@@ -55,12 +58,12 @@ pub fn check(known_hosts: &str, host: &str, port: u16, key: &[u8]) -> Result<(),
             continue;
         }
         match marker {
-            "" => {
+            None => {
                 known = true;
                 same |= listed == encoded;
             }
-            "cert-authority" => authority = true,
-            "revoked" if listed == encoded => {
+            Some("cert-authority") => authority = true,
+            Some("revoked") if listed == encoded => {
                 return Err(format!("the host key of {name} is revoked in known_hosts"));
             }
             _ => {}
