@@ -67,6 +67,9 @@ mod overlay_real;
 /// Branches, tags, ranges, references, commits.
 mod references;
 
+/// Bounds are named.
+mod bounds;
+
 /// What was encrypted stays unsaid.
 mod canaries;
 

@@ -12,6 +12,9 @@ use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
+/// Longest key of a ConfigMap or Secret (`IsConfigMapKey` of Kubernetes' validation).
+const KEY_BYTES_MAX: usize = 253;
+
 /// What went wrong: a message and what to do.
 pub(super) type Trouble = (String, &'static str);
 
@@ -114,8 +117,13 @@ fn pairs(
     let mut pairs = Pairs::new();
     // A key is hidden when it stands in an encrypted file; those of `files` stand in the kustomization.
     let mut add = |key: &str, hidden: bool, bytes: Vec<u8>, secret: bool| {
+        if key.len() > KEY_BYTES_MAX {
+            return Err((
+                format!("a key of a ConfigMap or Secret is longer than {KEY_BYTES_MAX} bytes"),
+                "shorten it",
+            ));
+        }
         let good = !key.is_empty()
-            && key.len() <= 253
             && key
                 .bytes()
                 .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
