@@ -1,5 +1,6 @@
 //! A clone that lost objects, or whose objects are broken, is made anew once; a remote that lacks them itself is named.
 
+use crate::support::follow::Follow;
 use crate::support::import::Made;
 use crate::support::{say, seed};
 use couchestor::decrypt::{ClearCache, FILE_BYTES_MAX, Vouched, decrypt};
@@ -191,7 +192,8 @@ async fn read(repository: &Repository, tip: &CommitId) -> Result<usize, GitError
 
 #[tokio::test(flavor = "multi_thread")]
 async fn whatever_happens_to_the_clone_it_is_made_anew_once_and_read_whole() {
-    for (what, damage) in DAMAGES {
+    let both = |(what, damage)| [(what, damage, false), (what, damage, true)];
+    for (what, damage, running) in DAMAGES.into_iter().flat_map(both) {
         let folder = tempfile::tempdir().unwrap();
         let made = made(folder.path());
         let clone = folder.path().join("clone");
@@ -202,8 +204,11 @@ async fn whatever_happens_to_the_clone_it_is_made_anew_once_and_read_whole() {
         damage(&clone);
         let warnings = Warnings::default();
         let _guard = warnings.listen();
-        // What was remembered needs no history; a controller that starts on this folder does.
-        let fresh = open(&made, &clone);
+        // One that runs meets the damage as it reads; one that starts looks for it first.
+        let fresh = match running {
+            true => repository,
+            false => open(&made, &clone),
+        };
         let again = fresh
             .fetch("main")
             .await
@@ -348,24 +353,7 @@ async fn one_lost_object_is_enough() {
         let repository = open(&made, &clone);
         let tip = repository.fetch("main").await.unwrap().branches["main"].clone();
         drop(repository);
-        // All objects but one, in a pack.
-        let lost = made.git(&["rev-parse", what]);
-        let all = made.git(&["cat-file", "--batch-all-objects", "--batch-check=%(objectname)"]);
-        let rest: Vec<&str> = all.lines().filter(|id| *id != lost.trim()).collect();
-        std::fs::remove_dir_all(clone.join("objects/pack")).unwrap();
-        std::fs::create_dir(clone.join("objects/pack")).unwrap();
-        let mut child = std::process::Command::new("git")
-            .current_dir(&made.path)
-            .args(["pack-objects", "-q"])
-            .arg(clone.join("objects/pack/pack"))
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
-        let mut stdin = child.stdin.take().unwrap();
-        stdin.write_all((rest.join("\n") + "\n").as_bytes()).unwrap();
-        drop(stdin);
-        assert!(child.wait().unwrap().success());
+        pack_without(&made.path, &clone, what);
         let warnings = Warnings::default();
         let _guard = warnings.listen();
         let fresh = open(&made, &clone);
@@ -492,4 +480,60 @@ fn unpack(clone: &Path, outside: &Path) {
             .unwrap();
         assert!(status.success());
     }
+}
+
+/// Puts one pack with all objects of a repository but one into a clone, in the place of its packs.
+fn pack_without(from: &Path, clone: &Path, what: &str) {
+    let git = |arguments: &[&str]| {
+        let mut command = std::process::Command::new("git");
+        command.current_dir(from).args(arguments);
+        command
+    };
+    let text = |arguments: &[&str]| String::from_utf8(git(arguments).output().unwrap().stdout).unwrap();
+    let lost = text(&["rev-parse", what]);
+    let all = text(&["cat-file", "--batch-all-objects", "--batch-check=%(objectname)"]);
+    let rest: Vec<&str> = all.lines().filter(|id| *id != lost.trim()).collect();
+    assert!(rest.len() < all.lines().count());
+    std::fs::remove_dir_all(clone.join("objects/pack")).unwrap();
+    std::fs::create_dir(clone.join("objects/pack")).unwrap();
+    let mut child = git(&["pack-objects", "-q"])
+        .arg(clone.join("objects/pack/pack"))
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut stdin = child.stdin.take().unwrap();
+    stdin.write_all((rest.join("\n") + "\n").as_bytes()).unwrap();
+    drop(stdin);
+    assert!(child.wait().unwrap().success());
+}
+
+/// The whole controller: a file is missing in the clone that it finds when it starts.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_controller_that_finds_a_damaged_clone_becomes_ready() {
+    let class = |name: &str| {
+        format!(
+            "apiVersion: storage.k8s.io/v1\nkind: StorageClass\nmetadata: {{name: {name}}}\nprovisioner: x\n"
+        )
+    };
+    let mut follow = Follow::new().await;
+    let first = follow.commit("p/a.yaml", &class("one"), &[]);
+    follow.source(serde_json::json!({}));
+    follow.run().await;
+    follow.until("Ready", &["True", &first]).await;
+    follow.halt().await;
+    let clone = follow.folder.path().join("clones/couchestor-system/homelab");
+    pack_without(&follow.folder.path().join("repository"), &clone, "HEAD:p/a.yaml");
+    let blob = follow.git(&["rev-parse", "HEAD:p/a.yaml"]);
+    let has = || {
+        let mut command = std::process::Command::new("git");
+        command.current_dir(&clone).args(["cat-file", "-e", &blob]);
+        command.output().unwrap().status.success()
+    };
+    assert!(!has());
+    let second = follow.commit("p/b.yaml", &class("two"), &[]);
+    follow.run().await;
+    follow.until("Ready", &["True", &second]).await;
+    assert!(has());
+    follow.halt().await;
 }
