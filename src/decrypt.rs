@@ -69,6 +69,7 @@ pub fn decrypt(
         id: identities.id(),
         reads: Cell::default(),
     };
+<<<<<<< HEAD
     let (needed, mut diagnostics) = needed(root, assignments, &listing).map_err(|diagnostics| Refused {
         diagnostics,
         rest: None,
@@ -76,6 +77,20 @@ pub fn decrypt(
     let mut broken = BTreeSet::new();
     let refused: BTreeSet<String> = diagnostics.iter().map(|one| one.place.path.clone()).collect();
     let told = |path: &String| refused.contains(path);
+=======
+    let linked: Vec<Diagnostic> = [root, assignments]
+        .into_iter()
+        .filter_map(|folder| link_to(folder, checkout))
+        .collect::<BTreeSet<&str>>()
+        .into_iter()
+        .map(not_a_file)
+        .collect();
+    if !linked.is_empty() {
+        return Err(linked);
+    }
+    let needed = needed(root, assignments, &listing)?;
+    let mut diagnostics = Vec::new();
+>>>>>>> git
     let mut doubts = Vec::new();
     let mut files = BTreeMap::new();
     let mut kept = HashMap::new();
@@ -177,6 +192,16 @@ fn needed(
         )]);
     }
     Ok((needed, diagnostics))
+}
+
+/// The link or submodule that stands where a folder, or one above it, is looked for: what is behind it would be missing without
+/// a word.
+fn link_to<'a>(folder: &'a str, checkout: &Checkout) -> Option<&'a str> {
+    let ends = folder.match_indices('/').map(|(at, _)| at);
+    ends.chain([folder.len()]).map(|end| &folder[..end]).find(|path| {
+        let entry = checkout.entries.get(*path);
+        entry.is_some_and(|entry| entry.kind != EntryKind::File)
+    })
 }
 
 fn not_a_file(path: &str) -> Diagnostic {

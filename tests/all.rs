@@ -37,6 +37,9 @@ mod contract;
 /// Hostile folders.
 mod hostile;
 
+/// Hostile commits.
+mod hostile_git;
+
 /// Mutated inputs.
 mod fuzz;
 

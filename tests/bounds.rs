@@ -29,9 +29,9 @@ fn built(files: &[(&str, String)]) -> String {
 
 fn built_from(files: &InMemory) -> String {
     let said = |one: &couchestor::model::diagnostic::Diagnostic| format!("{one}\n");
-    match overlay::needed_files("p", files) {
-        Err(diagnostics) => diagnostics.iter().map(said).collect(),
-        Ok(_) => overlay::build("p", files).1.iter().map(said).collect(),
+    match overlay::needed_files("p", files).diagnostics {
+        none if none.is_empty() => overlay::build("p", files).1.iter().map(said).collect(),
+        diagnostics => diagnostics.iter().map(said).collect(),
     }
 }
 

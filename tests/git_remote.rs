@@ -148,7 +148,8 @@ async fn backend(
     .unwrap()
 }
 
-async fn serve(root: &Path, wanted: &str) -> (String, Arc<Mutex<Vec<String>>>) {
+/// Serves the repositories of a folder; requests with another `Authorization` are refused.
+pub async fn serve(root: &Path, wanted: &str) -> (String, Arc<Mutex<Vec<String>>>) {
     let came: Arc<Mutex<Vec<String>>> = Arc::default();
     let state = Backend {
         root: root.to_owned(),

@@ -11,6 +11,7 @@ use couchestor::model::ids::{BlobId, Revision};
 use couchestor::model::tree::Checkout;
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 const FILES: usize = 10_000;
@@ -183,8 +184,23 @@ fn assert_provenance(made: &Made, checkout: &Checkout, claims: &[usize]) {
     }
 }
 
+/// Memory is that of a process, so this has one to itself.
+#[test]
+fn a_large_repository_is_read_right_and_only_what_changes_is_read_again() {
+    let output = Command::new(std::env::current_exe().unwrap())
+        .args(["--exact", "large_repository::alone", "--ignored", "--nocapture"])
+        .output()
+        .unwrap();
+    let text =
+        String::from_utf8_lossy(&output.stderr).into_owned() + &String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success() && text.contains("1 passed"), "{text}");
+    let figures = text.lines().filter(|line| line.starts_with("large repository: "));
+    say(&figures.collect::<Vec<_>>().join("\n"));
+}
+
 #[tokio::test(flavor = "multi_thread")]
-async fn a_large_repository_is_read_right_and_only_what_changes_is_read_again() {
+#[ignore = "the test above runs it in a process of its own"]
+async fn alone() {
     let mut random = fastrand::Rng::with_seed(seed("large repository"));
     let folder = tempfile::tempdir().unwrap();
     let began = Instant::now();

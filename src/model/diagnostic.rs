@@ -1,6 +1,7 @@
 //! What is wrong in a file, where, and what to write instead.
 
 use serde::{Deserialize, Serialize};
+use std::borrow::Cow;
 use std::fmt;
 
 /// How bad a finding is.
@@ -37,6 +38,7 @@ impl Place {
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+<<<<<<< HEAD
         write!(f, "{}:{}:{}", clean(self.path.clone()), self.line, self.column)
     }
 }
@@ -50,7 +52,25 @@ pub fn clean(text: String) -> String {
     match text.contains(bad) {
         true => text.replace(bad, "\u{fffd}"),
         false => text,
+=======
+        write!(f, "{}:{}:{}", shown(&self.path), self.line, self.column)
+>>>>>>> git
     }
+}
+
+/// A name as it may be shown: what would move the cursor, colour a terminal, begin a line of a log or turn the text around is
+/// escaped.
+pub fn shown(name: &str) -> Cow<'_, str> {
+    let turns = |letter| matches!(letter, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let hidden = |letter: char| letter.is_control() || turns(letter);
+    if !name.contains(hidden) {
+        return Cow::Borrowed(name);
+    }
+    let escape = |letter: char| match hidden(letter) {
+        true => letter.escape_default().to_string(),
+        false => letter.to_string(),
+    };
+    Cow::Owned(name.chars().map(escape).collect())
 }
 
 /// One finding. Its texts never quote a decrypted value.

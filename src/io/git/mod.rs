@@ -5,8 +5,8 @@
 
 use crate::model::failure::{Class, Failure};
 use crate::model::ids::{BlobId, CommitId};
-use crate::model::tree::{Entry, EntryKind};
-use git2::{ErrorCode, ObjectType, Oid, RemoteCallbacks, TreeWalkMode, TreeWalkResult};
+use crate::model::tree::Entry;
+use git2::{ErrorCode, Oid, RemoteCallbacks};
 use session::Session;
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
@@ -39,6 +39,9 @@ mod session;
 /// ssh.
 mod ssh;
 
+/// What stands in a tree.
+mod trees;
+
 /// Commits, pushes and the audit branch.
 mod write;
 
@@ -50,12 +53,6 @@ pub use write::{Lease, LogEntry, Signature};
 
 /// A repository of policies is a few megabytes; this ends a clone of something else.
 const RECEIVED_BYTES_MAX: usize = 2 << 30;
-
-/// Files of one commit: ten times as many as the largest repositories of this kind.
-const ENTRIES_MAX: usize = 1_000_000;
-
-/// Longest path in a tree, as in Linux.
-const PATH_MAX: usize = 4096;
 
 /// Why Git did not do what was asked. No text holds a secret.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -118,6 +115,16 @@ pub enum GitError {
         /// Its words.
         detail: String,
     },
+    /// The commit holds what Git itself refuses, or too much.
+    #[error("{path}: error[{rule}]: {what}; push a commit without it")]
+    Tree {
+        /// The path, as far as it can be shown.
+        path: String,
+        /// The rule's stable name.
+        rule: &'static str,
+        /// What is wrong.
+        what: String,
+    },
     /// The clone lacks objects, or holds broken ones.
     #[error("the clone is damaged: {detail}")]
     Damaged {
@@ -135,9 +142,11 @@ pub enum GitError {
 impl Failure for GitError {
     fn class(&self) -> Class {
         match self {
-            Self::Address { .. } | Self::Credentials { .. } | Self::Denied { .. } | Self::HostKey { .. } => {
-                Class::Stalled
-            }
+            Self::Address { .. }
+            | Self::Credentials { .. }
+            | Self::Denied { .. }
+            | Self::HostKey { .. }
+            | Self::Tree { .. } => Class::Stalled,
             Self::NoBranch { .. } | Self::NoReference { .. } | Self::Refused { .. } => Class::Waiting,
             Self::Timeout { .. } | Self::LeaseLost { .. } | Self::Damaged { .. } | Self::Failed { .. } => {
                 Class::Retry
@@ -156,6 +165,7 @@ impl Failure for GitError {
             Self::Timeout { .. } => "Timeout",
             Self::LeaseLost { .. } => "Conflict",
             Self::Refused { .. } => "PushRefused",
+            Self::Tree { .. } => "InvalidTree",
             Self::Damaged { .. } => "CloneDamaged",
             Self::Failed { .. } => "GitOperationFailed",
         }
@@ -378,43 +388,9 @@ impl Repository {
     pub async fn entries(&self, commit: &CommitId) -> Result<BTreeMap<String, Entry>, GitError> {
         let commit = commit.clone();
         self.locally(move |repository| {
-            let tree = repository
-                .find_commit(oid(&commit)?)
-                .and_then(|commit| commit.tree())
-                .map_err(failed)?;
-            let mut entries = BTreeMap::new();
-            let mut beyond = None;
-            let walked = tree.walk(TreeWalkMode::PreOrder, |folder, entry| {
-                if entries.len() >= ENTRIES_MAX {
-                    beyond = Some(format!("the commit has more than {ENTRIES_MAX} files"));
-                    return TreeWalkResult::Abort;
-                }
-                if folder.len() + entry.name_bytes().len() > PATH_MAX {
-                    beyond = Some(format!("a path in the commit has more than {PATH_MAX} bytes"));
-                    return TreeWalkResult::Abort;
-                }
-                let kind = match (entry.kind(), entry.filemode()) {
-                    (Some(ObjectType::Tree), _) => return TreeWalkResult::Ok,
-                    (_, 0o120_000) => EntryKind::Symlink,
-                    (Some(ObjectType::Blob), _) => EntryKind::File,
-                    _ => EntryKind::Submodule,
-                };
-                // A name that is not UTF-8 cannot be a policy's; it is left out as kubectl would not find it either.
-                if let Ok(name) = entry.name() {
-                    entries.insert(
-                        format!("{folder}{name}"),
-                        Entry {
-                            blob: BlobId(entry.id().to_string()),
-                            kind,
-                        },
-                    );
-                }
-                TreeWalkResult::Ok
-            });
-            match beyond {
-                Some(detail) => Err(GitError::Failed { detail }),
-                None => walked.map(|()| entries).map_err(failed),
-            }
+            let commit = repository.find_commit(oid(&commit)?).map_err(failed)?;
+            let tree = commit.tree_id();
+            trees::files(repository, tree, "", trees::Names::Refused)
         })
         .await
     }

@@ -2,9 +2,10 @@
 //!
 //! What the last tip said is remembered, so that a new tip costs the commits since then and not the whole history.
 
+use super::trees::{self, Names};
 use super::{GitError, Inner, Repository, failed, oid};
-use crate::model::ids::CommitId;
-use crate::model::tree::Provenance;
+use crate::model::ids::{BlobId, CommitId};
+use crate::model::tree::{EntryKind, Provenance};
 use git2::{Commit, ObjectType, Oid};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
@@ -104,15 +105,15 @@ impl Inner {
 struct Walk {
     history: History,
     /// The tip's files.
-    present: BTreeMap<String, Oid>,
+    present: BTreeMap<String, BlobId>,
     /// Those whose commit was not met yet.
-    unresolved: BTreeMap<String, Oid>,
+    unresolved: BTreeMap<String, BlobId>,
     /// The files of the commit that is looked at.
-    now: BTreeMap<String, Oid>,
+    now: BTreeMap<String, BlobId>,
 }
 
 impl Walk {
-    fn new(present: BTreeMap<String, Oid>) -> Self {
+    fn new(present: BTreeMap<String, BlobId>) -> Self {
         Self {
             history: History::default(),
             unresolved: present.clone(),
@@ -122,7 +123,7 @@ impl Walk {
     }
 
     /// Notes what a commit did to the files that its first parent has.
-    fn step(&mut self, commit: &Commit, before: BTreeMap<String, Oid>) {
+    fn step(&mut self, commit: &Commit, before: BTreeMap<String, BlobId>) {
         if before != self.now {
             let here = provenance(commit);
             let introduced = &mut self.history.introduced;
@@ -187,22 +188,16 @@ fn files(
     repository: &git2::Repository,
     folder_id: Option<Oid>,
     folder: &str,
-) -> Result<BTreeMap<String, Oid>, GitError> {
-    let mut found = BTreeMap::new();
+) -> Result<BTreeMap<String, BlobId>, GitError> {
     let Some(id) = folder_id else {
-        return Ok(found);
+        return Ok(BTreeMap::new());
     };
-    let tree = repository.find_tree(id).map_err(failed)?;
-    tree.walk(git2::TreeWalkMode::PreOrder, |below, entry| {
-        if entry.kind() == Some(ObjectType::Blob)
-            && let Ok(name) = entry.name()
-        {
-            found.insert(format!("{folder}/{below}{name}"), entry.id());
-        }
-        git2::TreeWalkResult::Ok
-    })
-    .map_err(failed)?;
-    Ok(found)
+    let found = trees::files(repository, id, &format!("{folder}/"), Names::LeftOut)?;
+    let blobs = found
+        .into_iter()
+        .filter(|(_, entry)| entry.kind != EntryKind::Submodule)
+        .map(|(path, entry)| (path, entry.blob));
+    Ok(blobs.collect())
 }
 
 fn provenance(commit: &Commit) -> Provenance {
