@@ -69,15 +69,6 @@ pub fn decrypt(
         id: identities.id(),
         reads: Cell::default(),
     };
-<<<<<<< HEAD
-    let (needed, mut diagnostics) = needed(root, assignments, &listing).map_err(|diagnostics| Refused {
-        diagnostics,
-        rest: None,
-    })?;
-    let mut broken = BTreeSet::new();
-    let refused: BTreeSet<String> = diagnostics.iter().map(|one| one.place.path.clone()).collect();
-    let told = |path: &String| refused.contains(path);
-=======
     let linked: Vec<Diagnostic> = [root, assignments]
         .into_iter()
         .filter_map(|folder| link_to(folder, checkout))
@@ -85,12 +76,17 @@ pub fn decrypt(
         .into_iter()
         .map(not_a_file)
         .collect();
+    let nothing = |diagnostics| Refused {
+        diagnostics,
+        rest: None,
+    };
     if !linked.is_empty() {
-        return Err(linked);
+        return Err(nothing(linked));
     }
-    let needed = needed(root, assignments, &listing)?;
-    let mut diagnostics = Vec::new();
->>>>>>> git
+    let (needed, mut diagnostics) = needed(root, assignments, &listing).map_err(nothing)?;
+    let mut broken = BTreeSet::new();
+    let refused: BTreeSet<String> = diagnostics.iter().map(|one| one.place.path.clone()).collect();
+    let told = |path: &String| refused.contains(path);
     let mut doubts = Vec::new();
     let mut files = BTreeMap::new();
     let mut kept = HashMap::new();

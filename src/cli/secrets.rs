@@ -6,7 +6,7 @@ use crate::decrypt::FILE_BYTES_MAX;
 use crate::formats::pattern;
 use crate::formats::sops::{self, Identities};
 use crate::formats::yaml::{self, Kind, Node};
-use crate::model::diagnostic::clean;
+use crate::model::diagnostic::shown;
 use crate::model::secret::MASK;
 use crate::model::tree::EntryKind;
 use regex::Regex;
@@ -360,8 +360,8 @@ fn check(path: &Path, identities: &Identities, output: Output) -> Result<u8, Fai
         } else {
             Ok(None)
         };
-        let name = clean(name);
-        let mut tell = |what: String| findings.push((name.clone(), clean(what)));
+        let name = shown(&name).into_owned();
+        let mut tell = |what: String| findings.push((name.clone(), shown(&what).into_owned()));
         let (to, opens) = match &sealed {
             Ok(Some(groups)) => {
                 let opens = match sops::open_file(&name, &bytes, identities) {
@@ -386,7 +386,7 @@ fn check(path: &Path, identities: &Identities, output: Output) -> Result<u8, Fai
                     }
                 }
                 let words: Vec<String> = groups.iter().map(|group| group.join(", ")).collect();
-                (clean(words.join(" + ")), opens)
+                (shown(&words.join(" + ")).into_owned(), opens)
             }
             Ok(None) => {
                 if let Some((number, _)) = &rule {
