@@ -115,7 +115,7 @@ fn ours(checkout: &Checkout, folder: &Path, clear: &mut ClearCache, parsed: &mut
         Vouched::No,
         clear,
     );
-    let tree = tree.unwrap_or_else(|errors| panic!("{errors:?}"));
+    let tree = tree.unwrap_or_else(|errors| panic!("{:?}", errors.diagnostics));
     let found = parse(&tree, &[], &Default::default(), parsed);
     let desired = found
         .desired

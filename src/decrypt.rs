@@ -7,7 +7,7 @@ use crate::formats::sops::{self, Identities};
 use crate::model::diagnostic::{Diagnostic, Place, Severity};
 use crate::model::ids::BlobId;
 use crate::model::secret::SecretText;
-use crate::model::tree::{Checkout, ClearFile, ClearTree, EntryKind};
+use crate::model::tree::{Checkout, ClearFile, ClearTree, EntryKind, Refused};
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
@@ -54,7 +54,7 @@ pub fn decrypt(
     identities: &Identities,
     vouched: Vouched,
     cache: &mut ClearCache,
-) -> Result<ClearTree, Vec<Diagnostic>> {
+) -> Result<ClearTree, Refused> {
     let listing = Listing {
         paths: checkout
             .entries
@@ -69,6 +69,15 @@ pub fn decrypt(
         id: identities.id(),
         reads: Cell::default(),
     };
+<<<<<<< HEAD
+    let (needed, mut diagnostics) = needed(root, assignments, &listing).map_err(|diagnostics| Refused {
+        diagnostics,
+        rest: None,
+    })?;
+    let mut broken = BTreeSet::new();
+    let refused: BTreeSet<String> = diagnostics.iter().map(|one| one.place.path.clone()).collect();
+    let told = |path: &String| refused.contains(path);
+=======
     let linked: Vec<Diagnostic> = [root, assignments]
         .into_iter()
         .filter_map(|folder| link_to(folder, checkout))
@@ -81,6 +90,7 @@ pub fn decrypt(
     }
     let needed = needed(root, assignments, &listing)?;
     let mut diagnostics = Vec::new();
+>>>>>>> git
     let mut doubts = Vec::new();
     let mut files = BTreeMap::new();
     let mut kept = HashMap::new();
@@ -91,6 +101,7 @@ pub fn decrypt(
         };
         if entry.kind != EntryKind::File {
             diagnostics.push(not_a_file(&path));
+            broken.insert(path);
             continue;
         }
         let key = (entry.blob.clone(), identities.id().to_owned());
@@ -99,6 +110,8 @@ pub fn decrypt(
             None => open(&path, &entry.blob, &listing, identities, &mut decryptions),
         };
         match file {
+            // An encrypted kustomization is refused, and nothing of it may be said.
+            Ok(file) if file.secret && told(&path) => drop(broken.insert(path)),
             Ok(file) => {
                 match vouched {
                     Vouched::Yes => {}
@@ -111,30 +124,46 @@ pub fn decrypt(
                 kept.insert(key, file.clone());
                 files.insert(path, file);
             }
-            Err(diagnostic) => diagnostics.push(diagnostic),
+            Err(diagnostic) => {
+                diagnostics.push(diagnostic);
+                broken.insert(path);
+            }
         }
     }
     let reads = listing.reads.get();
     cache.reads += reads;
     cache.decryptions += decryptions;
-    if !diagnostics.is_empty() {
-        return Err(diagnostics);
-    }
     cache.files = kept;
-    Ok(ClearTree {
+    let tree = ClearTree {
         revision: checkout.revision.clone(),
         root: root.to_owned(),
         assignments: assignments.to_owned(),
         files,
+        broken,
         doubts,
         introduced: checkout.introduced.clone(),
         removed: checkout.removed.clone(),
-    })
+    };
+    if diagnostics.is_empty() {
+        Ok(tree)
+    } else {
+        Err(Refused {
+            diagnostics,
+            rest: Some(tree),
+        })
+    }
 }
 
 /// The files that the overlay needs, and the assignments.
-fn needed(root: &str, assignments: &str, listing: &Listing) -> Result<BTreeSet<String>, Vec<Diagnostic>> {
-    let mut needed = overlay::needed_files(root, listing)?;
+fn needed(
+    root: &str,
+    assignments: &str,
+    listing: &Listing,
+) -> Result<(BTreeSet<String>, Vec<Diagnostic>), Vec<Diagnostic>> {
+    let overlay::Needed {
+        files: mut needed,
+        diagnostics,
+    } = overlay::needed_files(root, listing);
     if needed.is_empty() && !listing.paths.iter().any(|path| inside(path, root)) && !root.is_empty() {
         let place = Place::file(root);
         return Err(vec![Diagnostic::error(
@@ -162,7 +191,7 @@ fn needed(root: &str, assignments: &str, listing: &Listing) -> Result<BTreeSet<S
             "point spec.path at a smaller folder",
         )]);
     }
-    Ok(needed)
+    Ok((needed, diagnostics))
 }
 
 /// The link or submodule that stands where a folder, or one above it, is looked for: what is behind it would be missing without
@@ -371,7 +400,7 @@ mod tests {
     fn run(
         (checkout, contents): &(Checkout, Contents),
         cache: &mut ClearCache,
-    ) -> Result<ClearTree, Vec<Diagnostic>> {
+    ) -> Result<ClearTree, Refused> {
         let read = |blob: &BlobId| contents.get(blob).cloned().ok_or("no such blob".to_owned());
         decrypt(
             checkout,
@@ -397,7 +426,7 @@ mod tests {
             ("README.md", "words", FILE),
         ]);
         let mut cache = ClearCache::default();
-        let tree = run(&first, &mut cache).unwrap_or_else(|errors| panic!("{errors:?}"));
+        let tree = run(&first, &mut cache).unwrap_or_else(|refused| panic!("{:?}", refused.diagnostics));
         let paths: Vec<&String> = tree.files.keys().collect();
         assert_eq!(
             paths,
@@ -434,7 +463,8 @@ mod tests {
                 ("policies/kustomization.yaml", KUSTOMIZATION, FILE),
                 ("policies/a.yaml", text, kind),
             ]);
-            let errors = run(&commit, &mut ClearCache::default()).map(|_| ()).unwrap_err();
+            let refused = run(&commit, &mut ClearCache::default()).map(|_| ()).unwrap_err();
+            let errors = refused.diagnostics;
             assert_eq!(errors.len(), 1, "{errors:?}");
             assert!(errors[0].message.contains(message), "{errors:?}");
             assert_eq!(errors[0].place.path, "policies/a.yaml");

@@ -108,15 +108,31 @@ impl Metrics {
     }
 }
 
+/// kube's client logs the API server's refusals at `debug`, and those quote the values of Secrets.
+const QUIET: &str = "kube_client::client=info";
+
+/// What is logged at a level, or with a filter such as `couchestor=debug,warn`; no level brings secrets.
+///
+/// # Errors
+/// When the filter cannot be read.
+pub fn filter(level: &str) -> Result<tracing_subscriber::EnvFilter, String> {
+    let wrong = |error: &dyn std::fmt::Display| {
+        format!("--log-level {level}: {error}; write error, warn, info, debug or trace")
+    };
+    let filter = tracing_subscriber::EnvFilter::try_new(level).map_err(|error| wrong(&error))?;
+    let quiet = QUIET
+        .parse::<tracing_subscriber::filter::Directive>()
+        .map_err(|error| wrong(&error))?;
+    Ok(filter.add_directive(quiet))
+}
+
 /// Starts logging to stderr. `level` is a level or a filter such as `couchestor=debug,warn`.
 ///
 /// # Errors
 /// When the filter cannot be read.
 pub fn init(level: &str, json: bool) -> Result<(), String> {
-    let filter = tracing_subscriber::EnvFilter::try_new(level)
-        .map_err(|error| format!("--log-level {level}: {error}; write error, warn, info, debug or trace"))?;
     let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
+        .with_env_filter(filter(level)?)
         .with_writer(std::io::stderr)
         .with_ansi(std::io::stderr().is_terminal());
     let outcome = if json {

@@ -70,5 +70,12 @@ mod overlay_real;
 /// Branches, tags, ranges, references, commits.
 mod references;
 
+/// Bounds are named.
+mod bounds;
+
+/// What was encrypted stays unsaid.
+mod canaries;
+
 /// `couchestor secrets`.
+mod schema;
 mod secrets;

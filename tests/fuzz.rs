@@ -7,6 +7,9 @@ use couchestor::formats::yaml::{self, edit, emit, scalar};
 use couchestor::formats::{cron, duration, quantity};
 use serde_json::{Value, json};
 
+/// Names, whole objects, patches, folders, messages.
+mod parts;
+
 /// Inputs of one target without the environment variable.
 const ITERATIONS: usize = 1_500;
 
@@ -108,6 +111,20 @@ fn mutate(corpus: &[&str], random: &mut fastrand::Rng) -> String {
     String::from_utf8_lossy(&bytes).into_owned()
 }
 
+/// The kept inputs of a target, `tests/corpus/<target>/*`; whoever finds a failure adds its input there.
+fn kept(target: &str) -> Vec<String> {
+    let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/corpus")
+        .join(target.replace(' ', "-"));
+    let entries = std::fs::read_dir(&folder).unwrap_or_else(|error| panic!("{}: {error}", folder.display()));
+    let mut paths: Vec<_> = entries.map(|entry| entry.unwrap().path()).collect();
+    paths.sort();
+    let texts = paths
+        .iter()
+        .map(|path| String::from_utf8(std::fs::read(path).unwrap()).unwrap());
+    texts.collect()
+}
+
 /// Runs a claim over mutated inputs; a panic inside names the input by seed.
 fn fuzz(target: &str, corpus: &[&str], claim: impl Fn(&str, &mut fastrand::Rng)) {
     let number = |name: &str| std::env::var(name).ok().map(|text| text.parse::<u64>().unwrap());
@@ -115,13 +132,21 @@ fn fuzz(target: &str, corpus: &[&str], claim: impl Fn(&str, &mut fastrand::Rng))
     let iterations = number("COUCHESTOR_FUZZ_ITERATIONS").map_or(ITERATIONS, |n| usize::try_from(n).unwrap());
     crate::support::say(&format!("{target}: COUCHESTOR_SEED={seed}, {iterations} inputs"));
     let mut random = fastrand::Rng::with_seed(seed);
-    for text in corpus {
+    let kept = kept(target);
+    let mut seeds: Vec<&str> = corpus.to_vec();
+    seeds.extend(kept.iter().map(String::as_str));
+    // What once was found is replayed first.
+    for text in &seeds {
         claim(text, &mut random);
     }
     for _ in 0..iterations {
-        let text = mutate(corpus, &mut random);
+        let text = mutate(&seeds, &mut random);
         claim(&text, &mut random);
     }
+    crate::support::say(&format!(
+        "{target}: {} kept inputs replayed, {iterations} made up, no claim broken",
+        seeds.len()
+    ));
 }
 
 fn pointers(value: &Value, pointer: &str, all: &mut Vec<String>) {

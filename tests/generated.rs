@@ -4,10 +4,11 @@ use std::path::Path;
 use std::process::Command;
 
 #[test]
-fn manifests_and_crds_are_current() {
+fn manifests_crds_and_schema_are_current() {
     for (command, file) in [
         ("crds", "kubernetes/crds.yaml"),
         ("manifests", "kubernetes/couchestor.yaml"),
+        ("schema", "kubernetes/couchestor.schema.json"),
     ] {
         let output = Command::new(env!("CARGO_BIN_EXE_couchestor"))
             .arg(command)

@@ -130,7 +130,7 @@ impl Reader {
             Vouched::No,
             &mut self.clear,
         );
-        let tree = tree.unwrap_or_else(|errors| panic!("{errors:?}"));
+        let tree = tree.unwrap_or_else(|errors| panic!("{:?}", errors.diagnostics));
         assert_eq!(tree.files.len(), checkout.entries.len());
         self.known = Some(checkout.revision.clone());
         Some(checkout)

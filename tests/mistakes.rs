@@ -29,3 +29,157 @@ fn validate_names_all_planted_mistakes_with_file_and_line() {
     }
     assert_eq!(output.status.code(), Some(1));
 }
+
+const POLICY: &str = "apiVersion: storage.billyronks.io/v1
+kind: StoragePolicy
+metadata: {name: NAME}
+spec:
+  highWatermarkIOPS: 5000
+  lowWatermarkIOPS: 500
+  samplingWindow: 1h
+  cooldownPeriod: 24h
+  storageClassName: CLASS
+  nvmePoolSelector: {matchLabels: {tier: hot}}
+  sataPoolSelector: {matchLabels: {tier: cold}}
+  migrationTimeout: 30m
+  volumeSelector: {matchLabels: {LABELS}}
+";
+
+fn policy(name: &str, class: &str, labels: &str) -> String {
+    POLICY
+        .replace("NAME", name)
+        .replace("CLASS", class)
+        .replace("LABELS", labels)
+}
+
+const TIER: &str = "apiVersion: storage.billyronks.io/v1\nkind: StorageTier\nmetadata: {name: hot}\nspec: {rank: 2, poolSelector: {matchLabels: {tier: hot}}}\n";
+const POOL: &str = "apiVersion: openebs.io/v1beta3\nkind: DiskPool\nmetadata: {name: p, namespace: openebs}\nspec: {node: n, disks: [/dev/sdb], topology: {labelled: {tier: WHICH}}}\n";
+const SECRET: &str = "apiVersion: v1\nkind: Secret\nmetadata: {name: s, namespace: a}\n";
+
+/// What `validate` says of a folder, as `file:line:column severity rule`, and how it ends.
+fn findings(files: &[(&str, String)]) -> (Vec<String>, Option<i32>) {
+    let folder = tempfile::tempdir().unwrap();
+    for (path, text) in files {
+        std::fs::write(folder.path().join(path), text).unwrap();
+    }
+    let output = Command::new(env!("CARGO_BIN_EXE_couchestor"))
+        .args(["validate", "-o", "json"])
+        .arg(folder.path())
+        .env_remove("SOPS_AGE_KEY_FILE")
+        .output()
+        .unwrap();
+    let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
+    let found = found.as_array().unwrap_or_else(|| panic!("{found}")).iter();
+    let word = |one: &serde_json::Value, pointer: &str| match one.pointer(pointer) {
+        Some(serde_json::Value::String(text)) => text.clone(),
+        other => other.map(ToString::to_string).unwrap_or_default(),
+    };
+    let found = found.map(|one| {
+        let place = ["/place/path", "/place/line", "/place/column"].map(|pointer| word(one, pointer));
+        format!(
+            "{} {} {}",
+            place.join(":"),
+            word(one, "/severity"),
+            word(one, "/rule")
+        )
+    });
+    (found.collect(), output.status.code())
+}
+
+#[test]
+fn objects_that_contradict_each_other_are_told_of() {
+    let two = |one: String, other: String| vec![("a.yaml", one), ("b.yaml", other)];
+    let overlap = "b.yaml:9:3 error policy-overlap";
+    let table: Vec<(&str, Vec<(&str, String)>, Vec<&str>)> = vec![
+        (
+            "two policies for all claims of a class",
+            two(policy("a", "m", ""), policy("b", "m", "")),
+            vec![overlap],
+        ),
+        (
+            "the second only takes claims that the first takes",
+            two(policy("a", "m", "app: x"), policy("b", "m", "app: x, zone: east")),
+            vec![overlap],
+        ),
+        (
+            "other labels",
+            two(policy("a", "m", "app: x"), policy("b", "m", "app: z")),
+            vec![],
+        ),
+        (
+            "other classes",
+            two(policy("a", "m", ""), policy("b", "other", "")),
+            vec![],
+        ),
+        (
+            "one is switched off",
+            two(policy("a", "m", ""), policy("b", "m", "") + "  enabled: false\n"),
+            vec![],
+        ),
+        (
+            "no pool of the tree has the tier's labels",
+            two(TIER.to_owned(), POOL.replace("WHICH", "cold")),
+            vec!["a.yaml:4:17 warning tier-pools"],
+        ),
+        (
+            "one has",
+            two(TIER.to_owned(), POOL.replace("WHICH", "hot")),
+            vec![],
+        ),
+        ("the tree has no pools", vec![("a.yaml", TIER.to_owned())], vec![]),
+        (
+            "a secret for all to read",
+            vec![("a.yaml", format!("{SECRET}stringData: {{password: x}}\n"))],
+            vec!["a.yaml:4:1 warning plain-secret"],
+        ),
+        (
+            "a secret made of a plain file",
+            vec![
+                (
+                    "kustomization.yaml",
+                    "secretGenerator:\n- name: s\n  files: [p.txt]\n".to_owned(),
+                ),
+                ("p.txt", "password".to_owned()),
+            ],
+            vec!["kustomization.yaml:2:1 warning plain-secret"],
+        ),
+        ("an empty secret", vec![("a.yaml", SECRET.to_owned())], vec![]),
+    ];
+    for (what, files, expected) in table {
+        let (found, code) = findings(&files);
+        assert_eq!(found, expected, "{what}");
+        assert_eq!(code, Some(i32::from(!expected.is_empty())), "{what}");
+    }
+}
+
+#[test]
+fn one_run_tells_everything_also_beside_files_that_cannot_be_read() {
+    let sealed = format!(
+        "{SECRET}stringData: {{a: \"ENC[AES256_GCM,data:AA==,iv:AA==,tag:AA==,type:str]\"}}\nsops: {{age: [{{recipient: age1them, enc: x}}], mac: \"ENC[]\", lastmodified: now}}\n"
+    );
+    let (found, code) = findings(&[
+        (
+            "kustomization.yaml",
+            "resources: [tier.yaml, broken.yaml, policy.yaml, sealed.yaml]\npatches:\n- path: patch.yaml\n- path: sealed-patch.yaml\n".to_owned(),
+        ),
+        ("tier.yaml", TIER.replace("rank: 2", "rnk: 2")),
+        ("broken.yaml", "a: [\n".to_owned()),
+        ("policy.yaml", policy("x", "m", "").replace("24h", "soon")),
+        ("sealed.yaml", sealed.clone()),
+        ("sealed-patch.yaml", sealed),
+        // It is for the object in sealed.yaml: nothing is said of a target that may be there.
+        ("patch.yaml", format!("{SECRET}stringData: {{a: c}}\n")),
+    ]);
+    assert_eq!(
+        found,
+        [
+            "broken.yaml:1:4 error yaml",
+            "policy.yaml:8:3 error duration",
+            "sealed-patch.yaml:1:1 error sops",
+            "sealed.yaml:1:1 error sops",
+            "tier.yaml:4:1 error missing-field",
+            "tier.yaml:4:8 error unknown-field",
+        ]
+    );
+    assert_eq!(code, Some(1));
+}

@@ -183,7 +183,7 @@ fn ten_changed_files_of_many_are_the_only_ones_that_are_read_and_parsed() {
             Vouched::No,
             &mut clear,
         );
-        let tree = tree.unwrap_or_else(|errors| panic!("{errors:?}"));
+        let tree = tree.unwrap_or_else(|errors| panic!("{:?}", errors.diagnostics));
         let found = parse(&tree, &[], &Variables::default(), &mut parsed);
         assert_eq!(found.desired.unwrap().resources.len(), files.len());
         (clear.reads, parsed.parses)

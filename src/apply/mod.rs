@@ -151,6 +151,7 @@ fn take_down(
                 applied.inventory.entries.push(entry);
             }
             let help = help(object, &error);
+            let error = if object.secret { error.masked() } else { error };
             applied.failures.push(ApplyFailure {
                 id: object.id.clone(),
                 place: Some(object.origin.place("")),

@@ -50,7 +50,7 @@ fn object(value: Value) -> RenderedObject {
         secret: false,
         origin,
         made_from: Some("StorageTier t".into()),
-        value,
+        value: std::sync::Arc::new(value),
     }
 }
 

@@ -117,7 +117,7 @@ pub(super) fn read(arguments: &FolderArguments) -> Result<(Option<Desired>, Vec<
             let parsed = parse::parse(&tree, &[], &Default::default(), &mut parse::ParseCache::default());
             Ok((parsed.desired, parsed.diagnostics))
         }
-        Err(diagnostics) => Ok((None, diagnostics)),
+        Err(refused) => Ok((None, parse::findings(refused, &Default::default()))),
     }
 }
 
@@ -215,7 +215,7 @@ pub fn render(arguments: &RenderArguments) -> Result<u8, Failed> {
     let Some(desired) = desired else { return Ok(1) };
     let objects = crate::render::render(&desired);
     let shown = |object: &RenderedObject| match arguments.show_secrets {
-        true => object.value.clone(),
+        true => serde_json::Value::clone(&object.value),
         false => crate::render::text::masked(object),
     };
     let values: Vec<_> = objects.iter().map(shown).collect();

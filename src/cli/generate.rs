@@ -1,4 +1,4 @@
-//! `crds`, `manifests` and `schema`: what `kubernetes/` and editors need. A test holds the committed files against these.
+//! `crds` and `manifests`: what `kubernetes/` needs. A test holds the committed files against these.
 
 use super::{Failed, data};
 use crate::model::kinds::all_crds;
@@ -211,26 +211,4 @@ fn deployment(meta: &Value, labels: &Value, prometheus: &str, mayastor: &str) ->
             "volumes": [{"name": "cache", "emptyDir": {"sizeLimit": "2Gi"}}, {"name": "tmp", "emptyDir": {"sizeLimit": "64Mi"}}],
         }},
     }})
-}
-
-/// `schema`.
-pub fn schema(kind: &str) -> Result<u8, Failed> {
-    let crd = all_crds()
-        .into_iter()
-        .find(|crd| crd.spec.names.kind.eq_ignore_ascii_case(kind));
-    let Some(crd) = crd else {
-        let kinds: Vec<String> = all_crds().into_iter().map(|crd| crd.spec.names.kind).collect();
-        return Err(Failed(format!(
-            "there is no kind {kind}; write one of {}",
-            kinds.join(", ")
-        )));
-    };
-    let schema = crd
-        .spec
-        .versions
-        .into_iter()
-        .next()
-        .and_then(|version| version.schema?.open_api_v3_schema);
-    data(&serde_json::to_string_pretty(&schema)?);
-    Ok(0)
 }

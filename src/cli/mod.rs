@@ -29,8 +29,11 @@ mod status;
 /// Who decided what, out of Git alone.
 mod audit;
 
-/// CRDs, install manifests and schemas.
+/// CRDs and install manifests.
 mod generate;
+
+/// JSON schemas for editors.
+mod schema;
 
 /// Simulated servers from a world file.
 mod simulate;
@@ -110,12 +113,11 @@ enum Command {
     Crds,
     /// Print the install manifests.
     Manifests(generate::Arguments),
-    /// Print the JSON schema of a kind, for editors.
-    #[command(after_help = "Example:\n  couchestor schema StoragePolicy > storagepolicy.schema.json")]
-    Schema {
-        /// The kind.
-        kind: String,
-    },
+    /// Print the JSON schema of all kinds or of one, for editors.
+    #[command(
+        after_help = "Examples:\n  couchestor schema > couchestor.schema.json\n  couchestor schema StoragePolicy\n\nIn a file, before each document:\n  # yaml-language-server: $schema=../couchestor.schema.json"
+    )]
+    Schema(schema::Arguments),
     /// Print shell completions.
     Completions {
         /// The shell.
@@ -163,7 +165,7 @@ pub fn main(cli: Cli) -> ExitCode {
     let outcome = match cli.command {
         Command::Crds => generate::crds(),
         Command::Manifests(arguments) => generate::manifests(&arguments),
-        Command::Schema { kind } => generate::schema(&kind),
+        Command::Schema(arguments) => schema::schema(&arguments),
         Command::Completions { shell } => {
             clap_complete::generate(shell, &mut Cli::command(), "couchestor", &mut std::io::stdout());
             Ok(0)

@@ -106,7 +106,10 @@ async fn changes(cluster: &Cluster, objects: &[RenderedObject]) -> Result<Vec<(S
         match crate::apply::difference(cluster, object).await {
             Ok(crate::apply::Action::Unchanged) => {}
             Ok(action) => changes.push((object.id.to_string(), format!("{action:?}").to_lowercase())),
-            Err(error) => changes.push((object.id.to_string(), error.to_string())),
+            Err(error) => {
+                let error = if object.secret { error.masked() } else { error };
+                changes.push((object.id.to_string(), error.to_string()));
+            }
         }
     }
     Ok(changes)

@@ -3,16 +3,16 @@
 use super::folder::{self, KeyArguments};
 use super::{Failed, Output, data, table, value, words};
 use crate::decrypt::FILE_BYTES_MAX;
+use crate::formats::pattern;
 use crate::formats::sops::{self, Identities};
 use crate::formats::yaml::{self, Kind, Node};
+use crate::model::diagnostic::clean;
+use crate::model::secret::MASK;
 use crate::model::tree::EntryKind;
 use regex::Regex;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
-
-/// Stands for a value that nobody is shown.
-const MASK: &str = "•••";
 
 /// Subcommands.
 #[derive(clap::Subcommand)]
@@ -88,19 +88,28 @@ impl Contents {
         let bytes = read(path)?;
         let name = path.to_string_lossy();
         let raw = flatten(&name, &bytes);
-        let secret = raw
-            .iter()
-            .filter(|(_, value)| value.starts_with("ENC[AES256_GCM,"))
-            .map(|(key, _)| key.clone())
-            .collect();
-        let (values, open) = match sops::open_file(&name, &bytes, identities) {
+        let ours = |key: &String| key == "sops" || key.starts_with("sops.") || key.starts_with("sops_");
+        // What stands in one encrypted value has no keys that the file shows.
+        let whole = || raw.keys().filter(|key| !ours(key)).eq(["data"]);
+        let (mut values, open) = match sops::open_file(&name, &bytes, identities) {
+            Ok(Some(clear)) if sops::Format::of(&name) == sops::Format::Binary && whole() => {
+                let text = sops::fingerprint(clear.expose());
+                (BTreeMap::from([("(content)".to_owned(), text)]), true)
+            }
             Ok(Some(clear)) => (flatten(&name, clear.expose()), true),
-            Ok(None) => (raw, true),
-            Err(_) => (raw, false),
+            Ok(None) => (raw.clone(), true),
+            Err(_) => (raw.clone(), false),
         };
-        let values = values
-            .into_iter()
-            .filter(|(key, _)| key != "sops" && !key.starts_with("sops.") && !key.starts_with("sops_"))
+        values.retain(|key, _| !ours(key));
+        // Nothing is shown but what the file itself shows.
+        let shown = |key: &str, value: &str| {
+            raw.get(key)
+                .is_some_and(|raw| raw == value && !raw.starts_with("ENC[AES256_GCM,"))
+        };
+        let secret = values
+            .iter()
+            .filter(|(key, value)| !shown(key, value))
+            .map(|(key, _)| key.clone())
             .collect();
         Ok(Self { values, secret, open })
     }
@@ -298,8 +307,8 @@ fn rules(config: &Path) -> Result<Vec<Rule>, Failed> {
     for (index, rule) in list.iter().enumerate() {
         let path = match rule["path_regex"].as_str() {
             Some(pattern) => Some(
-                Regex::new(pattern)
-                    .map_err(|_| wrong(&format!("rule {}: path_regex is no pattern", index + 1)))?,
+                pattern::compile(pattern)
+                    .map_err(|what| wrong(&format!("rule {}: path_regex {what}", index + 1)))?,
             ),
             None => None,
         };
@@ -351,7 +360,8 @@ fn check(path: &Path, identities: &Identities, output: Output) -> Result<u8, Fai
         } else {
             Ok(None)
         };
-        let mut tell = |what: String| findings.push((name.clone(), what));
+        let name = clean(name);
+        let mut tell = |what: String| findings.push((name.clone(), clean(what)));
         let (to, opens) = match &sealed {
             Ok(Some(groups)) => {
                 let opens = match sops::open_file(&name, &bytes, identities) {
@@ -376,7 +386,7 @@ fn check(path: &Path, identities: &Identities, output: Output) -> Result<u8, Fai
                     }
                 }
                 let words: Vec<String> = groups.iter().map(|group| group.join(", ")).collect();
-                (words.join(" + "), opens)
+                (clean(words.join(" + ")), opens)
             }
             Ok(None) => {
                 if let Some((number, _)) = &rule {

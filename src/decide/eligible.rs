@@ -32,9 +32,12 @@ pub(super) fn proposals(view: &View, decision: &mut Decision) {
         if mentioned.contains(&bound.claim) {
             continue;
         }
-        let Some(policy) = policy_of(view, bound) else {
-            decision.left_alone.push(view.leave(bound, None, Why::NoPolicy));
-            continue;
+        let policy = match policy_of(view, bound) {
+            Ok(policy) => policy,
+            Err(why) => {
+                decision.left_alone.push(view.leave(bound, None, why));
+                continue;
+            }
         };
         match wanted_move(view, bound, policy) {
             Ok(proposed) => {
@@ -49,14 +52,29 @@ pub(super) fn proposals(view: &View, decision: &mut Decision) {
     budget(view, wanted, decision);
 }
 
-fn policy_of<'a>(view: &View<'a>, bound: &BoundVolume) -> Option<&'a Policy> {
-    view.desired.policies.values().find(|policy| {
+/// The policy that takes a claim: the only enabled one, or one that is switched off if that is all there is.
+fn policy_of<'a>(view: &View<'a>, bound: &BoundVolume) -> Result<&'a Policy, Why> {
+    let takes = |policy: &&Policy| {
         policy.storage_class == bound.storage_class
             && policy
                 .claim_labels
                 .iter()
                 .all(|(key, value)| bound.claim_labels.get(key) == Some(value))
-    })
+    };
+    let matching: Vec<&Policy> = view.desired.policies.values().filter(takes).collect();
+    let enabled: Vec<&Policy> = matching.iter().copied().filter(|policy| policy.enabled).collect();
+    match (enabled.as_slice(), matching.first()) {
+        ([one], _) => Ok(one),
+        ([], Some(one)) => Ok(one),
+        ([], None) => Err(Why::NoPolicy),
+        (several, _) => Err(Why::ClaimedTwice {
+            policies: several
+                .iter()
+                .map(|policy| policy.name.as_str())
+                .collect::<Vec<_>>()
+                .join(", "),
+        }),
+    }
 }
 
 fn wanted_move(view: &View, bound: &BoundVolume, policy: &Policy) -> Result<ProposedMove, Why> {

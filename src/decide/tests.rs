@@ -303,7 +303,7 @@ type Case = (&'static str, fn(&mut World), &'static str);
 
 #[test]
 fn each_circumstance_has_its_verdict() {
-    let cases: [Case; 34] = [
+    let cases: [Case; 35] = [
         ("nothing is special", |_| {}, "propose hot"),
         (
             "just at the watermark",
@@ -345,6 +345,15 @@ fn each_circumstance_has_its_verdict() {
             "another class",
             |w| w.bound().storage_class = "other".into(),
             "NoPolicy",
+        ),
+        (
+            "another policy takes the claim too",
+            |w| {
+                let mut other = w.policy().clone();
+                other.name = PolicyName("z".into());
+                w.desired.policies.insert(other.name.clone(), other);
+            },
+            "ClaimedTwice",
         ),
         (
             "the policy is off",

@@ -12,11 +12,17 @@ const MONTHS: [&str; 12] = [
 /// Days of each month in a leap year: a day that even then does not exist never comes.
 const MONTH_DAYS: [u32; 12] = [31, 29, 31, 30, 31, 30, 31, 31, 30, 31, 30, 31];
 
+/// Longest expression that is read: one that lists every minute has some 160 characters.
+const TEXT_MAX: usize = 1000;
+
 /// Checks an expression.
 ///
 /// # Errors
 /// What is wrong, and what to write.
 pub fn check(text: &str) -> Result<(), String> {
+    if text.len() > TEXT_MAX {
+        return Err(format!("it is longer than {TEXT_MAX} bytes; write five fields"));
+    }
     let mut rest = text;
     for prefix in ["CRON_TZ=", "TZ="] {
         if let Some(zoned) = text.strip_prefix(prefix) {

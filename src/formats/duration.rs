@@ -5,11 +5,19 @@ use std::time::Duration;
 /// Longest duration that is accepted: a hundred years, so that no sum of times overflows.
 const MAX: Duration = Duration::from_secs(100 * 365 * 24 * 3600);
 
+/// Longest text that is read; real ones have a dozen characters.
+const TEXT_MAX: usize = 100;
+
 /// Reads a Go duration.
 ///
 /// # Errors
 /// What to write instead.
 pub fn parse(text: &str) -> Result<Duration, String> {
+    if text.len() > TEXT_MAX {
+        return Err(format!(
+            "it is longer than {TEXT_MAX} bytes; write a Go duration such as 1h30m"
+        ));
+    }
     if let Some(days) = text
         .strip_suffix(['d', 'w'])
         .and_then(|number| number.parse::<u64>().ok())

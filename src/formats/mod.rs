@@ -9,6 +9,9 @@ pub mod sops;
 /// Folders and `kustomization.yaml`: which files belong together, and how they change each other.
 pub mod overlay;
 
+/// Regular expressions.
+pub mod pattern;
+
 /// Cron expressions as Velero reads them.
 pub mod cron;
 

@@ -1,10 +1,18 @@
 //! Kubernetes quantities (`10Gi`, `500m`), exactly.
 
+/// Longest text that is read; real ones have a dozen characters.
+const TEXT_MAX: usize = 100;
+
 /// Reads a quantity and rounds it up to whole units (bytes, for storage).
 ///
 /// # Errors
 /// What to write instead.
 pub fn parse_ceil(text: &str) -> Result<u64, String> {
+    if text.len() > TEXT_MAX {
+        return Err(format!(
+            "it is longer than {TEXT_MAX} bytes; write a quantity such as 10Gi"
+        ));
+    }
     let hint = || match text.strip_suffix('B') {
         Some(short) if parse_ceil(short).is_ok() && parse_ceil(&format!("{short}i")).is_ok() => {
             format!("write {short} or, in powers of 1024, {short}i")

@@ -32,7 +32,7 @@ impl VersionRange {
             format!("`{text}` is no range of versions; write one such as `>=1.2.0 <2.0.0`, `~1.4` or `1.x`")
         };
         if text.len() > RANGE_MAX {
-            return Err(help());
+            return Err(format!("the range is longer than {RANGE_MAX} bytes"));
         }
         let alternative = |part: &str| {
             // A comma means "and", and so does a blank.

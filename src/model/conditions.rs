@@ -3,13 +3,38 @@
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
+/// Longest message of a condition (`maxLength` of `message` in Kubernetes' metav1.Condition).
+pub const MESSAGE_BYTES_MAX: usize = 32_768;
+
+/// A message of at most so many bytes, without characters that could move a reader's cursor.
+pub fn fitted(text: &str, bytes_max: usize) -> String {
+    let clean = |one: char| {
+        if one.is_control() && one != '\n' {
+            '\u{fffd}'
+        } else {
+            one
+        }
+    };
+    let mut message: String = text.chars().map(clean).collect();
+    if message.len() > bytes_max {
+        let end = "…";
+        let mut cut = bytes_max.saturating_sub(end.len());
+        while !message.is_char_boundary(cut) {
+            cut -= 1;
+        }
+        message.truncate(cut);
+        message.push_str(end);
+    }
+    message
+}
+
 /// Sets a condition; the time of the last transition moves only when the status does.
 pub fn set(
     conditions: &mut Vec<Condition>,
     type_: &str,
     status: bool,
     reason: &str,
-    message: &str,
+    text: &str,
     generation: Option<i64>,
     now: Timestamp,
 ) {
@@ -22,7 +47,7 @@ pub fn set(
         type_: type_.to_owned(),
         status: status.to_owned(),
         reason: reason.to_owned(),
-        message: message.to_owned(),
+        message: fitted(text, MESSAGE_BYTES_MAX),
         observed_generation: generation,
         last_transition_time: since,
     };

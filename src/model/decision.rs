@@ -44,6 +44,11 @@ pub struct Start {
 pub enum Why {
     /// No policy covers its StorageClass.
     NoPolicy,
+    /// Several policies take its claim, and none of them is more right than the others.
+    ClaimedTwice {
+        /// Their names.
+        policies: String,
+    },
     /// The policy is switched off.
     PolicyDisabled,
     /// The policy only says what it would do.
@@ -165,6 +170,7 @@ impl Why {
     pub fn reason(&self) -> &'static str {
         match self {
             Self::NoPolicy => "NoPolicy",
+            Self::ClaimedTwice { .. } => "ClaimedTwice",
             Self::PolicyDisabled => "PolicyDisabled",
             Self::DryRun { .. } => "DryRun",
             Self::NotMovable { .. } => "NotMovable",
@@ -198,6 +204,12 @@ impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoPolicy => write!(f, "no StoragePolicy covers its StorageClass"),
+            Self::ClaimedTwice { policies } => {
+                write!(
+                    f,
+                    "several policies take it: {policies}; tell their volumeSelectors apart"
+                )
+            }
             Self::PolicyDisabled => write!(f, "the policy has enabled: false"),
             Self::DryRun { to } => write!(
                 f,

@@ -4,7 +4,7 @@ use super::approval::{Approved, Move};
 use super::diagnostic::Place;
 use super::ids::{ClaimRef, ObjectId, PolicyName, Revision, TierName, VolumeName};
 use super::kinds::tier_assignment::DecisionNote;
-use super::secret::SecretText;
+use super::secret::{MASK, SecretText};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -64,7 +64,7 @@ impl Eq for Places {}
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {
     /// The file, from the repository's root.
-    pub path: String,
+    pub path: Arc<str>,
     /// Which document of the file, from 0.
     pub document: usize,
     /// The line at which the document's content starts.
@@ -76,13 +76,18 @@ pub struct Origin {
 }
 
 impl Origin {
+    /// A text of the object for a message: of what was encrypted nobody is shown any.
+    pub fn told<'a>(&self, text: &'a str) -> &'a str {
+        if self.secret { MASK } else { text }
+    }
+
     /// The place of the value at a JSON pointer, or of its nearest ancestor that the file holds.
     pub fn place(&self, pointer: &str) -> Place {
         let mut rest = pointer;
         loop {
             if let Some((line, column)) = self.places.get(rest) {
                 return Place {
-                    path: self.path.clone(),
+                    path: self.path.to_string(),
                     line,
                     column,
                 };
@@ -91,7 +96,7 @@ impl Origin {
                 Some(cut) => rest = &rest[..cut],
                 None => {
                     return Place {
-                        path: self.path.clone(),
+                        path: self.path.to_string(),
                         line: self.line,
                         column: 1,
                     };
@@ -110,15 +115,20 @@ pub fn text_at<'a>(value: &'a serde_json::Value, path: &[&str]) -> &'a str {
 }
 
 /// A Kubernetes object as the overlay left it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Resource {
-    /// The object.
-    pub value: serde_json::Value,
+    /// The object; shared with whoever remembers it, and copied by whoever changes it.
+    pub value: Arc<serde_json::Value>,
     /// Where it comes from.
     pub origin: Origin,
 }
 
 impl Resource {
+    /// The object, to be changed.
+    pub fn value_mut(&mut self) -> &mut serde_json::Value {
+        Arc::make_mut(&mut self.value)
+    }
+
     /// `apiVersion`, or "" when it is missing.
     pub fn api_version(&self) -> &str {
         self.text(&["apiVersion"])
@@ -139,6 +149,15 @@ impl Resource {
         self.text(&["metadata", "namespace"])
     }
 
+    /// What a message about the repository calls it.
+    pub fn label(&self) -> String {
+        if self.origin.secret {
+            "an object that was encrypted".to_owned()
+        } else {
+            self.id().to_string()
+        }
+    }
+
     /// What identifies the object in a cluster.
     pub fn id(&self) -> ObjectId {
         let group = self.api_version().split_once('/').map_or("", |(group, _)| group);
@@ -152,6 +171,19 @@ impl Resource {
 
     fn text(&self, path: &[&str]) -> &str {
         text_at(&self.value, path)
+    }
+}
+
+impl std::fmt::Debug for Resource {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // A Secret's values are secret wherever they come from.
+        let hidden = self.origin.secret || self.kind() == "Secret";
+        let mut shown = f.debug_struct("Resource");
+        match hidden {
+            true => shown.field("value", &MASK),
+            false => shown.field("value", &self.value),
+        };
+        shown.field("origin", &self.origin).finish()
     }
 }
 
@@ -215,7 +247,7 @@ pub struct Policy {
 }
 
 /// One claim's assignment as the base tree has it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct Assignment {
     /// The claim.
     pub claim: ClaimRef,
@@ -229,6 +261,14 @@ pub struct Assignment {
     pub path: String,
     /// The file's text, for edits by span.
     pub text: String,
+    /// Whether the file was encrypted: then the text is never written.
+    pub secret: bool,
+}
+
+impl std::fmt::Debug for Assignment {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Assignment of {} in {}", self.claim, self.path)
+    }
 }
 
 /// All that one revision asks for.

@@ -38,7 +38,23 @@ impl Place {
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+<<<<<<< HEAD
+        write!(f, "{}:{}:{}", clean(self.path.clone()), self.line, self.column)
+    }
+}
+
+/// A text without characters that could move the cursor of whoever reads it, or turn his line around.
+pub fn clean(text: String) -> String {
+    let bad = |one: char| {
+        one.is_control()
+            || matches!(one, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
+    };
+    match text.contains(bad) {
+        true => text.replace(bad, "\u{fffd}"),
+        false => text,
+=======
         write!(f, "{}:{}:{}", shown(&self.path), self.line, self.column)
+>>>>>>> git
     }
 }
 
@@ -79,8 +95,8 @@ impl Diagnostic {
             place,
             severity: Severity::Error,
             rule: rule.to_owned(),
-            message: message.into(),
-            help: help.into(),
+            message: clean(message.into()),
+            help: clean(help.into()),
         }
     }
 

@@ -3,7 +3,9 @@
 use super::desired::Origin;
 use super::ids::{ClaimRef, ObjectId, TierName, VolumeName};
 use super::kinds::tier_assignment::DecisionNote;
+use super::secret::MASK;
 use serde_json::Value;
+use std::sync::Arc;
 
 /// When an object is applied relative to the others: later stages may need what earlier ones define.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -17,14 +19,14 @@ pub enum Stage {
 }
 
 /// An object as it will be applied.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, PartialEq)]
 pub struct RenderedObject {
     /// What identifies it.
     pub id: ObjectId,
     /// `apiVersion` as written.
     pub api_version: String,
     /// The object.
-    pub value: Value,
+    pub value: Arc<Value>,
     /// When it is applied.
     pub stage: Stage,
     /// Whether its values are secret: then they are masked wherever they are shown.
@@ -33,6 +35,21 @@ pub struct RenderedObject {
     pub origin: Origin,
     /// What it was made of, when it is not an object of the repository itself, such as `StorageTier hot`.
     pub made_from: Option<String>,
+}
+
+impl std::fmt::Debug for RenderedObject {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let mut shown = f.debug_struct("RenderedObject");
+        shown.field("id", &self.id).field("stage", &self.stage);
+        match self.secret {
+            true => shown.field("value", &MASK),
+            false => shown.field("value", &self.value),
+        };
+        shown
+            .field("origin", &self.origin)
+            .field("made_from", &self.made_from)
+            .finish()
+    }
 }
 
 /// A file that a proposal writes; `None` removes it.

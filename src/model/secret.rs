@@ -3,6 +3,9 @@
 use std::sync::Arc;
 use zeroize::Zeroizing;
 
+/// Stands for a text that nobody is shown.
+pub const MASK: &str = "•••";
+
 /// Clear text of a file from the repository, shared without copies and wiped with its last owner.
 #[derive(Clone)]
 pub struct SecretText(Arc<Zeroizing<Vec<u8>>>);

@@ -4,7 +4,7 @@ use super::diagnostic::Diagnostic;
 use super::ids::{BlobId, CommitId, Revision};
 use super::secret::SecretText;
 use jiff::Timestamp;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How Git says a tree entry is to be treated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -76,10 +76,27 @@ pub struct ClearTree {
     pub assignments: String,
     /// The files by path from the repository's root.
     pub files: BTreeMap<String, ClearFile>,
+    /// Files that belong to it and could not be read. Nothing is made of a tree that has any.
+    pub broken: BTreeSet<String>,
     /// What is doubtful about encrypted files, for a tree whose commit is not known.
     pub doubts: Vec<Diagnostic>,
     /// See [`Checkout::introduced`].
     pub introduced: BTreeMap<String, Provenance>,
     /// See [`Checkout::removed`].
     pub removed: BTreeMap<String, Provenance>,
+}
+
+/// Why a commit is not given out.
+pub struct Refused {
+    /// What is wrong.
+    pub diagnostics: Vec<Diagnostic>,
+    /// What could be read all the same, so that what is wrong with that is found in the same run. Nothing is ever made of it.
+    pub rest: Option<ClearTree>,
+}
+
+impl std::fmt::Debug for Refused {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The rest may hold secrets.
+        self.diagnostics.fmt(f)
+    }
 }

@@ -8,7 +8,7 @@ use crate::model::diagnostic::{Diagnostic, Severity};
 use crate::model::ids::BlobId;
 use crate::model::kinds::{API_VERSION, GROUP};
 use crate::model::migration_brief::MigrationBrief;
-use crate::model::tree::ClearTree;
+use crate::model::tree::{ClearTree, Refused};
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeSet, HashMap};
@@ -19,6 +19,9 @@ mod schema;
 
 /// Objects as written → as understood.
 mod understand;
+
+/// What objects say about each other.
+mod cross;
 
 /// What the base tree approves.
 mod approve;
@@ -62,6 +65,7 @@ pub fn parse(
         paths: tree
             .files
             .keys()
+            .chain(&tree.broken)
             .filter(|path| !below(path, &tree.assignments))
             .cloned()
             .collect(),
@@ -89,19 +93,24 @@ pub fn parse(
         }
     }
     cache.parses = view.parses.get();
-    cache.files = view.known.into_inner();
+    cache.files = view.known.take();
     // What the tree does not hold any more is forgotten.
     cache.files.retain(|path, _| tree.files.contains_key(path));
     for resource in &resources {
         diagnostics.extend(check_kind(resource));
     }
     let understood = understand::understand(&resources, tree, &mut diagnostics);
+    cross::check(&resources, &understood, &mut diagnostics);
     let approved = approve::approvals(&understood.assignments, tree, past);
+    // What stands in the way of those was told when they were opened.
+    diagnostics.retain(|diagnostic| !tree.broken.contains(&diagnostic.place.path));
+    drop_follow_ups(&mut diagnostics, &view);
     diagnostics.sort();
     diagnostics.dedup();
-    let wrong = diagnostics
-        .iter()
-        .any(|diagnostic| diagnostic.severity == Severity::Error);
+    let wrong = !tree.broken.is_empty()
+        || diagnostics
+            .iter()
+            .any(|diagnostic| diagnostic.severity == Severity::Error);
     let desired = (!wrong).then(|| Desired {
         revision: tree.revision.clone(),
         resources,
@@ -113,6 +122,51 @@ pub fn parse(
     });
     Parsed { desired, diagnostics }
 }
+
+/// Everything that is wrong with a commit that is refused: what stood in the way, and what is wrong with the rest of it.
+pub fn findings(refused: Refused, variables: &Variables) -> Vec<Diagnostic> {
+    let mut all = refused.diagnostics;
+    if let Some(rest) = &refused.rest {
+        all.extend(parse(rest, &[], variables, &mut ParseCache::default()).diagnostics);
+    }
+    all.sort();
+    all.dedup();
+    all
+}
+
+/// Rules that say that something is not there: it may be in a file that cannot be read.
+const FOLLOW_UPS: [&str; 6] = [
+    "empty-kustomization",
+    "patch-target",
+    "replacement",
+    "replicas",
+    "generator",
+    "name-reference",
+];
+
+/// The same, of objects of our own kinds.
+const OUR_FOLLOW_UPS: [&str; 2] = ["reference", "tier-pools"];
+
+/// Drops what may be said only because a file cannot be read.
+fn drop_follow_ups(diagnostics: &mut Vec<Diagnostic>, view: &View) {
+    let broken = |diagnostic: &&Diagnostic| BROKEN.contains(&diagnostic.rule.as_str());
+    let unread: Vec<String> = diagnostics
+        .iter()
+        .filter(broken)
+        .map(|one| one.place.path.clone())
+        .collect();
+    let sealed = !view.tree.broken.is_empty();
+    if sealed || !unread.is_empty() {
+        diagnostics.retain(|one| !FOLLOW_UPS.contains(&one.rule.as_str()));
+    }
+    let ours = |path: &String| view.text(path).is_none_or(|text| text.contains(GROUP));
+    if sealed || unread.iter().any(ours) {
+        diagnostics.retain(|one| !OUR_FOLLOW_UPS.contains(&one.rule.as_str()));
+    }
+}
+
+/// Rules that say that a file cannot be read.
+const BROKEN: [&str; 3] = ["yaml", "duplicate-key", "unreadable"];
 
 fn below(path: &str, folder: &str) -> bool {
     !folder.is_empty()
@@ -143,7 +197,7 @@ fn check_kind(resource: &Resource) -> Vec<Diagnostic> {
         )]
     };
     if resource.api_version() != API_VERSION {
-        let message = format!("{} does not exist", resource.api_version());
+        let message = format!("{} does not exist", resource.origin.told(resource.api_version()));
         return error("/apiVersion", message, &format!("write {API_VERSION}"));
     }
     match resource.kind() {
@@ -156,7 +210,7 @@ fn check_kind(resource: &Resource) -> Vec<Diagnostic> {
             Some(schema) => schema::check(resource, schema),
             None => error(
                 "/kind",
-                format!("there is no kind {kind}"),
+                format!("there is no kind {}", resource.origin.told(kind)),
                 &schema::suggestion(kind),
             ),
         },
@@ -190,6 +244,10 @@ impl Files for View<'_> {
     }
 
     fn text(&self, path: &str) -> Option<Cow<'_, str>> {
+        if self.tree.broken.contains(path) {
+            // It was told of already.
+            return Some(Cow::Borrowed(""));
+        }
         self.tree
             .files
             .get(path)?
@@ -200,6 +258,9 @@ impl Files for View<'_> {
     }
 
     fn bytes(&self, path: &str) -> Option<Cow<'_, [u8]>> {
+        if self.tree.broken.contains(path) {
+            return Some(Cow::Borrowed(&[]));
+        }
         let file = self.tree.files.get(path)?;
         Some(Cow::Borrowed(file.text.expose()))
     }

@@ -8,7 +8,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
 };
 use regex::Regex;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
 static SCHEMAS: LazyLock<BTreeMap<String, JSONSchemaProps>> = LazyLock::new(|| {
@@ -44,6 +44,25 @@ static PATTERNS: LazyLock<BTreeMap<String, Regex>> = LazyLock::new(|| {
     found
 });
 
+/// Every field of every kind: these words are no secrets, wherever they stand.
+static FIELDS: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
+    fn gather(schema: &JSONSchemaProps, found: &mut BTreeSet<String>) {
+        for (name, below) in schema.properties.iter().flatten() {
+            found.insert(name.clone());
+            gather(below, found);
+        }
+        if let Some(JSONSchemaPropsOrArray::Schema(items)) = &schema.items {
+            gather(items, found);
+        }
+        if let Some(JSONSchemaPropsOrBool::Schema(values)) = &schema.additional_properties {
+            gather(values, found);
+        }
+    }
+    let mut found = BTreeSet::new();
+    SCHEMAS.values().for_each(|schema| gather(schema, &mut found));
+    found
+});
+
 /// The schema of one of our kinds.
 pub(super) fn of_kind(kind: &str) -> Option<&'static JSONSchemaProps> {
     SCHEMAS.get(kind)
@@ -66,7 +85,7 @@ pub(super) fn check(resource: &Resource, schema: &JSONSchemaProps) -> Vec<Diagno
         resource,
         found: Vec::new(),
     };
-    let Value::Object(fields) = &resource.value else {
+    let Value::Object(fields) = &*resource.value else {
         return Vec::new();
     };
     for (key, value) in fields {
@@ -111,6 +130,14 @@ impl Checker<'_> {
         ));
     }
 
+    /// A key in a message.
+    fn told<'k>(&self, key: &'k str) -> &'k str {
+        if FIELDS.contains(key) {
+            return key;
+        }
+        self.resource.origin.told(key)
+    }
+
     fn field(&mut self, schema: &JSONSchemaProps, key: &str, value: &Value, parent: &str) {
         let pointer = format!("{parent}/{}", crate::formats::yaml::escape(key));
         if let Some(schema) = schema.properties.as_ref().and_then(|all| all.get(key)) {
@@ -126,7 +153,8 @@ impl Checker<'_> {
                     known.cloned().collect::<Vec<_>>().join(", ")
                 ),
             };
-            self.add(&pointer, "unknown-field", format!("`{key}` is no field"), help);
+            let message = format!("`{}` is no field", self.told(key));
+            self.add(&pointer, "unknown-field", message, help);
         }
     }
 
@@ -134,7 +162,7 @@ impl Checker<'_> {
         if value.is_null() && schema.nullable == Some(true) {
             return;
         }
-        let name = pointer.rsplit('/').next().unwrap_or_default();
+        let name = self.told(pointer.rsplit('/').next().unwrap_or_default());
         let wanted = schema.type_.as_deref().unwrap_or_default();
         let fits = match wanted {
             "object" => value.is_object(),

@@ -46,6 +46,7 @@ fn tree(assigned: bool) -> ClearTree {
         root: "p".into(),
         assignments: "p/assignments".into(),
         files,
+        broken: Default::default(),
         doubts: Vec::new(),
         introduced,
         removed,

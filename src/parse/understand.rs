@@ -11,6 +11,7 @@ use crate::model::kinds::rollout::RolloutSpec;
 use crate::model::kinds::storage_policy::StoragePolicySpec;
 use crate::model::kinds::storage_tier::StorageTierSpec;
 use crate::model::kinds::tier_assignment::TierAssignmentSpec;
+use crate::model::secret::MASK;
 use crate::model::tree::ClearTree;
 use serde::de::DeserializeOwned;
 use sha2::{Digest, Sha256};
@@ -39,6 +40,11 @@ pub(super) fn understand(
         diagnostics,
         understood: Understood::default(),
         locations: locations(resources),
+        encrypted: resources
+            .iter()
+            .filter(|resource| resource.origin.secret)
+            .map(|resource| resource.name().to_owned())
+            .collect(),
     };
     let ours = |kind: &'static str| {
         resources
@@ -78,6 +84,16 @@ struct Reader<'a> {
     diagnostics: &'a mut Vec<Diagnostic>,
     understood: Understood,
     locations: BTreeSet<(String, String)>,
+    /// Names of objects that were encrypted.
+    encrypted: BTreeSet<String>,
+}
+
+/// What to write instead: a reader's own words quote the text, which is shown of no file that was encrypted.
+fn hint(resource: &Resource, own: String, general: &str) -> String {
+    match resource.origin.secret {
+        true => general.to_owned(),
+        false => own,
+    }
 }
 
 impl Reader<'_> {
@@ -106,6 +122,11 @@ impl Reader<'_> {
         match duration::parse(text) {
             Ok(duration) => duration,
             Err(help) => {
+                let help = hint(
+                    resource,
+                    help,
+                    "write a Go duration such as 30s, 5m, 1h30m or 720h",
+                );
                 let name = pointer.rsplit('/').next().unwrap_or_default();
                 self.wrong(
                     resource,
@@ -185,6 +206,7 @@ impl Reader<'_> {
             None => 0,
             Some(Ok(bytes)) => bytes,
             Some(Err(help)) => {
+                let help = hint(resource, help, "write a quantity such as 500M, 10Gi or 1.5Ti");
                 self.wrong(
                     resource,
                     "/spec/poolReserve",
@@ -207,7 +229,11 @@ impl Reader<'_> {
         if let Some(other) = self.understood.tiers.values().find(|other| {
             other.rank == tier.rank || other.pools == tier.pools && other.pools != TierPools::Local
         }) {
-            let message = format!("tier {} has the same rank or the same pools", other.name);
+            let whose = match self.encrypted.contains(other.name.as_str()) {
+                true => MASK,
+                false => other.name.as_str(),
+            };
+            let message = format!("tier {whose} has the same rank or the same pools");
             self.wrong(
                 resource,
                 "/spec",
@@ -292,7 +318,10 @@ impl Reader<'_> {
                                 resource,
                                 &format!("/spec/tiers/{index}"),
                                 "reference",
-                                format!("tier {name} is local: no volume can be moved to or from it"),
+                                format!(
+                                    "tier {} is local: no volume can be moved to or from it",
+                                    resource.origin.told(name)
+                                ),
                                 "name tiers with a poolSelector",
                             );
                         }
@@ -301,7 +330,7 @@ impl Reader<'_> {
                             resource,
                             &format!("/spec/tiers/{index}"),
                             "reference",
-                            format!("there is no StorageTier {name}"),
+                            format!("there is no StorageTier {}", resource.origin.told(name)),
                             "correct the name, or add the tier",
                         ),
                     }
@@ -391,7 +420,7 @@ impl Reader<'_> {
                 resource,
                 "/spec/tier",
                 "reference",
-                format!("there is no tier {tier}"),
+                format!("there is no tier {}", resource.origin.told(tier.as_str())),
                 "correct the name, or add the StorageTier",
             );
         }
@@ -399,19 +428,30 @@ impl Reader<'_> {
             namespace: resource.namespace().to_owned(),
             name: spec.claim.clone(),
         };
-        let path = resource.origin.path.clone();
+        let path = resource.origin.path.to_string();
         let wanted = format!("{}/{}/{}.yaml", tree.assignments, claim.namespace, claim.name);
         if path != wanted {
             self.wrong(
                 resource,
                 "",
                 "assignment-path",
-                format!("the assignment of {claim} belongs into {wanted}"),
+                match resource.origin.secret {
+                    true => format!(
+                        "an assignment belongs into {}/<namespace>/<claim>.yaml",
+                        tree.assignments
+                    ),
+                    false => format!("the assignment of {claim} belongs into {wanted}"),
+                },
                 "move the file: its history is the volume's history",
             );
         }
         if let Some(other) = self.understood.assignments.get(&claim) {
-            let message = format!("{claim} is assigned twice; also in {}", other.path);
+            let claim = claim.to_string();
+            let message = format!(
+                "{} is assigned twice; also in {}",
+                resource.origin.told(&claim),
+                other.path
+            );
             self.wrong(
                 resource,
                 "/spec/claim",
@@ -437,6 +477,7 @@ impl Reader<'_> {
                 decision: spec.decision,
                 path,
                 text,
+                secret: resource.origin.secret,
             },
         );
     }
@@ -476,8 +517,8 @@ impl Reader<'_> {
         {
             let message = format!(
                 "there is no BackupLocation {} in namespace {}",
-                spec.location,
-                resource.namespace()
+                resource.origin.told(&spec.location),
+                resource.origin.told(resource.namespace())
             );
             self.wrong(
                 resource,
@@ -490,6 +531,11 @@ impl Reader<'_> {
         for (index, schedule) in spec.schedules.iter().enumerate() {
             let pointer = format!("/spec/schedules/{index}");
             if let Err(help) = cron::check(&schedule.schedule) {
+                let help = hint(
+                    resource,
+                    help,
+                    "write five fields (minute, hour, day of month, month, day of week), or such as @daily",
+                );
                 self.wrong(
                     resource,
                     &format!("{pointer}/schedule"),

@@ -5,6 +5,7 @@ use crate::model::ids::ObjectId;
 use crate::model::kinds::GROUP;
 use crate::model::rendering::{RenderedObject, Stage};
 use serde_json::{Map, Value};
+use std::sync::Arc;
 
 /// StorageTier → StorageClass.
 mod storage_class;
@@ -38,14 +39,14 @@ pub fn render(desired: &Desired) -> Vec<RenderedObject> {
         let made_from = format!("{} {}", resource.kind(), resource.name());
         objects.extend(
             made.into_iter()
-                .map(|value| object(value, resource, Some(made_from.clone()))),
+                .map(|value| object(Arc::new(value), resource, Some(made_from.clone()))),
         );
     }
     objects.sort_by(|a, b| (a.stage, rank(&a.id.kind), &a.id).cmp(&(b.stage, rank(&b.id.kind), &b.id)));
     objects
 }
 
-fn object(value: Value, resource: &Resource, made_from: Option<String>) -> RenderedObject {
+fn object(value: Arc<Value>, resource: &Resource, made_from: Option<String>) -> RenderedObject {
     let text = |path: &[&str]| text_at(&value, path).to_owned();
     let api_version = text(&["apiVersion"]);
     let id = ObjectId {

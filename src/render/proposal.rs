@@ -9,6 +9,20 @@ use crate::model::kinds::API_VERSION;
 use crate::model::rendering::{FileChange, ProposalText};
 use serde_json::{Value, json};
 
+/// Longest name that is shown; Kubernetes allows 253 characters.
+const NAME_MAX: usize = 253;
+
+/// Pools that are listed; the roomiest come first.
+const POOLS_MAX: usize = 20;
+
+/// A name as people read it, wherever a forge shows it: nobody can be mentioned by one, nothing linked, no line or table broken.
+/// Kubernetes' own names have no other characters.
+fn shown(name: &str) -> String {
+    let good = |one: char| one.is_ascii_alphanumeric() || matches!(one, '-' | '_' | '.' | '/');
+    let kept = name.chars().take(NAME_MAX);
+    kept.map(|one| if good(one) { one } else { '?' }).collect()
+}
+
 /// Renders a proposal.
 ///
 /// # Errors
@@ -23,10 +37,15 @@ pub fn render(
     let claim = &proposed.claim;
     let branch = format!("{prefix}tier/{}/{}", claim.namespace, claim.name);
     let note = &proposed.note;
-    let title = format!("Move {claim} from {} to {}", proposed.from, proposed.to);
+    let (from, to) = (shown(proposed.from.as_str()), shown(proposed.to.as_str()));
+    let owner = shown(&claim.to_string());
+    let title = format!("Move {owner} from {from} to {to}");
     let key = format!(
         "{}/{}/{}-{}",
-        proposed.policy, proposed.volume, proposed.from, proposed.to
+        shown(proposed.policy.as_str()),
+        shown(proposed.volume.as_str()),
+        from,
+        to
     );
     let relation = if note.value >= note.watermark {
         "at or above the high"
@@ -34,26 +53,24 @@ pub fn render(
         "below the low"
     };
     let reason = format!(
-        "It averaged {:.0} {} over {}, {relation} watermark of {:.0} (StoragePolicy {}).",
+        "It averaged {:.0} {} over {}, {relation} watermark of {:.0} (StoragePolicy `{}`).",
         note.value,
-        note.signal.to_uppercase(),
-        note.window,
+        shown(&note.signal.to_uppercase()),
+        shown(&note.window),
         note.watermark,
-        proposed.policy,
+        shown(proposed.policy.as_str()),
     );
-    let pools: Vec<&str> = proposed.candidates.iter().map(|pool| pool.as_str()).collect();
+    let pools = proposed.candidates.iter().take(POOLS_MAX);
+    let pools: Vec<String> = pools.map(|pool| format!("`{}`", shown(pool.as_str()))).collect();
     let body = format!(
         "{reason}\n\n\
-         | | |\n| --- | --- |\n| claim | `{claim}` |\n| volume | `{}` |\n| from | {} |\n| to | {} |\n\
+         | | |\n| --- | --- |\n| claim | `{owner}` |\n| volume | `{}` |\n| from | `{from}` |\n| to | `{to}` |\n\
          | pools that could take it now | {} |\n| bytes to copy | {} |\n\n\
-         Merging approves the move: a complete copy is made on {} before the old one is removed. \
+         Merging approves the move: a complete copy is made on `{to}` before the old one is removed. \
          Deleting the branch declines it. Reverting the merge moves the volume back.\n",
-        proposed.volume,
-        proposed.from,
-        proposed.to,
+        shown(proposed.volume.as_str()),
         pools.join(", "),
         gib(proposed.bytes),
-        proposed.to,
     );
     let content = file(proposed, desired)?;
     let path = format!("{assignments}/{}/{}.yaml", claim.namespace, claim.name);
@@ -96,6 +113,13 @@ fn file(proposed: &ProposedMove, desired: &Desired) -> Result<String, String> {
             }))
         ));
     };
+    if known.secret {
+        // An edit would commit the clear text.
+        return Err(format!(
+            "{}: the file is encrypted, and couchestor commits no clear text; nothing in an assignment is secret: run `sops decrypt --in-place {}` and commit it",
+            known.path, known.path
+        ));
+    }
     let mut text = known.text.clone();
     let mut set = |pointer: &str, value: &Value| -> Result<(), String> {
         text = edit::set(&text, 0, pointer, value).map_err(|error| format!("{}: {error}", known.path))?;

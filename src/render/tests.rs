@@ -15,7 +15,11 @@ fn class(spec: Value) -> Value {
         places: Arc::new(Places::default()),
         secret: false,
     };
-    storage_class::render(&Resource { value, origin }).unwrap()
+    storage_class::render(&Resource {
+        value: Arc::new(value),
+        origin,
+    })
+    .unwrap()
 }
 
 #[test]

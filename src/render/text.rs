@@ -9,7 +9,7 @@ const MASK: &str = "*** (masked; --show-secrets shows it)";
 
 /// An object with its secret values masked: every value of a Secret, and every text of a file that was encrypted.
 pub fn masked(object: &RenderedObject) -> Value {
-    let mut value = object.value.clone();
+    let mut value = Value::clone(&object.value);
     if object.secret {
         for (key, field) in value.as_object_mut().into_iter().flatten() {
             if !matches!(key.as_str(), "apiVersion" | "kind" | "metadata" | "type") {

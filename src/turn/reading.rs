@@ -7,7 +7,7 @@ use crate::io::git::{GitError, Tips};
 use crate::model::diagnostic::{Diagnostic, Severity};
 use crate::model::failure::Class;
 use crate::model::kinds::volume_migration::VolumeMigration;
-use crate::model::tree::{Checkout, ClearTree};
+use crate::model::tree::{Checkout, ClearTree, Refused};
 use crate::parse;
 
 /// Reads the source. What is wrong with its content is put into `turned`; an error means that it could not be looked at.
@@ -65,7 +65,7 @@ pub(super) async fn read(
                         memory.tree = Some(tree);
                     }
                 }
-                Err(diagnostics) => memory.diagnostics = diagnostics,
+                Err(refused) => memory.diagnostics = parse::findings(refused, source.variables),
             }
             tips
         }
@@ -106,7 +106,7 @@ async fn clear(
     source: &Source<'_>,
     memory: &mut Memory,
     checkout: &Checkout,
-) -> Result<Result<ClearTree, Vec<Diagnostic>>, TurnFailure> {
+) -> Result<Result<ClearTree, Refused>, TurnFailure> {
     // A signed tag names its commit, so either signature vouches for the files.
     let signed = source.verification.is_some();
     let vouched = if signed { Vouched::Yes } else { Vouched::No };

@@ -627,7 +627,9 @@ fn what_kustomize_would_fetch_or_run_is_refused_by_name() {
             .collect();
         assert!(told.iter().any(|one| one.contains(words)), "{text}: {told:?}");
         assert!(
-            couchestor::formats::overlay::needed_files("over", &files).is_err(),
+            !couchestor::formats::overlay::needed_files("over", &files)
+                .diagnostics
+                .is_empty(),
             "{text} was not refused before any file was read"
         );
     }

@@ -42,6 +42,7 @@ fn read(
         vouched,
         &mut ClearCache::default(),
     )
+    .map_err(|refused| refused.diagnostics)
 }
 
 const POLICY: &str = "apiVersion: storage.billyronks.io/v1\nkind: StoragePolicy\nmetadata:\n  name: p\nspec:\n  highWatermarkIOPS: 5000\n  lowWatermarkIOPS: 500\n  storageClassName: m\n";

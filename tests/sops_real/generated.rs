@@ -8,8 +8,9 @@ use couchestor::formats::yaml;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::fmt::Write;
+use std::io::Write as _;
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -393,7 +394,69 @@ fn ini(text: &str) -> Value {
     serde_json::to_value(sections).expect("a map of maps")
 }
 
-fn one(keys: &Keys, number: u64, seed: u64) -> Result<&'static str, String> {
+/// What both sops and we made of a file.
+struct Agreed {
+    path: PathBuf,
+    content: Value,
+}
+
+/// Whether two values are the same, whichever way a float without a fraction is spelled.
+fn same(a: &Value, b: &Value) -> bool {
+    match (a, b) {
+        (Value::Number(a), Value::Number(b)) if a.is_f64() || b.is_f64() => a.as_f64() == b.as_f64(),
+        (Value::Array(a), Value::Array(b)) => a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same(a, b)),
+        (Value::Object(a), Value::Object(b)) => {
+            let fits = |(key, value): (&String, &Value)| b.get(key).is_some_and(|other| same(value, other));
+            a.len() == b.len() && a.iter().all(fits)
+        }
+        _ => a == b,
+    }
+}
+
+/// Asks rops about files of one document, and tells how many it read and found the same in. It knows fewer features than sops
+/// does; what it reads must be the same.
+fn rops_agrees(keys: &Keys, agreed: &[Agreed]) -> (usize, Vec<String>) {
+    let identity = keys.ours.file.lines().find(|line| line.starts_with("AGE-"));
+    let identity = identity.expect("age-keygen wrote one");
+    let mut child = Command::new(servers::rops())
+        .env("HOME", &keys.folder)
+        .env("ROPS_AGE", identity)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("it was built");
+    let mut paths = child.stdin.take().expect("piped");
+    let lines: String = agreed
+        .iter()
+        .map(|one| format!("{}\n", one.path.display()))
+        .collect();
+    // Written from a thread: it answers while it reads.
+    let writer = std::thread::spawn(move || paths.write_all(lines.as_bytes()));
+    let output = child.wait_with_output().expect("it ends with its input");
+    writer
+        .join()
+        .expect("no panic inside")
+        .expect("it reads to the end");
+    let answers = String::from_utf8(output.stdout).expect("JSON");
+    assert_eq!(answers.lines().count(), agreed.len(), "one answer for each file");
+    let mut differences = Vec::new();
+    let mut read = 0;
+    for (one, answer) in agreed.iter().zip(answers.lines()) {
+        let answer: Value = serde_json::from_str(answer).expect("JSON");
+        if answer.is_null() {
+            continue;
+        }
+        read += 1;
+        if !same(&answer, &one.content) {
+            let sealed = std::fs::read_to_string(&one.path).expect("our own file");
+            differences.push(format!("{sealed}\n--- ours\n{}\n--- rops\n{answer}", one.content));
+        }
+    }
+    (read, differences)
+}
+
+fn one(keys: &Keys, number: u64, seed: u64, agreed: &Mutex<Vec<Agreed>>) -> Result<&'static str, String> {
     let mut maker = Maker {
         random: fastrand::Rng::with_seed(seed),
     };
@@ -423,7 +486,14 @@ fn one(keys: &Keys, number: u64, seed: u64) -> Result<&'static str, String> {
     };
     match (ours, theirs) {
         (Ok(Some(ours)), Ok(theirs)) => {
-            if meaning(name, ours.expose()) == meaning(name, &theirs) {
+            let mut content = meaning(name, ours.expose());
+            if content == meaning(name, &theirs) {
+                if let ("file.yaml" | "file.json", [_]) = (name, content.as_slice()) {
+                    agreed.lock().expect("no panic inside").push(Agreed {
+                        path: keys.folder.join(&secret_name),
+                        content: content.remove(0),
+                    });
+                }
                 return Ok(name);
             }
             let (ours, theirs) = (
@@ -460,6 +530,7 @@ fn made_up_files_open_as_sops_opens_them() {
     let next = AtomicU64::new(0);
     let counts = Mutex::new(BTreeMap::<&str, usize>::new());
     let failures = Mutex::new(Vec::new());
+    let agreed = Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
@@ -468,7 +539,7 @@ fn made_up_files_open_as_sops_opens_them() {
                     if number >= FILES || failures.lock().expect("no panic inside").len() >= 3 {
                         return;
                     }
-                    match one(&keys, number, seed.wrapping_add(number)) {
+                    match one(&keys, number, seed.wrapping_add(number), &agreed) {
                         Ok(verdict) => {
                             *counts
                                 .lock()
@@ -486,6 +557,15 @@ fn made_up_files_open_as_sops_opens_them() {
     say(&format!("sops files: {counts:?}"));
     let failures = failures.into_inner().expect("no panic inside");
     assert!(failures.is_empty(), "{}", failures.join("\n=======\n"));
+    let agreed = agreed.into_inner().expect("no panic inside");
+    let (read, differences) = rops_agrees(&keys, &agreed);
+    say(&format!(
+        "sops files: of {} with one document rops reads {read}, {} of them differently",
+        agreed.len(),
+        differences.len()
+    ));
+    assert!(differences.is_empty(), "{}", differences.join("\n=======\n"));
+    assert!(read >= 10, "rops read only {read} of {}", agreed.len());
     for name in ["file.yaml", "file.json", "file.env", "file.ini", "file.bin"] {
         assert!(
             counts.get(name).is_some_and(|count| *count >= 5),

@@ -21,6 +21,8 @@ const PATIENCE: Duration = Duration::from_secs(30);
 pub struct Follow {
     pub folder: tempfile::TempDir,
     pub running: Running,
+    /// What the controller connects with, instead of the simulated server's own.
+    pub kubeconfig: Option<String>,
     stop: Option<tokio::sync::oneshot::Sender<()>>,
     controller: Option<tokio::task::JoinHandle<()>>,
 }
@@ -40,6 +42,7 @@ impl Follow {
         let follow = Self {
             folder: tempfile::tempdir().expect("a folder"),
             running,
+            kubeconfig: None,
             stop: None,
             controller: None,
         };
@@ -112,7 +115,8 @@ impl Follow {
     /// Starts the controller, or starts it again.
     pub async fn run(&mut self) {
         self.halt().await;
-        let kubeconfig = self.running.kubernetes.kubeconfig();
+        let own = || self.running.kubernetes.kubeconfig();
+        let kubeconfig = self.kubeconfig.clone().unwrap_or_else(own);
         let world = World {
             cluster: Cluster::from_kubeconfig(&kubeconfig).await.expect("it is there"),
             mayastor: Mayastor::new(&self.running.mayastor.url()).expect("it is there"),

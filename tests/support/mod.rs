@@ -30,3 +30,6 @@ pub fn seed(of: &str) -> u64 {
 
 /// Secrets that must not come out again.
 pub mod canary;
+
+/// Encrypted files.
+pub mod seal;

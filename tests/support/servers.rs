@@ -54,6 +54,22 @@ pub fn kustomize() -> PathBuf {
     built("kustomize", "kustomize", "sigs.k8s.io/kustomize/kustomize/v5")
 }
 
+/// Reads SOPS files with the rops library: a program of ours in a cargo project of its own.
+pub fn rops() -> PathBuf {
+    let _one = BUILD.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folder = root.join("target/test-servers/rops");
+    // cargo itself knows whether anything is to be done, and lets only one process at a time do it.
+    let status = Command::new(env!("CARGO"))
+        .current_dir(root.join("tests/servers/rops"))
+        .args(["build", "--release", "--locked", "--quiet", "--target-dir"])
+        .arg(&folder)
+        .status()
+        .expect("cargo runs these tests");
+    assert!(status.success(), "cargo build of rops ended with {status}");
+    folder.join("release/rops-oracle")
+}
+
 fn from_assets(name: &str) -> Option<PathBuf> {
     let path = PathBuf::from(std::env::var_os("KUBEBUILDER_ASSETS")?).join(name);
     path.exists().then_some(path)

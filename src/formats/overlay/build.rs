@@ -60,7 +60,12 @@ impl<'a> Build<'a> {
             .filter(|path| self.files.paths().contains(path))
             .collect();
         let place = Place::file(found.first().cloned().unwrap_or_else(|| folder.clone()));
-        if self.stack.contains(&folder) || self.stack.len() >= DEPTH_MAX {
+        if self.stack.len() >= DEPTH_MAX && !self.stack.contains(&folder) {
+            let message = format!("more than {DEPTH_MAX} folders refer to each other, one by one");
+            self.refuse(place, "too-deep", message, "bring bases and overlays together");
+            return;
+        }
+        if self.stack.contains(&folder) {
             let message = format!("these folders refer to each other: {}", self.stack.join(" → "));
             self.refuse(place, "cycle", message, "take one of the references out");
             return;
@@ -220,7 +225,7 @@ impl<'a> Build<'a> {
             self.refuse(Place::file(path), "unreadable", message, "save it as UTF-8");
             return;
         };
-        let found = match Kustomization::read(path, &text) {
+        let found = match Kustomization::read(path, &text, self.files.secret(path)) {
             Ok(found) => found,
             Err(diagnostics) => {
                 self.diagnostics.extend(diagnostics);
@@ -435,7 +440,7 @@ impl<'a> Build<'a> {
     fn replace(&mut self, folder: &str, replacement: &Replacement, objects: &mut [Object]) {
         let Some((reference, place)) = &replacement.path else {
             if !self.only_names
-                && let Err((message, help)) = replacements::apply(objects, replacement)
+                && let Err((message, help)) = replacements::apply(objects, replacement, false)
             {
                 self.refuse(replacement.place.clone(), "replacement", message, help);
             }
@@ -453,11 +458,12 @@ impl<'a> Build<'a> {
             return;
         }
         let text = self.files.text(&target).unwrap_or_default();
-        match Kustomization::read_replacements(&target, &text) {
+        let secret = self.files.secret(&target);
+        match Kustomization::read_replacements(&target, &text, secret) {
             Err(diagnostics) => self.diagnostics.extend(diagnostics),
             Ok(found) => {
                 for one in &found {
-                    if let Err((message, help)) = replacements::apply(objects, one) {
+                    if let Err((message, help)) = replacements::apply(objects, one, secret) {
                         self.refuse(one.place.clone(), "replacement", message, help);
                     }
                 }

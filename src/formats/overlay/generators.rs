@@ -4,12 +4,16 @@ use super::Files;
 use super::kustomization::{Generator, GeneratorOptions};
 use super::object::{Behavior, Index, Object, Source};
 use crate::model::desired::{Origin, Places, Resource};
+use crate::model::secret::MASK;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+
+/// Longest key of a ConfigMap or Secret (`IsConfigMapKey` of Kubernetes' validation).
+const KEY_BYTES_MAX: usize = 253;
 
 /// What went wrong: a message and what to do.
 pub(super) type Trouble = (String, &'static str);
@@ -71,7 +75,7 @@ pub(super) fn generate(
         value["immutable"] = json!(true);
     }
     let origin = Origin {
-        path: file.to_owned(),
+        path: file.into(),
         document: 0,
         line: generator.place.line,
         places: Arc::new(Places::default()),
@@ -84,7 +88,13 @@ pub(super) fn generate(
             Kind::Secret => "SecretGenerator",
         },
     };
-    let mut object = Object::new(Resource { value, origin }, source);
+    let mut object = Object::new(
+        Resource {
+            value: Arc::new(value),
+            origin,
+        },
+        source,
+    );
     object.hash = !options.disable_name_suffix_hash;
     object.behavior = generator.behavior;
     Ok(object)
@@ -105,21 +115,28 @@ fn pairs(
     resolve: &mut dyn FnMut(&str) -> Result<String, Trouble>,
 ) -> Result<Pairs, Trouble> {
     let mut pairs = Pairs::new();
-    let mut add = |key: &str, bytes: Vec<u8>, secret: bool| {
+    // A key is hidden when it stands in an encrypted file; those of `files` stand in the kustomization.
+    let mut add = |key: &str, hidden: bool, bytes: Vec<u8>, secret: bool| {
+        if key.len() > KEY_BYTES_MAX {
+            return Err((
+                format!("a key of a ConfigMap or Secret is longer than {KEY_BYTES_MAX} bytes"),
+                "shorten it",
+            ));
+        }
         let good = !key.is_empty()
-            && key.len() <= 253
             && key
                 .bytes()
                 .all(|byte| byte.is_ascii_alphanumeric() || b"-_.".contains(&byte));
+        let told = if hidden { MASK } else { key };
         if !good || key == "." || key.starts_with("..") {
             return Err((
-                format!("`{key}` is no key of a ConfigMap or Secret"),
+                format!("`{told}` is no key of a ConfigMap or Secret"),
                 "use letters, digits, dots, dashes and underscores",
             ));
         }
         match pairs.insert(key.to_owned(), (bytes, secret)) {
             None => Ok(()),
-            Some(_) => Err((format!("the key `{key}` is given twice"), "keep one of them")),
+            Some(_) => Err((format!("the key `{told}` is given twice"), "keep one of them")),
         }
     };
     for reference in &generator.envs {
@@ -148,7 +165,9 @@ fn pairs(
                     "write `NAME=value`",
                 ));
             }
-            add(key, value.as_bytes().to_vec(), files.secret(&path))?;
+            let secret = files.secret(&path);
+            add(key, secret, value.as_bytes().to_vec(), secret)
+                .map_err(|(what, help)| (format!("{reference}, line {}: {what}", index + 1), help))?;
         }
     }
     for literal in &generator.literals {
@@ -158,7 +177,7 @@ fn pairs(
                 "write `key=value`",
             ));
         };
-        add(key, unquoted(value).as_bytes().to_vec(), false)?;
+        add(key, false, unquoted(value).as_bytes().to_vec(), false)?;
     }
     for source in &generator.files {
         let (key, reference) = match source.matches('=').count() {
@@ -174,7 +193,7 @@ fn pairs(
         }
         let path = resolve(reference)?;
         let bytes = read(files, &path, reference)?;
-        add(key, bytes, files.secret(&path))?;
+        add(key, false, bytes, files.secret(&path))?;
     }
     Ok(pairs)
 }
@@ -232,7 +251,7 @@ pub(super) fn absorb(objects: &mut Vec<Object>, index: &mut Index, mut fresh: Ob
 }
 
 fn inherit(fresh: &mut Object, old: &Object, behavior: Behavior) {
-    let value = &mut fresh.resource.value;
+    let value = fresh.resource.value_mut();
     for field in ["labels", "annotations"] {
         lay_over(value, &old.resource.value, &["metadata", field]);
     }
@@ -285,7 +304,7 @@ pub(super) fn add_hashes(objects: &mut [Object]) {
         let hash = hash(&object.resource.value);
         object.remember();
         let name = format!("{}-{hash}", object.resource.name());
-        object.resource.value["metadata"]["name"] = json!(name);
+        object.resource.value_mut()["metadata"]["name"] = json!(name);
     }
 }
 

@@ -108,11 +108,16 @@ pub trait Files {
     }
 }
 
+/// The files of a build.
+pub struct Needed {
+    /// Their paths.
+    pub files: BTreeSet<String>,
+    /// What is wrong with the kustomization files, and may hide more of them.
+    pub diagnostics: Vec<Diagnostic>,
+}
+
 /// The files that building a folder needs. Only kustomization files are read for it.
-///
-/// # Errors
-/// What is wrong with the kustomization files.
-pub fn needed_files(root: &str, files: &dyn Files) -> Result<BTreeSet<String>, Vec<Diagnostic>> {
+pub fn needed_files(root: &str, files: &dyn Files) -> Needed {
     let mut build = Build::new(root, files, true);
     build.folder(root, false, &mut Vec::new());
     if build.wanted.len() > FILES_MAX {
@@ -123,10 +128,9 @@ pub fn needed_files(root: &str, files: &dyn Files) -> Result<BTreeSet<String>, V
             "point spec.path at a smaller folder",
         ));
     }
-    if build.diagnostics.is_empty() {
-        Ok(build.wanted)
-    } else {
-        Err(build.diagnostics)
+    Needed {
+        files: build.wanted,
+        diagnostics: build.diagnostics,
     }
 }
 
@@ -142,15 +146,18 @@ pub fn build(root: &str, files: &dyn Files) -> (Vec<Resource>, Vec<Diagnostic>) 
 
 /// Reads a file of objects. Kind `List` is taken apart.
 pub fn read_objects(path: &str, text: &str, secret: bool) -> Result<Vec<Resource>, Diagnostic> {
-    let documents = yaml::load(text).map_err(|error| yaml_diagnostic(path, error))?;
+    let documents = yaml::load(text).map_err(|error| yaml_diagnostic(path, error, secret))?;
     // A copy that is wiped with the last object that came from it.
     let kept = SecretText::new(text.as_bytes().to_vec());
     let mut resources = Vec::with_capacity(documents.len());
+    let path: Arc<str> = path.into();
     for (document, node) in documents.into_iter().enumerate() {
         let line = node.line;
-        let value = node.into_json().map_err(|error| yaml_diagnostic(path, error))?;
+        let value = node
+            .into_json()
+            .map_err(|error| yaml_diagnostic(&path, error, secret))?;
         let origin = |below: String| Origin {
-            path: path.to_owned(),
+            path: path.clone(),
             document,
             line,
             places: Arc::new(Places::of(kept.clone(), document, below, yaml::places_of)),
@@ -170,11 +177,14 @@ pub fn read_objects(path: &str, text: &str, secret: bool) -> Result<Vec<Resource
                 };
                 for (index, value) in items.into_iter().enumerate() {
                     let origin = origin(format!("/items/{index}"));
-                    resources.push(Resource { value, origin });
+                    resources.push(Resource {
+                        value: Arc::new(value),
+                        origin,
+                    });
                 }
             }
             value => resources.push(Resource {
-                value,
+                value: Arc::new(value),
                 origin: origin(String::new()),
             }),
         }
@@ -182,7 +192,8 @@ pub fn read_objects(path: &str, text: &str, secret: bool) -> Result<Vec<Resource
     Ok(resources)
 }
 
-fn yaml_diagnostic(path: &str, error: YamlError) -> Diagnostic {
+fn yaml_diagnostic(path: &str, error: YamlError, secret: bool) -> Diagnostic {
+    let error = if secret { error.masked() } else { error };
     let place = Place {
         path: path.to_owned(),
         line: error.line,
@@ -193,7 +204,7 @@ fn yaml_diagnostic(path: &str, error: YamlError) -> Diagnostic {
     } else {
         "yaml"
     };
-    Diagnostic::error(place, rule, error.message, error.help)
+    Diagnostic::error(place, rule, error.words(), error.help)
 }
 
 fn join(folder: &str, name: &str) -> String {

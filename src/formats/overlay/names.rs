@@ -24,7 +24,7 @@ pub(super) fn follow(objects: &mut [Object]) -> Result<(), String> {
         };
         let referrer = Referrer::of(object);
         for (target, spec) in rows.iter().filter(|(_, spec)| spec.fits(&first)) {
-            let mut value = std::mem::take(&mut object.resource.value);
+            let mut value = std::mem::take(object.resource.value_mut());
             let here = Spec {
                 group: String::new(),
                 version: String::new(),
@@ -34,8 +34,15 @@ pub(super) fn follow(objects: &mut [Object]) -> Result<(), String> {
             let outcome = here.visit(&mut value, &|| Value::Null, &mut |found| {
                 candidates.update(found, target, &spec.path, &referrer)
             });
-            object.resource.value = value;
-            outcome.map_err(|what| format!("{}: {what}", object.resource.id()))?;
+            *object.resource.value_mut() = value;
+            outcome.map_err(|what| match object.resource.origin.secret {
+                // The words quote the name.
+                true => format!(
+                    "a reference by name in {} fits several objects, or has no name",
+                    object.resource.label()
+                ),
+                false => format!("{}: {what}", object.resource.id()),
+            })?;
         }
     }
     Ok(())

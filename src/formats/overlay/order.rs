@@ -98,7 +98,7 @@ pub(super) fn annotate_origins(objects: &mut [Object], root: &str) {
                 relative(root, file)
             ),
         };
-        let metadata = &mut object.resource.value["metadata"];
+        let metadata = &mut object.resource.value_mut()["metadata"];
         if !metadata.get("annotations").is_some_and(Value::is_object) {
             metadata["annotations"] = Value::Object(Map::new());
         }

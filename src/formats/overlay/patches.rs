@@ -3,7 +3,7 @@
 use super::kustomization::Patch;
 use super::merge::{self, Shape};
 use super::object::{Id, Index, Object};
-use super::select::Selector;
+use super::select::{Pattern, Selector};
 use super::yaml_diagnostic;
 use crate::formats::yaml;
 use crate::model::diagnostic::{Diagnostic, Place};
@@ -45,7 +45,7 @@ impl<'a> Patching<'a> {
                     // An inline patch is a block scalar: its lines follow the one on which it starts.
                     error.line += body.place.line;
                 }
-                return vec![yaml_diagnostic(&body.place.path, error)];
+                return vec![yaml_diagnostic(&body.place.path, error, body.secret)];
             }
         };
         let wrong =
@@ -55,7 +55,7 @@ impl<'a> Patching<'a> {
             match document.to_json() {
                 Ok(Value::Null) => {}
                 Ok(value) => bodies.push(value),
-                Err(error) => return vec![yaml_diagnostic(&body.place.path, error)],
+                Err(error) => return vec![yaml_diagnostic(&body.place.path, error, body.secret)],
             }
         }
         let lists = bodies.iter().filter(|value| value.is_array()).count();
@@ -97,7 +97,7 @@ impl<'a> Patching<'a> {
             let object = &self.objects[*position];
             !object.resource.value.is_null() && target.takes(object)
         };
-        match &target.plain_name {
+        match target.name.as_ref().and_then(Pattern::word) {
             Some(name) => self.index.by_name(name).iter().copied().filter(takes).collect(),
             None => (0..self.objects.len()).filter(takes).collect(),
         }
@@ -128,12 +128,12 @@ impl<'a> Patching<'a> {
             object.remember();
             // What an encrypted patch writes is as secret as what it came from.
             object.resource.origin.secret |= body.secret;
-            json_patch::patch(&mut object.resource.value, &operations).map_err(|error| {
+            json_patch::patch(object.resource.value_mut(), &operations).map_err(|error| {
                 let message = format!(
                     "operation {} at {} fails on {}",
                     error.operation,
-                    error.path,
-                    object.resource.id()
+                    object.resource.origin.told(&error.path.to_string()),
+                    object.resource.label()
                 );
                 trouble("patch", message, "compare the path with the object")
             })?;
@@ -176,10 +176,18 @@ impl<'a> Patching<'a> {
                 object.remember();
             }
             let id = object.id();
-            let label = object.resource.id();
-            merge::merge(&mut object.resource.value, value, &Shape::of(&id))
-                .map_err(|what| trouble("patch", format!("{label}: {what}"), "compare it with the object"))?;
-            let target = &mut object.resource.value;
+            let label = object.resource.label();
+            let secret = object.resource.origin.secret;
+            merge::merge(object.resource.value_mut(), value, &Shape::of(&id)).map_err(|what| {
+                // The words name fields, and quote directives.
+                let message = match secret {
+                    true => "the patch does not fit an object that was encrypted, or was encrypted itself"
+                        .to_owned(),
+                    false => format!("{label}: {what}"),
+                };
+                trouble("patch", message, "compare it with the object")
+            })?;
+            let target = object.resource.value_mut();
             if target.is_null() {
                 continue;
             }

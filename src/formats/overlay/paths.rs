@@ -7,6 +7,9 @@ use crate::model::diagnostic::Place;
 use crate::model::ids::ObjectId;
 use std::collections::{BTreeSet, HashMap};
 
+/// Longest reference, as the longest path in Linux and in the trees that are read.
+const PATH_BYTES_MAX: usize = 4096;
+
 impl Build<'_> {
     pub(super) fn is_folder(&self, path: &str) -> bool {
         let prefix = format!("{path}/");
@@ -21,6 +24,11 @@ impl Build<'_> {
 
     /// A reference as a path from the repository's root.
     pub(super) fn resolve(&mut self, folder: &str, reference: &str, place: &Place) -> Option<String> {
+        if reference.len() > PATH_BYTES_MAX {
+            let message = format!("the path is longer than {PATH_BYTES_MAX} bytes");
+            self.refuse(place.clone(), "path", message, "name a file of the repository");
+            return None;
+        }
         let remote =
             reference.contains("://") || reference.contains('?') || reference.starts_with("git@") || {
                 let host = reference.split('/').next().unwrap_or_default();
@@ -80,7 +88,7 @@ impl Build<'_> {
             };
             if let Some(first) = seen.get(&id) {
                 let place = |object: &Object| object.resource.origin.place("/metadata/name");
-                twice.push((place(object), object.resource.id(), place(&objects[*first])));
+                twice.push((place(object), object.resource.label(), place(&objects[*first])));
             } else {
                 seen.insert(id, position);
             }

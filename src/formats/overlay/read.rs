@@ -2,18 +2,22 @@
 
 use crate::formats::yaml::{Kind, Node};
 use crate::model::diagnostic::{Diagnostic, Place};
+use crate::model::secret::MASK;
 use std::collections::BTreeMap;
 
 /// Reads one file and gathers what is wrong with it.
 pub(super) struct Reader<'a> {
     path: &'a str,
+    /// Whether the file was encrypted: then its keys are not quoted.
+    secret: bool,
     pub(super) diagnostics: Vec<Diagnostic>,
 }
 
 impl<'a> Reader<'a> {
-    pub(super) fn new(path: &'a str) -> Self {
+    pub(super) fn new(path: &'a str, secret: bool) -> Self {
         Self {
             path,
+            secret,
             diagnostics: Vec::new(),
         }
     }
@@ -31,9 +35,14 @@ impl<'a> Reader<'a> {
             .push(Diagnostic::error(place, rule, message, help));
     }
 
+    /// A key in a message.
+    pub(super) fn told<'k>(&self, key: &'k str) -> &'k str {
+        if self.secret { MASK } else { key }
+    }
+
     /// Refuses a field that something does not have.
     pub(super) fn strange(&mut self, place: Place, key: &str, of: &str, known: &str) {
-        let message = format!("`{key}` of {of} is not read");
+        let message = format!("`{}` of {of} is not read", self.told(key));
         self.refuse(place, "kustomization-field", message, &format!("use {known}"));
     }
 

@@ -7,7 +7,7 @@ use super::kustomization::{
 };
 use super::object::Behavior;
 use super::read::Reader;
-use super::select::{self, Selector};
+use super::select::{self, Pattern, Selector};
 use super::yaml_diagnostic;
 use crate::formats::yaml::{self, Node};
 use crate::model::diagnostic::{Diagnostic, Place};
@@ -16,7 +16,7 @@ use crate::model::diagnostic::{Diagnostic, Place};
 const ENTRIES_MAX: usize = 10_000;
 
 /// Fields of kustomize that are refused, and what to do instead.
-const REFUSED: [(&str, &str); 14] = [
+const REFUSED: [(&str, &str); 15] = [
     (
         "configurations",
         "write the effect out as patches: configurations of transformers are not read",
@@ -50,6 +50,10 @@ const REFUSED: [(&str, &str); 14] = [
     ),
     ("validators", "plugins are not run; use `couchestor validate`"),
     ("vars", "use replacements"),
+    (
+        "sops",
+        "kustomization files are not decrypted; encrypt the files that they name",
+    ),
     ("exec", "programs are not run"),
     ("containers", "programs are not run"),
 ];
@@ -82,9 +86,9 @@ const READ: [&str; 23] = [
 ];
 
 impl Kustomization {
-    pub(super) fn read(path: &str, text: &str) -> Result<Self, Vec<Diagnostic>> {
-        let documents = yaml::load(text).map_err(|error| vec![yaml_diagnostic(path, error)])?;
-        let mut reader = Reader::new(path);
+    pub(super) fn read(path: &str, text: &str, secret: bool) -> Result<Self, Vec<Diagnostic>> {
+        let documents = yaml::load(text).map_err(|error| vec![yaml_diagnostic(path, error, secret)])?;
+        let mut reader = Reader::new(path, secret);
         let mut found = Self::default();
         match documents.as_slice() {
             [] => reader.refuse(
@@ -109,9 +113,13 @@ impl Kustomization {
     }
 
     /// Reads a file of one or several replacements.
-    pub(super) fn read_replacements(path: &str, text: &str) -> Result<Vec<Replacement>, Vec<Diagnostic>> {
-        let documents = yaml::load(text).map_err(|error| vec![yaml_diagnostic(path, error)])?;
-        let mut reader = Reader::new(path);
+    pub(super) fn read_replacements(
+        path: &str,
+        text: &str,
+        secret: bool,
+    ) -> Result<Vec<Replacement>, Vec<Diagnostic>> {
+        let documents = yaml::load(text).map_err(|error| vec![yaml_diagnostic(path, error, secret)])?;
+        let mut reader = Reader::new(path, secret);
         let mut found = Vec::new();
         for document in &documents {
             match &document.kind {
@@ -252,7 +260,7 @@ impl Reader<'_> {
                     }
                     _ => "drop it; kustomize has no such field".to_owned(),
                 };
-                (format!("`{key}` is not read"), help)
+                (format!("`{}` is not read", self.told(key)), help)
             }
         };
         self.refuse(place, "kustomization-field", message, &help);
@@ -326,14 +334,17 @@ impl Reader<'_> {
                 continue;
             }
             if key == "labelSelector" || key == "annotationSelector" {
-                let Some(requirements) = select::requirements(&text) else {
-                    self.refuse(
-                        place,
-                        "selector",
-                        format!("`{key}` is no selector"),
-                        "write requirements such as `app=db,tier!=hot`, separated by commas",
-                    );
-                    continue;
+                let requirements = match select::requirements(&text) {
+                    Ok(requirements) => requirements,
+                    Err(what) => {
+                        self.refuse(
+                            place,
+                            "selector",
+                            format!("`{key}` {what}"),
+                            "write requirements such as `app=db,tier!=hot`, separated by commas",
+                        );
+                        continue;
+                    }
                 };
                 if key == "labelSelector" {
                     selector.labels = requirements;
@@ -342,23 +353,23 @@ impl Reader<'_> {
                 }
                 continue;
             }
-            let Some(pattern) = select::pattern(&text) else {
-                self.refuse(
-                    place,
-                    "pattern",
-                    format!("`{key}` is no regular expression"),
-                    "escape special characters with a backslash",
-                );
-                continue;
+            let pattern = match Pattern::read(&text) {
+                Ok(pattern) => pattern,
+                Err(what) => {
+                    self.refuse(
+                        place,
+                        "pattern",
+                        format!("`{}` {what}", self.told(&key)),
+                        "write a short one, and escape special characters with a backslash",
+                    );
+                    continue;
+                }
             };
             match key.as_str() {
                 "group" => selector.group = Some(pattern),
                 "version" => selector.version = Some(pattern),
                 "kind" => selector.kind = Some(pattern),
-                "name" => {
-                    selector.plain_name = select::is_plain(&text).then_some(text);
-                    selector.name = Some(pattern);
-                }
+                "name" => selector.name = Some(pattern),
                 "namespace" => selector.namespace = Some(pattern),
                 other => self.strange(
                     place,

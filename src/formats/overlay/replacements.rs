@@ -3,6 +3,7 @@
 use super::kustomization::{FieldOptions, Replacement, ReplacementSource, ReplacementTarget};
 use super::object::{Id, Object};
 use crate::formats::yaml;
+use crate::model::secret::MASK;
 use serde_json::{Map, Value};
 
 /// What went wrong: a message and what to do.
@@ -10,8 +11,12 @@ type Trouble = (String, &'static str);
 
 const DEFAULT_PATH: &str = "metadata.name";
 
-/// Carries one replacement out.
-pub(super) fn apply(objects: &mut [Object], replacement: &Replacement) -> Result<(), Trouble> {
+/// Carries one replacement out. `encrypted` says whether its own text was.
+pub(super) fn apply(
+    objects: &mut [Object],
+    replacement: &Replacement,
+    encrypted: bool,
+) -> Result<(), Trouble> {
     if replacement.targets.is_empty() {
         return Err((
             "a replacement needs a source and at least one target".to_owned(),
@@ -19,8 +24,11 @@ pub(super) fn apply(objects: &mut [Object], replacement: &Replacement) -> Result
         ));
     }
     let (value, secret) = match (&replacement.source, &replacement.source_value) {
-        (Some(source), None) => value_of(objects, source)?,
-        (None, Some(text)) => (plain(text), false),
+        (Some(source), None) => {
+            let (value, secret) = value_of(objects, source, encrypted)?;
+            (value, secret || encrypted)
+        }
+        (None, Some(text)) => (plain(text), encrypted),
         _ => {
             return Err((
                 "a replacement needs exactly one of `source` and `sourceValue`".to_owned(),
@@ -29,7 +37,7 @@ pub(super) fn apply(objects: &mut [Object], replacement: &Replacement) -> Result
         }
     };
     for target in &replacement.targets {
-        put(objects, target, &value, secret)?;
+        put(objects, target, &value, secret, encrypted)?;
     }
     Ok(())
 }
@@ -43,7 +51,11 @@ fn plain(text: &str) -> Value {
         .unwrap_or_else(|| Value::String(text.to_owned()))
 }
 
-fn value_of(objects: &[Object], source: &ReplacementSource) -> Result<(Value, bool), Trouble> {
+fn value_of(
+    objects: &[Object],
+    source: &ReplacementSource,
+    encrypted: bool,
+) -> Result<(Value, bool), Trouble> {
     let is = |wanted: &str, found: &str| wanted.is_empty() || wanted == found;
     let selects = |id: &Id| {
         let wanted = Id {
@@ -69,13 +81,8 @@ fn value_of(objects: &[Object], source: &ReplacementSource) -> Result<(Value, bo
         &source.field_path
     };
     let parts = parts(path);
-    let missing = || {
-        (
-            format!("{} has no field `{path}`", object.resource.id()),
-            "correct `fieldPath`",
-        )
-    };
-    let mut at = &object.resource.value;
+    let missing = || (no_field(object, path, encrypted), "correct `fieldPath`");
+    let mut at = &*object.resource.value;
     for part in &parts {
         at = step(at, part).ok_or_else(missing)?;
     }
@@ -91,6 +98,11 @@ fn value_of(objects: &[Object], source: &ReplacementSource) -> Result<(Value, bo
     }
     let value = refined(at, &source.options)?;
     Ok((value, object.resource.origin.secret))
+}
+
+fn no_field(object: &Object, path: &str, encrypted: bool) -> String {
+    let path = if encrypted { MASK } else { path };
+    format!("{} has no field `{path}`", object.resource.label())
 }
 
 fn refined(value: &Value, options: &FieldOptions) -> Result<Value, Trouble> {
@@ -192,6 +204,7 @@ fn put(
     target: &ReplacementTarget,
     value: &Value,
     secret: bool,
+    encrypted: bool,
 ) -> Result<(), Trouble> {
     let Some(select) = &target.select else {
         return Err((
@@ -220,10 +233,10 @@ fn put(
             let parts = parts(path);
             let mut set = |found: &mut Value| set(found, value, &target.options);
             let made = if target.options.create { Some(value) } else { None };
-            let count = visit(&mut object.resource.value, &parts, made, &mut set)?;
+            let count = visit(object.resource.value_mut(), &parts, made, &mut set)?;
             if count == 0 {
                 return Err((
-                    format!("{} has no field `{path}`", object.resource.id()),
+                    no_field(object, path, encrypted),
                     "correct the path, or write `create: true` below `options`",
                 ));
             }

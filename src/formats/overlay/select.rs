@@ -1,10 +1,11 @@
 //! Which objects a patch or a replacement is for: patterns of ids, and selectors of labels and annotations.
 
 use super::object::{Id, Object};
+use crate::formats::pattern;
 use regex::Regex;
 use serde_json::Value;
 
-/// Longest pattern and longest selector; real ones have a few dozen characters.
+/// Longest selector; real ones have a few dozen characters.
 const TEXT_MAX: usize = 1000;
 
 /// Requirements of one selector.
@@ -13,13 +14,11 @@ const REQUIREMENTS_MAX: usize = 64;
 /// What is selected; every part that is given must fit.
 #[derive(Default)]
 pub(super) struct Selector {
-    pub(super) group: Option<Regex>,
-    pub(super) version: Option<Regex>,
-    pub(super) kind: Option<Regex>,
-    pub(super) name: Option<Regex>,
-    pub(super) namespace: Option<Regex>,
-    /// The name, when its pattern is a plain word: then it is looked up and not searched for.
-    pub(super) plain_name: Option<String>,
+    pub(super) group: Option<Pattern>,
+    pub(super) version: Option<Pattern>,
+    pub(super) kind: Option<Pattern>,
+    pub(super) name: Option<Pattern>,
+    pub(super) namespace: Option<Pattern>,
     pub(super) labels: Vec<Requirement>,
     pub(super) annotations: Vec<Requirement>,
 }
@@ -39,25 +38,52 @@ enum Rule {
     NotIn(Vec<String>),
 }
 
-/// A pattern that must fit the whole text.
-pub(super) fn pattern(text: &str) -> Option<Regex> {
-    (text.len() <= TEXT_MAX)
-        .then(|| Regex::new(&format!("^(?:{text})$")).ok())
-        .flatten()
+/// A pattern that must fit the whole text. Most are words that mean themselves, which need no regular expression and can be
+/// looked up.
+pub(super) enum Pattern {
+    Word(String),
+    Regex(Regex),
 }
 
-/// Whether a pattern is a word that means itself.
-pub(super) fn is_plain(text: &str) -> bool {
-    !text.is_empty()
-        && text
-            .bytes()
-            .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+impl Pattern {
+    /// Reads a pattern.
+    ///
+    /// # Errors
+    /// See [`pattern::compile`].
+    pub(super) fn read(text: &str) -> Result<Self, String> {
+        let plain = text.len() <= pattern::TEXT_BYTES_MAX
+            && text
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
+        if plain {
+            return Ok(Self::Word(text.to_owned()));
+        }
+        pattern::compile(&format!("^(?:{text})$")).map(Self::Regex)
+    }
+
+    /// The word that it is.
+    pub(super) fn word(&self) -> Option<&str> {
+        match self {
+            Self::Word(word) => Some(word),
+            Self::Regex(_) => None,
+        }
+    }
+
+    fn fits(&self, text: &str) -> bool {
+        match self {
+            Self::Word(word) => word == text,
+            Self::Regex(regex) => regex.is_match(text),
+        }
+    }
 }
 
 /// `a=b, c!=d, e in (f,g), h, !i` → requirements.
-pub(super) fn requirements(text: &str) -> Option<Vec<Requirement>> {
+///
+/// # Errors
+/// What is wrong with it, in words that follow its name.
+pub(super) fn requirements(text: &str) -> Result<Vec<Requirement>, String> {
     if text.len() > TEXT_MAX {
-        return None;
+        return Err(format!("is a selector of more than {TEXT_MAX} bytes"));
     }
     let mut parts = vec![String::new()];
     let mut depth = 0;
@@ -73,14 +99,18 @@ pub(super) fn requirements(text: &str) -> Option<Vec<Requirement>> {
             part.push(letter);
         }
     }
-    if depth != 0 || parts.len() > REQUIREMENTS_MAX {
-        return None;
+    if parts.len() > REQUIREMENTS_MAX {
+        return Err(format!("has more than {REQUIREMENTS_MAX} requirements"));
+    }
+    let none = || "is no selector".to_owned();
+    if depth != 0 {
+        return Err(none());
     }
     let trimmed = parts
         .iter()
         .map(|part| part.trim())
         .filter(|part| !part.is_empty());
-    trimmed.map(requirement).collect()
+    trimmed.map(|part| requirement(part).ok_or_else(none)).collect()
 }
 
 fn requirement(part: &str) -> Option<Requirement> {
@@ -133,8 +163,8 @@ fn hold(requirements: &[Requirement], map: Option<&Value>) -> bool {
     })
 }
 
-fn fits(pattern: Option<&Regex>, text: &str) -> bool {
-    pattern.is_none_or(|pattern| pattern.is_match(text))
+fn fits(pattern: Option<&Pattern>, text: &str) -> bool {
+    pattern.is_none_or(|pattern| pattern.fits(text))
 }
 
 impl Selector {

@@ -23,7 +23,7 @@ fn a_plain_folder_is_read_whole_but_for_hidden_files() {
         ("p/r.md", ""),
     ]);
     assert_eq!(
-        needed_files("p", &all).unwrap().into_iter().collect::<Vec<_>>(),
+        needed_files("p", &all).files.into_iter().collect::<Vec<_>>(),
         ["p/a.yaml"]
     );
     let (resources, diagnostics) = build("p", &all);
@@ -47,7 +47,7 @@ fn what_is_not_read_is_refused_by_name_and_place() {
         ),
     ] {
         let all = files(&[("p/a.yaml", MAP), ("p/kustomization.yaml", kustomization)]);
-        let diagnostics = needed_files("p", &all).unwrap_err();
+        let diagnostics = needed_files("p", &all).diagnostics;
         let found = &diagnostics[0];
         assert_eq!(
             (found.rule.as_str(), found.place.line),

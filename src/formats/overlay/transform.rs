@@ -4,7 +4,7 @@ use super::fields::{Row, Spec};
 use super::kinds;
 use super::kustomization::{Image, Labels, Replica};
 use super::object::{Object, is_cluster_scoped};
-use regex::Regex;
+use crate::formats::pattern;
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
@@ -14,7 +14,7 @@ pub(super) fn namespace(objects: &mut [Object], namespace: &str) -> Result<(), S
     for object in objects {
         object.remember();
         let id = object.id();
-        let value = &mut object.resource.value;
+        let value = object.resource.value_mut();
         if !is_cluster_scoped(&id.group, &id.kind) {
             value["metadata"]["namespace"] = json!(namespace);
         }
@@ -63,7 +63,7 @@ pub(super) fn rename(objects: &mut [Object], prefix: &str, suffix: &str) {
             } else {
                 format!("{name}{text}")
             };
-            object.resource.value["metadata"]["name"] = json!(fresh);
+            object.resource.value_mut()["metadata"]["name"] = json!(fresh);
         }
     }
 }
@@ -117,11 +117,11 @@ fn put_all(objects: &mut [Object], places: &[Spec], pairs: &BTreeMap<String, Str
             };
             place
                 .visit(
-                    &mut object.resource.value,
+                    object.resource.value_mut(),
                     &|| Value::Object(Map::new()),
                     &mut put,
                 )
-                .map_err(|error| format!("{}: {error}", object.resource.id()))?;
+                .map_err(|error| format!("{}: {error}", object.resource.label()))?;
         }
     }
     Ok(())
@@ -137,7 +137,7 @@ pub(super) fn replicas(objects: &mut [Object], replica: &Replica) -> Result<(), 
         for spec in &specs {
             if ids.iter().any(|id| id.name == replica.name && spec.fits(id)) && spec.fits(&now) {
                 found = true;
-                spec.visit(&mut object.resource.value, &|| json!(0), &mut |count| {
+                spec.visit(object.resource.value_mut(), &|| json!(0), &mut |count| {
                     *count = json!(replica.count);
                     Ok(())
                 })?;
@@ -158,11 +158,11 @@ pub(super) fn replicas(objects: &mut [Object], replica: &Replica) -> Result<(), 
 /// it does not know.
 pub(super) fn images(objects: &mut [Object], image: &Image) -> Result<(), String> {
     // The name is a pattern in kustomize, which few people know and some use.
-    let pattern = Regex::new(&format!(
+    let pattern = pattern::compile(&format!(
         "^{}(:[a-zA-Z0-9_.{{}}-]*)?(@sha256:[a-zA-Z0-9_.{{}}-]*)?$",
         image.name
     ))
-    .map_err(|_| format!("the image name `{}` is no regular expression", image.name))?;
+    .map_err(|what| format!("the image name {what}"))?;
     let specs = specs(&kinds::IMAGES);
     for object in objects {
         let id = object.id();
@@ -173,7 +173,7 @@ pub(super) fn images(objects: &mut [Object], image: &Image) -> Result<(), String
             Ok(())
         };
         if id.kind != "CustomResourceDefinition" {
-            everywhere(&mut object.resource.value, &mut change)?;
+            everywhere(object.resource.value_mut(), &mut change)?;
         }
         for spec in specs.iter().filter(|spec| spec.fits(&id)) {
             // What kustomize would make here would be an image without a name, so it changes nothing.
@@ -181,7 +181,7 @@ pub(super) fn images(objects: &mut [Object], image: &Image) -> Result<(), String
                 create: false,
                 ..spec.clone()
             };
-            spec.visit(&mut object.resource.value, &|| Value::Null, &mut change)?;
+            spec.visit(object.resource.value_mut(), &|| Value::Null, &mut change)?;
         }
     }
     Ok(())

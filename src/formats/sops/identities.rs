@@ -1,6 +1,6 @@
 //! Keys that open files. They have no Debug and are never shown.
 
-use super::metadata::{Group, Metadata};
+use super::metadata::{Group, Metadata, Recipient};
 use super::{SopsError, digest, openpgp, shamir};
 use hmac::{Hmac, Mac};
 use sha2::{Digest, Sha256};
@@ -15,6 +15,8 @@ const DATA_KEY_MAX: usize = 1024;
 #[derive(Clone, Default)]
 pub struct Identities {
     keys: Vec<Arc<dyn age::Identity + Send + Sync>>,
+    /// The public keys of the X25519 identities, as files name them.
+    public: Vec<String>,
     pgp: Vec<openpgp::SecretKey>,
     id: String,
     /// What masks are made with: nobody without the keys can try values out.
@@ -29,7 +31,7 @@ impl Identities {
     /// The name of the first file in which something is no key; its text is never quoted.
     pub fn parse<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self, String> {
         let mut keys: Vec<Arc<dyn age::Identity + Send + Sync>> = Vec::new();
-        let mut pgp = Vec::new();
+        let (mut public, mut pgp) = (Vec::new(), Vec::new());
         let mut all = Zeroizing::new(String::new());
         for (name, text) in files {
             all.push_str(text);
@@ -58,12 +60,14 @@ impl Identities {
                 let identity: age::x25519::Identity = line.parse().map_err(|_| {
                     format!("{name} holds a line that is no age identity (AGE-SECRET-KEY-1…)")
                 })?;
+                public.push(identity.to_public().to_string());
                 keys.push(Arc::new(identity));
             }
         }
         Ok(Self {
             id: digest(all.as_bytes()),
             keys,
+            public,
             pgp,
             mask: Zeroizing::new(
                 Sha256::digest([b"couchestor mask ".as_slice(), all.as_bytes()].concat()).to_vec(),
@@ -119,7 +123,10 @@ impl Identities {
     }
 
     fn part(&self, group: &Group) -> Option<Zeroizing<Vec<u8>>> {
-        let by_age = group.age.iter().find_map(|recipient| {
+        // Those that are said to be ours come first: to try one costs as much as to read the file.
+        let ours = |recipient: &&Recipient| self.public.contains(&recipient.recipient);
+        let others = group.age.iter().filter(|recipient| !ours(recipient));
+        let by_age = group.age.iter().filter(ours).chain(others).find_map(|recipient| {
             let armored = age::armor::ArmoredReader::new(recipient.enc.as_bytes());
             let decryptor = age::Decryptor::new_buffered(armored).ok()?;
             let keys = self.keys.iter().map(|key| key.as_ref() as &dyn age::Identity);

@@ -21,7 +21,7 @@ pub fn may_hold(text: &str) -> bool {
 /// # Errors
 /// [`SopsError`], for the first that cannot be opened.
 pub fn open_inside(text: &str, identities: &Identities) -> Result<Option<SecretText>, SopsError> {
-    let documents = yaml::load(text)?;
+    let documents = yaml::load(text).map_err(yaml::YamlError::masked)?;
     let mut changes: Vec<(std::ops::Range<usize>, Zeroizing<String>)> = Vec::new();
     for document in &documents {
         let is_secret = document.get("kind").and_then(Node::text) == Some("Secret")

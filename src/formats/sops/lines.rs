@@ -239,7 +239,9 @@ impl Tree {
             at = if list {
                 let index: usize = part.parse().map_err(|_| wrong())?;
                 if index >= ITEMS_MAX {
-                    return Err(wrong());
+                    return Err(SopsError::Metadata {
+                        what: format!("has a list of more than {ITEMS_MAX} items"),
+                    });
                 }
                 while at.items.len() <= index {
                     at.items.push(Self::default());
@@ -264,7 +266,9 @@ impl Tree {
                 None => (rest, list) = (after.strip_prefix("__list_").ok_or_else(wrong)?, true),
             }
         }
-        Err(wrong())
+        Err(SopsError::Metadata {
+            what: format!("has a key of more than {DEPTH_MAX} levels"),
+        })
     }
 
     fn node(self) -> Node {

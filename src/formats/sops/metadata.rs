@@ -1,15 +1,13 @@
 //! The `sops` block: recipients, the rule that says what is encrypted, and the MAC.
 
 use super::{SopsError, cipher};
+use crate::formats::pattern;
 use crate::formats::yaml::{Kind, Node};
 use regex::Regex;
 use zeroize::Zeroizing;
 
 /// A share names its group with one byte.
 const GROUPS_MAX: usize = 255;
-
-/// Longest regular expression that is compiled; real ones have a few dozen characters.
-const REGEX_MAX: usize = 4096;
 
 /// The block.
 pub(super) struct Metadata {
@@ -145,7 +143,7 @@ impl Metadata {
             _ => vec![Group::read(block)],
         };
         if groups.len() > GROUPS_MAX {
-            return Err(wrong("has too many key groups"));
+            return Err(wrong(&format!("has more than {GROUPS_MAX} key groups")));
         }
         let threshold = match text("shamir_threshold").and_then(|count| count.parse().ok()) {
             None | Some(0) => groups.len(),
@@ -172,13 +170,10 @@ impl Metadata {
 }
 
 fn rule(text: &dyn Fn(&str) -> Option<String>) -> Result<Rule, SopsError> {
-    let regex = |pattern: String| match pattern.len() <= REGEX_MAX {
-        true => Regex::new(&pattern).map_err(|_| SopsError::Metadata {
-            what: "has a rule that is no regular expression".to_owned(),
-        }),
-        false => Err(SopsError::Metadata {
-            what: "has a regular expression that is too long".to_owned(),
-        }),
+    let regex = |text: String| {
+        pattern::compile(&text).map_err(|what| SopsError::Metadata {
+            what: format!("has a rule that {what}"),
+        })
     };
     let mut rules = Vec::new();
     if let Some(suffix) = text("unencrypted_suffix") {

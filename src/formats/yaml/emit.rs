@@ -103,7 +103,9 @@ fn block(text: &str) -> bool {
         && !body.ends_with('\n')
         && !body.starts_with([' ', '\n', '\t'])
         && body.chars().all(|c| c == '\n' || c == '\t' || !c.is_control())
-        && !body.contains(['\u{85}', '\u{2028}', '\u{2029}', '\u{feff}'])
+        && !body.contains([
+            '\u{85}', '\u{2028}', '\u{2029}', '\u{feff}', '\u{fffe}', '\u{ffff}',
+        ])
 }
 
 /// A string as a scalar that every reader of YAML 1.1 and 1.2 reads back as this string.
@@ -140,8 +142,10 @@ pub fn double_quoted(text: &str, to: &mut String) {
             '\n' => to.push_str("\\n"),
             '\r' => to.push_str("\\r"),
             '\t' => to.push_str("\\t"),
-            // Line breaks and marks to YAML 1.1, which a reader would fold or drop.
-            '\u{2028}' | '\u{2029}' | '\u{feff}' => to.push_str(&format!("\\u{:04x}", u32::from(c))),
+            // Line breaks and marks to YAML 1.1, which a reader would fold or drop, and what YAML has no place for.
+            '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}' => {
+                to.push_str(&format!("\\u{:04x}", u32::from(c)))
+            }
             c if c.is_control() => to.push_str(&format!("\\u{:04x}", u32::from(c))),
             c => to.push(c),
         }

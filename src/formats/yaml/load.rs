@@ -1,6 +1,7 @@
 //! Events of the parser → a tree with places.
 
 use super::{Key, Kind, Node, YamlError};
+use crate::model::secret::MASK;
 use granit_parser::{Event, Parser, Placement, ScalarStyle, Span, Tag};
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -34,6 +35,7 @@ pub fn load(text: &str) -> Result<Vec<Node>, YamlError> {
             column: clamp(error.marker().col() + 1),
             message: "this is not YAML here".to_owned(),
             help: parser_help(&error.info()),
+            key: None,
         })?;
         builder.take(event, span)?;
     }
@@ -204,8 +206,8 @@ impl Builder {
         if self.nodes > NODES_MAX {
             return Err(wrong(
                 &node,
-                "the file is too large",
-                "split it; one file may have 500000 values, aliases counted",
+                &format!("the file has more than {NODES_MAX} values, aliases counted"),
+                "split it",
             ));
         }
         if anchor > 0 {
@@ -228,8 +230,9 @@ impl Builder {
                 return Err(YamlError {
                     line: 1,
                     column: 1,
-                    message: "too many documents".to_owned(),
+                    message: format!("the file has more than {DOCUMENTS_MAX} documents"),
                     help: "split the file".to_owned(),
+                    key: None,
                 });
             }
             return Ok(());
@@ -270,8 +273,9 @@ impl Builder {
                         return Err(YamlError {
                             line: key.line,
                             column: key.column,
-                            message: format!("duplicate key `{}`; it is first on line {first}", key.text),
+                            message: format!("duplicate key {MASK}; it is first on line {first}"),
                             help: "keep one of the two".to_owned(),
+                            key: Some(key.text),
                         });
                     }
                     node.comments = std::mem::take(&mut parent.comments);
@@ -357,8 +361,8 @@ fn depth(node: &Node) -> usize {
 fn too_deep(node: &Node) -> YamlError {
     wrong(
         node,
-        "this is nested too deeply",
-        "no Kubernetes object needs more than 100 levels",
+        &format!("this has more than {DEPTH_MAX} levels"),
+        "no Kubernetes object needs so many",
     )
 }
 
@@ -374,14 +378,13 @@ fn overridden(before: &[(Key, Node)], merged: &Node) -> Result<(), YamlError> {
         };
         let known = |(key, _): &&(Key, Node)| before.iter().any(|(own, _)| own.text == key.text);
         if let Some((key, _)) = entries.iter().find(known) {
-            return Err(wrong(
-                merged,
-                &format!(
-                    "`<<` brings `{}`, which stands before it; readers of YAML disagree which one counts",
-                    key.text
-                ),
-                "write `<<` as the first key of its mapping",
-            ));
+            let what = format!(
+                "`<<` brings {MASK}, which stands before it; readers of YAML disagree which one counts"
+            );
+            return Err(YamlError {
+                key: Some(key.text.clone()),
+                ..wrong(merged, &what, "write `<<` as the first key of its mapping")
+            });
         }
     }
     Ok(())
@@ -427,5 +430,6 @@ fn wrong(node: &Node, message: &str, help: &str) -> YamlError {
         column: node.column,
         message: message.to_owned(),
         help: help.to_owned(),
+        key: None,
     }
 }

@@ -4,6 +4,7 @@
 //! keys, keys that are no strings and unbounded aliases are errors here. No error quotes a value: it may be a secret.
 
 use crate::model::desired::PlaceIndex;
+use crate::model::secret::MASK;
 use serde_json::{Map, Number, Value};
 use std::collections::BTreeMap;
 
@@ -26,16 +27,34 @@ pub use load::load;
 
 /// What is wrong with a text, and where.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("{line}:{column}: {message}")]
+#[error("{line}:{column}: {}", self.words())]
 pub struct YamlError {
     /// Line, from 1.
     pub line: u32,
     /// Column, from 1.
     pub column: u32,
-    /// What is wrong.
+    /// What is wrong. [`MASK`] stands for the key that it is about, if it is about one.
     pub message: String,
     /// What to write instead.
     pub help: String,
+    /// That key.
+    pub key: Option<String>,
+}
+
+impl YamlError {
+    /// What is wrong, with the key.
+    pub fn words(&self) -> String {
+        match &self.key {
+            Some(key) => self.message.replacen(MASK, &format!("`{key}`"), 1),
+            None => self.message.clone(),
+        }
+    }
+
+    /// The same without the key, for texts that were encrypted.
+    #[must_use]
+    pub fn masked(self) -> Self {
+        Self { key: None, ..self }
+    }
 }
 
 /// A value with its place.
@@ -100,6 +119,7 @@ impl Node {
                     message: "this number cannot be written in JSON, or the value is not what its tag says"
                         .to_owned(),
                     help: "quote it if it is a string, and write no tag".to_owned(),
+                    key: None,
                 })?
             }
             Kind::List(items) => Value::Array(items.iter().map(Node::to_json).collect::<Result<_, _>>()?),
@@ -133,6 +153,7 @@ impl Node {
                         column: place.1,
                         message: "this number cannot be written in JSON".to_owned(),
                         help: "quote it if it is a string".to_owned(),
+                        key: None,
                     });
                 }
             },

@@ -91,6 +91,41 @@ pub enum ClusterError {
     },
 }
 
+impl ClusterError {
+    /// The same without the API server's words, which may quote the object's values. That a right is missing says who and
+    /// what, and is kept; a webhook's refusal is not.
+    #[must_use]
+    pub fn masked(self) -> Self {
+        let hidden = |reason: &str| format!("{reason} (details of secret objects are not shown)");
+        match self {
+            Self::Invalid { what, .. } => Self::Invalid {
+                what,
+                detail: hidden("the API server finds it wrong"),
+            },
+            Self::Api { what, code, .. } => Self::Api {
+                what,
+                code,
+                detail: hidden("it was not applied"),
+            },
+            Self::Forbidden { detail } if !is_about_rights(&detail) => Self::Forbidden {
+                detail: hidden("the API server refuses it"),
+            },
+            Self::Unreachable { .. } => Self::Unreachable {
+                detail: hidden("the request failed"),
+            },
+            other => other,
+        }
+    }
+}
+
+/// Whether a refusal is the authorizer's own: `x is forbidden: User "y" cannot …`.
+fn is_about_rights(detail: &str) -> bool {
+    detail
+        .split_once(" is forbidden: ")
+        .is_some_and(|(_, rest)| rest.starts_with("User \"") && rest.contains(" cannot "))
+        && !detail.contains("admission")
+}
+
 impl Failure for ClusterError {
     fn class(&self) -> Class {
         match self {

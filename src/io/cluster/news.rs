@@ -1,6 +1,7 @@
 //! Events on objects, and news that an object changed.
 
 use super::{Cluster, ClusterError, translate};
+use crate::model::conditions;
 use crate::model::kinds::{PolicySource, VolumeMigration};
 use futures::{StreamExt, TryStreamExt};
 use kube::runtime::WatchStreamExt;
@@ -10,8 +11,8 @@ use kube::{Api, Resource};
 use std::fmt::Debug;
 use tokio::sync::mpsc;
 
-/// Kubernetes refuses events with longer notes.
-const NOTE_MAX: usize = 1024;
+/// Kubernetes refuses events with longer notes; it counts bytes (`NoteLengthLimit` of its validation of events).
+const NOTE_BYTES_MAX: usize = 1024;
 
 impl Cluster {
     /// Publishes an Event about an object of ours. Repeats are counted on the first one.
@@ -29,7 +30,7 @@ impl Cluster {
         K: Resource<DynamicType = ()>,
     {
         self.wrote();
-        let note: String = note.chars().take(NOTE_MAX).collect();
+        let note = conditions::fitted(note, NOTE_BYTES_MAX);
         let event = Event {
             type_: if warning {
                 EventType::Warning

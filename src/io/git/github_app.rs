@@ -162,7 +162,7 @@ impl App {
             .map_err(|error| failed(error.without_url().to_string()))?
         {
             if body.len() + chunk.len() > ANSWER_MAX {
-                return Err(failed("answered with too many bytes".to_owned()));
+                return Err(failed(format!("answered with more than {ANSWER_MAX} bytes")));
             }
             body.extend_from_slice(&chunk);
         }

@@ -15,7 +15,7 @@ fn name_of(host: &str, port: u16) -> String {
 }
 
 /// The kinds of keys that are known for a host.
-pub(super) fn kinds(known_hosts: &str, host: &str, port: u16) -> Vec<String> {
+pub fn kinds(known_hosts: &str, host: &str, port: u16) -> Vec<String> {
     let name = name_of(host, port);
     let lines = known_hosts.lines().map(str::trim);
     lines
@@ -34,7 +34,7 @@ pub(super) fn kinds(known_hosts: &str, host: &str, port: u16) -> Vec<String> {
 ///
 /// # Errors
 /// Why it is not trusted, and what to do.
-pub(super) fn check(known_hosts: &str, host: &str, port: u16, key: &[u8]) -> Result<(), String> {
+pub fn check(known_hosts: &str, host: &str, port: u16, key: &[u8]) -> Result<(), String> {
     let name = name_of(host, port);
     let encoded = STANDARD.encode(key);
     let (mut known, mut same, mut authority) = (false, false, false);
@@ -44,8 +44,11 @@ pub(super) fn check(known_hosts: &str, host: &str, port: u16, key: &[u8]) -> Res
         .filter(|line| !line.is_empty() && !line.starts_with('#'))
     {
         let (marker, rest) = match line.strip_prefix('@') {
-            Some(marked) => marked.split_once(char::is_whitespace).unwrap_or((marked, "")),
-            None => ("", line),
+            Some(marked) => {
+                let (marker, rest) = marked.split_once(char::is_whitespace).unwrap_or((marked, ""));
+                (Some(marker), rest)
+            }
+            None => (None, line),
         };
         let mut fields = rest.split_whitespace();
         let (Some(names), Some(_), Some(listed)) = (fields.next(), fields.next(), fields.next()) else {
@@ -55,12 +58,12 @@ pub(super) fn check(known_hosts: &str, host: &str, port: u16, key: &[u8]) -> Res
             continue;
         }
         match marker {
-            "" => {
+            None => {
                 known = true;
                 same |= listed == encoded;
             }
-            "cert-authority" => authority = true,
-            "revoked" if listed == encoded => {
+            Some("cert-authority") => authority = true,
+            Some("revoked") if listed == encoded => {
                 return Err(format!("the host key of {name} is revoked in known_hosts"));
             }
             _ => {}
@@ -103,14 +106,30 @@ fn hash_matches(hashed: &str, name: &str) -> Option<bool> {
     Some(mac.verify_slice(&STANDARD.decode(digest).ok()?).is_ok())
 }
 
+/// Whether a name fits a pattern; only the last star is tried again further on, so that many stars cost no more than one.
 fn glob(pattern: &[u8], name: &[u8]) -> bool {
-    match (pattern.first(), name.first()) {
-        (None, None) => true,
-        (Some(b'*'), _) => glob(&pattern[1..], name) || (!name.is_empty() && glob(pattern, &name[1..])),
-        (Some(b'?'), Some(_)) => glob(&pattern[1..], &name[1..]),
-        (Some(a), Some(b)) if a.eq_ignore_ascii_case(b) => glob(&pattern[1..], &name[1..]),
-        _ => false,
+    let (mut p, mut n, mut star) = (0, 0, None);
+    while n < name.len() {
+        match pattern.get(p) {
+            Some(b'*') => {
+                star = Some((p, n));
+                p += 1;
+            }
+            Some(one) if *one == b'?' || one.eq_ignore_ascii_case(&name[n]) => {
+                p += 1;
+                n += 1;
+            }
+            _ => match star {
+                Some((at, seen)) => {
+                    star = Some((at, seen + 1));
+                    p = at + 1;
+                    n = seen + 1;
+                }
+                None => return false,
+            },
+        }
     }
+    pattern[p..].iter().all(|one| *one == b'*')
 }
 
 #[cfg(test)]

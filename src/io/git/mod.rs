@@ -28,7 +28,7 @@ mod github_app;
 mod http;
 
 /// Host keys.
-mod known_hosts;
+pub mod known_hosts;
 
 /// Raw objects.
 mod objects;

@@ -1,0 +1,127 @@
+//! What the objects of a tree say about each other: two policies for one volume, a tier without pools, a secret for all to read.
+
+use super::understand::Understood;
+use crate::model::desired::{Policy, Resource, TierPools};
+use crate::model::diagnostic::Diagnostic;
+use crate::model::ids::{PolicyName, TierName};
+use crate::model::kinds::GROUP;
+use serde_json::Value;
+use std::collections::{BTreeMap, HashMap};
+
+/// The labels of every tree's DiskPools: Mayastor's own kind, whose `spec.topology.labelled` becomes the pool's labels.
+const POOL_GROUP: &str = "openebs.io/";
+
+pub(super) fn check(resources: &[Resource], understood: &Understood, diagnostics: &mut Vec<Diagnostic>) {
+    claimed_twice(resources, understood, diagnostics);
+    tiers_without_pools(resources, understood, diagnostics);
+    diagnostics.extend(resources.iter().filter_map(in_the_clear));
+}
+
+fn ours<'a>(resources: &'a [Resource], kind: &'static str) -> impl Iterator<Item = &'a Resource> {
+    resources
+        .iter()
+        .filter(move |resource| resource.kind() == kind && resource.api_version().starts_with(GROUP))
+}
+
+/// Two enabled policies of one class, where every claim that the one takes is taken by the other too. Policies whose labels only
+/// might meet on one claim are no mistake yet; the decision leaves such a claim alone and says why.
+fn claimed_twice(resources: &[Resource], understood: &Understood, diagnostics: &mut Vec<Diagnostic>) {
+    let enabled: Vec<(&Resource, &Policy)> = ours(resources, "StoragePolicy")
+        .filter_map(|resource| {
+            let name = PolicyName(resource.name().to_owned());
+            Some((resource, understood.policies.get(&name)?))
+        })
+        .filter(|(_, policy)| policy.enabled)
+        .collect();
+    // By class and first label, so that nobody is compared with everybody.
+    let mut wide: HashMap<(&str, Option<(&String, &String)>), Vec<&(&Resource, &Policy)>> = HashMap::new();
+    for one in &enabled {
+        let key = (one.1.storage_class.as_str(), one.1.claim_labels.iter().next());
+        wide.entry(key).or_default().push(one);
+    }
+    for (resource, policy) in &enabled {
+        let keys = std::iter::once(None).chain(policy.claim_labels.iter().map(Some));
+        let other = keys
+            .filter_map(|label| wide.get(&(policy.storage_class.as_str(), label)))
+            .flatten()
+            .find(|(_, other)| {
+                let all = || {
+                    let mut labels = other.claim_labels.iter();
+                    labels.all(|(key, value)| policy.claim_labels.get(key) == Some(value))
+                };
+                // Of two with the same labels the later one is told.
+                let same = other.claim_labels == policy.claim_labels;
+                other.name != policy.name && all() && (!same || other.name < policy.name)
+            });
+        let Some((first, other)) = other else { continue };
+        diagnostics.push(Diagnostic::error(
+            resource.origin.place("/spec/storageClassName"),
+            "policy-overlap",
+            format!(
+                "the claims of StorageClass {} that this policy takes are those of StoragePolicy {} too, at {}",
+                resource.origin.told(&policy.storage_class),
+                first.origin.told(other.name.as_str()),
+                first.origin.place("/spec/storageClassName")
+            ),
+            "give them `volumeSelector`s that exclude each other, or set `enabled: false` on one",
+        ));
+    }
+}
+
+/// A tree that declares pools declares what a tier can be made of. One that declares none says nothing about them.
+fn tiers_without_pools(resources: &[Resource], understood: &Understood, diagnostics: &mut Vec<Diagnostic>) {
+    let pools: Vec<BTreeMap<&str, &str>> = resources
+        .iter()
+        .filter(|resource| resource.kind() == "DiskPool" && resource.api_version().starts_with(POOL_GROUP))
+        .map(|resource| {
+            let labels = resource.value.pointer("/spec/topology/labelled");
+            let labels = labels.and_then(Value::as_object).into_iter().flatten();
+            labels
+                .filter_map(|(key, value)| Some((key.as_str(), value.as_str()?)))
+                .collect()
+        })
+        .collect();
+    if pools.is_empty() {
+        return;
+    }
+    for resource in ours(resources, "StorageTier") {
+        let Some(tier) = understood.tiers.get(&TierName(resource.name().to_owned())) else {
+            continue;
+        };
+        let TierPools::Mayastor(wanted) = &tier.pools else {
+            continue;
+        };
+        let serves = |pool: &&BTreeMap<&str, &str>| {
+            let mut wanted = wanted.iter();
+            wanted.all(|(key, value)| pool.get(key.as_str()) == Some(&value.as_str()))
+        };
+        if !pools.iter().any(|pool| serves(&pool)) {
+            diagnostics.push(Diagnostic::warning(
+                resource.origin.place("/spec/poolSelector"),
+                "tier-pools",
+                format!(
+                    "none of the {} DiskPools in this repository has the labels of this tier",
+                    pools.len()
+                ),
+                "label a pool below its `spec.topology.labelled`, or correct the selector",
+            ));
+        }
+    }
+}
+
+/// A Secret whose values stand in Git for all to read.
+fn in_the_clear(resource: &Resource) -> Option<Diagnostic> {
+    if resource.kind() != "Secret" || resource.api_version() != "v1" || resource.origin.secret {
+        return None;
+    }
+    let field = ["stringData", "data"].into_iter().find(|field| {
+        let values = resource.value.get(*field).and_then(Value::as_object);
+        values.is_some_and(|values| values.values().any(|value| !matches!(value, Value::Null)))
+    })?;
+    Some(Diagnostic::warning(
+        resource.origin.place(&format!("/{field}")),
+        "plain-secret",
+        format!("the values of Secret {} are not encrypted", resource.name()),
+        "encrypt the file with sops, and change the values: they stay in Git's history",
+    ))
+}

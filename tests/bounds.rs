@@ -1,0 +1,347 @@
+//! Every bound on what is read says in its error which it is and how large.
+
+use crate::canaries::{Texts, told};
+use crate::support::say;
+use crate::support::seal::Sealer;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use couchestor::formats::overlay::{self, InMemory};
+use couchestor::formats::signature::Signers;
+use couchestor::formats::sops::{self, Identities};
+use couchestor::formats::substitute::Variables;
+use couchestor::formats::version_range::VersionRange;
+use couchestor::formats::{cron, duration, pattern, quantity, yaml};
+
+/// A name of the bound, the words that must be said, and what is said when it is exceeded by one.
+type Row = (&'static str, &'static str, String);
+
+fn words<T, E: std::fmt::Display>(outcome: Result<T, E>) -> String {
+    outcome.err().map(|error| error.to_string()).unwrap_or_default()
+}
+
+fn built(files: &[(&str, String)]) -> String {
+    let mut all = InMemory::default();
+    for (path, text) in files {
+        all.add(*path, text.clone());
+    }
+    built_from(&all)
+}
+
+fn built_from(files: &InMemory) -> String {
+    let said = |one: &couchestor::model::diagnostic::Diagnostic| format!("{one}\n");
+    match overlay::needed_files("p", files).diagnostics {
+        none if none.is_empty() => overlay::build("p", files).1.iter().map(said).collect(),
+        diagnostics => diagnostics.iter().map(said).collect(),
+    }
+}
+
+const MAP: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: m}\ndata: {a: b}\n";
+
+fn of_yaml() -> Vec<Row> {
+    vec![
+        (
+            "levels of a file",
+            "more than 100 levels",
+            words(yaml::load(&("[".repeat(101) + &"]".repeat(101)))),
+        ),
+        (
+            "values of a file",
+            "more than 500000 values",
+            words(yaml::load(&"- 1\n".repeat(500_000))),
+        ),
+        (
+            "values through aliases",
+            "more than 500000 values",
+            words(yaml::load(&format!(
+                "- &a [{}]\n{}",
+                "1,".repeat(1000),
+                "- *a\n".repeat(500)
+            ))),
+        ),
+        (
+            "documents of a file",
+            "more than 10000 documents",
+            words(yaml::load(&"---\na: 1\n".repeat(10_001))),
+        ),
+    ]
+}
+
+fn patched(target: &str) -> String {
+    let kustomization =
+        format!("resources: [a.yaml]\npatches:\n- patch: '{{data: {{a: c}}}}'\n  target: {{{target}}}\n");
+    built(&[
+        ("p/kustomization.yaml", kustomization),
+        ("p/a.yaml", MAP.to_owned()),
+    ])
+}
+
+fn of_overlays() -> Vec<Row> {
+    let mut rows = vec![
+        (
+            "bytes of a pattern",
+            "more than 1000 bytes",
+            patched(&format!("name: '{}'", ".".repeat(1001))),
+        ),
+        (
+            "program of a pattern",
+            "becomes more than 262144 bytes",
+            patched("name: '\\w{100}'"),
+        ),
+        (
+            "bytes of a selector",
+            "more than 1000 bytes",
+            patched(&format!("labelSelector: '{}'", "a".repeat(1001))),
+        ),
+        (
+            "requirements of a selector",
+            "more than 64 requirements",
+            patched(&format!("labelSelector: '{}'", "a,".repeat(64) + "a")),
+        ),
+        (
+            "entries of a kustomization",
+            "more than 10000 entries",
+            built(&[
+                (
+                    "p/kustomization.yaml",
+                    format!("resources:\n{}", "- a.yaml\n".repeat(10_001)),
+                ),
+                ("p/a.yaml", MAP.to_owned()),
+            ]),
+        ),
+        (
+            "bytes of a path",
+            "longer than 4096 bytes",
+            built(&[(
+                "p/kustomization.yaml",
+                format!("resources: ['{}a.yaml']\n", "./".repeat(2100)),
+            )]),
+        ),
+        (
+            "bytes of a generated key",
+            "longer than 253 bytes",
+            built(&[(
+                "p/kustomization.yaml",
+                format!(
+                    "configMapGenerator: [{{name: m, literals: [{}=v]}}]\n",
+                    "k".repeat(254)
+                ),
+            )]),
+        ),
+        (
+            "folders that are built",
+            "more than 1000 folders",
+            built(&[
+                (
+                    "p/kustomization.yaml",
+                    format!("resources:\n{}", "- b\n".repeat(1000)),
+                ),
+                ("p/b/kustomization.yaml", "namePrefix: x\n".to_owned()),
+            ]),
+        ),
+    ];
+    let mut deep = InMemory::default();
+    deep.add("p/kustomization.yaml", "resources: [../d1]\n");
+    for level in 1..21 {
+        deep.add(
+            format!("d{level}/kustomization.yaml"),
+            format!("resources: [../d{}]\n", level + 1),
+        );
+    }
+    deep.add("d21/kustomization.yaml", "resources: [a.yaml]\n");
+    deep.add("d21/a.yaml", MAP);
+    rows.push(("folders one by one", "more than 20 folders", built_from(&deep)));
+    let mut many = InMemory::default();
+    for number in 0..20_001 {
+        many.add(format!("p/{number}.yaml"), "");
+    }
+    rows.push(("files of a build", "more than 20000 files", built_from(&many)));
+    let mut objects = InMemory::default();
+    let item = "- {apiVersion: v1, kind: A, metadata: {name: x}}\n".repeat(33_400);
+    for name in ["a", "b", "c"] {
+        objects.add(format!("p/{name}.yaml"), format!("kind: List\nitems:\n{item}"));
+    }
+    rows.push((
+        "objects of a build",
+        "more than 100000 objects",
+        built_from(&objects),
+    ));
+    rows
+}
+
+fn block(more: &str) -> String {
+    let text = format!("a: ENC[AES256_GCM,data:AA==]\nsops:\n  mac: x\n  lastmodified: y\n{more}");
+    words(sops::decrypt(&text, &Identities::default()))
+}
+
+fn lines(more: &str) -> String {
+    let text = format!("A=ENC[AES256_GCM,data:AA==]\nsops_mac=x\n{more}\n");
+    words(sops::open_file("a.env", text.as_bytes(), &Identities::default()))
+}
+
+fn of_sops() -> Vec<Row> {
+    vec![
+        (
+            "key groups",
+            "more than 255 key groups",
+            block(&format!("  key_groups:\n{}", "  - age: []\n".repeat(256))),
+        ),
+        (
+            "bytes of a rule",
+            "more than 1000 bytes",
+            block(&format!("  encrypted_regex: '{}'\n", "a".repeat(1001))),
+        ),
+        (
+            "program of a rule",
+            "becomes more than 262144 bytes",
+            block("  encrypted_regex: '\\w{100}'\n"),
+        ),
+        (
+            "levels of a flattened key",
+            "more than 16 levels",
+            lines(&format!("sops_a{}=x", "__map_a".repeat(16))),
+        ),
+        (
+            "items of a flattened list",
+            "more than 1000 items",
+            lines("sops_age__list_1000__map_enc=x"),
+        ),
+    ]
+}
+
+fn substituted(text: &str) -> String {
+    let files = Texts::from([(
+        "p/a.yaml".to_owned(),
+        MAP.replace("a: b", &format!("a: '{text}'")),
+    )]);
+    let mut variables = Variables::default();
+    variables.set("LONG", "x".repeat(1 << 19), false).unwrap();
+    let said = told(&files, &Sealer::new().key, &variables);
+    said.iter().map(|one| format!("{one}\n")).collect()
+}
+
+fn read(path: &str, files: usize, text: &str) -> String {
+    let mut all = Texts::from([("p/k.yaml".to_owned(), String::new())]);
+    for number in 0..files {
+        all.insert(path.replace('*', &number.to_string()), text.to_owned());
+    }
+    let said = told(&all, &Sealer::new().key, &Variables::default());
+    said.iter().take(3).map(|one| format!("{one}\n")).collect()
+}
+
+fn of_values() -> Vec<Row> {
+    let long = "1h".repeat(51);
+    let ranges = "1".repeat(257);
+    let policy = "apiVersion: storage.billyronks.io/v1\nkind: BackupPolicy\nmetadata: {name: NAME, namespace: n}\nspec: {location: l, includedNamespaces: ['*'], schedules: [{name: s, schedule: '0 0 * * *', ttl: 1h}]}\n";
+    vec![
+        (
+            "bytes of a duration",
+            "longer than 100 bytes",
+            words(duration::parse(&long)),
+        ),
+        (
+            "a duration",
+            "longer than a hundred years",
+            words(duration::parse("900000h")),
+        ),
+        (
+            "bytes of a quantity",
+            "longer than 100 bytes",
+            words(quantity::parse_ceil(&"9".repeat(101))),
+        ),
+        (
+            "a quantity",
+            "larger than 16 EiB",
+            words(quantity::parse_ceil("17Ei")),
+        ),
+        (
+            "bytes of a schedule",
+            "longer than 1000 bytes",
+            words(cron::check(&"* ".repeat(501))),
+        ),
+        (
+            "bytes of a range of versions",
+            "longer than 256 bytes",
+            words(VersionRange::parse(&ranges)),
+        ),
+        (
+            "bytes of any pattern",
+            "more than 1000 bytes",
+            words(pattern::compile(&"a".repeat(1001))),
+        ),
+        (
+            "levels of a substitution",
+            "more than 10 levels",
+            substituted(&format!("{}x{}", "${A:-".repeat(12), "}".repeat(12))),
+        ),
+        (
+            "bytes of a substitution",
+            "more than 1048576 bytes",
+            substituted("${LONG}${LONG}x"),
+        ),
+        (
+            "characters of a schedule's name",
+            "below 48 characters",
+            read("p/a.yaml", 1, &policy.replace("NAME", &"n".repeat(48))),
+        ),
+        (
+            "bytes of a file",
+            "larger than 5242880 bytes",
+            read("p/a.yaml", 1, &"#".repeat((5 << 20) + 1)),
+        ),
+        (
+            "files with assignments",
+            "more than 40000 files",
+            read("p/assignments/*.yaml", 40_001, ""),
+        ),
+    ]
+}
+
+fn signers(files: usize, name: &str, text: &str) -> String {
+    let names: Vec<String> = (0..files)
+        .map(|number| name.replace('*', &number.to_string()))
+        .collect();
+    words(Signers::parse(names.iter().map(|name| (name.as_str(), text))))
+}
+
+fn of_signers() -> Vec<Row> {
+    let mut blob = vec![0, 0, 0, 11];
+    blob.extend(b"ssh-ed25519");
+    blob.extend([0, 0, 0, 32]);
+    blob.extend([7; 32]);
+    let key = format!("ssh-ed25519 {}\n", STANDARD.encode(blob));
+    vec![
+        (
+            "files of signers",
+            "more than 256 keys",
+            signers(257, "*.sshpub", &key),
+        ),
+        (
+            "bytes of a file of signers",
+            "larger than 1048576 bytes",
+            signers(1, "a.sshpub", &"#".repeat((1 << 20) + 1)),
+        ),
+        (
+            "keys of a file of signers",
+            "more than 4096 keys",
+            signers(1, "a.sshpub", &key.repeat(4097)),
+        ),
+    ]
+}
+
+#[test]
+fn every_bound_is_named_with_its_size() {
+    let rows: Vec<Row> = [of_yaml(), of_overlays(), of_sops(), of_values(), of_signers()].concat();
+    let count = rows.len();
+    let wrong: Vec<String> = rows
+        .into_iter()
+        .filter(|(_, wanted, said)| !said.contains(wanted))
+        .map(|(name, wanted, said)| {
+            format!(
+                "{name}: not {wanted:?} but {:?}",
+                said.chars().take(300).collect::<String>()
+            )
+        })
+        .collect();
+    say(&format!("{count} bounds, {} without their name", wrong.len()));
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}

@@ -1,0 +1,140 @@
+//! The JSON schema that editors get: it takes what `validate` takes, and refuses what is wrong in one object.
+
+use jsonschema::Validator;
+use serde_json::Value;
+use std::path::Path;
+use std::process::{Command, Output};
+
+const MODELINE: &str = "# yaml-language-server: $schema=";
+
+fn root() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR"))
+}
+
+fn couchestor(arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_couchestor"))
+        .current_dir(root())
+        .args(arguments)
+        .output()
+        .unwrap()
+}
+
+fn printed(arguments: &[&str]) -> Value {
+    let output = couchestor(arguments);
+    assert!(output.status.success(), "{arguments:?}");
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+fn validator(schema: &Value) -> Validator {
+    jsonschema::draft7::meta::validate(schema).unwrap_or_else(|error| panic!("{error}"));
+    jsonschema::draft7::new(schema).unwrap()
+}
+
+/// The documents of a text, each as JSON.
+fn documents(text: &str) -> Vec<Value> {
+    let read = couchestor::formats::yaml::load(text).unwrap();
+    read.iter().map(|node| node.to_json().unwrap()).collect()
+}
+
+#[test]
+fn our_own_policies_refer_to_the_schema_and_fit_it() {
+    let mut seen = 0;
+    for name in ["tiers.yaml", "policies.yaml", "backups.yaml"] {
+        let folder = root().join("policies/base");
+        let text = std::fs::read_to_string(folder.join(name)).unwrap();
+        // The language server knows a modeline's schema for one document only (redhat-developer/yaml-language-server#946).
+        for part in text.split("---\n").filter(|part| part.contains("kind:")) {
+            let path = part.lines().find_map(|line| line.strip_prefix(MODELINE));
+            let path = path.unwrap_or_else(|| panic!("{name}: a document without a modeline:\n{part}"));
+            let schema = std::fs::read_to_string(folder.join(path)).unwrap();
+            let validator = validator(&serde_json::from_str(&schema).unwrap());
+            for document in documents(part) {
+                let errors: Vec<String> = validator
+                    .iter_errors(&document)
+                    .map(|error| error.to_string())
+                    .collect();
+                assert!(errors.is_empty(), "{name}: {errors:?}\n{part}");
+                seen += 1;
+            }
+        }
+    }
+    assert_eq!(seen, 7);
+}
+
+const TIER: &str = "apiVersion: storage.billyronks.io/v1\nkind: StorageTier\nmetadata: {name: hot}\nspec:\n  rank: 2\n  poolSelector: {matchLabels: {tier: hot}}\n";
+
+#[test]
+fn editors_and_validate_agree_about_objects() {
+    let all = validator(&printed(&["schema"]));
+    let one = validator(&printed(&["schema", "storagetier"]));
+    for (what, text, fits) in [
+        ("as it should be", TIER.to_owned(), true),
+        (
+            "null where a field may be left out",
+            TIER.to_owned() + "  poolReserve: null\n",
+            true,
+        ),
+        ("an unknown field", TIER.to_owned() + "  pools: 3\n", false),
+        (
+            "an unknown field deeper down",
+            TIER.replace("{matchLabels: ", "{matchExpressions: [], matchLabels: "),
+            false,
+        ),
+        ("another type", TIER.replace("rank: 2", "rank: fast"), false),
+        ("a missing field", TIER.replace("  rank: 2\n", ""), false),
+        ("no spec", TIER.split("spec:").next().unwrap().to_owned(), false),
+        (
+            "an unknown kind",
+            TIER.replace("StorageTier", "StorageTear"),
+            false,
+        ),
+    ] {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join("a.yaml"), &text).unwrap();
+        let path = folder.path().to_str().unwrap();
+        let valid = couchestor(&["validate", path]).status.success();
+        assert_eq!(valid, fits, "validate: {what}");
+        let document = &documents(&text)[0];
+        assert_eq!(all.is_valid(document), fits, "the schema of all kinds: {what}");
+        assert_eq!(one.is_valid(document), fits, "the kind's own schema: {what}");
+    }
+    let secret = &documents("apiVersion: v1\nkind: Secret\nmetadata: {name: x}\nsops: {mac: x}\n")[0];
+    assert!(all.is_valid(secret), "objects of others are left alone");
+}
+
+#[test]
+fn a_kind_that_does_not_exist_or_is_not_written_by_hand_has_no_schema() {
+    for kind in ["StorageTear", "VolumeMigration"] {
+        let output = couchestor(&["schema", kind]);
+        let told = String::from_utf8(output.stderr).unwrap();
+        assert!(!output.status.success());
+        assert!(told.contains("StorageTier") && output.stdout.is_empty(), "{told}");
+    }
+}
+
+#[test]
+fn shells_complete_every_command() {
+    let help = String::from_utf8(couchestor(&["--help"]).stdout).unwrap();
+    let commands: Vec<&str> = help
+        .lines()
+        .skip_while(|line| *line != "Commands:")
+        .skip(1)
+        .take_while(|line| line.starts_with("  "))
+        .filter_map(|line| line.strip_prefix("  ")?.split(' ').next())
+        .filter(|word| !word.is_empty())
+        .collect();
+    assert!(commands.len() > 10, "{help}");
+    for shell in ["bash", "zsh", "fish", "elvish", "powershell"] {
+        let output = couchestor(&["completions", shell]);
+        let script = String::from_utf8(output.stdout).unwrap();
+        for command in &commands {
+            assert!(script.contains(command), "{shell} does not know {command}");
+        }
+    }
+    // A shell reads it.
+    let script = couchestor(&["completions", "bash"]).stdout;
+    let file = tempfile::NamedTempFile::new().unwrap();
+    std::fs::write(file.path(), script).unwrap();
+    let read = Command::new("bash").arg("-n").arg(file.path()).status().unwrap();
+    assert!(read.success());
+}
