@@ -2,13 +2,12 @@
 //! them reaches the disk but as objects.
 
 use crate::git_remote::serve;
-use crate::support::say;
 use couchestor::decrypt::{ClearCache, FILE_BYTES_MAX, Vouched, decrypt};
 use couchestor::fetch::{Fetched, Follow, fetch};
 use couchestor::formats::sops::Identities;
 use couchestor::formats::substitute::Variables;
 use couchestor::io::git::{Credentials, Repository, init_bare};
-use couchestor::model::failure::Failure;
+use couchestor::model::failure::{Class, Failure};
 use couchestor::parse::{ParseCache, parse};
 use std::collections::BTreeSet;
 use std::io::Write;
@@ -339,52 +338,120 @@ async fn hostile_names_are_read_as_git_reads_them_or_refused_by_path_and_rule() 
     }
 }
 
-/// What the object database cannot hold together: the server or libgit2 finds it, and says so.
-#[tokio::test(flavor = "multi_thread")]
-async fn trees_that_are_broken_end_with_an_error_and_no_loop() {
-    let absent = "1234567890123456789012345678901234567890".to_owned();
-    type Make = fn(&Remote, String) -> String;
-    let cases: [(&str, Make); 9] = [
-        ("a folder that is a file", |remote, _| {
-            around(remote, &[("40000", b"b".to_vec(), remote.class("b"))])
-        }),
-        ("a file that is a folder", |remote, _| {
-            around(remote, &[("100644", b"b.yaml".to_vec(), remote.tree(&[]))])
-        }),
-        ("a file that is missing", |remote, absent| {
-            around(remote, &[("100644", b"b.yaml".to_vec(), absent)])
-        }),
-        ("a folder that is missing", |remote, absent| {
-            around(remote, &[("40000", b"b".to_vec(), absent)])
-        }),
-        ("an empty name", |remote, _| {
-            around(remote, &[("100644", b"".to_vec(), remote.class("b"))])
-        }),
-        ("no mode", |remote, _| {
-            around(remote, &[("", b"b".to_vec(), remote.class("b"))])
-        }),
-        ("a mode of letters", |remote, _| {
-            around(remote, &[("rwxrwx", b"b".to_vec(), remote.class("b"))])
-        }),
-        ("a listing that is cut short", |remote, _| {
+type Make = fn(&Remote) -> String;
+
+/// Listings that are none: how libgit2 and Git's own server say so.
+const BROKEN: [(&str, Make, &str, &str); 6] = [
+    (
+        "a folder that is a file",
+        |remote| around(remote, &[("40000", b"b".to_vec(), remote.class("b"))]),
+        "requested type does not match",
+        "bad tree object",
+    ),
+    (
+        "an empty name",
+        |remote| around(remote, &[("100644", b"".to_vec(), remote.class("b"))]),
+        "can't parse filename",
+        "empty filename in tree entry",
+    ),
+    (
+        "no mode",
+        |remote| around(remote, &[("", b"b".to_vec(), remote.class("b"))]),
+        "can't parse filemode",
+        "malformed mode in tree entry",
+    ),
+    (
+        "a mode of letters",
+        |remote| around(remote, &[("rwxrwx", b"b".to_vec(), remote.class("b"))]),
+        "can't parse filemode",
+        "malformed mode in tree entry",
+    ),
+    (
+        "a listing that is cut short",
+        |remote| {
             let folder = remote.listing(b"100644 b.yaml\0short");
             remote.tree(&[("40000", b"p".to_vec(), folder)])
-        }),
-        ("noise", |remote, _| {
+        },
+        "can't parse OID",
+        "too-short tree object",
+    ),
+    (
+        "noise",
+        |remote| {
             let folder = remote.listing(&[7; 100]);
             remote.tree(&[("40000", b"p".to_vec(), folder)])
-        }),
-    ];
+        },
+        "can't parse filemode",
+        "too-short tree object",
+    ),
+];
+
+const ABSENT: &str = "1234567890123456789012345678901234567890";
+
+/// What the remote's object database cannot give out.
+const ABSENCES: [(&str, Make, &str, &str); 3] = [
+    (
+        "a file that is a folder",
+        |remote| around(remote, &[("100644", b"b.yaml".to_vec(), remote.tree(&[]))]),
+        "p/b.yaml:1:1: error[unreadable]",
+        "p/b.yaml:1:1: error[unreadable]",
+    ),
+    (
+        "a file that is missing",
+        |remote| around(remote, &[("100644", b"b.yaml".to_vec(), ABSENT.to_owned())]),
+        "git fsck",
+        "unable to read 1234567890",
+    ),
+    (
+        "a folder that is missing",
+        |remote| around(remote, &[("40000", b"b".to_vec(), ABSENT.to_owned())]),
+        "git fsck",
+        "bad tree object 1234567890",
+    ),
+];
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_the_server_cannot_give_out_ends_with_its_words_and_no_loop() {
     for http in [false, true] {
-        for (what, make) in cases {
+        for (what, make, libgit2, server) in BROKEN.into_iter().chain(ABSENCES) {
             let remote = Remote::new();
-            remote.commit(&make(&remote, absent.clone()));
-            let what = format!("{what} (http: {http})");
-            let text = remote.read(http).await.map(|files| files.join(" ")).unwrap_err();
-            say(&format!("{what}: {text}"));
-            assert_printable(&text, &what);
-            assert!(text.len() > 20, "{what}: {text}");
+            remote.commit(&make(&remote));
+            let outcome = remote.read(http).await;
+            let text = outcome.map(|files| files.join(" ")).unwrap_err();
+            let words = if http { server } else { libgit2 };
+            assert!(text.contains(words), "{what} (http: {http}): {text}");
+            assert_printable(&text, what);
         }
+    }
+}
+
+/// A server that looks at nothing gives such listings out: then they are in the clone.
+#[tokio::test(flavor = "multi_thread")]
+async fn broken_listings_in_the_clone_are_named_by_their_folder() {
+    for (what, make, libgit2, _) in BROKEN {
+        let remote = Remote::new();
+        let (_, broken) = remote.git(&["commit-tree", "-m", "eve", &make(&remote)], b"");
+        remote.commit(&around(&remote, &[]));
+        assert_eq!(remote.read(false).await.unwrap(), ["p/a.yaml"]);
+        let all = ["cat-file", "--batch-all-objects", "--batch-check=%(objectname)"];
+        let (_, objects) = remote.git(&all, b"");
+        let clone = remote.folder.path().join("clone");
+        let pack = clone.join("objects/pack/pack");
+        let pack = ["pack-objects", "-q", &pack.to_string_lossy()];
+        assert!(remote.git(&pack, (objects + "\n").as_bytes()).0, "{what}");
+        let url = format!("file://{}", remote.path().display());
+        let limit = Duration::from_secs(60);
+        let repository = Repository::new(&url, &clone, Credentials::default(), limit, true).unwrap();
+        let error = repository.entries(&broken.as_str().into()).await.unwrap_err();
+        let text = error.to_string();
+        let named = text.starts_with("p/: ") || text.starts_with("p/b/: ");
+        assert!(
+            named && text.contains("error[bad-tree]") && text.contains(libgit2),
+            "{what}: {text}"
+        );
+        assert_eq!((error.class(), error.reason()), (Class::Stalled, "InvalidTree"));
+        assert_printable(&text, what);
+        remote.assert_nothing_else_was_written();
     }
 }
 

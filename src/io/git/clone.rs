@@ -2,8 +2,10 @@
 
 use super::session::Session;
 use super::{GitError, Inner, Repository, Tips, callbacks, failed, without_userinfo};
+use crate::model::diagnostic::shown;
 use git2::{ErrorClass, FetchOptions, RemoteRedirect};
 use sha1::{Digest, Sha1};
+use std::cell::RefCell;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -19,6 +21,9 @@ const RENEW_EVERY: Duration = Duration::from_secs(3600);
 
 /// What was fetched so far and is fetched again for a new clone: branch, tag, audit and the proposals that are open.
 const FOLLOWED_MAX: usize = 64;
+
+/// How much is kept of what a server says beside the data.
+const SAID_MAX: usize = 500;
 
 /// SHA-1.
 const HASH_BYTES: usize = 20;
@@ -240,16 +245,39 @@ impl Inner {
     ) -> Result<Tips, GitError> {
         let mut remote = repository.remote_anonymous(&self.url).map_err(failed)?;
         let session = Session::new(&self.credentials, self.client.clone(), deadline);
+        let said = RefCell::new(Vec::new());
+        let mut callbacks = callbacks(deadline);
+        callbacks.sideband_progress(|words| {
+            let mut said = said.borrow_mut();
+            said.extend_from_slice(words);
+            let beyond = said.len().saturating_sub(SAID_MAX);
+            said.drain(..beyond);
+            Instant::now() < deadline
+        });
         let mut options = FetchOptions::new();
         options
-            .remote_callbacks(callbacks(deadline))
+            .remote_callbacks(callbacks)
             .follow_redirects(RemoteRedirect::None)
             .download_tags(git2::AutotagOption::None);
         session
             .during(|| remote.fetch(refspecs, Some(&mut options), None))
-            .map_err(|error| session.translate(error))?;
+            .map_err(|error| with_words(session.translate(error), &said.borrow()))?;
+        drop(options);
         let tips = Tips::read(remote.list().map_err(failed)?);
         Ok(tips)
+    }
+}
+
+/// A server that gives up says why beside the data, and libgit2 only that the data ended.
+fn with_words(error: GitError, said: &[u8]) -> GitError {
+    let said = String::from_utf8_lossy(said);
+    let lines = said.split(['\n', '\r']).map(str::trim);
+    let bad = lines.filter(|line| line.contains("fatal: ") || line.contains("error: "));
+    match (error, bad.last()) {
+        (GitError::Failed { detail }, Some(line)) => GitError::Failed {
+            detail: format!("{detail}; the server says: {}", shown(line)),
+        },
+        (error, _) => error,
     }
 }
 
