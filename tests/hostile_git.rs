@@ -125,17 +125,18 @@ impl Remote {
                     Vouched::No,
                     &mut cache,
                 );
-                tree.and_then(|tree| {
-                    let parsed = parse(&tree, &[], &Variables::default(), &mut ParseCache::default());
-                    match parsed.desired {
-                        Some(_) => Ok(tree.files.into_keys().collect()),
-                        None => Err(parsed.diagnostics),
-                    }
-                })
-                .map_err(|errors| {
-                    let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
-                    lines.join("\n")
-                })
+                tree.map_err(|refused| refused.diagnostics)
+                    .and_then(|tree| {
+                        let parsed = parse(&tree, &[], &Variables::default(), &mut ParseCache::default());
+                        match parsed.desired {
+                            Some(_) => Ok(tree.files.into_keys().collect()),
+                            None => Err(parsed.diagnostics),
+                        }
+                    })
+                    .map_err(|errors| {
+                        let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
+                        lines.join("\n")
+                    })
             }
             Ok(_) => Err("nothing was fetched".to_owned()),
             Err(error) => Err(format!("{} {error}", error.reason())),
