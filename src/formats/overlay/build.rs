@@ -158,22 +158,6 @@ impl<'a> Build<'a> {
         self.distinct(objects);
     }
 
-    /// The outermost folder on the way to a file that has a kustomization.
-    fn nearest_kustomization(&self, folder: &str, rest: &str) -> Option<String> {
-        let mut below = folder.to_owned();
-        let parts: Vec<&str> = rest.split('/').collect();
-        for part in &parts[..parts.len().saturating_sub(1)] {
-            below = join(&below, part);
-            if NAMES
-                .iter()
-                .any(|name| self.files.paths().contains(&join(&below, name)))
-            {
-                return Some(below);
-            }
-        }
-        None
-    }
-
     fn file(&mut self, path: &str, objects: &mut Vec<Object>) {
         self.wanted.insert(path.to_owned());
         if self.only_names {
@@ -213,25 +197,6 @@ impl<'a> Build<'a> {
             );
             objects.clear();
         }
-    }
-
-    fn is_object(&mut self, resource: &Resource) -> bool {
-        for (field, present) in [
-            ("apiVersion", !resource.api_version().is_empty()),
-            ("kind", !resource.kind().is_empty()),
-            ("metadata.name", !resource.name().is_empty()),
-        ] {
-            if !present {
-                self.refuse(
-                    resource.origin.place(""),
-                    "not-an-object",
-                    format!("this document has no {field}, so it is no Kubernetes object"),
-                    "write it, or move the file out of this folder",
-                );
-                return false;
-            }
-        }
-        true
     }
 
     fn kustomization(&mut self, folder: &str, path: &str, component: bool, objects: &mut Vec<Object>) {
