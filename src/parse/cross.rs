@@ -1,10 +1,13 @@
 //! What the objects of a tree say about each other: two policies for one volume, a tier without pools, a secret for all to read.
 
 use super::understand::Understood;
+use crate::formats::yaml;
 use crate::model::desired::{Policy, Resource, TierPools};
 use crate::model::diagnostic::Diagnostic;
 use crate::model::ids::{PolicyName, TierName};
 use crate::model::kinds::GROUP;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
 
@@ -15,6 +18,7 @@ pub(super) fn check(resources: &[Resource], understood: &Understood, diagnostics
     claimed_twice(resources, understood, diagnostics);
     tiers_without_pools(resources, understood, diagnostics);
     diagnostics.extend(resources.iter().filter_map(in_the_clear));
+    diagnostics.extend(resources.iter().flat_map(secret_values));
 }
 
 fn ours<'a>(resources: &'a [Resource], kind: &'static str) -> impl Iterator<Item = &'a Resource> {
@@ -107,6 +111,48 @@ fn tiers_without_pools(resources: &[Resource], understood: &Understood, diagnost
             ));
         }
     }
+}
+
+/// Values that the API server does not take in a Secret, which is often found out at night.
+fn secret_values(resource: &Resource) -> Vec<Diagnostic> {
+    if resource.kind() != "Secret" || resource.api_version() != "v1" {
+        return Vec::new();
+    }
+    let text = |value: &Value| value.is_string() || value.is_null();
+    let base64 = |value: &Value| match value {
+        Value::String(text) => STANDARD
+            .decode(
+                text.bytes()
+                    .filter(|byte| !byte.is_ascii_whitespace())
+                    .collect::<Vec<u8>>(),
+            )
+            .is_ok(),
+        other => other.is_null(),
+    };
+    let fields: [(&str, &dyn Fn(&Value) -> bool, &str); 2] = [
+        (
+            "data",
+            &base64,
+            "write it in base64, or below `stringData` as it is",
+        ),
+        ("stringData", &text, "put it in quotes"),
+    ];
+    let mut found = Vec::new();
+    for (field, fits, help) in fields {
+        let values = resource.value.get(field).and_then(Value::as_object);
+        for (key, _) in values.into_iter().flatten().filter(|(_, value)| !fits(value)) {
+            found.push(Diagnostic::error(
+                resource.origin.place(&format!("/{field}/{}", yaml::escape(key))),
+                "secret-value",
+                format!(
+                    "`{}` is no value of a Secret's {field}",
+                    resource.origin.told(key)
+                ),
+                help,
+            ));
+        }
+    }
+    found
 }
 
 /// A Secret whose values stand in Git for all to read.

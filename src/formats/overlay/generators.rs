@@ -79,6 +79,7 @@ pub(super) fn generate(
         document: 0,
         line: generator.place.line,
         places: Arc::new(Places::default()),
+        changed: Vec::new(),
         secret,
     };
     let source = Source::Generator {

@@ -165,6 +165,7 @@ pub fn read_objects(path: &str, text: &str, secret: bool) -> Result<Vec<Resource
             document,
             line,
             places: Arc::new(Places::of(kept.clone(), document, below, yaml::places_of)),
+            changed: Vec::new(),
             secret,
         };
         match value {
