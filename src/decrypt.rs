@@ -153,7 +153,7 @@ pub fn decrypt(
     } else {
         Err(Refused {
             diagnostics,
-            rest: Some(tree),
+            rest: Some(Box::new(tree)),
         })
     }
 }

@@ -27,6 +27,9 @@ fn ours<'a>(resources: &'a [Resource], kind: &'static str) -> impl Iterator<Item
         .filter(move |resource| resource.kind() == kind && resource.api_version().starts_with(GROUP))
 }
 
+/// A class and the first label that a policy asks for.
+type Key<'a> = (&'a str, Option<(&'a String, &'a String)>);
+
 /// Two enabled policies of one class, where every claim that the one takes is taken by the other too. Policies whose labels only
 /// might meet on one claim are no mistake yet; the decision leaves such a claim alone and says why.
 fn claimed_twice(resources: &[Resource], understood: &Understood, diagnostics: &mut Vec<Diagnostic>) {
@@ -38,7 +41,7 @@ fn claimed_twice(resources: &[Resource], understood: &Understood, diagnostics: &
         .filter(|(_, policy)| policy.enabled)
         .collect();
     // By class and first label, so that nobody is compared with everybody.
-    let mut wide: HashMap<(&str, Option<(&String, &String)>), Vec<&(&Resource, &Policy)>> = HashMap::new();
+    let mut wide: HashMap<Key, Vec<&(&Resource, &Policy)>> = HashMap::new();
     for one in &enabled {
         let key = (one.1.storage_class.as_str(), one.1.claim_labels.iter().next());
         wide.entry(key).or_default().push(one);
@@ -113,6 +116,8 @@ fn tiers_without_pools(resources: &[Resource], understood: &Understood, diagnost
     }
 }
 
+type Fits = fn(&Value) -> bool;
+
 /// Values that the API server does not take in a Secret, which is often found out at night.
 fn secret_values(resource: &Resource) -> Vec<Diagnostic> {
     if resource.kind() != "Secret" || resource.api_version() != "v1" {
@@ -129,13 +134,13 @@ fn secret_values(resource: &Resource) -> Vec<Diagnostic> {
             .is_ok(),
         other => other.is_null(),
     };
-    let fields: [(&str, &dyn Fn(&Value) -> bool, &str); 2] = [
+    let fields: [(&str, Fits, &str); 2] = [
         (
             "data",
-            &base64,
+            base64,
             "write it in base64, or below `stringData` as it is",
         ),
-        ("stringData", &text, "put it in quotes"),
+        ("stringData", text, "put it in quotes"),
     ];
     let mut found = Vec::new();
     for (field, fits, help) in fields {

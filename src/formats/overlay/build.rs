@@ -24,6 +24,8 @@ pub(super) struct Build<'a> {
     /// The files that the build needs.
     pub(super) wanted: BTreeSet<String>,
     pub(super) only_names: bool,
+    /// Bytes that generators made.
+    generated: usize,
     /// Folders that were built, counted each time.
     folders: usize,
     /// How often entries looked at objects.
@@ -43,6 +45,7 @@ impl<'a> Build<'a> {
             stack: Vec::new(),
             wanted: BTreeSet::new(),
             only_names,
+            generated: 0,
             folders: 0,
             looks: 0,
             visited: BTreeSet::new(),
@@ -164,14 +167,22 @@ impl<'a> Build<'a> {
             return;
         }
         let source = || Source::File(path.to_owned());
-        if let Some(known) = self.files.objects(path) {
-            objects.extend(known.iter().map(|one| Object::new(one.clone(), source())));
-            return;
+        match self.files.objects(path) {
+            Some(known) => objects.extend(known.iter().map(|one| Object::new(one.clone(), source()))),
+            None => {
+                let fresh = self.fresh(path);
+                objects.extend(fresh.into_iter().map(|one| Object::new(one, source())));
+            }
         }
+        self.bound(objects, path);
+    }
+
+    /// The objects of a file that was not read before.
+    fn fresh(&mut self, path: &str) -> Vec<Resource> {
         let Some(text) = self.files.text(path) else {
             let message = "the file is missing, or is no text";
             self.refuse(Place::file(path), "unreadable", message, "save it as UTF-8");
-            return;
+            return Vec::new();
         };
         match read_objects(path, &text, self.files.secret(path)) {
             Ok(resources) => {
@@ -183,10 +194,17 @@ impl<'a> Build<'a> {
                 if good.len() == count {
                     self.files.keep(path, &good);
                 }
-                objects.extend(good.into_iter().map(|one| Object::new(one, source())));
+                good
             }
-            Err(diagnostic) => self.diagnostics.push(diagnostic),
+            Err(diagnostic) => {
+                self.diagnostics.push(diagnostic);
+                Vec::new()
+            }
         }
+    }
+
+    /// Says so once when there are too many objects, and goes on with none.
+    fn bound(&mut self, objects: &mut Vec<Object>, path: &str) {
         if objects.len() > OBJECTS_MAX {
             let message = format!("more than {OBJECTS_MAX} objects belong to this path");
             self.refuse(
@@ -292,6 +310,7 @@ impl<'a> Build<'a> {
             index = Index::new(objects);
         }
         for (kind, generator) in config_maps.chain(secrets) {
+            self.bound(objects, path);
             if self.only_names {
                 let keyed = generator
                     .files
@@ -325,7 +344,11 @@ impl<'a> Build<'a> {
                 &mut resolve,
                 path,
             );
-            let absorbed = made.and_then(|fresh| generators::absorb(objects, &mut index, fresh));
+            let bounded = made.and_then(|fresh| {
+                self.generated += generators::bounded(&fresh, self.generated)?;
+                Ok(fresh)
+            });
+            let absorbed = bounded.and_then(|fresh| generators::absorb(objects, &mut index, fresh));
             if let Err((message, help)) = absorbed {
                 self.refuse(generator.place.clone(), "generator", message, help);
             }

@@ -36,10 +36,10 @@ impl Places<'_> {
                 line,
                 column,
             },
-            // The lines of a block scalar follow the one on which it starts, further in by nobody knows how much.
+            // The place of a block scalar is its first line; its lines stand further in by nobody knows how much.
             true if self.body.text.contains('\n') => Place {
                 path: whole.path.clone(),
-                line: whole.line + line,
+                line: whole.line + line - 1,
                 column: 1,
             },
             true => whole.clone(),
@@ -109,8 +109,8 @@ impl<'a> Patching<'a> {
             Ok(documents) => documents,
             Err(mut error) => {
                 if body.inline {
-                    // An inline patch is a block scalar: its lines follow the one on which it starts.
-                    error.line += body.place.line;
+                    // An inline patch is a block scalar, whose place is its first line.
+                    error.line += body.place.line - 1;
                 }
                 return vec![yaml_diagnostic(&body.place.path, error, body.secret)];
             }
