@@ -16,8 +16,14 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// TLS, proxies, GitHub Apps.
+/// TLS.
 mod tls;
+
+/// Proxies.
+mod proxy;
+
+/// GitHub Apps.
+mod github_app;
 
 /// OpenSSH.
 mod ssh;
@@ -334,6 +340,7 @@ fn addresses_and_secrets_that_cannot_work_are_refused_with_what_to_write() {
         ("file:///srv/ops.git", "--allow-file-urls"),
         ("https://ops:hunter2@git.example.org/x.git", "into the Secret"),
         ("ssh://git@git.example.org/x.git", "identity and known_hosts"),
+        ("http://ops:hunter2@127.0.0.1/x.git", "into the Secret"),
         ("ftp://git.example.org/x.git", "use https:// or ssh://"),
     ] {
         let refusal = refusal(url);
