@@ -83,7 +83,7 @@ async fn bare(folder: &Path) -> (String, CommitId) {
 struct Backend {
     root: PathBuf,
     /// What `Authorization` must be; every value that came is noted.
-    wanted: String,
+    wanted: Arc<Mutex<String>>,
     came: Arc<Mutex<Vec<String>>>,
 }
 
@@ -106,7 +106,7 @@ async fn backend(
     if !authorization.is_empty() {
         backend.came.lock().unwrap().push(authorization.clone());
     }
-    if authorization != backend.wanted {
+    if authorization != *backend.wanted.lock().unwrap() {
         return (
             StatusCode::UNAUTHORIZED,
             [("WWW-Authenticate", "Basic realm=\"git\"")],
@@ -156,10 +156,15 @@ async fn backend(
 
 /// Serves the repositories of a folder; requests with another `Authorization` are refused.
 pub async fn serve(root: &Path, wanted: &str) -> (String, Arc<Mutex<Vec<String>>>) {
+    serve_those(root, Arc::new(Mutex::new(wanted.to_owned()))).await
+}
+
+/// The same, with an `Authorization` that may change.
+async fn serve_those(root: &Path, wanted: Arc<Mutex<String>>) -> (String, Arc<Mutex<Vec<String>>>) {
     let came: Arc<Mutex<Vec<String>>> = Arc::default();
     let state = Backend {
         root: root.to_owned(),
-        wanted: wanted.to_owned(),
+        wanted,
         came: came.clone(),
     };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();

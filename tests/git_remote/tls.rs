@@ -68,7 +68,7 @@ pub(super) async fn serve_tls(
     let came: Arc<Mutex<Vec<String>>> = Arc::default();
     let state = Backend {
         root: root.to_owned(),
-        wanted: wanted.to_owned(),
+        wanted: Arc::new(Mutex::new(wanted.to_owned())),
         came: came.clone(),
     };
     let plain = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -167,7 +167,7 @@ async fn a_client_certificate_opens_what_demands_one() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn basic_credentials_over_tls_fetch_and_push_and_an_expired_token_is_tried_once() {
+async fn basic_credentials_over_tls_fetch_and_push_and_a_wrong_password_is_tried_once() {
     let folder = tempfile::tempdir().unwrap();
     let (_, tip) = bare(folder.path()).await;
     let config = std::process::Command::new("git")
@@ -192,8 +192,8 @@ async fn basic_credentials_over_tls_fetch_and_push_and_an_expired_token_is_tried
         .unwrap();
     assert_eq!(right.fetch("main").await.unwrap().branches["main"], next);
     came.lock().unwrap().clear();
-    let expired = open(&url, &folder.path().join("expired"), with("expired-canary"));
-    let error = expired.fetch("main").await.unwrap_err();
+    let wrong = open(&url, &folder.path().join("wrong"), with("canary"));
+    let error = wrong.fetch("main").await.unwrap_err();
     assert_eq!(error.reason(), "AuthenticationFailed");
     assert!(!error.to_string().contains("canary"));
     assert_eq!(came.lock().unwrap().len(), 1);
