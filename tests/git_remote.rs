@@ -28,6 +28,9 @@ mod github_app;
 /// OpenSSH.
 mod ssh;
 
+/// Connections that end, hang or lie.
+mod cut;
+
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 fn open(url: &str, clone: &Path, credentials: Credentials) -> Repository {

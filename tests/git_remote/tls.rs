@@ -1,13 +1,11 @@
-//! Git over TLS, and servers that answer nonsense: every credential belongs to its source alone.
+//! Git over TLS: every credential belongs to its source alone.
 
 use super::{Backend, TIMEOUT, backend, bare, open, push, secret};
 use couchestor::io::git::{Credentials, Lease, Repository};
 use couchestor::model::failure::{Class, Failure};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
 use std::path::Path;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex};
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::rustls::pki_types::pem::PemObject;
 use tokio_rustls::rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -197,54 +195,4 @@ async fn basic_credentials_over_tls_fetch_and_push_and_a_wrong_password_is_tried
     assert_eq!(error.reason(), "AuthenticationFailed");
     assert!(!error.to_string().contains("canary"));
     assert_eq!(came.lock().unwrap().len(), 1);
-}
-
-/// A server that answers every connection with the same bytes and hangs up.
-async fn answers(bytes: &'static [u8]) -> (String, Arc<AtomicUsize>) {
-    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
-    let url = format!("http://{}/x.git", listener.local_addr().unwrap());
-    let count = Arc::new(AtomicUsize::new(0));
-    let counter = count.clone();
-    tokio::spawn(async move {
-        while let Ok((mut socket, _)) = listener.accept().await {
-            counter.fetch_add(1, Ordering::Relaxed);
-            tokio::spawn(async move {
-                let mut request = [0; 4096];
-                let _ = socket.read(&mut request).await;
-                let _ = socket.write_all(bytes).await;
-            });
-        }
-    });
-    (url, count)
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn garbage_cut_answers_and_other_hosts_end_in_an_error_that_says_so() {
-    let folder = tempfile::tempdir().unwrap();
-    for (name, bytes, words) in [
-        ("no http", &b"garbage garbage garbage\r\n\r\n"[..], ""),
-        ("nothing", &b""[..], ""),
-        ("a page", &b"HTTP/1.1 200 OK\r\nContent-Type: text/html\r\nContent-Length: 2\r\n\r\nhi"[..], "not that of a Git server"),
-        (
-            "no packets",
-            &b"HTTP/1.1 200 OK\r\nContent-Type: application/x-git-upload-pack-advertisement\r\nContent-Length: 12\r\n\r\nzzzzgarbage!"[..],
-            "",
-        ),
-        (
-            "cut in the middle",
-            &b"HTTP/1.1 200 OK\r\nContent-Type: application/x-git-upload-pack-advertisement\r\nContent-Length: 500\r\n\r\n001e# service=git-upl"[..],
-            "",
-        ),
-        ("another host", &b"HTTP/1.1 302 Found\r\nLocation: https://evil.example.org/x.git\r\nContent-Length: 0\r\n\r\n"[..], "sends us to https://evil.example.org"),
-        ("refused", &b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\n\r\n"[..], "refused the credentials"),
-        ("missing", &b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n"[..], "no such repository"),
-        ("broken", &b"HTTP/1.1 500 Oops\r\nContent-Length: 0\r\n\r\n"[..], "500"),
-    ] {
-        let (url, count) = answers(bytes).await;
-        let credentials = Credentials::from_secret(&secret(&[("bearerToken", "canary")]), &url).unwrap();
-        let error = open(&url, &folder.path().join("c"), credentials).fetch("main").await.unwrap_err();
-        let text = error.to_string();
-        assert!(text.contains(words) && !text.contains("canary"), "{name}: {text}");
-        assert!(count.load(Ordering::Relaxed) <= 2, "{name} was tried {count:?} times");
-    }
 }
