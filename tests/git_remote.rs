@@ -16,11 +16,20 @@ use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
-/// TLS, proxies, GitHub Apps.
+/// TLS.
 mod tls;
+
+/// Proxies.
+mod proxy;
+
+/// GitHub Apps.
+mod github_app;
 
 /// OpenSSH.
 mod ssh;
+
+/// Connections that end, hang or lie.
+mod cut;
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -77,7 +86,7 @@ async fn bare(folder: &Path) -> (String, CommitId) {
 struct Backend {
     root: PathBuf,
     /// What `Authorization` must be; every value that came is noted.
-    wanted: String,
+    wanted: Arc<Mutex<String>>,
     came: Arc<Mutex<Vec<String>>>,
 }
 
@@ -100,7 +109,7 @@ async fn backend(
     if !authorization.is_empty() {
         backend.came.lock().unwrap().push(authorization.clone());
     }
-    if authorization != backend.wanted {
+    if authorization != *backend.wanted.lock().unwrap() {
         return (
             StatusCode::UNAUTHORIZED,
             [("WWW-Authenticate", "Basic realm=\"git\"")],
@@ -150,10 +159,15 @@ async fn backend(
 
 /// Serves the repositories of a folder; requests with another `Authorization` are refused.
 pub async fn serve(root: &Path, wanted: &str) -> (String, Arc<Mutex<Vec<String>>>) {
+    serve_those(root, Arc::new(Mutex::new(wanted.to_owned()))).await
+}
+
+/// The same, with an `Authorization` that may change.
+async fn serve_those(root: &Path, wanted: Arc<Mutex<String>>) -> (String, Arc<Mutex<Vec<String>>>) {
     let came: Arc<Mutex<Vec<String>>> = Arc::default();
     let state = Backend {
         root: root.to_owned(),
-        wanted: wanted.to_owned(),
+        wanted,
         came: came.clone(),
     };
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
@@ -334,6 +348,7 @@ fn addresses_and_secrets_that_cannot_work_are_refused_with_what_to_write() {
         ("file:///srv/ops.git", "--allow-file-urls"),
         ("https://ops:hunter2@git.example.org/x.git", "into the Secret"),
         ("ssh://git@git.example.org/x.git", "identity and known_hosts"),
+        ("http://ops:hunter2@127.0.0.1/x.git", "into the Secret"),
         ("ftp://git.example.org/x.git", "use https:// or ssh://"),
     ] {
         let refusal = refusal(url);

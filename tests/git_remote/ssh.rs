@@ -8,10 +8,10 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 /// A server with host keys of two kinds and one key that may log in.
-struct Server {
-    folder: tempfile::TempDir,
+pub(super) struct Server {
+    pub(super) folder: tempfile::TempDir,
     child: Child,
-    port: u16,
+    pub(super) port: u16,
 }
 
 fn keygen(folder: &Path, name: &str, options: &[&str]) {
@@ -25,7 +25,7 @@ fn keygen(folder: &Path, name: &str, options: &[&str]) {
 }
 
 impl Server {
-    fn start() -> Self {
+    pub(super) fn start() -> Self {
         let folder = tempfile::tempdir().unwrap();
         let path = |name: &str| folder.path().join(name);
         keygen(folder.path(), "host_ed25519", &["-t", "ed25519", "-N", ""]);
@@ -78,12 +78,12 @@ impl Server {
         Self { folder, child, port }
     }
 
-    fn read(&self, name: &str) -> String {
+    pub(super) fn read(&self, name: &str) -> String {
         std::fs::read_to_string(self.folder.path().join(name)).unwrap()
     }
 
     /// A line of `known_hosts` for a host key.
-    fn known(&self, key: &str) -> String {
+    pub(super) fn known(&self, key: &str) -> String {
         let public = self.read(&format!("{key}.pub"));
         let mut fields = public.split_whitespace();
         format!(
@@ -94,7 +94,7 @@ impl Server {
         )
     }
 
-    fn url(&self, repository: &Path) -> String {
+    pub(super) fn url(&self, repository: &Path) -> String {
         let user = std::env::var("USER").unwrap_or_else(|_| "root".to_owned());
         let output = Command::new("id").arg("-un").output();
         let user = output.map_or(user, |output| {

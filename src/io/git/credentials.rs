@@ -201,7 +201,8 @@ fn tls(texts: &Texts) -> Result<Tls, GitError> {
     Ok(Tls { authority, client })
 }
 
-fn is_loopback(url: &str) -> bool {
+/// Whether an address is one of this machine.
+pub(super) fn is_loopback(url: &str) -> bool {
     let authority = url
         .split_once("://")
         .map_or("", |(_, rest)| rest.split('/').next().unwrap_or_default());

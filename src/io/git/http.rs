@@ -1,7 +1,7 @@
 //! Git's smart HTTP protocol (gitprotocol-http(5)) over the HTTP client that everything else here uses: with a source's own
 //! authority, client certificate and proxy, one try per credential, no way to another host, and a deadline.
 
-use super::credentials::{Credentials, Hidden, Login};
+use super::credentials::{Credentials, Hidden, Login, ProxyTo, is_loopback};
 use super::session::Session;
 use super::{GitError, RECEIVED_BYTES_MAX};
 use git2::transport::{Service, SmartSubtransport, SmartSubtransportStream};
@@ -15,14 +15,28 @@ const SENT_BYTES_MAX: usize = 64 << 20;
 /// How long a connection may take.
 const CONNECT_MAX: Duration = Duration::from_secs(30);
 
+/// Where a proxy's credentials are.
+const OF_THE_PROXY: &str = "its credentials are those of spec.proxySecretRef";
+
 /// Longest address that a refusal quotes.
 const QUOTED_MAX: usize = 200;
 
-/// Makes the client of a source.
-pub(super) fn client(credentials: &Credentials, timeout: Duration) -> Result<reqwest::Client, GitError> {
-    let wrong = |what: &str| GitError::Credentials {
+fn wrong(what: &str) -> GitError {
+    GitError::Credentials {
         what: what.to_owned(),
-    };
+    }
+}
+
+/// Makes the client of a source at an address.
+///
+/// The proxy of its Secret comes first. Without one, those of the environment are used (`HTTPS_PROXY`, `HTTP_PROXY`, `ALL_PROXY`
+/// but for the hosts of `NO_PROXY`), as Flux's source-controller does, and never for this machine itself, as in Go
+/// (net/http, `ProxyFromEnvironment`).
+pub(super) fn client(
+    url: &str,
+    credentials: &Credentials,
+    timeout: Duration,
+) -> Result<reqwest::Client, GitError> {
     let mut builder = reqwest::Client::builder()
         .connect_timeout(timeout.min(CONNECT_MAX))
         .read_timeout(timeout)
@@ -45,20 +59,30 @@ pub(super) fn client(credentials: &Credentials, timeout: Duration) -> Result<req
         builder = builder.identity(identity);
     }
     builder = match &credentials.proxy {
-        None => builder.no_proxy(),
-        Some(to) => {
-            let mut proxy = reqwest::Proxy::all(&to.address)
-                .map_err(|_| wrong("of the proxy has an address that cannot be used"))?;
-            if let Some(username) = &to.username {
-                let password = to.password.as_ref().map_or("", |password| password.as_str());
-                proxy = proxy.basic_auth(username, password);
-            }
-            builder.proxy(proxy)
-        }
+        Some(to) => builder.proxy(proxy(to)?),
+        None if is_loopback(url) => builder.no_proxy(),
+        None => builder,
     };
     builder
         .build()
         .map_err(|_| wrong("has a ca.crt, tls.crt or tls.key that cannot be used"))
+}
+
+fn proxy(to: &ProxyTo) -> Result<reqwest::Proxy, GitError> {
+    let unusable = || wrong("of the proxy has an address that cannot be used");
+    let address = reqwest::Url::parse(&to.address).map_err(|_| unusable())?;
+    // Without a host there is nothing to go to, and the library would panic over the credentials.
+    if address.host_str().is_none_or(str::is_empty) {
+        return Err(unusable());
+    }
+    let proxy = reqwest::Proxy::all(address).map_err(|_| unusable())?;
+    let Some(username) = &to.username else {
+        return Ok(proxy);
+    };
+    // The library keeps them in the address, where a percent sign begins an escape.
+    let escaped = |text: &str| zeroize::Zeroizing::new(text.replace('%', "%25"));
+    let password = to.password.as_ref().map_or("", |password| password.as_str());
+    Ok(proxy.basic_auth(&escaped(username), &escaped(password)))
 }
 
 /// The transport of one operation.
@@ -125,7 +149,7 @@ impl Stream {
             }
             407 => {
                 return Err(GitError::Denied {
-                    detail: format!("the proxy answered HTTP {status}"),
+                    detail: format!("the proxy answered HTTP {status}; {OF_THE_PROXY}"),
                 });
             }
             300..=399 => {
@@ -264,6 +288,15 @@ fn told(error: &reqwest::Error) -> GitError {
     }
     if words.is_empty() {
         words = "the connection failed".to_owned();
+    }
+    // As hyper-util says it for CONNECT and for SOCKS5.
+    if ["proxy authorization required", "credentials not accepted"]
+        .iter()
+        .any(|said| words.contains(said))
+    {
+        return GitError::Denied {
+            detail: format!("the proxy: {words}; {OF_THE_PROXY}"),
+        };
     }
     let lower = words.to_lowercase();
     if ["certificate", "unknownissuer", "unknown issuer"]

@@ -269,8 +269,8 @@ impl Repository {
         match url.split_once("://") {
             None => return refuse("write ssh://user@host/path instead of user@host:path"),
             Some(("file", _)) if !allow_file => return refuse("file:// is read only with --allow-file-urls"),
-            Some(("file" | "http" | "ssh", _)) => {}
-            Some(("https", rest)) => {
+            Some(("file" | "ssh", _)) => {}
+            Some(("http" | "https", rest)) => {
                 if rest
                     .split('/')
                     .next()
@@ -286,7 +286,7 @@ impl Repository {
         session::register();
         credentials.check(url)?;
         let client = if url.starts_with("http") {
-            Some(http::client(&credentials, timeout)?)
+            Some(http::client(url, &credentials, timeout)?)
         } else {
             None
         };

@@ -208,6 +208,7 @@ fn open(session: &Arc<Session>, url: &str, command: &str) -> Result<Stream, GitE
         received: 0,
         words: String::new(),
         status: None,
+        closed: false,
     })
 }
 
@@ -222,6 +223,8 @@ struct Stream {
     received: usize,
     words: String,
     status: Option<u32>,
+    /// Whether the server said that this is all, which a broken connection does not.
+    closed: bool,
 }
 
 impl Stream {
@@ -249,7 +252,11 @@ impl Stream {
                 }
                 Some(ChannelMsg::ExitStatus { exit_status }) => self.status = Some(exit_status),
                 Some(ChannelMsg::Eof) if self.status.is_none() => {}
-                Some(ChannelMsg::Close | ChannelMsg::Eof) | None => return self.end(),
+                Some(ChannelMsg::Close | ChannelMsg::Eof) => {
+                    self.closed = true;
+                    return self.end();
+                }
+                None => return self.end(),
                 Some(_) => {}
             }
         }
@@ -258,10 +265,19 @@ impl Stream {
     fn end(&self) -> Result<bool, GitError> {
         match self.status {
             Some(0) => Ok(false),
+            None if !self.closed => Err(self.broke_off()),
             None if self.received > 0 && self.words.is_empty() => Ok(false),
             _ => Err(GitError::Failed {
                 detail: format!("the server ended the command: {}", self.words.trim()),
             }),
+        }
+    }
+}
+
+impl Stream {
+    fn broke_off(&self) -> GitError {
+        GitError::Failed {
+            detail: format!("ssh: the connection broke off after {} bytes", self.received),
         }
     }
 }
@@ -285,11 +301,8 @@ impl Read for Stream {
 impl Write for Stream {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         let sent = self.session.wait(self.channel.data(bytes));
-        let outcome = sent.and_then(|sent| {
-            sent.map_err(|error| GitError::Failed {
-                detail: format!("ssh: {error}"),
-            })
-        });
+        // The library knows no other reason than that there is nobody any more.
+        let outcome = sent.and_then(|sent| sent.map_err(|_| self.broke_off()));
         match outcome {
             Ok(()) => Ok(bytes.len()),
             Err(error) => Err(std::io::Error::other(self.session.fail(error))),
