@@ -3,7 +3,8 @@
 //! Blobs that were read before are not read again, and clear text lives in memory only.
 
 use crate::formats::overlay::{self, Files};
-use crate::formats::sops::{self, Identities};
+use crate::formats::sops::{self, Format, Identities};
+use crate::formats::yaml;
 use crate::model::diagnostic::{Diagnostic, Place, Severity};
 use crate::model::ids::BlobId;
 use crate::model::secret::SecretText;
@@ -18,7 +19,7 @@ pub const FILE_BYTES_MAX: usize = 5 << 20;
 /// Files of one tree: as many as an overlay may have, and the assignments.
 const FILES_MAX: usize = 40_000;
 
-/// Clear files by blob and key set, as the newest tree needed them.
+/// Clear files by blob, and by keys and format, as the newest tree needed them.
 #[derive(Default)]
 pub struct ClearCache {
     files: HashMap<(BlobId, String), ClearFile>,
@@ -100,9 +101,16 @@ pub fn decrypt(
             broken.insert(path);
             continue;
         }
-        let key = (entry.blob.clone(), identities.id().to_owned());
+        let key = (entry.blob.clone(), key_of(&path, identities.id()));
         let file = match kept.get(&key).or_else(|| cache.files.get(&key)) {
-            Some(file) => Ok(file.clone()),
+            Some(file) => {
+                let mut file = file.clone();
+                // It may have been read under another name.
+                for doubt in &mut file.doubts {
+                    doubt.place.path.clone_from(&path);
+                }
+                Ok(file)
+            }
             None => open(&path, &entry.blob, &listing, identities, &mut decryptions),
         };
         match file {
@@ -145,9 +153,14 @@ pub fn decrypt(
     } else {
         Err(Refused {
             diagnostics,
-            rest: Some(tree),
+            rest: Some(Box::new(tree)),
         })
     }
+}
+
+/// What besides its blob decides how a file is read: the keys, and the format that its name stands for.
+fn key_of(path: &str, keys: &str) -> String {
+    format!("{keys} {:?}", Format::of(path))
 }
 
 /// The files that the overlay needs, and the assignments.
@@ -256,7 +269,10 @@ fn open(
     {
         *decryptions += 1;
         inside = true;
-        text = clear;
+        if clear.mac_only_encrypted {
+            doubts.push(mac_only_encrypted(path));
+        }
+        text = clear.text;
     }
     Ok(ClearFile {
         blob: blob.clone(),
@@ -273,24 +289,16 @@ const DOUBTS_MAX: usize = 5;
 /// everything that stands in the clear beside what is encrypted. A Secret's own clear part is its name and its labels, which
 /// the MAC binds to nothing either; but those are not more trusted than any other object of the repository.
 fn doubts(path: &str, opened: &sops::Opened) -> Vec<Diagnostic> {
-    let sign = "sign commits and set spec.verify, or encrypt without it";
     if opened.mac_only_encrypted {
-        let message = "the file was encrypted with mac_only_encrypted: everything in it that is not encrypted can be changed unseen";
-        return vec![Diagnostic::error(
-            Place::file(path),
-            "sops-unbound",
-            message,
-            sign,
-        )];
+        return vec![mac_only_encrypted(path)];
     }
-    let ours = opened
-        .text
-        .expose_str()
-        .is_ok_and(|text| text.contains(crate::model::kinds::GROUP));
-    if !ours {
-        return Vec::new();
-    }
-    let heads = ["apiVersion", "kind", "metadata"];
+    let heads: &[&str] = match sops::Format::of(path) {
+        Format::Yaml | Format::Json if opened.text.expose_str().is_ok_and(somebody_elses) => {
+            return Vec::new();
+        }
+        Format::Yaml | Format::Json => &["apiVersion", "kind", "metadata"],
+        Format::Dotenv | Format::Ini | Format::Binary => &[],
+    };
     let inside = |one: &&sops::Unbound| one.path.first().is_some_and(|key| !heads.contains(&key.as_str()));
     let loose = opened.unbound.iter().filter(inside).take(DOUBTS_MAX);
     loose
@@ -308,6 +316,29 @@ fn doubts(path: &str, opened: &sops::Opened) -> Vec<Diagnostic> {
             Diagnostic::error(place, "sops-unbound", message, help)
         })
         .collect()
+}
+
+/// Whether all objects of a text are surely none of ours. One without an apiVersion may be a patch of ours, and one with a variable
+/// may become ours.
+fn somebody_elses(text: &str) -> bool {
+    let Ok(documents) = yaml::load(text) else {
+        return false;
+    };
+    documents.iter().all(|document| {
+        let version = document.get("apiVersion").and_then(yaml::Node::text);
+        version.is_some_and(|version| {
+            !version.is_empty() && !version.contains(crate::model::kinds::GROUP) && !version.contains("${")
+        })
+    })
+}
+
+fn mac_only_encrypted(path: &str) -> Diagnostic {
+    Diagnostic::error(
+        Place::file(path),
+        "sops-unbound",
+        "the file was encrypted with mac_only_encrypted: everything in it that is not encrypted can be changed unseen",
+        "sign commits and set spec.verify, or encrypt without it",
+    )
 }
 
 /// The commit's files, read as the overlay asks for them.
@@ -343,7 +374,7 @@ impl Files for Listing<'_> {
             .entries
             .get(path)
             .filter(|entry| entry.kind == EntryKind::File)?;
-        if let Some(known) = self.known.get(&(entry.blob.clone(), self.id.to_owned())) {
+        if let Some(known) = self.known.get(&(entry.blob.clone(), key_of(path, self.id))) {
             return known
                 .text
                 .expose_str()

@@ -59,6 +59,15 @@ fn of_yaml() -> Vec<Row> {
             ))),
         ),
         (
+            "bytes that aliases copy",
+            "copy more than 8388608 bytes",
+            words(yaml::load(&format!(
+                "- &a {}\n{}",
+                "x".repeat(1 << 20),
+                "- *a\n".repeat(20)
+            ))),
+        ),
+        (
             "documents of a file",
             "more than 10000 documents",
             words(yaml::load(&"---\na: 1\n".repeat(10_001))),
@@ -139,6 +148,18 @@ fn of_overlays() -> Vec<Row> {
             ]),
         ),
     ];
+    let maps: String = (0..2000)
+        .map(|n| format!("{}---\n", MAP.replace("name: m", &format!("name: m{n}"))))
+        .collect();
+    let patch = "- {target: {kind: None}, patch: '{data: {a: c}}'}\n".repeat(501);
+    let looks = built(&[
+        (
+            "p/kustomization.yaml",
+            format!("resources: [a.yaml]\npatches:\n{patch}"),
+        ),
+        ("p/a.yaml", maps),
+    ]);
+    rows.push(("looks at objects", "more than 1000000 times", looks));
     let mut deep = InMemory::default();
     deep.add("p/kustomization.yaml", "resources: [../d1]\n");
     for level in 1..21 {

@@ -56,6 +56,9 @@ const TIER: &str = "apiVersion: storage.billyronks.io/v1\nkind: StorageTier\nmet
 const POOL: &str = "apiVersion: openebs.io/v1beta3\nkind: DiskPool\nmetadata: {name: p, namespace: openebs}\nspec: {node: n, disks: [/dev/sdb], topology: {labelled: {tier: WHICH}}}\n";
 const SECRET: &str = "apiVersion: v1\nkind: Secret\nmetadata: {name: s, namespace: a}\n";
 
+/// A folder, and what is wrong with it.
+type Row<'a> = (&'a str, Vec<(&'a str, String)>, Vec<&'a str>);
+
 /// What `validate` says of a folder, as `file:line:column severity rule`, and how it ends.
 fn findings(files: &[(&str, String)]) -> (Vec<String>, Option<i32>) {
     let folder = tempfile::tempdir().unwrap();
@@ -90,7 +93,7 @@ fn findings(files: &[(&str, String)]) -> (Vec<String>, Option<i32>) {
 fn objects_that_contradict_each_other_are_told_of() {
     let two = |one: String, other: String| vec![("a.yaml", one), ("b.yaml", other)];
     let overlap = "b.yaml:9:3 error policy-overlap";
-    let table: Vec<(&str, Vec<(&str, String)>, Vec<&str>)> = vec![
+    let table: Vec<Row> = vec![
         (
             "two policies for all claims of a class",
             two(policy("a", "m", ""), policy("b", "m", "")),
@@ -182,4 +185,121 @@ fn one_run_tells_everything_also_beside_files_that_cannot_be_read() {
         ]
     );
     assert_eq!(code, Some(1));
+}
+
+#[test]
+fn what_a_patch_wrote_is_told_at_the_patch() {
+    let base = || ("policy.yaml", policy("x", "m", ""));
+    let kustomization = |patches: &str| {
+        (
+            "kustomization.yaml",
+            format!("resources: [policy.yaml]\npatches:\n{patches}"),
+        )
+    };
+    let inline = "- target: {kind: StoragePolicy}\n  patch: |-\n    - op: replace\n      path: /spec/highWatermarkIOPS\n      value: \"4000\"\n";
+    let one_line = "- target: {kind: StoragePolicy}\n  patch: '[{op: replace, path: /spec/cooldownPeriod, value: soon}]'\n";
+    let strategic = "apiVersion: storage.billyronks.io/v1\nkind: StoragePolicy\nmetadata: {name: x}\nspec:\n  coolDown: 1h\n  samplingWindow: 2d\n";
+    let table: Vec<Row> = vec![
+        (
+            "an operation in a block",
+            vec![base(), kustomization(inline)],
+            vec!["kustomization.yaml:7:1 error wrong-type"],
+        ),
+        (
+            "an operation on one line",
+            vec![base(), kustomization(one_line)],
+            vec!["kustomization.yaml:4:10 error duration"],
+        ),
+        (
+            "a strategic merge from a file",
+            vec![
+                base(),
+                kustomization("- path: patch.yaml\n"),
+                ("patch.yaml", strategic.to_owned()),
+            ],
+            vec![
+                "patch.yaml:5:3 error unknown-field",
+                "patch.yaml:6:3 error duration",
+            ],
+        ),
+    ];
+    for (what, files, expected) in table {
+        assert_eq!(findings(&files).0, expected, "{what}");
+    }
+}
+
+#[test]
+fn what_the_cluster_would_refuse_or_ignore_is_refused_before() {
+    let tier = |from: &str, to: &str| TIER.replace(from, to);
+    let class = |class: &str| TIER.replace("rank: 2,", &format!("rank: 2, storageClass: {class},"));
+    let two = |spec: &str| {
+        let cold = TIER.replace("hot", "cold").replace("rank: 2", "rank: 1");
+        let selectors = "  nvmePoolSelector: {matchLabels: {tier: hot}}\n  sataPoolSelector: {matchLabels: {tier: cold}}\n";
+        format!(
+            "{TIER}---\n{cold}---\n{}",
+            policy("x", "m", "").replace(selectors, spec)
+        )
+    };
+    for (what, text, expected) in [
+        (
+            "a slip in the group",
+            tier("billyronks", "billyronk"),
+            "1:1 unknown-kind",
+        ),
+        (
+            "no group",
+            tier("storage.billyronks.io/v1", "v1"),
+            "1:1 unknown-kind",
+        ),
+        (
+            "capitals in a name",
+            tier("name: hot", "name: Hot_Tier"),
+            "3:12 name",
+        ),
+        ("a class with a bad name", class("{name: A_b}"), "4:32 name"),
+        (
+            "a file system that Mayastor lacks",
+            class("{name: a, mayastor: {fsType: zfs}}"),
+            "4:52 value",
+        ),
+        ("a tier named twice", two("  tiers: [hot, hot]\n"), "20:17 value"),
+        (
+            "an empty window",
+            policy("x", "m", "").replace("samplingWindow: 1h", "samplingWindow: 0s"),
+            "7:3 duration",
+        ),
+        (
+            "no base64",
+            format!("{SECRET}data: {{a: 'not base64!'}}\n"),
+            "4:8 secret-value",
+        ),
+        (
+            "a number in a Secret",
+            format!("{SECRET}stringData: {{a: 5}}\n"),
+            "4:14 secret-value",
+        ),
+    ] {
+        let (found, code) = findings(&[("a.yaml", text)]);
+        let errors: Vec<String> = found
+            .iter()
+            .filter_map(|one| Some(one.strip_prefix("a.yaml:")?.replace(" error", "")))
+            .filter(|one| !one.contains("warning"))
+            .collect();
+        assert_eq!(errors, [expected], "{what}");
+        assert_eq!(code, Some(1), "{what}");
+    }
+}
+
+#[test]
+fn a_tier_that_is_wrong_in_itself_is_there_all_the_same() {
+    let wrong = TIER.replace("rank: 2, ", "");
+    let text = format!("{wrong}---\n{}", policy("x", "m", "").replace(
+        "  nvmePoolSelector: {matchLabels: {tier: hot}}\n  sataPoolSelector: {matchLabels: {tier: cold}}\n",
+        "  tiers: [hot, gone]\n",
+    ));
+    let (found, _) = findings(&[("a.yaml", text)]);
+    assert_eq!(
+        found,
+        ["a.yaml:4:1 error missing-field", "a.yaml:15:16 error reference"]
+    );
 }

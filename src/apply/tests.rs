@@ -36,6 +36,7 @@ fn object(value: Value) -> RenderedObject {
         document: 0,
         line: 3,
         places: Arc::new(Places::default()),
+        changed: Vec::new(),
         secret: false,
     };
     let stage = if id.kind == "StorageClass" {

@@ -1,6 +1,6 @@
 //! `validate` and `render`: policy folders on disk, read by the very code that reads commits.
 
-use super::{Failed, Output, data, report, value, words};
+use super::{Failed, Output, data, no_sarif, report, value, words};
 use crate::decrypt::{self, ClearCache};
 use crate::formats::sops::Identities;
 use crate::model::desired::Desired;
@@ -19,8 +19,8 @@ const FILES_MAX: usize = 200_000;
 #[derive(clap::Args, Clone, Debug)]
 pub struct KeyArguments {
     /// age identities; the default is where the sops command looks.
-    #[arg(long, env = "SOPS_AGE_KEY_FILE")]
-    pub age_key: Option<PathBuf>,
+    #[arg(long, env = "SOPS_AGE_KEY_FILE", value_name = "FILE")]
+    pub age_key: Option<String>,
     /// age identities themselves.
     #[arg(long, env = "SOPS_AGE_KEY", hide_env_values = true, hide = true)]
     pub age_key_text: Option<String>,
@@ -138,10 +138,11 @@ pub(super) fn list(root: &Path, folder: &Path, entries: &mut BTreeMap<String, En
             .unwrap_or(&path)
             .to_string_lossy()
             .into_owned();
-        let kind = if kind.is_symlink() {
-            EntryKind::Symlink
-        } else {
+        // Pipes and devices could be read for ever; they are refused as links are.
+        let kind = if kind.is_file() {
             EntryKind::File
+        } else {
+            EntryKind::Symlink
         };
         entries.insert(
             rest.clone(),
@@ -168,11 +169,14 @@ pub(super) fn identities(arguments: &KeyArguments) -> Result<Identities, Failed>
     let usual = config
         .map(|config| config.join("sops/age/keys.txt"))
         .filter(|path| path.exists());
+    // A variable that is set to nothing is not set, as for the sops command.
+    let given = arguments.age_key.as_deref().filter(|path| !path.is_empty());
+    let given = given.map(PathBuf::from);
     let mut texts = Vec::new();
     if let Some(text) = &arguments.age_key_text {
         texts.push(("SOPS_AGE_KEY".to_owned(), text.clone()));
     }
-    if let Some(path) = arguments.age_key.clone().or(usual) {
+    if let Some(path) = given.or(usual) {
         let text =
             std::fs::read_to_string(&path).map_err(|error| Failed(format!("{}: {error}", path.display())))?;
         texts.push((path.display().to_string(), text));
@@ -210,6 +214,7 @@ pub(super) fn complain(diagnostics: &[Diagnostic]) {
 
 /// `render`.
 pub fn render(arguments: &RenderArguments) -> Result<u8, Failed> {
+    no_sarif(arguments.folder.output)?;
     let (desired, diagnostics) = read(&arguments.folder)?;
     complain(&diagnostics);
     let Some(desired) = desired else { return Ok(1) };
@@ -222,11 +227,7 @@ pub fn render(arguments: &RenderArguments) -> Result<u8, Failed> {
     match arguments.folder.output {
         Output::Json => value(&serde_json::Value::Array(values), Output::Json),
         Output::Text | Output::Yaml => data(&crate::render::text::yaml(&values)),
-        Output::Sarif => {
-            return Err(Failed(
-                "-o sarif is what `validate` writes; use json or yaml".to_owned(),
-            ));
-        }
+        Output::Sarif => {}
     }
     Ok(0)
 }

@@ -4,6 +4,7 @@ use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use std::io::Write;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::OnceLock;
 
 /// The controller.
 mod run;
@@ -167,7 +168,9 @@ pub fn main(cli: Cli) -> ExitCode {
         Command::Manifests(arguments) => generate::manifests(&arguments),
         Command::Schema(arguments) => schema::schema(&arguments),
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Cli::command(), "couchestor", &mut std::io::stdout());
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Cli::command(), "couchestor", &mut script);
+            data(&String::from_utf8_lossy(&script));
             Ok(0)
         }
         Command::Validate(arguments) => folder::validate(&arguments),
@@ -180,6 +183,10 @@ pub fn main(cli: Cli) -> ExitCode {
         Command::Audit(arguments) => block_on(audit::audit(arguments)),
         Command::Simulate(arguments) => block_on(simulate::simulate(arguments)),
     };
+    if let Some(error) = LOST.get() {
+        words(&format!("couchestor: the output could not be written: {error}"));
+        return ExitCode::from(1);
+    }
     match outcome {
         Ok(code) => ExitCode::from(code),
         Err(Failed(message)) => {
@@ -197,15 +204,23 @@ fn block_on(work: impl Future<Output = Result<u8, Failed>>) -> Result<u8, Failed
     outcome
 }
 
-/// Writes data to stdout. A closed pipe ends the output, not the command.
+/// Writes data to stdout. A closed pipe ends the output, not the command; anything else that goes wrong makes it fail.
 pub(crate) fn data(text: &str) {
     let mut out = anstream::stdout().lock();
-    let _ = out.write_all(text.as_bytes());
-    if !text.ends_with('\n') {
-        let _ = out.write_all(b"\n");
+    let end = if text.ends_with('\n') { "" } else { "\n" };
+    let written = out
+        .write_all(text.as_bytes())
+        .and_then(|()| out.write_all(end.as_bytes()))
+        .and_then(|()| out.flush());
+    if let Err(error) = written
+        && error.kind() != std::io::ErrorKind::BrokenPipe
+    {
+        let _ = LOST.set(error.to_string());
     }
-    let _ = out.flush();
 }
+
+/// Why output was lost, such as a full disk: then the command has failed, whatever it found.
+static LOST: OnceLock<String> = OnceLock::new();
 
 /// Writes words to stderr.
 pub(crate) fn words(text: &str) {
@@ -220,6 +235,14 @@ pub(crate) fn value(value: &serde_json::Value, output: Output) {
         Output::Json | Output::Text | Output::Sarif => {
             data(&serde_json::to_string_pretty(value).unwrap_or_default())
         }
+    }
+}
+
+/// Refuses SARIF where there are no findings about lines to write.
+pub(crate) fn no_sarif(output: Output) -> Result<(), Failed> {
+    match output {
+        Output::Sarif => Err(Failed("only `validate` writes SARIF; use -o json".to_owned())),
+        _ => Ok(()),
     }
 }
 

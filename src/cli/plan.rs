@@ -36,6 +36,7 @@ pub struct Arguments {
 
 /// `plan`.
 pub async fn plan(arguments: Arguments) -> Result<u8, Failed> {
+    super::no_sarif(arguments.folder.output)?;
     let (desired, diagnostics) = folder::read(&arguments.folder)?;
     folder::complain(&diagnostics);
     let Some(desired) = desired else { return Ok(1) };

@@ -25,7 +25,11 @@ pub(super) fn text(diagnostics: &[Diagnostic], root: &Path) {
                 return None;
             }
             let text = std::fs::read_to_string(&file).ok()?;
-            (!text.contains("ENC[AES256_GCM,")).then_some(text)
+            // Nor is a Secret that somebody forgot to encrypt printed into the log of a pipeline.
+            let secret = ["ENC[AES256_GCM,", "kind: Secret", "\"Secret\"", "stringData"]
+                .iter()
+                .any(|mark| text.contains(mark));
+            (!secret).then_some(text)
         });
         if let Some(shown) = file.as_deref().and_then(|text| underlined(text, diagnostic)) {
             data(&shown);
@@ -53,7 +57,9 @@ fn underlined(text: &str, diagnostic: &Diagnostic) -> Option<String> {
     if line.is_empty() {
         return None;
     }
-    let column = column.min(line.len());
+    // A column that is not known is that of the first word.
+    let indent = line.iter().take_while(|one| **one == ' ').count();
+    let column = column.max(indent).min(line.len());
     let length = line.get(column..).map_or(1, |rest| {
         let end = rest
             .iter()

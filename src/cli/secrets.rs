@@ -1,7 +1,7 @@
 //! `secrets check`, `secrets diff` and `secrets textconv`: what people need beside the sops command. No secret value is printed.
 
 use super::folder::{self, KeyArguments};
-use super::{Failed, Output, data, table, value, words};
+use super::{Failed, Output, data, no_sarif, table, value, words};
 use crate::decrypt::FILE_BYTES_MAX;
 use crate::formats::pattern;
 use crate::formats::sops::{self, Identities};
@@ -59,6 +59,9 @@ pub enum Command {
 
 /// `secrets`.
 pub fn secrets(command: &Command) -> Result<u8, Failed> {
+    if let Command::Check { output, .. } | Command::Diff { output, .. } = command {
+        no_sarif(*output)?;
+    }
     match command {
         Command::Check { path, keys, output } => check(path, &folder::identities(keys)?, *output),
         Command::Diff { a, b, keys, output } => diff(a, b, &folder::identities(keys)?, *output),
@@ -106,9 +109,11 @@ impl Contents {
             raw.get(key)
                 .is_some_and(|raw| raw == value && !raw.starts_with("ENC[AES256_GCM,"))
         };
+        // Whoever forgot to encrypt a file did not mean it to be read.
+        let forgotten = forgotten(&name, &bytes);
         let secret = values
             .iter()
-            .filter(|(key, value)| !shown(key, value))
+            .filter(|(key, value)| !shown(key, value) || forgotten(key))
             .map(|(key, _)| key.clone())
             .collect();
         Ok(Self { values, secret, open })
@@ -120,6 +125,18 @@ impl Contents {
             Some(value) => value,
             None => "",
         }
+    }
+}
+
+/// Which keys of a file that is not encrypted hold secrets all the same: the data of Secrets, and every line of an environment.
+fn forgotten(name: &str, bytes: &[u8]) -> impl Fn(&str) -> bool {
+    let lines = matches!(sops::Format::of(name), sops::Format::Dotenv | sops::Format::Ini);
+    let text = std::str::from_utf8(bytes).unwrap_or_default();
+    let sealed = text.contains("ENC[AES256_GCM,");
+    let secret = is_plain_secret(text);
+    move |key: &str| {
+        let data = |part: &str| matches!(part, "data" | "stringData");
+        !sealed && (lines || secret && key.split(['.', ':']).any(data))
     }
 }
 
@@ -352,13 +369,23 @@ fn check(path: &Path, identities: &Identities, output: Output) -> Result<u8, Fai
         if name.ends_with(".sops.yaml") && file.file_name().is_some_and(|name| name == ".sops.yaml") {
             continue;
         }
-        let Ok(bytes) = read(&file) else { continue };
         let rule = rule_for(&file, &root, &mut known)?;
+        let bytes = match read(&file) {
+            Ok(bytes) => bytes,
+            Err(Failed(why)) if rule.is_some() => {
+                findings.push((shown(&name).into_owned(), shown(&why).into_owned()));
+                continue;
+            }
+            Err(_) => continue,
+        };
         let text = std::str::from_utf8(&bytes).unwrap_or_default();
-        let sealed = if text.contains("sops") {
-            sops::recipients(&name, text)
-        } else {
-            Ok(None)
+        let sealed = match text.contains("sops") {
+            true => match sops::recipients(&name, text) {
+                // It speaks of sops and is no file of its.
+                Err(_) if !text.contains("ENC[AES256_GCM,") => Ok(None),
+                other => other,
+            },
+            false => Ok(None),
         };
         let name = shown(&name).into_owned();
         let mut tell = |what: String| findings.push((name.clone(), shown(&what).into_owned()));
@@ -395,6 +422,10 @@ fn check(path: &Path, identities: &Identities, output: Output) -> Result<u8, Fai
                     ));
                 } else if is_plain_secret(text) {
                     tell("it holds a Secret in plain text; encrypt it with sops".to_owned());
+                } else if text.contains("kind: Secret") && yaml::load(text).is_err() {
+                    tell(
+                        "it seems to hold a Secret in plain text, and is no YAML that can be read".to_owned(),
+                    );
                 } else {
                     continue;
                 }
@@ -430,15 +461,16 @@ fn check(path: &Path, identities: &Identities, output: Output) -> Result<u8, Fai
     Ok(u8::from(!findings.is_empty()))
 }
 
-/// Whether a text holds a Secret with something in it.
+/// Whether a text holds a Secret with something in it, also one in a list.
 fn is_plain_secret(text: &str) -> bool {
-    text.contains("Secret")
-        && yaml::load(text).is_ok_and(|documents| {
-            documents.iter().any(|document| {
-                let filled = |key: &str| {
-                    matches!(document.get(key).map(|node| &node.kind), Some(Kind::Map(entries)) if !entries.is_empty())
-                };
-                document.get("kind").and_then(Node::text) == Some("Secret") && (filled("data") || filled("stringData"))
-            })
-        })
+    fn filled(object: &Node) -> bool {
+        let has = |key: &str| matches!(object.get(key).map(|node| &node.kind), Some(Kind::Map(entries)) if !entries.is_empty());
+        let items = match object.get("items").map(|node| &node.kind) {
+            Some(Kind::List(items)) => items.as_slice(),
+            _ => &[],
+        };
+        let secret = object.get("kind").and_then(Node::text) == Some("Secret");
+        secret && (has("data") || has("stringData")) || items.iter().any(filled)
+    }
+    text.contains("Secret") && yaml::load(text).is_ok_and(|documents| documents.iter().any(filled))
 }

@@ -60,6 +60,9 @@ impl PartialEq for Places {
 
 impl Eq for Places {}
 
+/// Places by the JSON pointers of what was changed from there.
+pub type Changes = BTreeMap<String, Place>;
+
 /// Where an object comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {
@@ -71,6 +74,8 @@ pub struct Origin {
     pub line: u32,
     /// The places of its values before overlays changed them.
     pub places: Arc<Places>,
+    /// What patches and replacements wrote, and where that stands, the latest last.
+    pub changed: Vec<Arc<Changes>>,
     /// Whether the file was encrypted.
     pub secret: bool,
 }
@@ -81,8 +86,20 @@ impl Origin {
         if self.secret { MASK } else { text }
     }
 
-    /// The place of the value at a JSON pointer, or of its nearest ancestor that the file holds.
+    /// The place of the value at a JSON pointer, or of its nearest ancestor that the file holds: in the patch that wrote it
+    /// last, or in the object's own file.
     pub fn place(&self, pointer: &str) -> Place {
+        let ancestors = || {
+            let cuts = pointer.rmatch_indices('/').map(|(cut, _)| &pointer[..cut]);
+            std::iter::once(pointer).chain(cuts)
+        };
+        let changed = self.changed.iter().rev();
+        if let Some(place) = changed
+            .flat_map(|changes| ancestors().find_map(|one| changes.get(one)))
+            .next()
+        {
+            return place.clone();
+        }
         let mut rest = pointer;
         loop {
             if let Some((line, column)) = self.places.get(rest) {

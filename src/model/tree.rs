@@ -91,7 +91,7 @@ pub struct Refused {
     /// What is wrong.
     pub diagnostics: Vec<Diagnostic>,
     /// What could be read all the same, so that what is wrong with that is found in the same run. Nothing is ever made of it.
-    pub rest: Option<ClearTree>,
+    pub rest: Option<Box<ClearTree>>,
 }
 
 impl std::fmt::Debug for Refused {

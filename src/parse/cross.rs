@@ -1,10 +1,13 @@
 //! What the objects of a tree say about each other: two policies for one volume, a tier without pools, a secret for all to read.
 
 use super::understand::Understood;
+use crate::formats::yaml;
 use crate::model::desired::{Policy, Resource, TierPools};
 use crate::model::diagnostic::Diagnostic;
 use crate::model::ids::{PolicyName, TierName};
 use crate::model::kinds::GROUP;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
 
@@ -15,6 +18,7 @@ pub(super) fn check(resources: &[Resource], understood: &Understood, diagnostics
     claimed_twice(resources, understood, diagnostics);
     tiers_without_pools(resources, understood, diagnostics);
     diagnostics.extend(resources.iter().filter_map(in_the_clear));
+    diagnostics.extend(resources.iter().flat_map(secret_values));
 }
 
 fn ours<'a>(resources: &'a [Resource], kind: &'static str) -> impl Iterator<Item = &'a Resource> {
@@ -22,6 +26,9 @@ fn ours<'a>(resources: &'a [Resource], kind: &'static str) -> impl Iterator<Item
         .iter()
         .filter(move |resource| resource.kind() == kind && resource.api_version().starts_with(GROUP))
 }
+
+/// A class and the first label that a policy asks for.
+type Key<'a> = (&'a str, Option<(&'a String, &'a String)>);
 
 /// Two enabled policies of one class, where every claim that the one takes is taken by the other too. Policies whose labels only
 /// might meet on one claim are no mistake yet; the decision leaves such a claim alone and says why.
@@ -34,7 +41,7 @@ fn claimed_twice(resources: &[Resource], understood: &Understood, diagnostics: &
         .filter(|(_, policy)| policy.enabled)
         .collect();
     // By class and first label, so that nobody is compared with everybody.
-    let mut wide: HashMap<(&str, Option<(&String, &String)>), Vec<&(&Resource, &Policy)>> = HashMap::new();
+    let mut wide: HashMap<Key, Vec<&(&Resource, &Policy)>> = HashMap::new();
     for one in &enabled {
         let key = (one.1.storage_class.as_str(), one.1.claim_labels.iter().next());
         wide.entry(key).or_default().push(one);
@@ -107,6 +114,50 @@ fn tiers_without_pools(resources: &[Resource], understood: &Understood, diagnost
             ));
         }
     }
+}
+
+type Fits = fn(&Value) -> bool;
+
+/// Values that the API server does not take in a Secret, which is often found out at night.
+fn secret_values(resource: &Resource) -> Vec<Diagnostic> {
+    if resource.kind() != "Secret" || resource.api_version() != "v1" {
+        return Vec::new();
+    }
+    let text = |value: &Value| value.is_string() || value.is_null();
+    let base64 = |value: &Value| match value {
+        Value::String(text) => STANDARD
+            .decode(
+                text.bytes()
+                    .filter(|byte| !byte.is_ascii_whitespace())
+                    .collect::<Vec<u8>>(),
+            )
+            .is_ok(),
+        other => other.is_null(),
+    };
+    let fields: [(&str, Fits, &str); 2] = [
+        (
+            "data",
+            base64,
+            "write it in base64, or below `stringData` as it is",
+        ),
+        ("stringData", text, "put it in quotes"),
+    ];
+    let mut found = Vec::new();
+    for (field, fits, help) in fields {
+        let values = resource.value.get(field).and_then(Value::as_object);
+        for (key, _) in values.into_iter().flatten().filter(|(_, value)| !fits(value)) {
+            found.push(Diagnostic::error(
+                resource.origin.place(&format!("/{field}/{}", yaml::escape(key))),
+                "secret-value",
+                format!(
+                    "`{}` is no value of a Secret's {field}",
+                    resource.origin.told(key)
+                ),
+                help,
+            ));
+        }
+    }
+    found
 }
 
 /// A Secret whose values stand in Git for all to read.

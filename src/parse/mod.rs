@@ -165,8 +165,18 @@ fn drop_follow_ups(diagnostics: &mut Vec<Diagnostic>, view: &View) {
     }
 }
 
-/// Rules that say that a file cannot be read.
-const BROKEN: [&str; 3] = ["yaml", "duplicate-key", "unreadable"];
+/// Rules that say that something cannot be read, or that files are not reached.
+const BROKEN: [&str; 9] = [
+    "yaml",
+    "duplicate-key",
+    "unreadable",
+    "kustomization",
+    "kustomization-field",
+    "missing-file",
+    "not-a-file",
+    "path",
+    "remote-base",
+];
 
 fn below(path: &str, folder: &str) -> bool {
     !folder.is_empty()
@@ -185,9 +195,6 @@ fn check_kind(resource: &Resource) -> Vec<Diagnostic> {
         .api_version()
         .split_once('/')
         .map_or("", |(group, _)| group);
-    if group != GROUP || resource.kind() == "PolicySource" {
-        return Vec::new();
-    }
     let error = |pointer: &str, message: String, help: &str| {
         vec![Diagnostic::error(
             resource.origin.place(pointer),
@@ -196,6 +203,25 @@ fn check_kind(resource: &Resource) -> Vec<Diagnostic> {
             help,
         )]
     };
+    if group != GROUP {
+        // A slip in the group would make it somebody else's object, which nobody reads.
+        let meant = schema::of_kind(resource.kind()).is_some()
+            && (group.is_empty() || strsim::damerau_levenshtein(group, GROUP) <= 4);
+        return match meant {
+            true => error(
+                "/apiVersion",
+                format!(
+                    "there is no {} of this apiVersion",
+                    resource.origin.told(resource.kind())
+                ),
+                &format!("write {API_VERSION}"),
+            ),
+            false => Vec::new(),
+        };
+    }
+    if resource.kind() == "PolicySource" {
+        return Vec::new();
+    }
     if resource.api_version() != API_VERSION {
         let message = format!("{} does not exist", resource.origin.told(resource.api_version()));
         return error("/apiVersion", message, &format!("write {API_VERSION}"));
@@ -207,7 +233,11 @@ fn check_kind(resource: &Resource) -> Vec<Diagnostic> {
             "write a TierAssignment instead",
         ),
         kind => match schema::of_kind(kind) {
-            Some(schema) => schema::check(resource, schema),
+            Some(schema) => {
+                let mut found = schema::check(resource, schema);
+                found.extend(names(resource));
+                found
+            }
             None => error(
                 "/kind",
                 format!("there is no kind {}", resource.origin.told(kind)),
@@ -215,6 +245,43 @@ fn check_kind(resource: &Resource) -> Vec<Diagnostic> {
             ),
         },
     }
+}
+
+/// Names that the API server would refuse.
+fn names(resource: &Resource) -> Vec<Diagnostic> {
+    let word = |part: &str| {
+        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+        part.bytes().all(|byte| plain(byte) || byte == b'-')
+            && part.bytes().next().is_some_and(plain)
+            && part.bytes().last().is_some_and(plain)
+    };
+    let (name, namespace) = (resource.name(), resource.namespace());
+    let class = crate::model::desired::text_at(&resource.value, &["spec", "storageClass", "name"]);
+    let subdomain = |name: &str| name.len() <= 253 && name.split('.').all(word);
+    [
+        ("/metadata/name", subdomain(name), name),
+        (
+            "/metadata/namespace",
+            namespace.is_empty() || namespace.len() <= 63 && word(namespace),
+            namespace,
+        ),
+        (
+            "/spec/storageClass/name",
+            class.is_empty() || subdomain(class),
+            class,
+        ),
+    ]
+    .into_iter()
+    .filter(|(_, fits, _)| !fits)
+    .map(|(pointer, _, text)| {
+        Diagnostic::error(
+            resource.origin.place(pointer),
+            "name",
+            format!("{} is no name that Kubernetes takes", resource.origin.told(text)),
+            "write lower case letters, digits and -, at most 253 of them (a namespace: 63)",
+        )
+    })
+    .collect()
 }
 
 /// The tree without the assignments folder, which is read whole beside the overlay.

@@ -40,6 +40,11 @@ pub(super) fn understand(
         diagnostics,
         understood: Understood::default(),
         locations: locations(resources),
+        tier_names: resources
+            .iter()
+            .filter(|resource| resource.kind() == "StorageTier")
+            .map(|resource| resource.name().to_owned())
+            .collect(),
         encrypted: resources
             .iter()
             .filter(|resource| resource.origin.secret)
@@ -84,6 +89,8 @@ struct Reader<'a> {
     diagnostics: &'a mut Vec<Diagnostic>,
     understood: Understood,
     locations: BTreeSet<(String, String)>,
+    /// Names of all tiers, also of those that are wrong in themselves.
+    tier_names: BTreeSet<String>,
     /// Names of objects that were encrypted.
     encrypted: BTreeSet<String>,
 }
@@ -171,13 +178,16 @@ impl Reader<'_> {
                 );
                 return;
             }
-            _ => {
+            (selector, _) => {
                 self.wrong(
                     resource,
                     "/spec",
                     "tier-pools",
                     "a tier needs exactly one of `poolSelector` and `local`",
-                    "keep one of them",
+                    match selector {
+                        Some(_) => "keep one of them",
+                        None => "write `poolSelector: {matchLabels: …}` for Mayastor pools, or `local:` for local disks",
+                    },
                 );
                 return;
             }
@@ -259,7 +269,8 @@ impl Reader<'_> {
             );
         }
         let window = self.duration(resource, "/spec/samplingWindow", &spec.sampling_window);
-        if !window.is_zero() && window < Duration::from_secs(60) {
+        let readable = duration::parse(&spec.sampling_window).is_ok();
+        if readable && window < Duration::from_secs(60) {
             self.wrong(
                 resource,
                 "/spec/samplingWindow",
@@ -325,7 +336,15 @@ impl Reader<'_> {
                                 "name tiers with a poolSelector",
                             );
                         }
+                        Some(_) if names[..index].contains(name) => self.wrong(
+                            resource,
+                            &format!("/spec/tiers/{index}"),
+                            "value",
+                            "this tier is named twice",
+                            "keep one of the two",
+                        ),
                         Some(tier) => tiers.push((tier.rank, tier.name.clone())),
+                        None if self.tier_names.contains(name) => {}
                         None => self.wrong(
                             resource,
                             &format!("/spec/tiers/{index}"),
@@ -415,7 +434,7 @@ impl Reader<'_> {
             return;
         };
         let tier = TierName(spec.tier.clone());
-        if !self.understood.tiers.contains_key(&tier) {
+        if !self.understood.tiers.contains_key(&tier) && !self.tier_names.contains(tier.as_str()) {
             self.wrong(
                 resource,
                 "/spec/tier",

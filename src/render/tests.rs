@@ -13,6 +13,7 @@ fn class(spec: Value) -> Value {
         document: 0,
         line: 1,
         places: Arc::new(Places::default()),
+        changed: Vec::new(),
         secret: false,
     };
     storage_class::render(&Resource {

@@ -7,12 +7,21 @@ use serde_json::Value;
 /// What stands for a secret value.
 const MASK: &str = "*** (masked; --show-secrets shows it)";
 
-/// An object with its secret values masked: every value of a Secret, and every text of a file that was encrypted.
+/// An object with its secret values masked: every value of a Secret, and every text of a file that was encrypted, its
+/// annotations and labels too.
 pub fn masked(object: &RenderedObject) -> Value {
     let mut value = Value::clone(&object.value);
     if object.secret {
         for (key, field) in value.as_object_mut().into_iter().flatten() {
             if !matches!(key.as_str(), "apiVersion" | "kind" | "metadata" | "type") {
+                mask(field);
+            }
+        }
+        // What stands there was decrypted, or made of something that was.
+        for field in ["annotations", "labels"] {
+            if object.origin.secret
+                && let Some(field) = value.pointer_mut(&format!("/metadata/{field}"))
+            {
                 mask(field);
             }
         }

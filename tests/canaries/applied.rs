@@ -10,6 +10,8 @@ use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
 use axum::response::{IntoResponse, Response};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use couchestor::formats::substitute::Variables;
 use serde_json::{Value, json};
 use std::io::Write;
@@ -119,10 +121,13 @@ async fn what_the_api_server_quotes_of_an_encrypted_object_is_said_nowhere() {
     let objects = [
         ("ConfigMap", format!("data: {{a: {text}}}")),
         ("ConfigMap", format!("data: {{a: {{{}: 5}}}}", canary.word)),
-        ("Secret", format!("data: {{a: {text}}}")),
         (
             "Secret",
-            format!("stringData: {{a: {text}, b: {}}}", canary.number),
+            format!("data: {{a: {}}}", STANDARD.encode(&canary.secret)),
+        ),
+        (
+            "Secret",
+            format!("stringData: {{a: {text}, b: \"{}\"}}", canary.number),
         ),
         ("Service", format!("spec: {{clusterIP: {text}}}")),
     ];

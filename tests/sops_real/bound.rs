@@ -10,6 +10,7 @@ use couchestor::model::diagnostic::{Diagnostic, Severity};
 use couchestor::model::ids::{BlobId, Revision};
 use couchestor::model::tree::{Checkout, ClearTree, Entry, EntryKind};
 use std::collections::BTreeMap;
+use std::path::Path;
 
 /// Reads a commit of one file.
 fn read(
@@ -146,7 +147,8 @@ fn files_that_are_encrypted_inside_of_a_secret_are_opened_by_the_ending_of_their
     let opened = open_inside(&text, &identities)
         .unwrap()
         .expect("something is encrypted inside");
-    let document = super::values(opened.expose_str().unwrap()).remove(0);
+    assert!(!opened.mac_only_encrypted);
+    let document = super::values(opened.text.expose_str().unwrap()).remove(0);
     for (name, _) in files {
         let clear = STANDARD.decode(document["data"][name].as_str().unwrap()).unwrap();
         let clear = String::from_utf8(clear).unwrap();
@@ -170,4 +172,208 @@ fn files_that_are_encrypted_inside_of_a_secret_are_opened_by_the_ending_of_their
     // In a tree the file counts as secret, and the controller applies what Flux would apply.
     let tree = read("s.yaml", &text, &identities, Vouched::No).unwrap_or_else(|errors| panic!("{errors:?}"));
     assert!(tree.files["p/s.yaml"].secret);
+}
+
+/// A file under a creation rule, as sops seals it.
+fn sealed(folder: &Path, public: &str, name: &str, plain: &str, rule: &str) -> String {
+    std::fs::write(folder.join(name), plain).unwrap();
+    let config = format!("creation_rules: [{{{rule}, age: {public}}}]\n");
+    std::fs::write(folder.join("rule.yaml"), config).unwrap();
+    sops(folder, &["--config", "rule.yaml", "encrypt", name], None)
+}
+
+#[test]
+fn no_spelling_hides_an_unbound_policy() {
+    if servers::left_out("no_spelling_hides_an_unbound_policy") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let ours = key(folder.path(), "ours");
+    let identities = Identities::parse([("ours", ours.file.as_str())]).unwrap();
+    let one = "encrypted_regex: '^highWatermarkIOPS$'";
+    let policy = sealed(folder.path(), &ours.public, "a.yaml", POLICY, one);
+    // The MAC sums up the value, not its spelling.
+    let escaped = policy.replace(
+        "apiVersion: storage.billyronks.io/v1",
+        "apiVersion: \"storage\\x2ebillyronks.io/v1\"",
+    );
+    assert_ne!(policy, escaped);
+    let patch = "spec:\n  highWatermarkIOPS: 5000\n  lowWatermarkIOPS: 500\n";
+    let variable = POLICY.replace("storage.billyronks.io/v1", "${GROUP}/v1");
+    let foreign = POLICY.replace("storage.billyronks.io/v1", "example.org/v1");
+    let make = |name: &str, plain: &str, rule: &str| sealed(folder.path(), &ours.public, name, plain, rule);
+    for (what, name, text, refused) in [
+        ("another spelling", "f.yaml", escaped, true),
+        (
+            "a patch without a kind",
+            "f.yaml",
+            make("b.yaml", patch, one),
+            true,
+        ),
+        (
+            "a variable in the group",
+            "f.yaml",
+            make("c.yaml", &variable, one),
+            true,
+        ),
+        (
+            "somebody else's object",
+            "f.yaml",
+            make("d.yaml", &foreign, one),
+            false,
+        ),
+    ] {
+        let told = read(name, &text, &identities, Vouched::No).map(|_| ());
+        let unbound = |all: &Vec<Diagnostic>| all.iter().all(|one| one.rule == "sops-unbound");
+        assert_eq!(told.as_ref().is_err_and(unbound), refused, "{what}: {told:?}");
+        assert!(read(name, &text, &identities, Vouched::Yes).is_ok(), "{what}");
+    }
+}
+
+/// Reads a commit whose generator takes these files.
+fn generated(
+    files: &[(&str, &str)],
+    identities: &Identities,
+    vouched: Vouched,
+) -> Result<ClearTree, Vec<Diagnostic>> {
+    let names: Vec<&str> = files.iter().map(|(name, _)| *name).collect();
+    let kustomization = format!("secretGenerator:\n- name: s\n  files: [{}]\n", names.join(", "));
+    let mut entries = BTreeMap::new();
+    let mut blobs = BTreeMap::new();
+    for (name, text) in files
+        .iter()
+        .copied()
+        .chain([("kustomization.yaml", kustomization.as_str())])
+    {
+        let blob = BlobId(fingerprint(text.as_bytes()));
+        blobs.insert(blob.clone(), text.as_bytes().to_vec());
+        let kind = EntryKind::File;
+        entries.insert(format!("p/{name}"), Entry { blob, kind });
+    }
+    let checkout = Checkout {
+        revision: Revision {
+            branch: "main".into(),
+            commit: "0123456789012345678901234567890123456789".into(),
+        },
+        entries,
+        introduced: BTreeMap::new(),
+        removed: BTreeMap::new(),
+    };
+    decrypt(
+        &checkout,
+        "p",
+        "p/assignments",
+        &|blob: &BlobId| Ok(blobs[blob].clone()),
+        identities,
+        vouched,
+        &mut ClearCache::default(),
+    )
+    .map_err(|refused| refused.diagnostics)
+}
+
+#[test]
+fn what_generators_take_is_opened_by_its_own_name_and_never_passed_on_sealed() {
+    if servers::left_out("what_generators_take_is_opened_by_its_own_name_and_never_passed_on_sealed") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let ours = key(folder.path(), "ours");
+    let identities = Identities::parse([("ours", ours.file.as_str())]).unwrap();
+    let all = "encrypted_regex: ''";
+    let make = |name: &str, plain: &str, rule: &str| sealed(folder.path(), &ours.public, name, plain, rule);
+    // One blob, two names: as bytes, and as the JSON that holds them.
+    let bytes = make("a.bin", "canary bytes", all);
+    let tree = generated(&[("x.bin", &bytes), ("x.json", &bytes)], &identities, Vouched::No);
+    let tree = tree.unwrap_or_else(|errors| panic!("{errors:?}"));
+    let text = |path: &str| tree.files[path].text.expose_str().unwrap().to_owned();
+    assert_eq!(text("p/x.bin"), "canary bytes");
+    assert!(
+        text("p/x.json").contains("\"data\": \"canary bytes\""),
+        "{}",
+        text("p/x.json")
+    );
+    // A key that was doubled by hand makes it no YAML: it is refused, not generated from as it stands.
+    let yaml = make("b.yaml", "a: canary\nb: other\n", all);
+    let line = yaml.lines().next().unwrap();
+    let doubled = format!("{line}\n{yaml}");
+    for name in ["x.yaml", "x.txt"] {
+        let told = generated(&[(name, &doubled)], &identities, Vouched::Yes).map(|_| ());
+        let told = told.expect_err("it is encrypted and cannot be read");
+        assert!(told.iter().any(|one| one.rule == "sops"), "{told:?}");
+    }
+    // Lines: a value outside of the rule is bound to nothing; an empty one is let pass.
+    let some = "encrypted_regex: '^SECRET'";
+    let lines = make("c.env", "SECRET=canary\nNAME=x\n", some);
+    let told = generated(&[("x.env", &lines)], &identities, Vouched::No).map(|_| ());
+    assert!(
+        told.expect_err("NAME is unbound")
+            .iter()
+            .all(|one| one.rule == "sops-unbound")
+    );
+    assert!(generated(&[("x.env", &lines)], &identities, Vouched::Yes).is_ok());
+    let empty = make("d.env", "SECRET=canary\nNAME=\n", some);
+    assert!(generated(&[("x.env", &empty)], &identities, Vouched::No).is_ok());
+}
+
+#[test]
+fn a_mac_of_encrypted_values_only_is_doubted_inside_of_secrets_too() {
+    if servers::left_out("a_mac_of_encrypted_values_only_is_doubted_inside_of_secrets_too") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let ours = key(folder.path(), "ours");
+    let identities = Identities::parse([("ours", ours.file.as_str())]).unwrap();
+    let rule = "encrypted_regex: '^a$', mac_only_encrypted: true";
+    let inner = sealed(
+        folder.path(),
+        &ours.public,
+        "a.yaml",
+        "a: canary\nb: plain\n",
+        rule,
+    );
+    let data = STANDARD.encode(inner);
+    let text = format!("apiVersion: v1\nkind: Secret\nmetadata: {{name: s}}\ndata:\n  a.yaml: {data}\n");
+    let told = read("s.yaml", &text, &identities, Vouched::No).map(|_| ());
+    assert!(
+        told.expect_err("nobody vouches")
+            .iter()
+            .all(|one| one.rule == "sops-unbound")
+    );
+    assert!(read("s.yaml", &text, &identities, Vouched::Yes).is_ok());
+}
+
+#[test]
+fn a_key_that_cannot_be_used_is_passed_over_and_named_when_nothing_else_opens_a_file() {
+    if servers::left_out("a_key_that_cannot_be_used_is_passed_over_and_named_when_nothing_else_opens_a_file")
+    {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (ours, other) = (key(folder.path(), "ours"), key(folder.path(), "other"));
+    let quantum = "AGE-SECRET-KEY-PQ-1QQQQ\n";
+    let text = sealed(
+        folder.path(),
+        &ours.public,
+        "a.yaml",
+        "a: canary\n",
+        "encrypted_regex: ''",
+    );
+    let both = Identities::parse([("keys.txt", format!("{quantum}{}", ours.file).as_str())]).unwrap();
+    assert!(read("f.yaml", &text, &both, Vouched::Yes).is_ok());
+    let wrong = Identities::parse([("keys.txt", format!("{quantum}{}", other.file).as_str())]).unwrap();
+    let told = read("f.yaml", &text, &wrong, Vouched::Yes)
+        .map(|_| ())
+        .unwrap_err();
+    assert!(
+        told[0].message.contains(&ours.public) && told[0].message.contains("post-quantum"),
+        "{told:?}"
+    );
+    let alone = Identities::parse([("keys.txt", quantum)])
+        .map(|_| ())
+        .unwrap_err();
+    assert!(
+        alone.contains("keys.txt") && alone.contains("post-quantum"),
+        "{alone}"
+    );
+    assert!(Identities::parse([("keys.txt", "AGE-SECRET-KEY-1BROKEN\n")]).is_err());
 }

@@ -5,9 +5,10 @@ use super::generators;
 use super::kustomization::{Kustomization, Replacement};
 use super::object::{Index, Object, Source};
 use super::patches::{Body, Patching};
+use super::select::Selector;
 use super::{
-    DEPTH_MAX, FOLDERS_MAX, Files, NAMES, OBJECTS_MAX, join, names, order, read_objects, replacements,
-    transform,
+    DEPTH_MAX, FOLDERS_MAX, Files, LOOKS_MAX, NAMES, OBJECTS_MAX, join, names, order, read_objects,
+    replacements, transform,
 };
 use crate::model::desired::Resource;
 use crate::model::diagnostic::{Diagnostic, Place};
@@ -23,8 +24,12 @@ pub(super) struct Build<'a> {
     /// The files that the build needs.
     pub(super) wanted: BTreeSet<String>,
     pub(super) only_names: bool,
+    /// Bytes that generators made.
+    generated: usize,
     /// Folders that were built, counted each time.
     folders: usize,
+    /// How often entries looked at objects.
+    looks: usize,
     /// Folders that were visited, while only names are wanted.
     visited: BTreeSet<String>,
     /// What the outermost kustomization says of the order and of origins.
@@ -40,7 +45,9 @@ impl<'a> Build<'a> {
             stack: Vec::new(),
             wanted: BTreeSet::new(),
             only_names,
+            generated: 0,
             folders: 0,
+            looks: 0,
             visited: BTreeSet::new(),
             last: None,
         }
@@ -49,6 +56,18 @@ impl<'a> Build<'a> {
     pub(super) fn refuse(&mut self, place: Place, rule: &str, message: impl Into<String>, help: &str) {
         self.diagnostics
             .push(Diagnostic::error(place, rule, message, help));
+    }
+
+    /// Counts that an entry looks at so many objects, and says whether it may.
+    fn may_look(&mut self, objects: usize, place: &Place) -> bool {
+        let before = self.looks;
+        self.looks = self.looks.saturating_add(objects);
+        if before <= LOOKS_MAX && self.looks > LOOKS_MAX {
+            let message = format!("patches and other entries look at objects more than {LOOKS_MAX} times");
+            let help = "give targets a name, or bring entries together";
+            self.refuse(place.clone(), "too-much-work", message, help);
+        }
+        self.looks <= LOOKS_MAX
     }
 
     /// Builds a folder into `objects`. A component works on the objects that are there already.
@@ -142,36 +161,28 @@ impl<'a> Build<'a> {
         self.distinct(objects);
     }
 
-    /// The outermost folder on the way to a file that has a kustomization.
-    fn nearest_kustomization(&self, folder: &str, rest: &str) -> Option<String> {
-        let mut below = folder.to_owned();
-        let parts: Vec<&str> = rest.split('/').collect();
-        for part in &parts[..parts.len().saturating_sub(1)] {
-            below = join(&below, part);
-            if NAMES
-                .iter()
-                .any(|name| self.files.paths().contains(&join(&below, name)))
-            {
-                return Some(below);
-            }
-        }
-        None
-    }
-
     fn file(&mut self, path: &str, objects: &mut Vec<Object>) {
         self.wanted.insert(path.to_owned());
         if self.only_names {
             return;
         }
         let source = || Source::File(path.to_owned());
-        if let Some(known) = self.files.objects(path) {
-            objects.extend(known.iter().map(|one| Object::new(one.clone(), source())));
-            return;
+        match self.files.objects(path) {
+            Some(known) => objects.extend(known.iter().map(|one| Object::new(one.clone(), source()))),
+            None => {
+                let fresh = self.fresh(path);
+                objects.extend(fresh.into_iter().map(|one| Object::new(one, source())));
+            }
         }
+        self.bound(objects, path);
+    }
+
+    /// The objects of a file that was not read before.
+    fn fresh(&mut self, path: &str) -> Vec<Resource> {
         let Some(text) = self.files.text(path) else {
             let message = "the file is missing, or is no text";
             self.refuse(Place::file(path), "unreadable", message, "save it as UTF-8");
-            return;
+            return Vec::new();
         };
         match read_objects(path, &text, self.files.secret(path)) {
             Ok(resources) => {
@@ -183,10 +194,17 @@ impl<'a> Build<'a> {
                 if good.len() == count {
                     self.files.keep(path, &good);
                 }
-                objects.extend(good.into_iter().map(|one| Object::new(one, source())));
+                good
             }
-            Err(diagnostic) => self.diagnostics.push(diagnostic),
+            Err(diagnostic) => {
+                self.diagnostics.push(diagnostic);
+                Vec::new()
+            }
         }
+    }
+
+    /// Says so once when there are too many objects, and goes on with none.
+    fn bound(&mut self, objects: &mut Vec<Object>, path: &str) {
         if objects.len() > OBJECTS_MAX {
             let message = format!("more than {OBJECTS_MAX} objects belong to this path");
             self.refuse(
@@ -197,25 +215,6 @@ impl<'a> Build<'a> {
             );
             objects.clear();
         }
-    }
-
-    fn is_object(&mut self, resource: &Resource) -> bool {
-        for (field, present) in [
-            ("apiVersion", !resource.api_version().is_empty()),
-            ("kind", !resource.kind().is_empty()),
-            ("metadata.name", !resource.name().is_empty()),
-        ] {
-            if !present {
-                self.refuse(
-                    resource.origin.place(""),
-                    "not-an-object",
-                    format!("this document has no {field}, so it is no Kubernetes object"),
-                    "write it, or move the file out of this folder",
-                );
-                return false;
-            }
-        }
-        true
     }
 
     fn kustomization(&mut self, folder: &str, path: &str, component: bool, objects: &mut Vec<Object>) {
@@ -311,6 +310,7 @@ impl<'a> Build<'a> {
             index = Index::new(objects);
         }
         for (kind, generator) in config_maps.chain(secrets) {
+            self.bound(objects, path);
             if self.only_names {
                 let keyed = generator
                     .files
@@ -344,7 +344,11 @@ impl<'a> Build<'a> {
                 &mut resolve,
                 path,
             );
-            let absorbed = made.and_then(|fresh| generators::absorb(objects, &mut index, fresh));
+            let bounded = made.and_then(|fresh| {
+                self.generated += generators::bounded(&fresh, self.generated)?;
+                Ok(fresh)
+            });
+            let absorbed = bounded.and_then(|fresh| generators::absorb(objects, &mut index, fresh));
             if let Err((message, help)) = absorbed {
                 self.refuse(generator.place.clone(), "generator", message, help);
             }
@@ -362,6 +366,9 @@ impl<'a> Build<'a> {
             }
             transform::rename(objects, &found.prefix, &found.suffix);
             for labels in &found.labels {
+                if !self.may_look(objects.len(), &file()) {
+                    break;
+                }
                 if let Err(what) = transform::labels(objects, labels) {
                     self.refuse(file(), "labels", what, "correct the object");
                 }
@@ -375,17 +382,26 @@ impl<'a> Build<'a> {
         self.patch(folder, &found.late_patches, objects);
         if !self.only_names {
             for replica in &found.replicas {
+                if !self.may_look(objects.len(), &replica.place) {
+                    break;
+                }
                 if let Err(what) = transform::replicas(objects, replica) {
                     self.refuse(replica.place.clone(), "replicas", what, "correct the name");
                 }
             }
             for image in &found.images {
+                if !self.may_look(objects.len(), &image.place) {
+                    break;
+                }
                 if let Err(what) = transform::images(objects, image) {
                     self.refuse(image.place.clone(), "images", what, "correct the name");
                 }
             }
         }
         for replacement in &found.replacements {
+            if !self.only_names && !self.may_look(objects.len(), &replacement.place) {
+                break;
+            }
             self.replace(folder, replacement, objects);
         }
     }
@@ -422,6 +438,11 @@ impl<'a> Build<'a> {
                 (None, inline) => (inline.clone().unwrap_or_default(), written.place.clone(), true),
             };
             if let Some(patching) = &mut patching {
+                let named = written.target.as_ref().is_none_or(Selector::is_named);
+                let looks = if named { 1 } else { patching.objects.len() };
+                if !self.may_look(looks, &place) {
+                    break;
+                }
                 let secret = files.secret(&place.path);
                 let body = Body {
                     text: &text,

@@ -15,6 +15,12 @@ use std::sync::Arc;
 /// Longest key of a ConfigMap or Secret (`IsConfigMapKey` of Kubernetes' validation).
 const KEY_BYTES_MAX: usize = 253;
 
+/// Data of one ConfigMap or Secret (`MaxSecretSize` of the Kubernetes API).
+const DATA_BYTES_MAX: usize = 1 << 20;
+
+/// Data of everything that one path generates.
+const GENERATED_BYTES_MAX: usize = 64 << 20;
+
 /// What went wrong: a message and what to do.
 pub(super) type Trouble = (String, &'static str);
 
@@ -79,6 +85,7 @@ pub(super) fn generate(
         document: 0,
         line: generator.place.line,
         places: Arc::new(Places::default()),
+        changed: Vec::new(),
         secret,
     };
     let source = Source::Generator {
@@ -217,6 +224,31 @@ fn unquoted(text: &str) -> &str {
         }
     }
     text
+}
+
+/// The bytes of what was generated.
+///
+/// # Errors
+/// When the API server would not take it, or when all that was generated is too much.
+pub(super) fn bounded(fresh: &Object, before: usize) -> Result<usize, Trouble> {
+    let fields =
+        ["data", "binaryData"].map(|field| fresh.resource.value.get(field).and_then(Value::as_object));
+    let values = fields.into_iter().flatten().flat_map(Map::values);
+    let bytes: usize = values.filter_map(Value::as_str).map(str::len).sum();
+    // In base64 a MiB has a third more.
+    if bytes > DATA_BYTES_MAX / 3 * 4 + 4 {
+        return Err((
+            format!("a ConfigMap or Secret holds more than {DATA_BYTES_MAX} bytes"),
+            "the API server takes no more; take files out",
+        ));
+    }
+    if before + bytes > GENERATED_BYTES_MAX {
+        return Err((
+            format!("the generators of this path make more than {GENERATED_BYTES_MAX} bytes"),
+            "point spec.path at a smaller folder",
+        ));
+    }
+    Ok(bytes)
 }
 
 /// Puts a generated object among the others: beside them, in the place of one, or over one.

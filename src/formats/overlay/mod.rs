@@ -79,6 +79,10 @@ const FOLDERS_MAX: usize = 1000;
 /// Objects of one build. Ten times as many as the largest repositories of this kind hold.
 const OBJECTS_MAX: usize = 100_000;
 
+/// How often entries of kustomizations (patches, labels, images, replacements) may look at an object in one build: a hundred
+/// such entries over the largest repositories of this kind.
+const LOOKS_MAX: usize = 1_000_000;
+
 /// Names under which kustomize looks for its file.
 const NAMES: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
 
@@ -161,6 +165,7 @@ pub fn read_objects(path: &str, text: &str, secret: bool) -> Result<Vec<Resource
             document,
             line,
             places: Arc::new(Places::of(kept.clone(), document, below, yaml::places_of)),
+            changed: Vec::new(),
             secret,
         };
         match value {

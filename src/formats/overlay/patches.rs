@@ -5,9 +5,11 @@ use super::merge::{self, Shape};
 use super::object::{Id, Index, Object};
 use super::select::{Pattern, Selector};
 use super::yaml_diagnostic;
-use crate::formats::yaml;
+use crate::formats::yaml::{self, Kind, Node};
+use crate::model::desired::Changes;
 use crate::model::diagnostic::{Diagnostic, Place};
 use serde_json::Value;
+use std::sync::Arc;
 
 /// A patch's text, and where it stands.
 pub(super) struct Body<'a> {
@@ -17,6 +19,71 @@ pub(super) struct Body<'a> {
     pub(super) inline: bool,
     /// Whether the file was encrypted.
     pub(super) secret: bool,
+}
+
+/// Where the values of a patch stand.
+struct Places<'a> {
+    node: &'a Node,
+    body: &'a Body<'a>,
+}
+
+impl Places<'_> {
+    fn place(&self, (line, column): (u32, u32)) -> Place {
+        let whole = &self.body.place;
+        match self.body.inline {
+            false => Place {
+                path: whole.path.clone(),
+                line,
+                column,
+            },
+            // The place of a block scalar is its first line; its lines stand further in by nobody knows how much.
+            true if self.body.text.contains('\n') => Place {
+                path: whole.path.clone(),
+                line: whole.line + line - 1,
+                column: 1,
+            },
+            true => whole.clone(),
+        }
+    }
+
+    /// What each operation of a JSON patch writes.
+    fn of_operations(&self, value: &Value) -> Changes {
+        let Kind::List(items) = &self.node.kind else {
+            return Changes::new();
+        };
+        let operations = value.as_array().into_iter().flatten().zip(items);
+        operations
+            .filter_map(|(operation, item)| {
+                let path = operation.get("path")?.as_str()?;
+                let place = item.get("value").unwrap_or(item);
+                // An item at the end is some item of the list.
+                let path = path.strip_suffix("/-").unwrap_or(path);
+                Some((path.to_owned(), self.place((place.line, place.column))))
+            })
+            .collect()
+    }
+
+    /// What a strategic merge writes: the fields that hold no further ones. Items of lists may land at any index.
+    fn of_leaves(&self, value: &Value) -> Changes {
+        fn gather(value: &Value, pointer: &str, leaves: &mut Vec<String>) {
+            match value {
+                Value::Object(map) if !map.is_empty() => {
+                    for (key, below) in map {
+                        gather(below, &format!("{pointer}/{}", yaml::escape(key)), leaves);
+                    }
+                }
+                _ => leaves.push(pointer.to_owned()),
+            }
+        }
+        let mut leaves = Vec::new();
+        gather(value, "", &mut leaves);
+        let places = self.node.places();
+        let found = |pointer: String| {
+            let place = places.get(&pointer)?;
+            Some((pointer, self.place(*place)))
+        };
+        leaves.into_iter().filter_map(found).collect()
+    }
 }
 
 /// Applies patches to objects that were indexed once.
@@ -42,8 +109,8 @@ impl<'a> Patching<'a> {
             Ok(documents) => documents,
             Err(mut error) => {
                 if body.inline {
-                    // An inline patch is a block scalar: its lines follow the one on which it starts.
-                    error.line += body.place.line;
+                    // An inline patch is a block scalar, whose place is its first line.
+                    error.line += body.place.line - 1;
                 }
                 return vec![yaml_diagnostic(&body.place.path, error, body.secret)];
             }
@@ -75,10 +142,14 @@ impl<'a> Patching<'a> {
             );
         }
         let mut diagnostics = Vec::new();
-        for value in &bodies {
+        let written = documents
+            .iter()
+            .filter(|document| !matches!(document.to_json(), Ok(Value::Null)));
+        for (value, node) in bodies.iter().zip(written) {
+            let places = Places { node, body };
             let outcome = match value {
-                Value::Array(_) => self.json_patch(patch, value, body),
-                Value::Object(_) => self.strategic(patch, value, body),
+                Value::Array(_) => self.json_patch(patch, value, &places),
+                Value::Object(_) => self.strategic(patch, value, &places),
                 _ => {
                     return wrong("this is no patch", "write an object, or a list of operations");
                 }
@@ -103,7 +174,8 @@ impl<'a> Patching<'a> {
         }
     }
 
-    fn json_patch(&mut self, patch: &Patch, value: &Value, body: &Body) -> Result<(), Trouble> {
+    fn json_patch(&mut self, patch: &Patch, value: &Value, places: &Places) -> Result<(), Trouble> {
+        let body = places.body;
         let operations: json_patch::Patch = serde_json::from_value(value.clone()).map_err(|_| {
             // The reader's words could quote a value, and the patch may be secret.
             trouble(
@@ -123,9 +195,11 @@ impl<'a> Patching<'a> {
         if positions.is_empty() {
             return Err(unmatched());
         }
+        let changes = Arc::new(places.of_operations(value));
         for position in positions {
             let object = &mut self.objects[position];
             object.remember();
+            object.resource.origin.changed.push(changes.clone());
             // What an encrypted patch writes is as secret as what it came from.
             object.resource.origin.secret |= body.secret;
             json_patch::patch(object.resource.value_mut(), &operations).map_err(|error| {
@@ -143,7 +217,8 @@ impl<'a> Patching<'a> {
         Ok(())
     }
 
-    fn strategic(&mut self, patch: &Patch, value: &Value, body: &Body) -> Result<(), Trouble> {
+    fn strategic(&mut self, patch: &Patch, value: &Value, places: &Places) -> Result<(), Trouble> {
+        let body = places.body;
         let positions = match &patch.target {
             Some(target) => self.selected(target),
             None => {
@@ -169,8 +244,10 @@ impl<'a> Patching<'a> {
                 "add a `target:` that tells them apart",
             ));
         }
+        let changes = Arc::new(places.of_leaves(value));
         for position in positions {
             let object = &mut self.objects[position];
+            object.resource.origin.changed.push(changes.clone());
             object.resource.origin.secret |= body.secret;
             if patch.allow_name_change || patch.allow_kind_change {
                 object.remember();

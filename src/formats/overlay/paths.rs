@@ -1,8 +1,10 @@
-//! What a build asks of the tree of files: whether a folder is there, where a reference leads, what is there twice.
+//! What a build asks of the tree of files: whether a folder is there, where a reference leads, what is an object, and what is
+//! there twice.
 
 use super::build::Build;
-use super::join;
 use super::object::Object;
+use super::{NAMES, join};
+use crate::model::desired::Resource;
 use crate::model::diagnostic::Place;
 use crate::model::ids::ObjectId;
 use std::collections::{BTreeSet, HashMap};
@@ -111,5 +113,40 @@ impl Build<'_> {
                 "keep one of the two, or give one another name",
             );
         }
+    }
+
+    /// The outermost folder on the way to a file that has a kustomization.
+    pub(super) fn nearest_kustomization(&self, folder: &str, rest: &str) -> Option<String> {
+        let mut below = folder.to_owned();
+        let parts: Vec<&str> = rest.split('/').collect();
+        for part in &parts[..parts.len().saturating_sub(1)] {
+            below = join(&below, part);
+            if NAMES
+                .iter()
+                .any(|name| self.files.paths().contains(&join(&below, name)))
+            {
+                return Some(below);
+            }
+        }
+        None
+    }
+
+    pub(super) fn is_object(&mut self, resource: &Resource) -> bool {
+        for (field, present) in [
+            ("apiVersion", !resource.api_version().is_empty()),
+            ("kind", !resource.kind().is_empty()),
+            ("metadata.name", !resource.name().is_empty()),
+        ] {
+            if !present {
+                self.refuse(
+                    resource.origin.place(""),
+                    "not-an-object",
+                    format!("this document has no {field}, so it is no Kubernetes object"),
+                    "write it, or move the file out of this folder",
+                );
+                return false;
+            }
+        }
+        true
     }
 }

@@ -168,6 +168,11 @@ fn fits(pattern: Option<&Pattern>, text: &str) -> bool {
 }
 
 impl Selector {
+    /// Whether it is for objects of one name, which are looked up.
+    pub(super) fn is_named(&self) -> bool {
+        self.name.as_ref().and_then(Pattern::word).is_some()
+    }
+
     /// Whether it names no id at all.
     pub(super) fn names_nothing(&self) -> bool {
         [

@@ -11,6 +11,12 @@ use zeroize::Zeroizing;
 /// A data key is 32 bytes, a part of one 33; nothing much longer is read.
 const DATA_KEY_MAX: usize = 1024;
 
+/// Identities of age that need a plugin or a library that we do not have.
+const OTHER_KINDS: [(&str, &str); 2] = [
+    ("AGE-SECRET-KEY-PQ-", "a post-quantum identity"),
+    ("AGE-PLUGIN-", "an identity of an age plugin"),
+];
+
 /// A set of keys: age identities (X25519 and ssh keys) and OpenPGP private keys.
 #[derive(Clone, Default)]
 pub struct Identities {
@@ -18,6 +24,8 @@ pub struct Identities {
     /// The public keys of the X25519 identities, as files name them.
     public: Vec<String>,
     pgp: Vec<openpgp::SecretKey>,
+    /// Keys that were given and cannot be used, in words.
+    unusable: Vec<String>,
     id: String,
     /// What masks are made with: nobody without the keys can try values out.
     mask: Zeroizing<Vec<u8>>,
@@ -27,11 +35,13 @@ impl Identities {
     /// Reads key files as `age-keygen`, `ssh-keygen` and `gpg --armor --export-secret-keys` write them: comments and blank lines
     /// are fine.
     ///
+    /// A key of a kind that we cannot use is passed over while there are others, and named when no other opens a file.
+    ///
     /// # Errors
-    /// The name of the first file in which something is no key; its text is never quoted.
+    /// The name of the first file in which something is no key, or that nothing can be used; no text is ever quoted.
     pub fn parse<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self, String> {
         let mut keys: Vec<Arc<dyn age::Identity + Send + Sync>> = Vec::new();
-        let (mut public, mut pgp) = (Vec::new(), Vec::new());
+        let (mut public, mut pgp, mut unusable) = (Vec::new(), Vec::new(), Vec::new());
         let mut all = Zeroizing::new(String::new());
         for (name, text) in files {
             all.push_str(text);
@@ -44,11 +54,9 @@ impl Identities {
                     .map_err(|_| format!("{name} is no ssh key that age can use"))?;
                 match identity {
                     age::ssh::Identity::Unencrypted(_) => keys.push(Arc::new(identity)),
-                    _ => {
-                        return Err(format!(
-                            "{name} is an ssh key with a passphrase or of a kind that age cannot use"
-                        ));
-                    }
+                    _ => unusable.push(format!(
+                        "{name} is an ssh key with a passphrase or of a kind that age cannot use"
+                    )),
                 }
                 continue;
             }
@@ -57,6 +65,10 @@ impl Identities {
                 .map(str::trim)
                 .filter(|line| !line.is_empty() && !line.starts_with('#'))
             {
+                if let Some((_, kind)) = OTHER_KINDS.iter().find(|(start, _)| line.starts_with(start)) {
+                    unusable.push(format!("{name} holds {kind}, which couchestor does not use"));
+                    continue;
+                }
                 let identity: age::x25519::Identity = line.parse().map_err(|_| {
                     format!("{name} holds a line that is no age identity (AGE-SECRET-KEY-1…)")
                 })?;
@@ -64,7 +76,14 @@ impl Identities {
                 keys.push(Arc::new(identity));
             }
         }
+        if keys.is_empty()
+            && pgp.is_empty()
+            && let Some(first) = unusable.first()
+        {
+            return Err(first.clone());
+        }
         Ok(Self {
+            unusable,
             id: digest(all.as_bytes()),
             keys,
             public,
@@ -118,7 +137,15 @@ impl Identities {
                 [one] => one.clone(),
                 many => format!("{} of the groups ({})", metadata.threshold, many.join("), (")),
             };
-            SopsError::NoKey { recipients }
+            // A key that could not be used may be the one.
+            let unusable = self
+                .unusable
+                .iter()
+                .map(|what| format!(" ({what})"))
+                .collect::<String>();
+            SopsError::NoKey {
+                recipients: recipients + &unusable,
+            }
         })
     }
 

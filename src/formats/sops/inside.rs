@@ -1,6 +1,6 @@
 //! Encrypted files inside of a Secret's `data`, which Flux opens too: base64 of what the sops command wrote.
 
-use super::{Identities, SopsError, open_file};
+use super::{Identities, SopsError, open};
 use crate::formats::yaml::{self, Kind, Node};
 use crate::model::secret::SecretText;
 use base64::Engine;
@@ -15,13 +15,22 @@ pub fn may_hold(text: &str) -> bool {
     MARKS.iter().any(|mark| text.contains(mark))
 }
 
+/// A text whose encrypted values of Secrets are open.
+pub struct Inside {
+    /// The text.
+    pub text: SecretText,
+    /// Whether the MAC of any of the files covered encrypted values only.
+    pub mac_only_encrypted: bool,
+}
+
 /// Opens every value of every Secret's `data` that is itself an encrypted file; its key's ending says the format, as with
 /// Flux. `None` when there is none.
 ///
 /// # Errors
 /// [`SopsError`], for the first that cannot be opened.
-pub fn open_inside(text: &str, identities: &Identities) -> Result<Option<SecretText>, SopsError> {
+pub fn open_inside(text: &str, identities: &Identities) -> Result<Option<Inside>, SopsError> {
     let documents = yaml::load(text).map_err(yaml::YamlError::masked)?;
+    let mut mac_only_encrypted = false;
     let mut changes: Vec<(std::ops::Range<usize>, Zeroizing<String>)> = Vec::new();
     for document in &documents {
         let is_secret = document.get("kind").and_then(Node::text) == Some("Secret")
@@ -40,11 +49,12 @@ pub fn open_inside(text: &str, identities: &Identities) -> Result<Option<SecretT
             } else {
                 &key.text
             };
-            let Some(opened) = open_file(name, &bytes, identities)? else {
+            let Some(opened) = open(name, &bytes, identities)? else {
                 continue;
             };
+            mac_only_encrypted |= opened.mac_only_encrypted;
             let breaks = text[value.bytes.clone()].chars().filter(|one| *one == '\n');
-            let mut fresh = Zeroizing::new(format!("\"{}\"", STANDARD.encode(opened.expose())));
+            let mut fresh = Zeroizing::new(format!("\"{}\"", STANDARD.encode(opened.text.expose())));
             fresh.extend(breaks);
             changes.push((value.bytes.clone(), fresh));
         }
@@ -52,7 +62,10 @@ pub fn open_inside(text: &str, identities: &Identities) -> Result<Option<SecretT
     if changes.is_empty() {
         return Ok(None);
     }
-    super::splice(text, changes).map(Some)
+    Ok(Some(Inside {
+        text: super::splice(text, changes)?,
+        mac_only_encrypted,
+    }))
 }
 
 fn decoded(text: &str) -> Option<Zeroizing<Vec<u8>>> {

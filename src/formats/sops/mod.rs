@@ -36,7 +36,7 @@ mod walk;
 mod tests;
 
 pub use identities::Identities;
-pub use inside::{may_hold, open_inside};
+pub use inside::{Inside, may_hold, open_inside};
 use lines::Lines;
 use metadata::Metadata;
 pub use walk::Unbound;
@@ -196,8 +196,11 @@ pub fn open(path: &str, bytes: &[u8], identities: &Identities) -> Result<Option<
             Ok(None)
         };
     }
-    let Ok(documents) = load(text) else {
-        return Ok(None);
+    let documents = match load(text) {
+        Ok(documents) => documents,
+        // What was encrypted and then broken must not pass for a clear file.
+        Err(error) if looks_encrypted(text) => return Err(error.into()),
+        Err(_) => return Ok(None),
     };
     if !is_sops(&documents) {
         return Ok(None);
@@ -207,6 +210,16 @@ pub fn open(path: &str, bytes: &[u8], identities: &Identities) -> Result<Option<
         opened.text = binary(&opened.text)?;
     }
     Ok(Some(opened))
+}
+
+/// Whether a text that cannot be read holds encrypted values and a `sops` block.
+fn looks_encrypted(text: &str) -> bool {
+    let block = |line: &str| {
+        let line = line.trim_start_matches([' ', '\t', '{', ',', '"', '\'']);
+        line.strip_prefix("sops")
+            .is_some_and(|rest| rest.starts_with([':', '"', '\'', ' ']))
+    };
+    text.contains("ENC[AES256_GCM,") && text.lines().any(block)
 }
 
 /// Opens an encrypted text of YAML or JSON. Every value keeps its line; the `sops` block is gone.

@@ -104,8 +104,15 @@ impl<'a> Walk<'a> {
             if !self.metadata.mac_only_encrypted {
                 self.mac.update(text.as_bytes());
             }
+            if !text.is_empty() {
+                self.unbound.push(Unbound {
+                    line: leaf.line,
+                    path: leaf.path.to_vec(),
+                });
+            }
             return Ok(None);
         }
+        // Empty values are common there, and nothing follows from one: they are let pass.
         if text.is_empty() {
             return Ok(None);
         }

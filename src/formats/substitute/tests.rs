@@ -29,6 +29,7 @@ fn object(value: Value) -> Resource {
         document: 0,
         line: 1,
         places: Arc::new(Places::default()),
+        changed: Vec::new(),
         secret: false,
     };
     Resource {

@@ -4,7 +4,7 @@ use super::{Key, Kind, Node, YamlError};
 use crate::model::secret::MASK;
 use granit_parser::{Event, Parser, Placement, ScalarStyle, Span, Tag};
 use std::borrow::Cow;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 
 /// Nodes of one file after aliases are expanded: a few megabytes of YAML, and an end to "billion laughs".
 const NODES_MAX: usize = 500_000;
@@ -14,6 +14,10 @@ const DEPTH_MAX: usize = 100;
 
 /// Documents of one file.
 const DOCUMENTS_MAX: usize = 10_000;
+
+/// Bytes of text that anchors and aliases copy within one file: a megabyte that a hundred thousand aliases repeat must not
+/// become a hundred gigabytes.
+const COPIED_BYTES_MAX: usize = 8 << 20;
 
 /// Reads a text of any number of documents; empty ones are left out.
 ///
@@ -65,6 +69,8 @@ struct Builder {
     open: Vec<Open>,
     anchors: HashMap<usize, Node>,
     nodes: usize,
+    /// Bytes that anchors and aliases copied.
+    copied: usize,
     offset: usize,
     /// Comments, with their columns, that wait for the entry or item which they stand before.
     comments: Vec<(u32, String)>,
@@ -106,17 +112,23 @@ impl Builder {
             }
             Event::Alias(anchor) => {
                 let node = self.node(Kind::List(Vec::new()), span);
-                let Some(target) = self.anchors.get(&anchor).cloned() else {
+                let Some(target) = self.anchors.get(&anchor) else {
                     return Err(wrong(
                         &node,
                         "this alias is used inside of its own anchor",
                         "write the value out",
                     ));
                 };
+                let (values, bytes) = weight(target);
+                self.nodes += values;
+                self.copied += bytes;
+                self.check_copies(&node)?;
+                let Some(target) = self.anchors.get(&anchor).cloned() else {
+                    return Ok(());
+                };
                 if self.open.len() + depth(&target) > DEPTH_MAX {
                     return Err(too_deep(&node));
                 }
-                self.nodes += count(&target);
                 self.add(target, 0)
             }
             Event::Comment(text, placement) => {
@@ -201,16 +213,27 @@ impl Builder {
         Ok(())
     }
 
+    /// Refuses a file that is, or becomes by its aliases, too large.
+    fn check_copies(&self, node: &Node) -> Result<(), YamlError> {
+        let what = if self.nodes > NODES_MAX {
+            format!("the file has more than {NODES_MAX} values, aliases counted")
+        } else if self.copied > COPIED_BYTES_MAX {
+            format!("anchors and aliases copy more than {COPIED_BYTES_MAX} bytes")
+        } else {
+            return Ok(());
+        };
+        Err(wrong(node, &what, "split it"))
+    }
+
     fn add(&mut self, node: Node, anchor: usize) -> Result<(), YamlError> {
         self.nodes += 1;
-        if self.nodes > NODES_MAX {
-            return Err(wrong(
-                &node,
-                &format!("the file has more than {NODES_MAX} values, aliases counted"),
-                "split it",
-            ));
-        }
+        self.check_copies(&node)?;
         if anchor > 0 {
+            // The anchor keeps a copy, which counts like one.
+            let (values, bytes) = weight(&node);
+            self.nodes += values;
+            self.copied += bytes;
+            self.check_copies(&node)?;
             self.anchors.insert(anchor, node.clone());
         }
         let in_mapping = |open: &Open| matches!(open.node.kind, Kind::Map(_));
@@ -341,11 +364,18 @@ fn core_tag(tag: Option<&Cow<Tag>>) -> Option<String> {
         .map(str::to_owned)
 }
 
-fn count(node: &Node) -> usize {
+/// Values and bytes of text of a value.
+fn weight(node: &Node) -> (usize, usize) {
+    let sum =
+        |(values, bytes): (usize, usize), (more, longer): (usize, usize)| (values + more, bytes + longer);
+    let comments: usize = node.comments.iter().map(String::len).sum();
     match &node.kind {
-        Kind::Scalar { .. } => 1,
-        Kind::List(items) => 1 + items.iter().map(count).sum::<usize>(),
-        Kind::Map(entries) => 1 + entries.iter().map(|(_, value)| count(value)).sum::<usize>(),
+        Kind::Scalar { text, .. } => (1, text.len() + comments),
+        Kind::List(items) => items.iter().map(weight).fold((1, comments), sum),
+        Kind::Map(entries) => entries
+            .iter()
+            .map(|(key, value)| sum(weight(value), (0, key.text.len())))
+            .fold((1, comments), sum),
     }
 }
 
@@ -401,6 +431,8 @@ fn merge(node: &mut Node) -> Result<(), YamlError> {
     let (merges, mut own): (Vec<_>, Vec<_>) = std::mem::take(entries)
         .into_iter()
         .partition(|(key, _)| key.merge);
+    // Not searched one by one: a merge of many keys would cost their square.
+    let mut known: HashSet<String> = own.iter().map(|(key, _)| key.text.clone()).collect();
     for (_, value) in merges {
         let sources = match value.kind {
             Kind::Map(_) => vec![value],
@@ -414,7 +446,7 @@ fn merge(node: &mut Node) -> Result<(), YamlError> {
                 return Err(wrong(&source, "`<<` needs a mapping", "give it an alias of one"));
             };
             for (key, value) in more {
-                if !own.iter().any(|(other, _)| other.text == key.text) {
+                if known.insert(key.text.clone()) {
                     own.push((key, value));
                 }
             }

@@ -272,8 +272,8 @@ impl Inner {
 fn with_words(error: GitError, said: &[u8]) -> GitError {
     let said = String::from_utf8_lossy(said);
     let lines = said.split(['\n', '\r']).map(str::trim);
-    let bad = lines.filter(|line| line.contains("fatal: ") || line.contains("error: "));
-    match (error, bad.last()) {
+    let mut bad = lines.filter(|line| line.contains("fatal: ") || line.contains("error: "));
+    match (error, bad.next_back()) {
         (GitError::Failed { detail }, Some(line)) => GitError::Failed {
             detail: format!("{detail}; the server says: {}", shown(line)),
         },

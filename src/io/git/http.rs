@@ -306,6 +306,10 @@ fn told(error: &reqwest::Error) -> GitError {
             ),
         };
     }
+    // With TLS 1.3 a server refuses a missing client certificate after the handshake, and the refusal may come too late to be read.
+    if lower.contains("connection was not ready") {
+        words = "the server closed the connection; it may demand a client certificate (tls.crt and tls.key in the Secret)".to_owned();
+    }
     GitError::Failed { detail: words }
 }
 

@@ -144,6 +144,7 @@ pub struct MayastorParameters {
     pub thin: bool,
     /// File system: ext4, xfs or btrfs.
     #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^(ext4|xfs|btrfs)$"))]
     pub fs_type: Option<String>,
     /// Whether volumes may only ever be on this tier's pools. Such volumes can never be moved: the topology of a
     /// Mayastor volume cannot be changed later. Without it volumes may use any pool that has the selector's keys.
