@@ -2,7 +2,9 @@
 
 use crate::support::follow::Follow;
 use serde_json::json;
+use std::path::PathBuf;
 use std::process::Command;
+use std::time::{Duration, Instant};
 
 fn class(name: &str) -> String {
     format!(
@@ -81,5 +83,184 @@ async fn an_unverified_tip_is_not_applied_and_the_last_verified_one_stays() {
     // A Secret without keys stops the source, and says what belongs there.
     follow.secret("signers", json!({"readme": "nothing"}));
     follow.until("Ready", &["False/InvalidSigners", "*.sshpub"]).await;
+    follow.halt().await;
+}
+
+/// Two tiers, and a policy that may move volumes from one to the other.
+const TIERS: &str = "apiVersion: storage.billyronks.io/v1
+kind: StorageTier
+metadata: {name: hot}
+spec: {rank: 100, poolSelector: {matchLabels: {storage-tier: hot}}}
+---
+apiVersion: storage.billyronks.io/v1
+kind: StorageTier
+metadata: {name: cold}
+spec: {rank: 10, poolSelector: {matchLabels: {storage-tier: cold}}}
+---
+apiVersion: storage.billyronks.io/v1
+kind: StoragePolicy
+metadata: {name: production}
+spec:
+  highWatermarkIOPS: 5000
+  lowWatermarkIOPS: 500
+  storageClassName: mayastor
+  nvmePoolSelector: {matchLabels: {storage-tier: hot}}
+  sataPoolSelector: {matchLabels: {storage-tier: cold}}
+  enabled: true
+";
+
+/// The volume of `policies/world.yaml` that is on a cold pool belongs on a hot one.
+const ASSIGNMENT: &str = "apiVersion: storage.billyronks.io/v1
+kind: TierAssignment
+metadata: {name: data-0, namespace: db}
+spec: {claim: data-0, volume: pvc-5f3c1c6e-0b1d-4c86-9d5e-2b8f6f0a0001, tier: hot}
+";
+
+/// Longer than the controller needs from a commit to a move, which the end of the test below measures again.
+const WATCHED: Duration = Duration::from_secs(5);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unverified_tip_moves_no_volume_until_somebody_trusted_signs_it() {
+    let mut follow = Follow::new().await;
+    let anna = key(&follow, "anna");
+    key(&follow, "eve");
+    sign_with(&follow, "anna");
+    let first = follow.commit("p/tiers.yaml", TIERS, &["-S"]);
+    follow.secret("signers", json!({"anna.sshpub": anna}));
+    follow.source(json!({"verify": {"mode": "HEAD", "secretRef": {"name": "signers"}}}));
+    follow.run().await;
+    follow.until("Ready", &["True", &first]).await;
+
+    // Unsigned, signed by a stranger, and after a restart that knows nothing of what was verified.
+    let count = |follow: &Follow, kind: &str| follow.running.kubernetes.list(kind).len();
+    let unsigned = follow.commit("p/assignments/db/data-0.yaml", ASSIGNMENT, &["--no-gpg-sign"]);
+    sign_with(&follow, "eve");
+    for round in 0..3 {
+        let tip = match round {
+            0 => unsigned.clone(),
+            1 => follow.commit("p/assignments/readme.txt", "signed by a stranger", &["-S"]),
+            _ => {
+                follow.run().await;
+                follow.git(&["rev-parse", "HEAD"])
+            }
+        };
+        follow.until("SourceVerified", &["False/Failed", &tip]).await;
+        let until = Instant::now() + WATCHED;
+        while Instant::now() < until {
+            for kind in ["VolumeMigration", "TierAssignment"] {
+                assert_eq!(count(&follow, kind), 0, "round {round}: {kind}");
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    // The same files, signed by somebody who is trusted, are carried out: nothing else held them back.
+    sign_with(&follow, "anna");
+    let signed = follow.commit("p/assignments/readme.txt", "signed by Anna", &["-S"]);
+    follow.until("SourceVerified", &["True/Succeeded", &signed]).await;
+    let began = Instant::now();
+    while count(&follow, "VolumeMigration") == 0 {
+        let status = follow.status();
+        assert!(
+            began.elapsed() < Duration::from_secs(30),
+            "no volume is moved: {status}"
+        );
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(
+        began.elapsed() < WATCHED,
+        "the rounds above watched for too short a time: {:?}",
+        began.elapsed()
+    );
+    follow.halt().await;
+}
+
+/// The keys of gpg in the home that `Follow::git` has.
+struct Gpg(PathBuf);
+
+impl Gpg {
+    fn new(follow: &Follow) -> Self {
+        let home = follow.folder.path().join(".gnupg");
+        std::fs::create_dir(&home).expect("a folder");
+        let mode = std::os::unix::fs::PermissionsExt::from_mode(0o700);
+        std::fs::set_permissions(&home, mode).expect("our own folder");
+        Self(home)
+    }
+
+    fn run(&self, arguments: &[&str]) -> String {
+        let output = Command::new("gpg")
+            .env("GNUPGHOME", &self.0)
+            .args([
+                "--batch",
+                "--quiet",
+                "--pinentry-mode",
+                "loopback",
+                "--passphrase",
+                "",
+            ])
+            .args(arguments)
+            .output()
+            .expect("this test needs gnupg");
+        let said = String::from_utf8_lossy(&output.stderr);
+        assert!(output.status.success(), "gpg {arguments:?}: {said}");
+        String::from_utf8(output.stdout).expect("gpg speaks UTF-8")
+    }
+
+    /// Makes a key; gives its armored public half.
+    fn key(&self, user: &str) -> String {
+        self.run(&["--quick-generate-key", user, "ed25519", "sign", "never"]);
+        self.run(&["--armor", "--export", user])
+    }
+}
+
+impl Drop for Gpg {
+    fn drop(&mut self) {
+        // gpg leaves an agent behind.
+        let _ = Command::new("gpgconf")
+            .env("GNUPGHOME", &self.0)
+            .args(["--kill", "gpg-agent"])
+            .output();
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn commits_signed_with_openpgp_are_believed_by_their_keys() {
+    let mut follow = Follow::new().await;
+    let gpg = Gpg::new(&follow);
+    let (anna, eve) = (gpg.key("anna@example.org"), gpg.key("eve@example.org"));
+    assert!(anna.starts_with("-----BEGIN PGP PUBLIC KEY BLOCK-----"));
+    let sign_with = |follow: &Follow, user: &str| {
+        follow.git(&["config", "gpg.format", "openpgp"]);
+        follow.git(&["config", "user.signingkey", user]);
+    };
+    sign_with(&follow, "anna@example.org");
+    let first = follow.commit("p/a.yaml", &class("one"), &["-S"]);
+    follow.secret("signers", json!({"anna.asc": anna}));
+    follow.source(json!({"verify": {"mode": "HEAD", "secretRef": {"name": "signers"}}}));
+    follow.run().await;
+    let verified = follow.until("SourceVerified", &["True/Succeeded", &first]).await;
+    assert!(verified.contains("anna.asc"), "{verified}");
+    follow.until("Ready", &["True", &first]).await;
+
+    sign_with(&follow, "eve@example.org");
+    let second = follow.commit("p/a.yaml", &class("two"), &["-S"]);
+    let refused = follow.until("SourceVerified", &["False/Failed", &second]).await;
+    assert!(refused.contains("none of the keys"), "{refused}");
+    follow
+        .until("Ready", &["False/VerificationFailed", &second])
+        .await;
+    let there = |follow: &Follow, name: &str| {
+        let all = follow.running.kubernetes.list("StorageClass");
+        all.iter().any(|class| class["metadata"]["name"] == name)
+    };
+    assert!(there(&follow, "one") && !there(&follow, "two"));
+
+    // Both at once, in one file, as `gpg --export` writes them.
+    follow.secret("signers", json!({"both.asc": format!("{anna}{eve}")}));
+    follow
+        .until("SourceVerified", &["True/Succeeded", &second, "both.asc"])
+        .await;
+    follow.until("Ready", &["True", &second]).await;
+    assert!(there(&follow, "two") && !there(&follow, "one"));
     follow.halt().await;
 }

@@ -1,4 +1,4 @@
-//! Ranges of semantic versions, as Flux selects tags with them: `>=1.2.0 <2.0.0`, `1.x`, `~1.4`, `^2 || ^3`.
+//! Ranges of semantic versions, as Flux selects tags with them: `>=1.2.0 <2.0.0`, `1.x`, `~1.4`, `^2 || ^3`, `^1 !=1.4.x`.
 
 use nodejs_semver::{Range, Version};
 
@@ -17,6 +17,8 @@ pub struct VersionRange {
 #[derive(Clone, Debug)]
 struct Alternative {
     range: Range,
+    /// What `!=` names, which npm does not have.
+    excluded: Vec<Excluded>,
     /// Whether a bound names a pre-release: then pre-releases anywhere inside of the range count, as in the library that
     /// Flux uses (Masterminds/semver 3.4, `containsPre`); npm's own reading takes only those of the bound's version.
     prereleases: bool,
@@ -34,21 +36,7 @@ impl VersionRange {
         if text.len() > RANGE_MAX {
             return Err(format!("the range is longer than {RANGE_MAX} bytes"));
         }
-        let alternative = |part: &str| {
-            // A comma means "and", and so does a blank.
-            let spaced = part.replace(',', " ");
-            let named = |(before, after): (&str, &str)| {
-                before.ends_with(|last: char| last.is_ascii_digit()) && !after.is_empty()
-            };
-            Some(Alternative {
-                range: Range::parse(&spaced).ok().filter(|_| !spaced.trim().is_empty())?,
-                prereleases: spaced
-                    .split_whitespace()
-                    .filter_map(|word| word.split_once('-'))
-                    .any(named),
-            })
-        };
-        let alternatives: Option<Vec<Alternative>> = text.split("||").map(alternative).collect();
+        let alternatives: Option<Vec<Alternative>> = text.split("||").map(Alternative::read).collect();
         Ok(Self {
             alternatives: alternatives.ok_or_else(help)?,
         })
@@ -65,9 +53,116 @@ impl VersionRange {
     }
 
     fn holds(&self, version: &Version) -> bool {
-        self.alternatives
-            .iter()
-            .any(|one| version.satisfies_with_prerelease(&one.range, one.prereleases))
+        self.alternatives.iter().any(|one| one.holds(version))
+    }
+}
+
+impl Alternative {
+    fn read(part: &str) -> Option<Self> {
+        // A comma means "and", and so does a blank.
+        let spaced = part.replace(',', " ");
+        let mut rest = String::new();
+        let mut excluded = Vec::new();
+        let mut pieces = spaced.split(NOT);
+        let mut before = pieces.next().unwrap_or_default();
+        rest.push_str(before);
+        for (number, piece) in pieces.enumerate() {
+            // It begins a word of its own, and is no end of `1.0.0 - 2.0.0`.
+            let apart = before.ends_with(char::is_whitespace) || (number == 0 && before.is_empty());
+            let apart = apart && !before.trim_end().ends_with('-');
+            let word = piece.trim_start();
+            let end = word.find(char::is_whitespace).unwrap_or(word.len());
+            let apart = apart && !word[end..].trim_start().starts_with('-');
+            excluded.push(Excluded::read(&word[..end]).filter(|_| apart)?);
+            rest.push_str(&word[end..]);
+            before = piece;
+        }
+        let range = match rest.trim() {
+            "" if excluded.is_empty() => return None,
+            "" => "*",
+            // npm skips over a sign that it does not know.
+            rest if rest.contains('!') => return None,
+            rest => rest,
+        };
+        let named = |(before, after): (&str, &str)| {
+            before.ends_with(|last: char| last.is_ascii_digit()) && !after.is_empty()
+        };
+        let mut bounds = rest.split_whitespace().filter_map(|word| word.split_once('-'));
+        Some(Self {
+            range: Range::parse(range).ok()?,
+            prereleases: bounds.any(named) || excluded.iter().any(|one| one.version.is_prerelease()),
+            excluded,
+        })
+    }
+
+    fn holds(&self, version: &Version) -> bool {
+        version.satisfies_with_prerelease(&self.range, self.prereleases)
+            && !self.excluded.iter().any(|one| one.names(version))
+    }
+}
+
+/// Begins what must not be.
+const NOT: &str = "!=";
+
+/// The version or the versions after `!=`, as Masterminds/semver 3.4 reads them (`parseConstraint`, `constraintNotEqual`).
+#[derive(Clone, Debug)]
+struct Excluded {
+    /// With zeros for what was left open.
+    version: Version,
+    open: Open,
+}
+
+/// What a version leaves open: `1.x` and `1` the minor part and the patch, `1.2.x` and `1.2` the patch.
+#[derive(Clone, Copy, Debug)]
+enum Open {
+    Nothing,
+    Patch,
+    Minor,
+}
+
+impl Excluded {
+    fn read(text: &str) -> Option<Self> {
+        let text = text.strip_prefix('v').unwrap_or(text);
+        let end = text.find(['-', '+']).unwrap_or(text.len());
+        let (core, more) = text.split_at(end);
+        let parts: Option<Vec<Option<u64>>> = core.split('.').map(part).collect();
+        let parts = parts.filter(|parts| parts.len() <= 3)?;
+        let at = |index: usize| parts.get(index).copied().flatten();
+        let ([major, minor, patch], open) = match (at(0), at(1), at(2)) {
+            // As the library does it: an open major part means 0.0.0, and not every version.
+            (None, _, _) => ([0; 3], Open::Nothing),
+            (Some(major), None, _) => ([major, 0, 0], Open::Minor),
+            (Some(major), Some(minor), None) => ([major, minor, 0], Open::Patch),
+            (Some(major), Some(minor), Some(patch)) => ([major, minor, patch], Open::Nothing),
+        };
+        // npm lets a lone sign at the end pass.
+        let version = Version::parse(format!("{major}.{minor}.{patch}{more}")).ok();
+        let version = version.filter(|_| !matches!(more, "-" | "+"))?;
+        Some(Self { version, open })
+    }
+
+    fn names(&self, other: &Version) -> bool {
+        let own = &self.version;
+        let minor = (own.major(), own.minor()) == (other.major(), other.minor());
+        match self.open {
+            Open::Minor => own.major() == other.major(),
+            // Pre-releases of an open patch are others, as in the library.
+            Open::Patch => minor && own.pre_release() == other.pre_release(),
+            // What stands after a plus sign says nothing about the order of versions.
+            Open::Nothing => own == other,
+        }
+    }
+}
+
+/// A number, or nothing for `x`; not a part at all otherwise.
+fn part(text: &str) -> Option<Option<u64>> {
+    match text {
+        "x" | "X" | "*" => Some(None),
+        "" => None,
+        digits => {
+            let number = digits.bytes().all(|byte| byte.is_ascii_digit());
+            number.then(|| digits.parse().ok().map(Some)).flatten()
+        }
     }
 }
 
@@ -133,9 +228,100 @@ mod tests {
         }
     }
 
+    /// What Masterminds/semver 3.4 lets through of these versions.
+    #[test]
+    fn what_must_not_be_is_left_out() {
+        let all = [
+            "0.9.0",
+            "1.0.0",
+            "1.2.3",
+            "1.4.0-rc.1",
+            "1.4.0",
+            "1.4.1-rc.1",
+            "2.0.0-beta.1",
+            "2.0.0",
+            "3.0.0+build.5",
+            "10.0.0",
+        ];
+        for (range, expected) in [
+            ("!=1.0.0", "0.9.0 1.2.3 1.4.0 2.0.0 3.0.0+build.5 10.0.0"),
+            ("!= 1.0.0", "0.9.0 1.2.3 1.4.0 2.0.0 3.0.0+build.5 10.0.0"),
+            ("!=1.2.x", "0.9.0 1.0.0 1.4.0 2.0.0 3.0.0+build.5 10.0.0"),
+            ("!=1.2", "0.9.0 1.0.0 1.4.0 2.0.0 3.0.0+build.5 10.0.0"),
+            ("!=1.x", "0.9.0 2.0.0 3.0.0+build.5 10.0.0"),
+            ("!=1", "0.9.0 2.0.0 3.0.0+build.5 10.0.0"),
+            ("!=*", "0.9.0 1.0.0 1.2.3 1.4.0 2.0.0 3.0.0+build.5 10.0.0"),
+            ("!=x", "0.9.0 1.0.0 1.2.3 1.4.0 2.0.0 3.0.0+build.5 10.0.0"),
+            (">=1.0.0 !=1.4.0 <2.0.0", "1.0.0 1.2.3"),
+            (">=1.0.0, !=1.4.0, <2.0.0", "1.0.0 1.2.3"),
+            (">=1.0.0, != 1.4.0 <2.0.0", "1.0.0 1.2.3"),
+            ("^1 !=1.4.0", "1.0.0 1.2.3"),
+            ("^1,!=1.4.x", "1.0.0 1.2.3"),
+            ("!=10.0.0 !=3.0.0 !=2.x", "0.9.0 1.0.0 1.2.3 1.4.0"),
+            (
+                "!=10.0.0 || !=3.0.0",
+                "0.9.0 1.0.0 1.2.3 1.4.0 2.0.0 3.0.0+build.5 10.0.0",
+            ),
+            ("1.2.3 || !=1.x <2", "0.9.0 1.2.3"),
+            ("!=v10.0.0", "0.9.0 1.0.0 1.2.3 1.4.0 2.0.0 3.0.0+build.5"),
+            (
+                "!=1.4.0-rc.1",
+                "0.9.0 1.0.0 1.2.3 1.4.0 1.4.1-rc.1 2.0.0-beta.1 2.0.0 3.0.0+build.5 10.0.0",
+            ),
+            ("~1.4.0-0 !=1.4.1-rc.1", "1.4.0-rc.1 1.4.0"),
+            (">=1.4.0-0 <2.0.0 !=2.0.0-beta.1", "1.4.0-rc.1 1.4.0 1.4.1-rc.1"),
+            (">=1.4.0-0 !=1.4.x <2.0.0-0", "1.4.0-rc.1 1.4.1-rc.1"),
+            (">=1.4.0-0 !=2 <3", "1.4.0-rc.1 1.4.0 1.4.1-rc.1"),
+            ("!=3.0.0+build.5", "0.9.0 1.0.0 1.2.3 1.4.0 2.0.0 10.0.0"),
+            ("!=3.0.0", "0.9.0 1.0.0 1.2.3 1.4.0 2.0.0 10.0.0"),
+            (
+                "!=1.2.x-rc.1",
+                "0.9.0 1.0.0 1.2.3 1.4.0-rc.1 1.4.0 1.4.1-rc.1 2.0.0-beta.1 2.0.0 3.0.0+build.5 10.0.0",
+            ),
+            ("1.0.0 - 1.4.0 !=1.4.0", "1.0.0 1.2.3"),
+            ("!=01.0.0", "0.9.0 1.2.3 1.4.0 2.0.0 3.0.0+build.5 10.0.0"),
+            ("!=1.x.3", "0.9.0 2.0.0 3.0.0+build.5 10.0.0"),
+            ("!=x.1", "0.9.0 1.0.0 1.2.3 1.4.0 2.0.0 3.0.0+build.5 10.0.0"),
+        ] {
+            let range_read = VersionRange::parse(range).unwrap();
+            let held = all.iter().filter(|tag| range_read.newest([**tag]).is_some());
+            let held: Vec<&str> = held.copied().collect();
+            assert_eq!(held.join(" "), expected, "{range}");
+        }
+    }
+
     #[test]
     fn what_is_no_range_is_refused() {
-        for text in ["", " ", "main", "!=1.0.0", ">=", "1.2.3.4", &"1".repeat(300)] {
+        for text in [
+            "",
+            " ",
+            ",",
+            "main",
+            ">=",
+            "1.2.3.4",
+            "!=",
+            "!=1.0.0 !=",
+            "!=1.2.3.4",
+            "!=1.0.x.x",
+            "!=1..0",
+            "!=main",
+            "!=V1.0.0",
+            "!=1.0.0-",
+            "!!=1.0.0",
+            "!1.0.0",
+            "!=>1.0.0",
+            "!=~1.2",
+            "! =1.0.0",
+            "=!1.0.0",
+            "^1!=1.4.0",
+            "!=1.0.0!=1.4.0",
+            "1.0.0 - !=1.4.0",
+            "!=1.4.0 - 2.0.0",
+            "1.0.0 !=1.4.0 - 2.0.0",
+            "!=1.0.0 || ",
+            "!=99999999999999999999999.0.0",
+            &"1".repeat(300),
+        ] {
             assert!(VersionRange::parse(text).is_err(), "{text}");
         }
     }

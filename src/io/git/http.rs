@@ -2,7 +2,7 @@
 //! authority, client certificate and proxy, one try per credential, no way to another host, and a deadline.
 
 use super::credentials::{Credentials, Hidden, Login, ProxyTo, is_loopback};
-use super::session::Session;
+use super::session::{Received, Session};
 use super::{GitError, RECEIVED_BYTES_MAX};
 use git2::transport::{Service, SmartSubtransport, SmartSubtransportStream};
 use std::io::{Read, Write};
@@ -105,7 +105,8 @@ impl SmartSubtransport for Http {
             answer: None,
             chunk: Vec::new(),
             at: 0,
-            received: 0,
+            received: Received::new(RECEIVED_BYTES_MAX),
+            sent_max: SENT_BYTES_MAX,
         }))
     }
 
@@ -125,7 +126,8 @@ struct Stream {
     answer: Option<reqwest::Response>,
     chunk: Vec<u8>,
     at: usize,
-    received: usize,
+    received: Received,
+    sent_max: usize,
 }
 
 impl Stream {
@@ -233,12 +235,7 @@ impl Stream {
         let Some(chunk) = self.session.wait(answer.chunk())?.map_err(|error| told(&error))? else {
             return Ok(false);
         };
-        self.received += chunk.len();
-        if self.received > RECEIVED_BYTES_MAX {
-            return Err(GitError::Failed {
-                detail: format!("the server sent more than {RECEIVED_BYTES_MAX} bytes"),
-            });
-        }
+        self.received.add(chunk.len())?;
         self.chunk = chunk.to_vec();
         self.at = 0;
         Ok(true)
@@ -263,9 +260,9 @@ impl Read for Stream {
 
 impl Write for Stream {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
-        if self.request.len() + bytes.len() > SENT_BYTES_MAX {
+        if self.request.len() + bytes.len() > self.sent_max {
             let error = GitError::Failed {
-                detail: format!("a push has more than {SENT_BYTES_MAX} bytes"),
+                detail: format!("a push has more than {} bytes", self.sent_max),
             };
             return Err(std::io::Error::other(self.session.fail(error)));
         }
@@ -314,4 +311,75 @@ fn told(error: &reqwest::Error) -> GitError {
         words = "the server closed the connection; it may demand a client certificate (tls.crt and tls.key in the Secret)".to_owned();
     }
     GitError::Failed { detail: words }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+    use super::*;
+    use std::time::Instant;
+
+    /// A stream to an address, with smaller bounds.
+    fn stream(url: &str, received: usize, sent_max: usize) -> Stream {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let credentials = Credentials::default();
+        let timeout = Duration::from_secs(30);
+        let client = client(url, &credentials, timeout).unwrap();
+        Stream {
+            session: Session::new(&credentials, Some(client), Instant::now() + timeout),
+            url: url.to_owned(),
+            service: "git-upload-pack",
+            list: true,
+            request: Vec::new(),
+            answer: None,
+            chunk: Vec::new(),
+            at: 0,
+            received: Received::new(received),
+            sent_max,
+        }
+    }
+
+    /// A server whose answer never ends.
+    fn endless() -> String {
+        let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let url = format!("http://{}/x.git", listener.local_addr().unwrap());
+        std::thread::spawn(move || {
+            let (mut socket, _) = listener.accept().unwrap();
+            let mut request = Vec::new();
+            while !request.ends_with(b"\r\n\r\n") {
+                let mut byte = [0];
+                socket.read_exact(&mut byte).unwrap();
+                request.extend(byte);
+            }
+            let head = "HTTP/1.1 200 OK\r\nContent-Type: application/x-git-upload-pack-advertisement\r\n\r\n";
+            let _ = socket.write_all(head.as_bytes());
+            while socket.write_all(&[b'x'; 1000]).is_ok() {}
+        });
+        url
+    }
+
+    #[tokio::test(flavor = "multi_thread")]
+    async fn an_answer_without_end_is_read_to_its_bound() {
+        let url = endless();
+        let work = move || {
+            let mut stream = stream(&url, 5_000, 0);
+            let mut read = Vec::new();
+            let outcome = stream.read_to_end(&mut read);
+            (outcome.unwrap_err().to_string(), read.len())
+        };
+        let (words, read) = tokio::task::spawn_blocking(work).await.unwrap();
+        assert!(words.contains("the server sent more than 5000 bytes"), "{words}");
+        assert!(read <= 5_000, "{read} bytes were handed on");
+    }
+
+    #[tokio::test]
+    async fn a_push_is_collected_to_its_bound() {
+        let mut stream = stream("http://127.0.0.1:1/x.git", 0, 100);
+        assert_eq!(stream.write(&[0; 60]).unwrap(), 60);
+        assert_eq!(stream.write(&[0; 40]).unwrap(), 40);
+        let words = stream.write(&[0]).unwrap_err().to_string();
+        assert!(words.contains("a push has more than 100 bytes"), "{words}");
+        assert_eq!(stream.request.len(), 100);
+    }
 }

@@ -6,8 +6,8 @@
 use crate::model::failure::{Class, Failure};
 use crate::model::ids::{BlobId, CommitId};
 use crate::model::tree::Entry;
-use git2::{ErrorCode, Oid, RemoteCallbacks};
-use session::Session;
+use git2::{ErrorCode, Oid};
+use session::{Session, callbacks};
 use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
@@ -463,15 +463,6 @@ impl Inner {
             Ok(Tips::read(connection.list().map_err(failed)?))
         })
     }
-}
-
-/// What ends an operation at its deadline, or when the server sends more than a repository of policies holds.
-fn callbacks<'a>(deadline: Instant) -> RemoteCallbacks<'a> {
-    let late = move || Instant::now() >= deadline;
-    let mut callbacks = RemoteCallbacks::new();
-    callbacks.transfer_progress(move |progress| !late() && progress.received_bytes() < RECEIVED_BYTES_MAX);
-    callbacks.sideband_progress(move |_| !late());
-    callbacks
 }
 
 fn without_userinfo(url: &str) -> String {

@@ -2,7 +2,7 @@
 
 use super::credentials::{Login, SshKey, wrong};
 use super::known_hosts;
-use super::session::Session;
+use super::session::{Received, Session};
 use super::{GitError, RECEIVED_BYTES_MAX};
 use git2::transport::{Service, SmartSubtransport, SmartSubtransportStream};
 use russh::client::{self, Handle};
@@ -203,12 +203,7 @@ fn open(session: &Arc<Session>, url: &str, command: &str) -> Result<Stream, GitE
         session: session.clone(),
         _handle: handle,
         channel,
-        bytes: Vec::new(),
-        at: 0,
-        received: 0,
-        words: String::new(),
-        status: None,
-        closed: false,
+        output: Output::new(RECEIVED_BYTES_MAX),
     })
 }
 
@@ -218,13 +213,78 @@ struct Stream {
     /// The connection ends with it.
     _handle: Handle<Client>,
     channel: Channel<client::Msg>,
+    output: Output,
+}
+
+/// What came of the command.
+struct Output {
     bytes: Vec<u8>,
     at: usize,
-    received: usize,
+    received: Received,
     words: String,
     status: Option<u32>,
     /// Whether the server said that this is all, which a broken connection does not.
     closed: bool,
+}
+
+impl Output {
+    fn new(max: usize) -> Self {
+        Self {
+            bytes: Vec::new(),
+            at: 0,
+            received: Received::new(max),
+            words: String::new(),
+            status: None,
+            closed: false,
+        }
+    }
+
+    /// Takes one message, or the end of all; says whether there is more of the command's output, as soon as that is known.
+    fn take(&mut self, message: Option<ChannelMsg>) -> Result<Option<bool>, GitError> {
+        match message {
+            Some(ChannelMsg::Data { data }) => {
+                self.received.add(data.len())?;
+                self.bytes = data.to_vec();
+                self.at = 0;
+                return Ok(Some(true));
+            }
+            Some(ChannelMsg::ExtendedData { data, .. }) => {
+                let room = WORDS_MAX.saturating_sub(self.words.len());
+                let words = String::from_utf8_lossy(&data);
+                self.words
+                    .extend(words.chars().filter(|one| !one.is_control()).take(room));
+            }
+            Some(ChannelMsg::ExitStatus { exit_status }) => self.status = Some(exit_status),
+            Some(ChannelMsg::Eof) if self.status.is_none() => {}
+            Some(ChannelMsg::Close | ChannelMsg::Eof) => {
+                self.closed = true;
+                return self.end().map(Some);
+            }
+            None => return self.end().map(Some),
+            Some(_) => {}
+        }
+        Ok(None)
+    }
+
+    fn end(&self) -> Result<bool, GitError> {
+        match self.status {
+            Some(0) => Ok(false),
+            None if !self.closed => Err(self.broke_off()),
+            None if self.received.count() > 0 && self.words.is_empty() => Ok(false),
+            _ => Err(GitError::Failed {
+                detail: format!("the server ended the command: {}", self.words.trim()),
+            }),
+        }
+    }
+
+    fn broke_off(&self) -> GitError {
+        GitError::Failed {
+            detail: format!(
+                "ssh: the connection broke off after {} bytes",
+                self.received.count()
+            ),
+        }
+    }
 }
 
 impl Stream {
@@ -232,68 +292,26 @@ impl Stream {
     fn fill(&mut self) -> Result<bool, GitError> {
         loop {
             let message = self.session.wait(self.channel.wait())?;
-            match message {
-                Some(ChannelMsg::Data { data }) => {
-                    self.received += data.len();
-                    if self.received > RECEIVED_BYTES_MAX {
-                        return Err(GitError::Failed {
-                            detail: format!("the server sent more than {RECEIVED_BYTES_MAX} bytes"),
-                        });
-                    }
-                    self.bytes = data.to_vec();
-                    self.at = 0;
-                    return Ok(true);
-                }
-                Some(ChannelMsg::ExtendedData { data, .. }) => {
-                    let room = WORDS_MAX.saturating_sub(self.words.len());
-                    let words = String::from_utf8_lossy(&data);
-                    self.words
-                        .extend(words.chars().filter(|one| !one.is_control()).take(room));
-                }
-                Some(ChannelMsg::ExitStatus { exit_status }) => self.status = Some(exit_status),
-                Some(ChannelMsg::Eof) if self.status.is_none() => {}
-                Some(ChannelMsg::Close | ChannelMsg::Eof) => {
-                    self.closed = true;
-                    return self.end();
-                }
-                None => return self.end(),
-                Some(_) => {}
+            if let Some(more) = self.output.take(message)? {
+                return Ok(more);
             }
-        }
-    }
-
-    fn end(&self) -> Result<bool, GitError> {
-        match self.status {
-            Some(0) => Ok(false),
-            None if !self.closed => Err(self.broke_off()),
-            None if self.received > 0 && self.words.is_empty() => Ok(false),
-            _ => Err(GitError::Failed {
-                detail: format!("the server ended the command: {}", self.words.trim()),
-            }),
-        }
-    }
-}
-
-impl Stream {
-    fn broke_off(&self) -> GitError {
-        GitError::Failed {
-            detail: format!("ssh: the connection broke off after {} bytes", self.received),
         }
     }
 }
 
 impl Read for Stream {
     fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        while self.at >= self.bytes.len() {
+        while self.output.at >= self.output.bytes.len() {
             match self.fill() {
                 Ok(true) => {}
                 Ok(false) => return Ok(0),
                 Err(error) => return Err(std::io::Error::other(self.session.fail(error))),
             }
         }
-        let count = buffer.len().min(self.bytes.len() - self.at);
-        buffer[..count].copy_from_slice(&self.bytes[self.at..self.at + count]);
-        self.at += count;
+        let output = &mut self.output;
+        let count = buffer.len().min(output.bytes.len() - output.at);
+        buffer[..count].copy_from_slice(&output.bytes[output.at..output.at + count]);
+        output.at += count;
         Ok(count)
     }
 }
@@ -302,7 +320,7 @@ impl Write for Stream {
     fn write(&mut self, bytes: &[u8]) -> std::io::Result<usize> {
         let sent = self.session.wait(self.channel.data(bytes));
         // The library knows no other reason than that there is nobody any more.
-        let outcome = sent.and_then(|sent| sent.map_err(|_| self.broke_off()));
+        let outcome = sent.and_then(|sent| sent.map_err(|_| self.output.broke_off()));
         match outcome {
             Ok(()) => Ok(bytes.len()),
             Err(error) => Err(std::io::Error::other(self.session.fail(error))),
@@ -311,5 +329,86 @@ impl Write for Stream {
 
     fn flush(&mut self) -> std::io::Result<()> {
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+    use super::*;
+
+    fn data(count: usize) -> Option<ChannelMsg> {
+        Some(ChannelMsg::Data {
+            data: vec![b'x'; count].into(),
+        })
+    }
+
+    fn words(text: &str) -> Option<ChannelMsg> {
+        Some(ChannelMsg::ExtendedData {
+            data: text.as_bytes().to_vec().into(),
+            ext: 1,
+        })
+    }
+
+    fn status(exit_status: u32) -> Option<ChannelMsg> {
+        Some(ChannelMsg::ExitStatus { exit_status })
+    }
+
+    #[test]
+    fn the_end_of_the_output_is_what_the_server_says() {
+        let (eof, close) = (|| Some(ChannelMsg::Eof), || Some(ChannelMsg::Close));
+        let table: [(&str, Vec<Option<ChannelMsg>>, Result<(), &str>); 9] = [
+            ("in order", vec![data(5), eof(), status(0), close()], Ok(())),
+            ("the status first", vec![data(5), status(0), eof()], Ok(())),
+            ("without a status", vec![data(5), eof(), close()], Ok(())),
+            ("the bound", vec![data(6), data(4), status(0), close()], Ok(())),
+            (
+                "one byte more",
+                vec![data(6), data(5)],
+                Err("the server sent more than 10 bytes"),
+            ),
+            (
+                "lost",
+                vec![data(5), None],
+                Err("the connection broke off after 5 bytes"),
+            ),
+            (
+                "lost after the output",
+                vec![data(5), eof(), None],
+                Err("broke off after 5 bytes"),
+            ),
+            (
+                "refused",
+                vec![words("no \u{1b}such thing\n"), status(128), close()],
+                Err("no such thing"),
+            ),
+            ("nothing", vec![close()], Err("the server ended the command")),
+        ];
+        for (name, messages, expected) in table {
+            let mut output = Output::new(10);
+            let mut end = Ok(());
+            for message in messages {
+                match output.take(message) {
+                    Ok(Some(false)) => break,
+                    Ok(_) => {}
+                    Err(error) => end = Err(error.to_string()),
+                }
+            }
+            match (end, expected) {
+                (Ok(()), Ok(())) => {}
+                (Err(error), Err(part)) if error.contains(part) => {}
+                (end, expected) => panic!("{name}: {end:?}, not {expected:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn what_the_server_says_beside_the_data_is_kept_to_its_bound() {
+        let mut output = Output::new(10);
+        for _ in 0..3 {
+            output.take(words(&"w".repeat(400))).unwrap();
+        }
+        assert_eq!(output.words.len(), WORDS_MAX);
     }
 }
