@@ -262,7 +262,7 @@ fn what_the_cluster_would_refuse_or_ignore_is_refused_before() {
             class("{name: a, mayastor: {fsType: zfs}}"),
             "4:52 value",
         ),
-        ("a tier named twice", two("  tiers: [hot, hot]\n"), "20:17 value"),
+        ("a tier named twice", two("  tiers: [hot, hot]\n"), "20:16 value"),
         (
             "an empty window",
             policy("x", "m", "").replace("samplingWindow: 1h", "samplingWindow: 0s"),

@@ -79,11 +79,7 @@ fn ours(tree: &Tree, root: &str) -> Result<Vec<Value>, String> {
 }
 
 /// Differences that are meant: what of our message or of the tree tells them, and why.
-const INTENDED: [(&str, &str); 4] = [
-    (
-        "no object matches this patch",
-        "kustomize does nothing for a target that matches nothing; a typo would pass unseen",
-    ),
+const INTENDED: [(&str, &str); 3] = [
     (
         "is defined twice",
         "kustomize tells objects of one kind apart by API version; the API server holds only one of them",

@@ -7,8 +7,8 @@ use super::object::{Index, Object, Source};
 use super::patches::{Body, Patching};
 use super::select::Selector;
 use super::{
-    DEPTH_MAX, FOLDERS_MAX, Files, LOOKS_MAX, NAMES, OBJECTS_MAX, join, names, order, read_objects,
-    replacements, transform,
+    DEPTH_MAX, FOLDERS_MAX, Files, LOOKS_MAX, NAMES, join, names, order, read_objects, replacements,
+    transform,
 };
 use crate::model::desired::Resource;
 use crate::model::diagnostic::{Diagnostic, Place};
@@ -30,6 +30,8 @@ pub(super) struct Build<'a> {
     folders: usize,
     /// How often entries looked at objects.
     looks: usize,
+    /// Bytes that patches and replacements wrote into objects.
+    written: usize,
     /// Folders that were visited, while only names are wanted.
     visited: BTreeSet<String>,
     /// What the outermost kustomization says of the order and of origins.
@@ -48,6 +50,7 @@ impl<'a> Build<'a> {
             generated: 0,
             folders: 0,
             looks: 0,
+            written: 0,
             visited: BTreeSet::new(),
             last: None,
         }
@@ -200,20 +203,6 @@ impl<'a> Build<'a> {
                 self.diagnostics.push(diagnostic);
                 Vec::new()
             }
-        }
-    }
-
-    /// Says so once when there are too many objects, and goes on with none.
-    fn bound(&mut self, objects: &mut Vec<Object>, path: &str) {
-        if objects.len() > OBJECTS_MAX {
-            let message = format!("more than {OBJECTS_MAX} objects belong to this path");
-            self.refuse(
-                Place::file(path),
-                "too-many-objects",
-                message,
-                "point spec.path at a smaller folder",
-            );
-            objects.clear();
         }
     }
 
@@ -411,7 +400,7 @@ impl<'a> Build<'a> {
             return;
         }
         let files = self.files;
-        let mut patching = (!self.only_names).then(|| Patching::new(objects));
+        let mut patching = (!self.only_names).then(|| Patching::new(objects, self.written));
         for written in patches {
             let (text, place, inline) = match (&written.path, &written.inline) {
                 (Some((reference, place)), _) => {
@@ -454,14 +443,15 @@ impl<'a> Build<'a> {
             }
         }
         if let Some(patching) = patching {
-            patching.finish();
+            self.written = patching.finish();
         }
     }
 
     fn replace(&mut self, folder: &str, replacement: &Replacement, objects: &mut [Object]) {
         let Some((reference, place)) = &replacement.path else {
             if !self.only_names
-                && let Err((message, help)) = replacements::apply(objects, replacement, false)
+                && let Err((message, help)) =
+                    replacements::apply(objects, replacement, false, &mut self.written)
             {
                 self.refuse(replacement.place.clone(), "replacement", message, help);
             }
@@ -484,7 +474,8 @@ impl<'a> Build<'a> {
             Err(diagnostics) => self.diagnostics.extend(diagnostics),
             Ok(found) => {
                 for one in &found {
-                    if let Err((message, help)) = replacements::apply(objects, one, secret) {
+                    if let Err((message, help)) = replacements::apply(objects, one, secret, &mut self.written)
+                    {
                         self.refuse(one.place.clone(), "replacement", message, help);
                     }
                 }

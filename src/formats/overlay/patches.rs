@@ -4,7 +4,7 @@ use super::kustomization::Patch;
 use super::merge::{self, Shape};
 use super::object::{Id, Index, Object};
 use super::select::{Pattern, Selector};
-use super::yaml_diagnostic;
+use super::{too_much, yaml_diagnostic};
 use crate::formats::yaml::{self, Kind, Node};
 use crate::model::desired::Changes;
 use crate::model::diagnostic::{Diagnostic, Place};
@@ -90,17 +90,24 @@ impl Places<'_> {
 pub(super) struct Patching<'a> {
     pub(super) objects: &'a mut Vec<Object>,
     index: Index,
+    /// Bytes that were written in this build.
+    written: usize,
 }
 
 impl<'a> Patching<'a> {
-    pub(super) fn new(objects: &'a mut Vec<Object>) -> Self {
+    pub(super) fn new(objects: &'a mut Vec<Object>, written: usize) -> Self {
         let index = Index::new(objects);
-        Self { objects, index }
+        Self {
+            objects,
+            index,
+            written,
+        }
     }
 
-    /// Takes out what patches deleted.
-    pub(super) fn finish(self) {
+    /// Takes out what patches deleted, and says how much was written so far.
+    pub(super) fn finish(self) -> usize {
         self.objects.retain(|object| !object.resource.value.is_null());
+        self.written
     }
 
     /// Applies one entry and says what is wrong with it.
@@ -154,13 +161,26 @@ impl<'a> Patching<'a> {
                     return wrong("this is no patch", "write an object, or a list of operations");
                 }
             };
-            diagnostics.extend(
-                outcome
-                    .err()
-                    .map(|(rule, message, help)| Diagnostic::error(body.place.clone(), rule, message, help)),
-            );
+            diagnostics.extend(outcome.err().map(|(rule, message, help)| {
+                // Components are shared by trees in which some of their targets are missing; kustomize says nothing at all.
+                let missing = rule == "patch-target" && patch.target.is_some();
+                let told = if missing {
+                    Diagnostic::warning
+                } else {
+                    Diagnostic::error
+                };
+                told(body.place.clone(), rule, message, help)
+            }));
         }
         diagnostics
+    }
+
+    /// Counts what a patch writes into so many objects.
+    fn may_write(&mut self, body: &Body, objects: usize) -> Result<(), Trouble> {
+        self.written = self
+            .written
+            .saturating_add(body.text.len().saturating_mul(objects));
+        too_much(self.written).map_err(|(what, help)| trouble("too-much-work", what, help))
     }
 
     fn selected(&self, target: &Selector) -> Vec<usize> {
@@ -195,6 +215,7 @@ impl<'a> Patching<'a> {
         if positions.is_empty() {
             return Err(unmatched());
         }
+        self.may_write(body, positions.len())?;
         let changes = Arc::new(places.of_operations(value));
         for position in positions {
             let object = &mut self.objects[position];
@@ -244,6 +265,7 @@ impl<'a> Patching<'a> {
                 "add a `target:` that tells them apart",
             ));
         }
+        self.may_write(body, positions.len())?;
         let changes = Arc::new(places.of_leaves(value));
         for position in positions {
             let object = &mut self.objects[position];

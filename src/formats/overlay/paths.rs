@@ -3,7 +3,7 @@
 
 use super::build::Build;
 use super::object::Object;
-use super::{NAMES, join};
+use super::{NAMES, OBJECTS_MAX, join};
 use crate::model::desired::Resource;
 use crate::model::diagnostic::Place;
 use crate::model::ids::ObjectId;
@@ -148,5 +148,19 @@ impl Build<'_> {
             }
         }
         true
+    }
+
+    /// Says so once when there are too many objects, and goes on with none.
+    pub(super) fn bound(&mut self, objects: &mut Vec<Object>, path: &str) {
+        if objects.len() > OBJECTS_MAX {
+            let message = format!("more than {OBJECTS_MAX} objects belong to this path");
+            self.refuse(
+                Place::file(path),
+                "too-many-objects",
+                message,
+                "point spec.path at a smaller folder",
+            );
+            objects.clear();
+        }
     }
 }

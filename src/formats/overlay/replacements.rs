@@ -16,6 +16,7 @@ pub(super) fn apply(
     objects: &mut [Object],
     replacement: &Replacement,
     encrypted: bool,
+    written: &mut usize,
 ) -> Result<(), Trouble> {
     if replacement.targets.is_empty() {
         return Err((
@@ -37,7 +38,12 @@ pub(super) fn apply(
         }
     };
     for target in &replacement.targets {
-        put(objects, target, &value, secret, encrypted)?;
+        let size = value.as_str().map_or_else(|| value.to_string().len(), str::len);
+        let mut write = || {
+            *written = written.saturating_add(size);
+            super::too_much(*written)
+        };
+        put(objects, target, &value, secret, encrypted, &mut write)?;
     }
     Ok(())
 }
@@ -205,6 +211,7 @@ fn put(
     value: &Value,
     secret: bool,
     encrypted: bool,
+    write: &mut dyn FnMut() -> Result<(), Trouble>,
 ) -> Result<(), Trouble> {
     let Some(select) = &target.select else {
         return Err((
@@ -231,7 +238,10 @@ fn put(
         object.resource.origin.secret |= secret;
         for path in paths {
             let parts = parts(path);
-            let mut set = |found: &mut Value| set(found, value, &target.options);
+            let mut set = |found: &mut Value| {
+                write()?;
+                set(found, value, &target.options)
+            };
             let made = if target.options.create { Some(value) } else { None };
             let count = visit(object.resource.value_mut(), &parts, made, &mut set)?;
             if count == 0 {

@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 /// Nodes of one file after aliases are expanded: a few megabytes of YAML, and an end to "billion laughs".
-const NODES_MAX: usize = 500_000;
+const NODES_MAX: usize = 200_000;
 
 /// Nesting: real objects stay below 30.
 const DEPTH_MAX: usize = 100;
