@@ -137,6 +137,39 @@ fn of_overlays() -> Vec<Row> {
             )]),
         ),
         (
+            "bytes of a generated object",
+            "more than 1048576 bytes",
+            built(&[
+                (
+                    "p/kustomization.yaml",
+                    "configMapGenerator: [{name: m, files: [f]}]\n".to_owned(),
+                ),
+                ("p/f", "x".repeat((1 << 20) + 8)),
+            ]),
+        ),
+        (
+            "bytes of all that is generated",
+            "more than 67108864 bytes",
+            built(&[
+                ("p/kustomization.yaml", {
+                    let one = |number: usize| format!("- {{name: m{number}, files: [f]}}\n");
+                    format!("configMapGenerator:\n{}", (0..66).map(one).collect::<String>())
+                }),
+                ("p/f", "x".repeat(1 << 20)),
+            ]),
+        ),
+        (
+            "objects, also of files that were read before",
+            "more than 100000 objects",
+            built(&[
+                (
+                    "p/kustomization.yaml",
+                    format!("resources:\n{}", "- a.yaml\n".repeat(1001)),
+                ),
+                ("p/a.yaml", format!("{MAP}---\n").repeat(100)),
+            ]),
+        ),
+        (
             "folders that are built",
             "more than 1000 folders",
             built(&[

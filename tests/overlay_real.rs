@@ -100,12 +100,16 @@ const INTENDED: [(&str, &str); 4] = [
 
 fn intended(ours: &Result<Vec<Value>, String>, theirs: &Result<Vec<Value>, String>) -> Option<&'static str> {
     match (ours, theirs) {
-        (Ok(_), Ok(theirs)) => theirs
-            .iter()
-            .any(|value| value.to_string().contains("\"$patch\""))
-            .then_some(
-                "kustomize leaves a directive in the object when the list that it is for was not there",
-            ),
+        (Ok(ours), Ok(theirs)) => {
+            // Objects in which none is left are the same.
+            let left = |value: &Value| value.to_string().contains("\"$patch\"");
+            let (ours, theirs) = (unordered(ours, true), unordered(theirs, true));
+            let fits = |(a, b): (&Value, &Value)| left(b) || a == b;
+            (ours.len() == theirs.len() && theirs.iter().any(left) && ours.iter().zip(&theirs).all(fits))
+                .then_some(
+                    "kustomize leaves a directive in the object when the list that it is for was not there",
+                )
+        }
         (Err(message), Ok(_)) => INTENDED
             .iter()
             .find(|(words, _)| message.lines().all(|line| line.contains(words)))
