@@ -16,7 +16,9 @@ pub struct VersionRange {
 
 #[derive(Clone, Debug)]
 struct Alternative {
-    range: Range,
+    /// All of these hold. Each is npm's reading of one word: of words that contradict each other, such as `~1.4 >=1.5`, the
+    /// library would make "or".
+    bounds: Vec<Range>,
     /// What `!=` names, which npm does not have.
     excluded: Vec<Excluded>,
     /// Whether a bound names a pre-release: then pre-releases anywhere inside of the range count, as in the library that
@@ -77,28 +79,50 @@ impl Alternative {
             rest.push_str(&word[end..]);
             before = piece;
         }
-        let range = match rest.trim() {
-            "" if excluded.is_empty() => return None,
-            "" => "*",
-            // npm skips over a sign that it does not know.
-            rest if rest.contains('!') => return None,
-            rest => rest,
-        };
+        let bounds = bounds(&rest)?;
+        if bounds.is_empty() && excluded.is_empty() {
+            return None;
+        }
         let named = |(before, after): (&str, &str)| {
             before.ends_with(|last: char| last.is_ascii_digit()) && !after.is_empty()
         };
-        let mut bounds = rest.split_whitespace().filter_map(|word| word.split_once('-'));
+        let mut signs = rest.split_whitespace().filter_map(|word| word.split_once('-'));
         Some(Self {
-            range: Range::parse(range).ok()?,
-            prereleases: bounds.any(named) || excluded.iter().any(|one| one.version.is_prerelease()),
+            bounds,
+            prereleases: signs.any(named) || excluded.iter().any(|one| one.version.is_prerelease()),
             excluded,
         })
     }
 
     fn holds(&self, version: &Version) -> bool {
-        version.satisfies_with_prerelease(&self.range, self.prereleases)
+        let inside = |bound: &Range| version.satisfies_with_prerelease(bound, true);
+        (self.prereleases || !version.is_prerelease())
+            && self.bounds.iter().all(inside)
             && !self.excluded.iter().any(|one| one.names(version))
     }
+}
+
+/// The bounds that stand side by side; `>= 1.0.0` and `1.0.0 - 2.0.0` are one each.
+fn bounds(text: &str) -> Option<Vec<Range>> {
+    let sign = |letter: char| "<>=~^".contains(letter);
+    let mut whole: Vec<String> = Vec::new();
+    // Whether the last one goes on with the next word.
+    let mut open = false;
+    for word in text.split_whitespace() {
+        let number = word.trim_start_matches(sign);
+        // npm skips over signs that it does not know.
+        if number.contains(sign) || number.contains('!') || (word == "-" && open) {
+            return None;
+        }
+        match whole.last_mut() {
+            Some(last) if word == "-" => last.push_str(" - "),
+            Some(last) if open => last.push_str(word),
+            _ => whole.push(word.to_owned()),
+        }
+        open = word == "-" || number.is_empty();
+    }
+    let read = |one: &String| Range::parse(one).ok();
+    (!open).then(|| whole.iter().map(read).collect()).flatten()
 }
 
 /// Begins what must not be.
@@ -222,6 +246,10 @@ mod tests {
             ("=1.2.3", Some("1.2.3")),
             ("3.x", Some("3.0.0+build.5")),
             (">20", None),
+            // What contradicts itself holds for nothing.
+            ("~1.4 >=1.5", None),
+            (">=2.0.0, <=1.0.0", None),
+            ("1.2.3 v1.4.0 || 0.x", Some("0.9.0")),
         ] {
             let range_read = VersionRange::parse(range).unwrap();
             assert_eq!(range_read.newest(tags), expected, "{range}");
@@ -315,6 +343,11 @@ mod tests {
             "=!1.0.0",
             "^1!=1.4.0",
             "!=1.0.0!=1.4.0",
+            ">=1.0.0 <",
+            ">=1.0.0<2.0.0",
+            "- 1.0.0",
+            "1.0.0 -",
+            "1.0.0 - - 2.0.0",
             "1.0.0 - !=1.4.0",
             "!=1.4.0 - 2.0.0",
             "1.0.0 !=1.4.0 - 2.0.0",

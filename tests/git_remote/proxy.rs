@@ -273,6 +273,15 @@ async fn proxies_that_cannot_be_used_are_refused() {
     assert_eq!(with("socks5://127.0.0.1:1", "https://h/x"), Ok(()));
 }
 
+/// Environment, address, proxy of the Secret; what comes of it, and which of the three proxies see anybody.
+type Row<'a> = (
+    &'a [(&'a str, &'a str)],
+    &'a str,
+    Option<&'a str>,
+    &'a str,
+    [bool; 3],
+);
+
 /// What the test below asks of a copy of itself whose environment is another.
 const CHILD: &str = "COUCHESTOR_TEST_PROXY_CHILD";
 
@@ -314,8 +323,7 @@ async fn the_proxy_of_the_environment_is_used_unless_the_secret_names_another() 
     let with_login = format!("http://w%2561y:thr%256fugh@{}", for_plain.address);
     let [named, named_plain] = [&tls, &plain].map(|url| url.replace("127.0.0.1", "git.invalid"));
     let fetched = tip.to_string();
-    // Environment, address, proxy of the Secret; what comes of it, and which of the three proxies see anybody.
-    let rows: [(&[(&str, &str)], &str, Option<&str>, &str, [bool; 3]); 9] = [
+    let rows: [Row; 9] = [
         (&[], &named, None, "Git: ", [false; 3]),
         (
             &[("HTTPS_PROXY", &address)],

@@ -338,6 +338,9 @@ mod tests {
 
     use super::*;
 
+    /// A name, what comes, and words of how it ends.
+    type Row = (&'static str, Vec<Option<ChannelMsg>>, Result<(), &'static str>);
+
     fn data(count: usize) -> Option<ChannelMsg> {
         Some(ChannelMsg::Data {
             data: vec![b'x'; count].into(),
@@ -358,7 +361,7 @@ mod tests {
     #[test]
     fn the_end_of_the_output_is_what_the_server_says() {
         let (eof, close) = (|| Some(ChannelMsg::Eof), || Some(ChannelMsg::Close));
-        let table: [(&str, Vec<Option<ChannelMsg>>, Result<(), &str>); 9] = [
+        let table: [Row; 9] = [
             ("in order", vec![data(5), eof(), status(0), close()], Ok(())),
             ("the status first", vec![data(5), status(0), eof()], Ok(())),
             ("without a status", vec![data(5), eof(), close()], Ok(())),

@@ -77,7 +77,8 @@ pub struct PolicySourceSpec {
     #[serde(default)]
     pub provider: Provider,
 
-    /// A Secret with the proxy to go through: `address`, and `username`+`password` when it wants them.
+    /// A Secret with the proxy to go through: `address`, and `username`+`password` when it wants them. Without it, those of the
+    /// controller's environment are used: `HTTPS_PROXY`, `HTTP_PROXY` and `NO_PROXY`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proxy_secret_ref: Option<LocalRef>,
 
