@@ -2,14 +2,9 @@
 //! annotations, JSON patches, replicas, images, replacements (kustomize's `internal/target`).
 
 use super::generators;
-use super::kustomization::{Kustomization, Replacement};
+use super::kustomization::Kustomization;
 use super::object::{Index, Object, Source};
-use super::patches::{Body, Patching};
-use super::select::Selector;
-use super::{
-    DEPTH_MAX, FOLDERS_MAX, Files, LOOKS_MAX, NAMES, join, names, order, read_objects, replacements,
-    transform,
-};
+use super::{DEPTH_MAX, FOLDERS_MAX, Files, LOOKS_MAX, NAMES, join, names, order, read_objects, transform};
 use crate::model::desired::Resource;
 use crate::model::diagnostic::{Diagnostic, Place};
 use std::collections::BTreeSet;
@@ -31,7 +26,7 @@ pub(super) struct Build<'a> {
     /// How often entries looked at objects.
     looks: usize,
     /// Bytes that patches and replacements wrote into objects.
-    written: usize,
+    pub(super) written: usize,
     /// Folders that were visited, while only names are wanted.
     visited: BTreeSet<String>,
     /// What the outermost kustomization says of the order and of origins.
@@ -62,7 +57,7 @@ impl<'a> Build<'a> {
     }
 
     /// Counts that an entry looks at so many objects, and says whether it may.
-    fn may_look(&mut self, objects: usize, place: &Place) -> bool {
+    pub(super) fn may_look(&mut self, objects: usize, place: &Place) -> bool {
         let before = self.looks;
         self.looks = self.looks.saturating_add(objects);
         if before <= LOOKS_MAX && self.looks > LOOKS_MAX {
@@ -392,94 +387,6 @@ impl<'a> Build<'a> {
                 break;
             }
             self.replace(folder, replacement, objects);
-        }
-    }
-
-    fn patch(&mut self, folder: &str, patches: &[super::kustomization::Patch], objects: &mut Vec<Object>) {
-        if patches.is_empty() {
-            return;
-        }
-        let files = self.files;
-        let mut patching = (!self.only_names).then(|| Patching::new(objects, self.written));
-        for written in patches {
-            let (text, place, inline) = match (&written.path, &written.inline) {
-                (Some((reference, place)), _) => {
-                    let Some(target) = self.resolve(folder, reference, place) else {
-                        continue;
-                    };
-                    if !files.paths().contains(&target) {
-                        self.missing(reference, place);
-                        continue;
-                    }
-                    self.wanted.insert(target.clone());
-                    if self.only_names {
-                        continue;
-                    }
-                    match files.text(&target) {
-                        Some(text) => (text.into_owned(), Place::file(target), false),
-                        None => {
-                            let message = format!("{reference} is no text");
-                            self.refuse(place.clone(), "unreadable", message, "save it as UTF-8");
-                            continue;
-                        }
-                    }
-                }
-                (None, inline) => (inline.clone().unwrap_or_default(), written.place.clone(), true),
-            };
-            if let Some(patching) = &mut patching {
-                let named = written.target.as_ref().is_none_or(Selector::is_named);
-                let looks = if named { 1 } else { patching.objects.len() };
-                if !self.may_look(looks, &place) {
-                    break;
-                }
-                let secret = files.secret(&place.path);
-                let body = Body {
-                    text: &text,
-                    place,
-                    inline,
-                    secret,
-                };
-                self.diagnostics.extend(patching.apply(written, &body));
-            }
-        }
-        if let Some(patching) = patching {
-            self.written = patching.finish();
-        }
-    }
-
-    fn replace(&mut self, folder: &str, replacement: &Replacement, objects: &mut [Object]) {
-        let Some((reference, place)) = &replacement.path else {
-            if !self.only_names
-                && let Err((message, help)) =
-                    replacements::apply(objects, replacement, false, &mut self.written)
-            {
-                self.refuse(replacement.place.clone(), "replacement", message, help);
-            }
-            return;
-        };
-        let Some(target) = self.resolve(folder, reference, place) else {
-            return;
-        };
-        if !self.files.paths().contains(&target) {
-            self.missing(reference, place);
-            return;
-        }
-        self.wanted.insert(target.clone());
-        if self.only_names {
-            return;
-        }
-        let text = self.files.text(&target).unwrap_or_default();
-        let secret = self.files.secret(&target);
-        match Kustomization::read_replacements(&target, &text, secret) {
-            Err(diagnostics) => self.diagnostics.extend(diagnostics),
-            Ok(found) => {
-                for one in &found {
-                    if let Err((message, help)) = replacements::apply(objects, one, secret, &mut self.written)
-                    {
-                        self.refuse(one.place.clone(), "replacement", message, help);
-                    }
-                }
-            }
         }
     }
 

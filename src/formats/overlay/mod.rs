@@ -14,6 +14,9 @@ use std::sync::Arc;
 /// Folders, and the order in which a kustomization works.
 mod build;
 
+/// Patches and replacements of a kustomization.
+mod change;
+
 /// Places inside of objects.
 mod fields;
 
