@@ -1,6 +1,7 @@
 //! Mutated inputs never make a reader panic, and what it says of them holds. Runs on stable over kept inputs;
 //! `COUCHESTOR_FUZZ_ITERATIONS` makes it run longer, `COUCHESTOR_SEED` repeats a run.
 
+use crate::support::seal::Sealer;
 use couchestor::formats::overlay::{self, InMemory};
 use couchestor::formats::sops::{self, Identities};
 use couchestor::formats::yaml::{self, edit, emit, scalar};
@@ -191,6 +192,42 @@ fn what_was_read_is_written_and_read_as_the_same() {
     });
 }
 
+/// Sets the value at a pointer as an edit does: at the end of a list by `-`, in maps that are made on the way.
+fn put(value: &mut Value, pointer: &str, new: Value) {
+    let mut at = value;
+    for part in pointer.split('/').skip(1) {
+        let part = part.replace("~1", "/").replace("~0", "~");
+        if !at.is_array() && !at.is_object() {
+            *at = json!({});
+        }
+        at = match at {
+            Value::Array(items) => {
+                let index = part.parse().unwrap_or(items.len());
+                if index == items.len() {
+                    items.push(Value::Null);
+                }
+                &mut items[index]
+            }
+            other => &mut other[part.as_str()],
+        };
+    }
+    *at = new;
+}
+
+/// Takes the value at a pointer out.
+fn take(value: &mut Value, pointer: &str) {
+    let Some((parent, part)) = pointer.rsplit_once('/') else {
+        *value = Value::Null;
+        return;
+    };
+    let part = part.replace("~1", "/").replace("~0", "~");
+    match value.pointer_mut(parent) {
+        Some(Value::Object(map)) => drop(map.remove(&part)),
+        Some(Value::Array(items)) => drop(items.remove(part.parse().unwrap())),
+        _ => {}
+    }
+}
+
 #[test]
 fn an_edit_touches_its_own_path_only() {
     fuzz("yaml edit", YAML, |text, random| {
@@ -209,20 +246,17 @@ fn an_edit_touches_its_own_path_only() {
         if let Ok(edited) = edit::set(text, 0, &pointer, &new) {
             let after = yaml::load(&edited).unwrap();
             assert_eq!(after.len(), documents.len());
+            let mut expected = value.clone();
+            put(&mut expected, &pointer, new);
             let after = after[0].to_json().unwrap();
-            let place = pointer
-                .strip_suffix("/-")
-                .filter(|list| value.pointer(list).is_some_and(Value::is_array));
-            match place {
-                Some(list) => assert_eq!(
-                    after.pointer(list).unwrap().as_array().unwrap().last(),
-                    Some(&new)
-                ),
-                None => assert_eq!(after.pointer(&pointer), Some(&new), "{text:?} {pointer}"),
-            }
+            assert_eq!(after, expected, "{text:?} {pointer} {edited:?}");
         }
         if let Ok(edited) = edit::remove(text, 0, &pointer) {
-            assert!(edited.len() <= text.len() + 4, "{text:?} {edited:?}");
+            let mut expected = value.clone();
+            take(&mut expected, &pointer);
+            let after = yaml::load(&edited).unwrap();
+            let after = after.first().map_or(Value::Null, |one| one.to_json().unwrap());
+            assert_eq!(filled(after), filled(expected), "{text:?} {pointer} {edited:?}");
         }
     });
 }
@@ -302,6 +336,53 @@ fn encrypted_files_that_are_broken_are_errors() {
             assert!(sops::decrypt(text, &Identities::default()).is_err(), "{text:?}");
         }
     });
+}
+
+/// A value without what is empty: that is in no MAC (see `sops::Opened::unbound`).
+fn filled(value: Value) -> Option<Value> {
+    match value {
+        Value::Null => None,
+        Value::String(text) if text.is_empty() => None,
+        Value::Array(items) => Some(items.into_iter().filter_map(filled).collect::<Vec<_>>())
+            .filter(|items| !items.is_empty())
+            .map(Value::Array),
+        Value::Object(map) => Some(
+            map.into_iter()
+                .filter_map(|(key, value)| Some((key, filled(value)?)))
+                .collect::<serde_json::Map<_, _>>(),
+        )
+        .filter(|map| !map.is_empty())
+        .map(Value::Object),
+        other => Some(other),
+    }
+}
+
+#[test]
+fn sealed_files_open_as_they_were_sealed_or_not_at_all() {
+    let sealer = Sealer::new();
+    let identities = Identities::parse([("key", sealer.key.as_str())]).unwrap();
+    let clear =
+        "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\nstringData: {a: one, b: two, list: [x, y]}\n";
+    let sealed = sealer.yaml(clear);
+    let read = |text: &str| -> Vec<Option<Value>> {
+        let documents = yaml::load(text).unwrap();
+        documents
+            .iter()
+            .map(|one| filled(one.to_json().unwrap()))
+            .collect()
+    };
+    let expected = read(clear);
+    let opened = std::cell::Cell::new(0);
+    fuzz("sealed", &[&sealed], |text, _| {
+        match sops::open_file("f.yaml", text.as_bytes(), &identities) {
+            Ok(Some(clear)) => {
+                opened.set(opened.get() + 1);
+                assert_eq!(read(clear.expose_str().unwrap()), expected, "{text}");
+            }
+            Ok(None) | Err(_) => {}
+        }
+    });
+    assert!(opened.get() > 0, "not even the file as it was sealed was opened");
 }
 
 #[test]

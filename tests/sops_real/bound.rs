@@ -301,6 +301,14 @@ fn what_generators_take_is_opened_by_its_own_name_and_never_passed_on_sealed() {
         let told = told.expect_err("it is encrypted and cannot be read");
         assert!(told.iter().any(|one| one.rule == "sops"), "{told:?}");
     }
+    // Nor is a file that lost its block.
+    let orphan = yaml.replace("sops:", "note:");
+    let told = generated(&[("x.yaml", &orphan)], &identities, Vouched::Yes).map(|_| ());
+    let told = told.expect_err("its values are encrypted");
+    assert!(
+        told.iter().any(|one| one.message.contains("no `sops` block")),
+        "{told:?}"
+    );
     // Lines: a value outside of the rule is bound to nothing; an empty one is let pass.
     let some = "encrypted_regex: '^SECRET'";
     let lines = make("c.env", "SECRET=canary\nNAME=x\n", some);

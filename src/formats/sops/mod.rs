@@ -90,6 +90,12 @@ pub enum SopsError {
         /// Its line.
         line: u32,
     },
+    /// A value is encrypted, and nothing says how.
+    #[error("line {line}: this value is encrypted, and the file has no `sops` block; restore the block")]
+    Orphan {
+        /// Its line.
+        line: u32,
+    },
     /// The MAC does not match.
     #[error(
         "the MAC does not match: the file was changed by hand or badly merged after it was encrypted; restore it, or decrypt with --ignore-mac, check every value, and encrypt it again"
@@ -174,7 +180,7 @@ pub fn open(path: &str, bytes: &[u8], identities: &Identities) -> Result<Option<
     // Most files say nothing of sops; those need no second look.
     let Some(text) = std::str::from_utf8(bytes)
         .ok()
-        .filter(|text| text.contains("sops"))
+        .filter(|text| text.contains("sops") || text.contains("ENC[AES256_GCM,"))
     else {
         return Ok(None);
     };
@@ -203,13 +209,26 @@ pub fn open(path: &str, bytes: &[u8], identities: &Identities) -> Result<Option<
         Err(_) => return Ok(None),
     };
     if !is_sops(&documents) {
-        return Ok(None);
+        return match documents.iter().find_map(sealed_value) {
+            // Its block was lost or renamed: the ciphertext would be applied as if it were the value.
+            Some(line) => Err(SopsError::Orphan { line }),
+            None => Ok(None),
+        };
     }
     let mut opened = open_documents(text, &documents, identities)?;
     if Format::of(path) == Format::Binary && is_binary(&documents) {
         opened.text = binary(&opened.text)?;
     }
     Ok(Some(opened))
+}
+
+/// The line of a value that is encrypted as a whole.
+fn sealed_value(node: &Node) -> Option<u32> {
+    match &node.kind {
+        crate::formats::yaml::Kind::Scalar { text, .. } => cipher::Value::parse(text).map(|_| node.line),
+        crate::formats::yaml::Kind::List(items) => items.iter().find_map(sealed_value),
+        crate::formats::yaml::Kind::Map(entries) => entries.iter().find_map(|(_, value)| sealed_value(value)),
+    }
 }
 
 /// Whether a text that cannot be read holds encrypted values and a `sops` block.
