@@ -20,6 +20,7 @@ mod generated;
 mod examples;
 
 /// The controller: the whole loop, killed and restarted.
+mod command_line;
 mod controller;
 
 /// An unchanged tip costs nothing.

@@ -15,6 +15,9 @@ use std::path::{Path, PathBuf};
 /// Files below a repository's root that are looked at; more is probably the wrong folder.
 const FILES_MAX: usize = 200_000;
 
+/// Where a source's assignments are unless it says otherwise.
+const ASSIGNMENTS: &str = "assignments";
+
 /// Where the keys for encrypted files are.
 #[derive(clap::Args, Clone, Debug)]
 pub struct KeyArguments {
@@ -38,7 +41,7 @@ pub struct FolderArguments {
     /// The folder, as spec.path would name it.
     pub path: PathBuf,
     /// The folder of the TierAssignments below it.
-    #[arg(long, default_value = "assignments")]
+    #[arg(long, default_value = ASSIGNMENTS)]
     pub assignments: String,
     #[command(flatten)]
     pub keys: KeyArguments,
@@ -58,10 +61,16 @@ pub struct RenderArguments {
 }
 
 /// The folder itself, and the root of the repository that it is in (or itself, outside of any).
-pub(super) fn located(path: &Path) -> Result<(PathBuf, PathBuf), Failed> {
+pub(super) fn located(path: &Path, may_be_file: bool) -> Result<(PathBuf, PathBuf), Failed> {
     let path = path
         .canonicalize()
         .map_err(|error| Failed(format!("{}: {error}", path.display())))?;
+    if path.is_file() && !may_be_file {
+        return Err(Failed(format!(
+            "{} is a file; give the folder that it is in",
+            path.display()
+        )));
+    }
     let root = path
         .ancestors()
         .find(|folder| folder.join(".git").exists())
@@ -71,7 +80,13 @@ pub(super) fn located(path: &Path) -> Result<(PathBuf, PathBuf), Failed> {
 
 /// Reads a folder. Diagnostics stand beside what was understood.
 pub(super) fn read(arguments: &FolderArguments) -> Result<(Option<Desired>, Vec<Diagnostic>), Failed> {
-    let (path, root) = located(&arguments.path)?;
+    let (path, root) = located(&arguments.path, false)?;
+    if arguments.assignments != ASSIGNMENTS && !path.join(&arguments.assignments).is_dir() {
+        return Err(Failed(format!(
+            "there is no folder {} for --assignments",
+            path.join(&arguments.assignments).display()
+        )));
+    }
     let below = |path: &Path| {
         let rest = path.strip_prefix(&root).unwrap_or(path);
         rest.components()
@@ -189,7 +204,7 @@ pub fn validate(arguments: &FolderArguments) -> Result<u8, Failed> {
     let (_, diagnostics) = read(arguments)?;
     match arguments.output {
         Output::Text => {
-            report::text(&diagnostics, &located(&arguments.path)?.1);
+            report::text(&diagnostics, &located(&arguments.path, false)?.1);
             let errors = diagnostics
                 .iter()
                 .filter(|diagnostic| diagnostic.severity == Severity::Error)

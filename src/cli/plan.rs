@@ -140,6 +140,8 @@ fn print(decision: &Decision, changes: Option<&[(String, String)]>, output: Outp
         if !rows.is_empty() {
             data(&table(&["ACTION", "OBJECT"], &rows));
         }
+    } else {
+        data("Objects are not compared: a recorded observation holds volumes only.\n");
     }
     let rows: Vec<_> = decision
         .proposals

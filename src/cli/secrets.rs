@@ -349,7 +349,7 @@ fn rules(config: &Path) -> Result<Vec<Rule>, Failed> {
 }
 
 fn check(path: &Path, identities: &Identities, output: Output) -> Result<u8, Failed> {
-    let (target, root) = folder::located(path)?;
+    let (target, root) = folder::located(path, true)?;
     let mut files = Vec::new();
     if target.is_file() {
         files.push(target);

@@ -1,0 +1,176 @@
+//! What scripts, pipes and people in a hurry rely on: exit codes, lost output, empty variables, odd files, and nothing secret shown.
+
+use crate::support::seal::Sealer;
+use std::path::Path;
+use std::process::{Command, Output, Stdio};
+use std::time::{Duration, Instant};
+
+fn command(folder: &Path, arguments: &[&str]) -> Command {
+    let mut command = Command::new(env!("CARGO_BIN_EXE_couchestor"));
+    command.current_dir(folder).args(arguments).env("HOME", folder);
+    for name in ["SOPS_AGE_KEY", "SOPS_AGE_KEY_FILE", "XDG_CONFIG_HOME"] {
+        command.env_remove(name);
+    }
+    command
+}
+
+fn run(folder: &Path, arguments: &[&str]) -> Output {
+    command(folder, arguments).output().unwrap()
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
+}
+
+fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
+    let folder = tempfile::tempdir().unwrap();
+    for (path, text) in files {
+        let path = folder.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    }
+    folder
+}
+
+const MAP: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, namespace: b}\n";
+
+#[test]
+fn output_that_is_lost_is_a_failure_and_a_closed_pipe_is_none() {
+    let folder = folder(&[("p/a.yaml", MAP)]);
+    for arguments in [
+        &["schema"][..],
+        &["crds"],
+        &["completions", "bash"],
+        &["render", "p"],
+        &["validate", "p", "-o", "json"],
+    ] {
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let mut lost = command(folder.path(), arguments);
+        let lost = lost.stdout(full).stderr(Stdio::piped()).output().unwrap();
+        assert_eq!(lost.status.code(), Some(1), "{arguments:?}");
+        assert!(
+            said(&lost).contains("could not be written"),
+            "{arguments:?}: {}",
+            said(&lost)
+        );
+        let mut child = command(folder.path(), arguments);
+        let mut child = child
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        drop(child.stdout.take());
+        let closed = child.wait_with_output().unwrap();
+        assert_eq!(closed.status.code(), Some(0), "{arguments:?}: {}", said(&closed));
+    }
+}
+
+#[test]
+fn an_empty_variable_is_none_and_a_pipe_among_the_files_is_not_read() {
+    let folder = folder(&[
+        ("p/kustomization.yaml", "resources: [a.yaml]\n"),
+        ("p/a.yaml", MAP),
+    ]);
+    let mut empty = command(folder.path(), &["validate", "p"]);
+    let empty = empty.env("SOPS_AGE_KEY_FILE", "").output().unwrap();
+    assert!(empty.status.success(), "{}", said(&empty));
+    std::fs::remove_file(folder.path().join("p/a.yaml")).unwrap();
+    let made = Command::new("mkfifo")
+        .arg(folder.path().join("p/a.yaml"))
+        .status()
+        .unwrap();
+    assert!(made.success());
+    for arguments in [&["validate", "p"][..], &["secrets", "check", "p"]] {
+        let mut child = command(folder.path(), arguments);
+        let mut child = child
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let began = Instant::now();
+        while child.try_wait().unwrap().is_none() {
+            if began.elapsed() > Duration::from_secs(60) {
+                child.kill().unwrap();
+                panic!("{arguments:?} waits for a pipe");
+            }
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+    assert!(said(&run(folder.path(), &["validate", "p"])).contains("not-a-file"));
+}
+
+#[test]
+fn what_makes_no_sense_is_refused_in_words() {
+    let folder = folder(&[("p/a.yaml", MAP), ("o.json", "{}")]);
+    for (arguments, words) in [
+        (
+            &["secrets", "check", "p", "-o", "sarif"][..],
+            "only `validate` writes SARIF",
+        ),
+        (
+            &["secrets", "diff", "p/a.yaml", "p/a.yaml", "-o", "sarif"],
+            "only `validate` writes SARIF",
+        ),
+        (&["render", "p", "-o", "sarif"], "only `validate` writes SARIF"),
+        (
+            &["plan", "p", "--observation", "o.json", "-o", "sarif"],
+            "only `validate` writes SARIF",
+        ),
+        (&["validate", "p/a.yaml"], "give the folder"),
+        (&["validate", "p", "--assignments", "nope"], "there is no folder"),
+    ] {
+        let output = run(folder.path(), arguments);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+        assert!(said(&output).contains(words), "{arguments:?}: {}", said(&output));
+    }
+}
+
+#[test]
+fn nothing_that_was_decrypted_or_forgotten_is_shown() {
+    let sealer = Sealer::new();
+    let clear = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, namespace: b, labels: {l: canaryl}, annotations: {a: canarya}}\ndata: {d: canaryd}\n";
+    let secret = "apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: Secret, metadata: {name: s, namespace: b}, stringData: {pw: canaryp}}\n";
+    let folder = folder(&[
+        ("p/a.yaml", &sealer.yaml(clear)),
+        ("q/s.yaml", secret),
+        ("q/s.env", "PW=canaryp\n"),
+        (".gitattributes", "*.sops.yaml diff=couchestor\n"),
+        (".sops.yaml", "creation_rules: [{path_regex: big, age: age1x}]\n"),
+        ("q/big.yaml", &"#".repeat(6 << 20)),
+        ("q/broken.yaml", "kind: Secret\nstringData: {pw: [canaryp\n"),
+    ]);
+    let mut shown = command(folder.path(), &["render", "p"]);
+    let shown = shown.env("SOPS_AGE_KEY", &sealer.key).output().unwrap();
+    assert!(
+        shown.status.success() && said(&shown).contains("name: a"),
+        "{}",
+        said(&shown)
+    );
+    assert!(!said(&shown).contains("canary"), "{}", said(&shown));
+    for arguments in [
+        &["validate", "q"][..],
+        &["secrets", "textconv", "q/s.yaml"],
+        &["secrets", "textconv", "q/s.env"],
+        &["secrets", "diff", "q/s.env", "q/s.yaml"],
+    ] {
+        let shown = said(&run(folder.path(), arguments));
+        assert!(
+            !shown.contains("canary") && !shown.is_empty(),
+            "{arguments:?}: {shown}"
+        );
+    }
+    let checked = run(folder.path(), &["secrets", "check", "."]);
+    let told = said(&checked);
+    assert_eq!(checked.status.code(), Some(1));
+    for (path, words) in [
+        ("q/s.yaml", "a Secret in plain text"),
+        ("q/big.yaml", "bytes"),
+        ("q/broken.yaml", "no YAML"),
+    ] {
+        let found = told
+            .lines()
+            .any(|line| line.starts_with(path) && line.contains(words));
+        assert!(found, "{path} {words}\n{told}");
+    }
+    assert!(!told.contains(".gitattributes:"), "{told}");
+}
