@@ -374,12 +374,9 @@ fn sealed_files_open_as_they_were_sealed_or_not_at_all() {
     let expected = read(clear);
     let opened = std::cell::Cell::new(0);
     fuzz("sealed", &[&sealed], |text, _| {
-        match sops::open_file("f.yaml", text.as_bytes(), &identities) {
-            Ok(Some(clear)) => {
-                opened.set(opened.get() + 1);
-                assert_eq!(read(clear.expose_str().unwrap()), expected, "{text}");
-            }
-            Ok(None) | Err(_) => {}
+        if let Ok(Some(clear)) = sops::open_file("f.yaml", text.as_bytes(), &identities) {
+            opened.set(opened.get() + 1);
+            assert_eq!(read(clear.expose_str().unwrap()), expected, "{text}");
         }
     });
     assert!(opened.get() > 0, "not even the file as it was sealed was opened");
