@@ -134,7 +134,7 @@ async fn an_unchanged_tip_reads_no_blob_decrypts_renders_and_writes_nothing() {
 }
 
 #[test]
-fn ten_changed_files_of_many_are_the_only_ones_that_are_read_and_parsed() {
+fn ten_changed_files_of_many_are_the_only_ones_that_are_read_decrypted_and_parsed() {
     use couchestor::decrypt::{ClearCache, Vouched, decrypt};
     use couchestor::formats::sops::fingerprint;
     use couchestor::formats::substitute::Variables;
@@ -144,10 +144,18 @@ fn ten_changed_files_of_many_are_the_only_ones_that_are_read_and_parsed() {
     use std::collections::BTreeMap;
 
     const FILES: usize = 1000;
+    /// Every fourth file is encrypted.
+    const SEALED: usize = 4;
+    let sealer = crate::support::seal::Sealer::new();
+    let keys = Identities::parse([("key", sealer.key.as_str())]).unwrap();
     let class = |number: usize, more: &str| {
-        format!(
+        let text = format!(
             "apiVersion: storage.k8s.io/v1\nkind: StorageClass\nmetadata: {{name: c{number}}}\nprovisioner: x{more}\n"
-        )
+        );
+        match number % SEALED {
+            0 => sealer.yaml(&text),
+            _ => text,
+        }
     };
     let mut files: BTreeMap<String, String> = (0..FILES)
         .map(|number| (format!("p/{number:04}.yaml"), class(number, "")))
@@ -173,7 +181,6 @@ fn ten_changed_files_of_many_are_the_only_ones_that_are_read_and_parsed() {
             removed: BTreeMap::new(),
         };
         let read = |id: &BlobId| Ok(by_blob[id].clone().into_bytes());
-        let keys = Identities::default();
         let tree = decrypt(
             &checkout,
             "p",
@@ -186,14 +193,16 @@ fn ten_changed_files_of_many_are_the_only_ones_that_are_read_and_parsed() {
         let tree = tree.unwrap_or_else(|errors| panic!("{:?}", errors.diagnostics));
         let found = parse(&tree, &[], &Variables::default(), &mut parsed);
         assert_eq!(found.desired.unwrap().resources.len(), files.len());
-        (clear.reads, parsed.parses)
+        (clear.reads, clear.decryptions, parsed.parses)
     };
-    assert_eq!(turn(&files), (FILES as u64, FILES as u64));
-    assert_eq!(turn(&files), (FILES as u64, FILES as u64));
-    for number in 0..10 {
-        files.insert(format!("p/{:04}.yaml", number * 97), class(number * 97, "y"));
+    let (all, sealed) = (FILES as u64, (FILES / SEALED) as u64);
+    assert_eq!(turn(&files), (all, sealed, all));
+    assert_eq!(turn(&files), (all, sealed, all));
+    // Of these ten, three are encrypted.
+    for number in (0..10).map(|number| number * 97) {
+        files.insert(format!("p/{number:04}.yaml"), class(number, "y"));
     }
-    assert_eq!(turn(&files), (FILES as u64 + 10, FILES as u64 + 10));
+    assert_eq!(turn(&files), (all + 10, sealed + 3, all + 10));
     files.remove("p/0500.yaml");
-    assert_eq!(turn(&files), (FILES as u64 + 10, FILES as u64 + 10));
+    assert_eq!(turn(&files), (all + 10, sealed + 3, all + 10));
 }
