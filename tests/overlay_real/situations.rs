@@ -64,6 +64,58 @@ configMapGenerator:
   literals: [k=v]
 "#),
         ]),
+        ("a target by annotation", &[
+            ("over/a.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, annotations: {tier: hot}}\ndata: {k: v}\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: b, annotations: {tier: cold}}\ndata: {k: v}\n"),
+            ("over/kustomization.yaml", r#"resources: [a.yaml]
+patches:
+- target: {annotationSelector: "tier=hot"}
+  patch: |-
+    - {op: replace, path: /data/k, value: x}
+"#),
+        ]),
+        ("a target by group, version and namespace", &[
+            ("over/a.yaml", "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: a, namespace: one}\nspec: {replicas: 1}\n---\napiVersion: apps/v1\nkind: Deployment\nmetadata: {name: a, namespace: two}\nspec: {replicas: 1}\n---\napiVersion: example.org/v1\nkind: Deployment\nmetadata: {name: a, namespace: one}\nspec: {replicas: 1}\n"),
+            ("over/kustomization.yaml", r#"resources: [a.yaml]
+patches:
+- target: {group: apps, version: v1, namespace: one}
+  patch: |-
+    - {op: replace, path: /spec/replicas, value: 3}
+"#),
+        ]),
+        ("a target that takes nothing", &[
+            ("over/c.yaml", CONFIG),
+            ("over/kustomization.yaml", r#"resources: [c.yaml]
+patches:
+- target: {kind: Deployment}
+  patch: |-
+    - {op: replace, path: /spec/replicas, value: 3}
+"#),
+        ]),
+        ("a merge that says that it is one", &[
+            ("over/d.yaml", DEPLOYMENT),
+            ("over/kustomization.yaml", r#"resources: [d.yaml]
+patches:
+- patch: |-
+    apiVersion: apps/v1
+    kind: Deployment
+    metadata: {name: web}
+    spec:
+      template:
+        spec:
+          $patch: merge
+          serviceAccountName: x
+          containers:
+          - {name: main, $patch: merge, image: "nginx:2"}
+"#),
+        ]),
+        ("the old names of fields", &[
+            ("base/d.yaml", DEPLOYMENT),
+            ("base/kustomization.yaml", "resources: [d.yaml]\n"),
+            ("over/kustomization.yaml", r#"bases: [../base]
+imageTags:
+- {name: nginx, newTag: "9"}
+"#),
+        ]),
         ("a generated ConfigMap without a hash", &[
             ("over/d.yaml", DEPLOYMENT),
             ("over/kustomization.yaml", r#"resources: [d.yaml]
