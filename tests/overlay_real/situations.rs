@@ -64,6 +64,10 @@ configMapGenerator:
   literals: [k=v]
 "#),
         ]),
+        ("a folder without a kustomization", &[
+            ("base/c.yaml", CONFIG),
+            ("over/kustomization.yaml", "resources: [../base]\n"),
+        ]),
         ("a target by annotation", &[
             ("over/a.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, annotations: {tier: hot}}\ndata: {k: v}\n---\napiVersion: v1\nkind: ConfigMap\nmetadata: {name: b, annotations: {tier: cold}}\ndata: {k: v}\n"),
             ("over/kustomization.yaml", r#"resources: [a.yaml]

@@ -109,6 +109,16 @@ impl<'a> Build<'a> {
                     "a component needs a kustomization.yaml",
                 );
             }
+            // kustomize reads no folder without its file; only the path of a source may be one, as with Flux.
+            [] if self.stack.len() > 1 => {
+                let message = format!("{folder} has no kustomization");
+                self.refuse(
+                    place,
+                    "missing-file",
+                    message,
+                    "add a kustomization.yaml to it, or list its files",
+                );
+            }
             [] => self.plain(&folder, objects),
             [path] => self.kustomization(&folder, path, component, objects),
             [_, second, ..] => {
