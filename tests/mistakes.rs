@@ -27,6 +27,13 @@ fn validate_names_all_planted_mistakes_with_file_and_line() {
         let line = format!("tests/golden/mistakes/{place}: error[{rule}]");
         assert!(text.contains(&line), "{line} is missing in\n{text}");
     }
+    // What was probably meant, of a kind and of a field, and the place underlined.
+    for words in [
+        "there is no kind StoragePolice; write StoragePolicy\n  12 | kind: StoragePolice\n     | ^^^^",
+        "`poolSelecter` is no field; write `poolSelector`\n  16 |   poolSelecter:\n     |   ^^^^^^^^^^^^",
+    ] {
+        assert!(text.contains(words), "{words} is missing in\n{text}");
+    }
     assert_eq!(output.status.code(), Some(1));
 }
 

@@ -557,6 +557,11 @@ fn made_up_files_open_as_sops_opens_them() {
     say(&format!("sops files: {counts:?}"));
     let failures = failures.into_inner().expect("no panic inside");
     assert!(failures.is_empty(), "{}", failures.join("\n=======\n"));
+    let compared: usize = counts
+        .iter()
+        .filter_map(|(name, count)| name.starts_with("file.").then_some(*count))
+        .sum();
+    assert!(compared >= 200, "only {compared} were compared: {counts:?}");
     let agreed = agreed.into_inner().expect("no panic inside");
     let (read, differences) = rops_agrees(&keys, &agreed);
     say(&format!(
