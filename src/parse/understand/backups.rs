@@ -1,0 +1,124 @@
+//! BackupLocation, BackupPolicy and Rollout.
+
+use super::{Reader, hint};
+use crate::formats::cron;
+use crate::model::desired::Resource;
+use crate::model::kinds::backup::{BackupLocationSpec, BackupPolicySpec};
+use crate::model::kinds::rollout::RolloutSpec;
+use std::collections::BTreeSet;
+
+/// A Velero Schedule's name is a label value, and Velero adds 15 characters for a backup's name.
+const SCHEDULE_NAME_MAX: usize = 48;
+
+/// The locations of a tree, by namespace and name.
+pub(super) fn locations(resources: &[Resource]) -> BTreeSet<(String, String)> {
+    resources
+        .iter()
+        .filter(|resource| resource.kind() == "BackupLocation")
+        .map(|resource| (resource.namespace().to_owned(), resource.name().to_owned()))
+        .collect()
+}
+
+impl Reader<'_> {
+    pub(super) fn location(&mut self, resource: &Resource) {
+        self.needs_namespace(resource);
+        let Some(spec) = self.spec::<BackupLocationSpec>(resource) else {
+            return;
+        };
+        for (pointer, text) in [
+            ("/spec/validationFrequency", &spec.validation_frequency),
+            ("/spec/backupSyncPeriod", &spec.backup_sync_period),
+        ] {
+            if let Some(text) = text {
+                self.duration(resource, pointer, text);
+            }
+        }
+        if spec.force_path_style && spec.region.is_none() {
+            self.wrong(
+                resource,
+                "/spec/forcePathStyle",
+                "missing-field",
+                "`region` is required with `forcePathStyle`",
+                "write the region, or any word if the server has none",
+            );
+        }
+    }
+
+    pub(super) fn backup(&mut self, resource: &Resource) {
+        self.needs_namespace(resource);
+        let Some(spec) = self.spec::<BackupPolicySpec>(resource) else {
+            return;
+        };
+        if !self
+            .locations
+            .contains(&(resource.namespace().to_owned(), spec.location.clone()))
+        {
+            let message = format!(
+                "there is no BackupLocation {} in namespace {}",
+                resource.origin.told(&spec.location),
+                resource.origin.told(resource.namespace())
+            );
+            self.wrong(
+                resource,
+                "/spec/location",
+                "reference",
+                message,
+                "correct the name, or add the location",
+            );
+        }
+        for (index, schedule) in spec.schedules.iter().enumerate() {
+            let pointer = format!("/spec/schedules/{index}");
+            if let Err(help) = cron::check(&schedule.schedule) {
+                let help = hint(
+                    resource,
+                    help,
+                    "write five fields (minute, hour, day of month, month, day of week), or such as @daily",
+                );
+                self.wrong(
+                    resource,
+                    &format!("{pointer}/schedule"),
+                    "schedule",
+                    "`schedule` is not one that Velero reads",
+                    help,
+                );
+            }
+            self.duration(resource, &format!("{pointer}/ttl"), &schedule.ttl);
+            if resource.name().len() + 1 + schedule.name.len() > SCHEDULE_NAME_MAX {
+                self.wrong(
+                    resource,
+                    &format!("{pointer}/name"),
+                    "value",
+                    "the names of policy and schedule are too long together",
+                    format!("keep them below {SCHEDULE_NAME_MAX} characters: Velero puts them into labels"),
+                );
+            }
+        }
+        for (pointer, text) in [("/spec/rpo", &spec.rpo), ("/spec/rto", &spec.rto)] {
+            if let Some(text) = text {
+                self.duration(resource, pointer, text);
+            }
+        }
+        if spec.included_namespaces.iter().any(|namespace| namespace == "*")
+            && spec.included_namespaces.len() > 1
+        {
+            self.wrong(
+                resource,
+                "/spec/includedNamespaces",
+                "value",
+                "`*` must stand alone",
+                "take the others out",
+            );
+        }
+    }
+
+    pub(super) fn rollout(&mut self, resource: &Resource) {
+        let Some(spec) = self.spec::<RolloutSpec>(resource) else {
+            return;
+        };
+        for (index, phase) in spec.phases.iter().enumerate() {
+            if let Some(soak) = &phase.soak {
+                self.duration(resource, &format!("/spec/phases/{index}/soak"), soak);
+            }
+        }
+    }
+}
