@@ -223,6 +223,23 @@ fn of_overlays() -> Vec<Row> {
             ("p/a.yaml", few),
         ]),
     ));
+    let pairs: String = (0..300).map(|n| format!("l{n}: {}, ", "x".repeat(60))).collect();
+    rows.push((
+        "bytes that labels write",
+        "more than 16777216 bytes",
+        built(&[
+            (
+                "p/kustomization.yaml",
+                format!("resources: [a.yaml]\ncommonLabels: {{{pairs}}}\n"),
+            ),
+            (
+                "p/a.yaml",
+                (0..1000)
+                    .map(|n| format!("{}---\n", MAP.replace("name: m", &format!("name: m{n}"))))
+                    .collect(),
+            ),
+        ]),
+    ));
     let mut deep = InMemory::default();
     deep.add("p/kustomization.yaml", "resources: [../d1]\n");
     for level in 1..21 {

@@ -7,7 +7,10 @@ use super::object::{Index, Object, Source};
 use super::{DEPTH_MAX, FOLDERS_MAX, Files, LOOKS_MAX, NAMES, join, names, order, read_objects, transform};
 use crate::model::desired::Resource;
 use crate::model::diagnostic::{Diagnostic, Place};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// What an entry of a map takes besides its texts.
+const PAIR_BYTES: usize = 32;
 
 /// One build.
 pub(super) struct Build<'a> {
@@ -66,6 +69,22 @@ impl<'a> Build<'a> {
             self.refuse(place.clone(), "too-much-work", message, help);
         }
         self.looks <= LOOKS_MAX
+    }
+
+    /// Counts what pairs take in so many objects, and says whether they may be written.
+    fn may_write(&mut self, pairs: &BTreeMap<String, String>, objects: usize, place: &Place) -> bool {
+        let size: usize = pairs
+            .iter()
+            .map(|(key, value)| key.len() + value.len() + PAIR_BYTES)
+            .sum();
+        self.written = self.written.saturating_add(size.saturating_mul(objects));
+        match super::too_much(self.written) {
+            Ok(()) => true,
+            Err((what, help)) => {
+                self.refuse(place.clone(), "too-much-work", what, help);
+                false
+            }
+        }
     }
 
     /// Builds a folder into `objects`. A component works on the objects that are there already.
@@ -360,7 +379,9 @@ impl<'a> Build<'a> {
             }
             transform::rename(objects, &found.prefix, &found.suffix);
             for labels in &found.labels {
-                if !self.may_look(objects.len(), &file()) {
+                if !self.may_look(objects.len(), &file())
+                    || !self.may_write(&labels.pairs, objects.len(), &file())
+                {
                     break;
                 }
                 if let Err(what) = transform::labels(objects, labels) {
@@ -368,6 +389,7 @@ impl<'a> Build<'a> {
                 }
             }
             if !found.annotations.is_empty()
+                && self.may_write(&found.annotations, objects.len(), &file())
                 && let Err(what) = transform::annotations(objects, &found.annotations)
             {
                 self.refuse(file(), "annotations", what, "correct the object");

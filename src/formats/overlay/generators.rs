@@ -123,7 +123,16 @@ fn pairs(
 ) -> Result<Pairs, Trouble> {
     let mut pairs = Pairs::new();
     // A key is hidden when it stands in an encrypted file; those of `files` stand in the kustomization.
+    let mut total = 0_usize;
     let mut add = |key: &str, hidden: bool, bytes: Vec<u8>, secret: bool| {
+        // Looked at before anything is kept: a file can be named many times.
+        total = total.saturating_add(bytes.len());
+        if total > DATA_BYTES_MAX {
+            return Err((
+                format!("a ConfigMap or Secret holds more than {DATA_BYTES_MAX} bytes"),
+                "the API server takes no more; take files out",
+            ));
+        }
         if key.len() > KEY_BYTES_MAX {
             return Err((
                 format!("a key of a ConfigMap or Secret is longer than {KEY_BYTES_MAX} bytes"),
@@ -229,7 +238,7 @@ fn unquoted(text: &str) -> &str {
 /// The bytes of what was generated.
 ///
 /// # Errors
-/// When the API server would not take it, or when all that was generated is too much.
+/// When all that was generated is too much.
 pub(super) fn bounded(fresh: &Object, before: usize) -> Result<usize, Trouble> {
     let secret = fresh.resource.kind() == "Secret";
     let bytes: usize = [("data", secret), ("binaryData", true)]
@@ -244,13 +253,6 @@ pub(super) fn bounded(fresh: &Object, before: usize) -> Result<usize, Trouble> {
             if base64 { length / 4 * 3 } else { length }
         })
         .sum();
-    // Padding is not looked at: what base64 rounds up is let pass.
-    if bytes > DATA_BYTES_MAX + 2 {
-        return Err((
-            format!("a ConfigMap or Secret holds more than {DATA_BYTES_MAX} bytes"),
-            "the API server takes no more; take files out",
-        ));
-    }
     if before + bytes > GENERATED_BYTES_MAX {
         return Err((
             format!("the generators of this path make more than {GENERATED_BYTES_MAX} bytes"),
