@@ -37,6 +37,14 @@ fn cases() -> Vec<(&'static str, Vec<u8>, &'static str)> {
             "more than 10000 documents",
         ),
         ("control characters", b"kind: \x1b[31m\n".to_vec(), "a.yaml"),
+        // Each is told of with its place, and the file is looked through once for all of them.
+        (
+            "thousands of mistakes",
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n---\n"
+                .repeat(3000)
+                .into_bytes(),
+            "is defined twice",
+        ),
     ]
 }
 

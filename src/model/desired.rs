@@ -12,34 +12,52 @@ use std::time::Duration;
 /// Lines and columns by JSON pointer.
 pub type PlaceIndex = BTreeMap<String, (u32, u32)>;
 
-/// Where the values of one document stand in its file, by JSON pointer. Only a mistake asks for it, so the file is looked
-/// through again when one does.
+/// How the places of all documents of a text are found.
+pub type ReadPlaces = fn(&str) -> Vec<PlaceIndex>;
+
+/// The text of a file, in which places are looked for once, when the first mistake asks: for all of its documents, since a file of
+/// thousands may hold thousands of mistakes.
+pub struct FilePlaces {
+    text: SecretText,
+    read: ReadPlaces,
+    index: OnceLock<Vec<PlaceIndex>>,
+}
+
+impl FilePlaces {
+    /// The places of a text; `read` finds them.
+    pub fn of(text: SecretText, read: ReadPlaces) -> Self {
+        Self {
+            text,
+            read,
+            index: OnceLock::new(),
+        }
+    }
+}
+
+/// Where the values of one document stand in its file, by JSON pointer.
 #[derive(Default)]
 pub struct Places {
-    text: Option<SecretText>,
+    file: Option<Arc<FilePlaces>>,
     document: usize,
     below: String,
-    read: Option<fn(&str, usize) -> PlaceIndex>,
-    index: OnceLock<PlaceIndex>,
 }
 
 impl Places {
-    /// The places of a document, of which `below` is the part that is meant ("" for all of it). `read` finds them.
-    pub fn of(text: SecretText, document: usize, below: String, read: fn(&str, usize) -> PlaceIndex) -> Self {
+    /// The places of a document, of which `below` is the part that is meant ("" for all of it).
+    pub fn of(file: Arc<FilePlaces>, document: usize, below: String) -> Self {
         Self {
-            text: Some(text),
+            file: Some(file),
             document,
             below,
-            read: Some(read),
-            index: OnceLock::new(),
         }
     }
 
     fn get(&self, pointer: &str) -> Option<(u32, u32)> {
-        let index = self.index.get_or_init(|| match (&self.text, self.read) {
-            (Some(text), Some(read)) => read(text.expose_str().unwrap_or_default(), self.document),
-            _ => PlaceIndex::new(),
-        });
+        let file = self.file.as_ref()?;
+        let index = file
+            .index
+            .get_or_init(|| (file.read)(file.text.expose_str().unwrap_or_default()));
+        let index = index.get(self.document)?;
         index.get(&format!("{}{pointer}", self.below)).copied()
     }
 }
@@ -53,7 +71,7 @@ impl std::fmt::Debug for Places {
 
 impl PartialEq for Places {
     fn eq(&self, other: &Self) -> bool {
-        let text = |places: &Self| places.text.as_ref().map(|text| text.expose().to_vec());
+        let text = |places: &Self| places.file.as_ref().map(|file| file.text.expose().to_vec());
         (self.document, &self.below) == (other.document, &other.below) && text(self) == text(other)
     }
 }

@@ -4,7 +4,7 @@
 //! charts do not exist here. The cost grows with the objects and with what the patches touch, never with their square.
 
 use crate::formats::yaml::{self, YamlError};
-use crate::model::desired::{Origin, Places, Resource};
+use crate::model::desired::{FilePlaces, Origin, Places, Resource};
 use crate::model::diagnostic::{Diagnostic, Place};
 use crate::model::secret::SecretText;
 use std::borrow::Cow;
@@ -171,6 +171,7 @@ pub fn read_objects(path: &str, text: &str, secret: bool) -> Result<Vec<Resource
     let documents = yaml::load(text).map_err(|error| yaml_diagnostic(path, error, secret))?;
     // A copy that is wiped with the last object that came from it.
     let kept = SecretText::new(text.as_bytes().to_vec());
+    let kept = Arc::new(FilePlaces::of(kept, yaml::places_of));
     let mut resources = Vec::with_capacity(documents.len());
     let path: Arc<str> = path.into();
     for (document, node) in documents.into_iter().enumerate() {
@@ -182,7 +183,7 @@ pub fn read_objects(path: &str, text: &str, secret: bool) -> Result<Vec<Resource
             path: path.clone(),
             document,
             line,
-            places: Arc::new(Places::of(kept.clone(), document, below, yaml::places_of)),
+            places: Arc::new(Places::of(kept.clone(), document, below)),
             changed: Vec::new(),
             secret,
         };

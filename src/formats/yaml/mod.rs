@@ -229,10 +229,10 @@ impl Node {
     }
 }
 
-/// The places of one document of a text.
-pub fn places_of(text: &str, document: usize) -> PlaceIndex {
+/// The places of every document of a text.
+pub fn places_of(text: &str) -> Vec<PlaceIndex> {
     let documents = load(text).unwrap_or_default();
-    documents.get(document).map(Node::places).unwrap_or_default()
+    documents.iter().map(Node::places).collect()
 }
 
 /// A key as JSON pointers write it.
