@@ -12,6 +12,9 @@ mod run;
 /// The main job on this machine, start to finish.
 mod demo;
 
+/// One volume explained.
+mod explanation;
+
 /// Policy folders: validate and render.
 mod folder;
 

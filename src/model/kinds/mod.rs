@@ -57,6 +57,9 @@ pub const REQUESTED_AT: &str = "reconcile.fluxcd.io/requestedAt";
 /// The annotation on a PersistentVolume that says when couchestor last moved it (RFC 3339).
 pub const LAST_MIGRATION: &str = "storage.billyronks.io/last-migration";
 
+/// The annotation on a PersistentVolumeClaim that keeps its volume where it is: `true`, or until when (RFC 3339).
+pub const PINNED: &str = "storage.billyronks.io/pinned";
+
 /// Annotations with the value `disabled` that keep an object from being pruned: ours and Flux's.
 pub const PRUNE: [&str; 2] = ["storage.billyronks.io/prune", "kustomize.toolkit.fluxcd.io/prune"];
 
