@@ -5,6 +5,9 @@ use crate::support::servers;
 use std::path::Path;
 use std::process::{Command, Output};
 
+/// `.sops.yaml` read by us and by sops.
+mod rules;
+
 fn couchestor(folder: &Path, key: Option<&str>, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_couchestor"));
     command

@@ -60,7 +60,7 @@ pub struct RenderArguments {
     show_secrets: bool,
 }
 
-/// The folder itself, and the root of the repository that it is in (or itself, outside of any).
+/// The folder or file itself, and the root of the repository that it is in (outside of any: the folder, or the file's).
 pub(super) fn located(path: &Path, may_be_file: bool) -> Result<(PathBuf, PathBuf), Failed> {
     let path = path
         .canonicalize()
@@ -74,6 +74,7 @@ pub(super) fn located(path: &Path, may_be_file: bool) -> Result<(PathBuf, PathBu
     let root = path
         .ancestors()
         .find(|folder| folder.join(".git").exists())
+        .or(path.parent().filter(|_| path.is_file()))
         .map_or_else(|| path.clone(), Path::to_path_buf);
     Ok((path, root))
 }

@@ -11,20 +11,35 @@ use subtle::ConstantTimeEq;
 /// One encrypted value.
 mod cipher;
 
+/// `.sops.yaml`.
+pub mod creation_rules;
+
+/// Go's regular expressions.
+mod go_regex;
+
 /// Keys that open files.
 mod identities;
 
 /// Encrypted files inside of Secrets.
 mod inside;
 
+/// What anybody sees of an encrypted file.
+mod inspect;
+
 /// dotenv and INI.
 mod lines;
+
+/// Recipients under one name.
+pub mod master_key;
 
 /// The `sops` block: recipients, rules, MAC.
 mod metadata;
 
 /// OpenPGP keys.
 mod openpgp;
+
+/// The recipients of a rule.
+mod rule_keys;
 
 /// Data keys that are split between groups.
 mod shamir;
@@ -37,8 +52,10 @@ mod tests;
 
 pub use identities::Identities;
 pub use inside::{Inside, may_hold, open_inside};
+pub use inspect::{Inspection, inspect};
 use lines::Lines;
 use metadata::Metadata;
+pub use metadata::Selection;
 pub use walk::Unbound;
 use walk::{Change, Walk};
 
@@ -264,28 +281,6 @@ fn open_documents(text: &str, documents: &[Node], identities: &Identities) -> Re
         walk.document(document)?;
     }
     finish(text, walk, &metadata, &data_key)
-}
-
-/// Whom an encrypted file is sealed to, by group, in words; `None` for a file that is not encrypted.
-///
-/// # Errors
-/// When its block cannot be read.
-pub fn recipients(path: &str, text: &str) -> Result<Option<Vec<Vec<String>>>, SopsError> {
-    let lines = [Lines::Dotenv, Lines::Ini].into_iter().find(|lines| {
-        !text.trim_start().starts_with('{') && lines.holds_block(text) && text.contains("ENC[AES256_GCM,")
-    });
-    let metadata = match lines.filter(|_| !matches!(Format::of(path), Format::Yaml | Format::Json)) {
-        Some(lines) => lines::metadata(lines, text)?,
-        None => {
-            let documents = load(text)?;
-            let block = documents.iter().find_map(|document| document.get("sops"));
-            match block.filter(|_| is_sops(&documents)) {
-                Some(block) => Metadata::read(block)?,
-                None => return Ok(None),
-            }
-        }
-    };
-    Ok(Some(metadata.groups.iter().map(metadata::Group::words).collect()))
 }
 
 fn open_lines(lines: Lines, text: &str, identities: &Identities) -> Result<Opened, SopsError> {

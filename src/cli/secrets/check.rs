@@ -1,0 +1,290 @@
+//! `secrets check`: whom each file is encrypted to and what it leaves in the clear, against the rules of `.sops.yaml`.
+
+use super::rules::{Configs, Ruling, ruling};
+use super::{is_plain_secret, read};
+use crate::cli::{Failed, Output, data, folder, table, value};
+use crate::formats::sops::creation_rules::{CreationRule, NAME};
+use crate::formats::sops::master_key::{MasterKey, differences};
+use crate::formats::sops::{self, Identities, Inspection, SopsError};
+use crate::formats::yaml;
+use crate::model::diagnostic::shown;
+use crate::model::tree::EntryKind;
+use serde_json::{Value, json};
+use std::borrow::Cow;
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+/// What sops does not read, though it looks like it.
+const ALTERNATE: &str = ".sops.yml";
+
+/// Something that is not as it should be.
+struct Finding {
+    file: String,
+    /// Line and column, where there is one.
+    at: Option<(u32, u32)>,
+    what: String,
+}
+
+/// Everything that was found.
+#[derive(Default)]
+struct Report {
+    /// File, recipients, rule, whether it opens.
+    rows: Vec<[String; 4]>,
+    findings: Vec<Finding>,
+}
+
+/// `secrets check`.
+pub(super) fn check(path: &Path, identities: &Identities, output: Output) -> Result<u8, Failed> {
+    let (target, root) = folder::located(path, true)?;
+    let (mut configs, mut report) = (Configs::default(), Report::default());
+    let below = |path: &Path| {
+        let rest = path.strip_prefix(&root).unwrap_or(path);
+        rest.to_string_lossy().into_owned()
+    };
+    for path in files(&target)? {
+        let (name, last) = (below(&path), path.file_name().unwrap_or_default());
+        if last == NAME {
+            configs.read(&path);
+            continue;
+        }
+        if last == ALTERNATE {
+            report.tell(&name, None, format!("sops reads no {ALTERNATE}; call it {NAME}"));
+            continue;
+        }
+        let config = configs.of(&path, &root);
+        let ruling = ruling(config.as_deref(), &path);
+        match read(&path) {
+            Ok(bytes) => report.file(&name, &bytes, &ruling, identities),
+            Err(Failed(why)) if matches!(ruling, Ruling::Rule(_)) => report.tell(&name, None, why),
+            Err(_) => {}
+        }
+    }
+    let of_files = std::mem::take(&mut report.findings);
+    for (path, config) in configs.all() {
+        for mistake in config.mistakes() {
+            let at = Some((mistake.line, mistake.column));
+            report.tell(&below(path), at, format!("{}; {}", mistake.words(), mistake.help));
+        }
+    }
+    // Mistakes of the rules explain what follows.
+    report.findings.extend(of_files);
+    report.show(output);
+    Ok(u8::from(!report.findings.is_empty()))
+}
+
+/// The file itself, or the files of the folder.
+fn files(target: &Path) -> Result<Vec<PathBuf>, Failed> {
+    if target.is_file() {
+        return Ok(vec![target.to_owned()]);
+    }
+    let mut entries = BTreeMap::new();
+    folder::list(target, target, &mut entries)?;
+    let plain = entries.iter().filter(|(_, entry)| entry.kind == EntryKind::File);
+    Ok(plain.map(|(name, _)| target.join(name)).collect())
+}
+
+/// A file's name as a shell takes it.
+fn quoted(name: &str) -> Cow<'_, str> {
+    let plain = |one: char| one.is_ascii_alphanumeric() || "._/-+@%:,=".contains(one);
+    match name.chars().all(plain) && !name.starts_with('-') {
+        true => Cow::Borrowed(name),
+        false => Cow::Owned(format!("'{}'", name.replace('\'', r"'\''"))),
+    }
+}
+
+impl Report {
+    fn tell(&mut self, file: &str, at: Option<(u32, u32)>, what: impl AsRef<str>) {
+        self.findings.push(Finding {
+            file: shown(file).into_owned(),
+            at,
+            what: shown(what.as_ref()).into_owned(),
+        });
+    }
+
+    /// Looks at one file.
+    fn file(&mut self, name: &str, bytes: &[u8], ruling: &Ruling<'_>, identities: &Identities) {
+        let text = std::str::from_utf8(bytes).unwrap_or_default();
+        let sealed = match text.contains("sops") {
+            true => match sops::inspect(name, text) {
+                // It speaks of sops and is no file of its.
+                Err(_) if !text.contains("ENC[AES256_GCM,") => Ok(None),
+                other => other,
+            },
+            false => Ok(None),
+        };
+        let (to, opens) = match &sealed {
+            Ok(Some(seen)) => {
+                let opens = self.opens(name, bytes, identities);
+                self.against(name, seen, ruling);
+                let words: Vec<String> = seen.words.iter().map(|group| group.join(", ")).collect();
+                (words.join(" + "), opens)
+            }
+            Ok(None) => match self.clear(name, text, ruling) {
+                true => ("nobody".to_owned(), "plain"),
+                false => return,
+            },
+            Err(error) => {
+                self.tell(name, None, error.to_string());
+                ("?".to_owned(), "broken")
+            }
+        };
+        let rule = match ruling {
+            Ruling::Rule(rule) => rule.number.to_string(),
+            Ruling::Mistake => "?".to_owned(),
+            Ruling::NoConfig | Ruling::NoRule => "-".to_owned(),
+        };
+        let row = [name, &to, &rule, opens];
+        self.rows.push(row.map(|cell| shown(cell).into_owned()));
+    }
+
+    /// Whether the keys at hand open a file.
+    fn opens(&mut self, name: &str, bytes: &[u8], identities: &Identities) -> &'static str {
+        match sops::open_file(name, bytes, identities) {
+            Ok(_) => "yes",
+            Err(SopsError::NoKey { .. }) => "no",
+            Err(error) => {
+                self.tell(name, None, error.to_string());
+                "broken"
+            }
+        }
+    }
+
+    /// A file that is not encrypted: whether there is something to say.
+    fn clear(&mut self, name: &str, text: &str, ruling: &Ruling<'_>) -> bool {
+        if let Ruling::Rule(rule) = ruling {
+            let what = format!(
+                "rule {} of {NAME} is for it, and it is not encrypted; run `sops encrypt --in-place {}`",
+                rule.number,
+                quoted(name)
+            );
+            self.tell(name, None, what);
+        } else if is_plain_secret(text) {
+            self.tell(
+                name,
+                None,
+                "it holds a Secret in plain text; encrypt it with sops",
+            );
+        } else if text.contains("kind: Secret") && yaml::load(text).is_err() {
+            let what = "it seems to hold a Secret in plain text, and is no YAML that can be read";
+            self.tell(name, None, what);
+        } else {
+            return false;
+        }
+        true
+    }
+
+    /// An encrypted file against the rule that is for it.
+    fn against(&mut self, name: &str, seen: &Inspection, ruling: &Ruling<'_>) {
+        let rule = match ruling {
+            Ruling::Rule(rule) => rule,
+            // A mistake is told at its own place.
+            Ruling::NoConfig | Ruling::Mistake => return,
+            Ruling::NoRule => {
+                let what = format!(
+                    "no rule of {NAME} is for it, so that sops cannot keep its recipients up to date; let a path_regex match its path"
+                );
+                return self.tell(name, None, what);
+            }
+        };
+        if let Some(what) = other_recipients(seen, rule, name) {
+            self.tell(name, None, what);
+        }
+        let wanted = match rule.shamir_threshold {
+            0 => rule.groups.len(),
+            threshold => threshold,
+        };
+        if rule.groups.len() > 1 && seen.groups.len() > 1 && wanted != seen.threshold {
+            let what = format!(
+                "rule {} asks for {wanted} of the key groups (shamir_threshold), the file for {}; run `sops updatekeys {}`",
+                rule.number,
+                seen.threshold,
+                quoted(name)
+            );
+            self.tell(name, None, what);
+        }
+        // A file that is one value is encrypted whatever the rule selects.
+        let Some(selection) = &seen.selection else { return };
+        let again = format!(
+            "run `sops decrypt --in-place {0}`, then `sops encrypt --in-place {0}`",
+            quoted(name)
+        );
+        let named = rule.selection.clone().unwrap_or_default();
+        if *selection != named {
+            let what = format!(
+                "it was encrypted by {} `{}`, and rule {} says {} `{}`; {again}",
+                selection.name, selection.value, rule.number, named.name, named.value
+            );
+            self.tell(name, None, what);
+        }
+        if seen.mac_only_encrypted != rule.mac_only_encrypted {
+            let what = format!(
+                "it was encrypted with mac_only_encrypted {}, and rule {} says {}; {again}",
+                seen.mac_only_encrypted, rule.number, rule.mac_only_encrypted
+            );
+            self.tell(name, None, what);
+        }
+    }
+
+    fn show(&self, output: Output) {
+        match output {
+            Output::Text => {
+                let rows: Vec<Vec<String>> = self.rows.iter().map(|row| row.to_vec()).collect();
+                data(&table::table(&["FILE", "ENCRYPTED TO", "RULE", "OPENS"], &rows));
+                for Finding { file, at, what } in &self.findings {
+                    match at {
+                        Some((line, column)) => data(&format!("{file}:{line}:{column}: {what}")),
+                        None => data(&format!("{file}: {what}")),
+                    }
+                }
+            }
+            output => {
+                let files: Vec<Value> = self
+                    .rows
+                    .iter()
+                    .map(|[file, to, rule, opens]| json!({"file": file, "encryptedTo": to, "rule": rule, "opens": opens}))
+                    .collect();
+                let findings: Vec<Value> = self
+                    .findings
+                    .iter()
+                    .map(|Finding { file, at, what }| match at {
+                        Some((line, column)) => {
+                            json!({"file": file, "line": line, "column": column, "what": what})
+                        }
+                        None => json!({"file": file, "what": what}),
+                    })
+                    .collect();
+                value(&json!({"files": files, "findings": findings}), output);
+            }
+        }
+    }
+}
+
+/// Whom the file is encrypted to, against whom the rule names now.
+fn other_recipients(seen: &Inspection, rule: &CreationRule, name: &str) -> Option<String> {
+    let difference = differences(&seen.groups, &rule.groups);
+    let list = |keys: &[MasterKey]| {
+        let keys: Vec<String> = keys.iter().map(MasterKey::short).collect();
+        keys.join(", ")
+    };
+    let missing = match difference.missing.as_slice() {
+        [] => None,
+        keys => Some(format!("it is not encrypted to {}", list(keys))),
+    };
+    let extra = match difference.extra.as_slice() {
+        [] => None,
+        keys => Some(format!("it is still encrypted to {}", list(keys))),
+    };
+    let old = match extra {
+        Some(_) => ", and change the secrets: who had the old key can open what was committed",
+        None => "",
+    };
+    let parts: Vec<String> = missing.into_iter().chain(extra).collect();
+    (!parts.is_empty()).then(|| {
+        format!(
+            "its recipients are not those of rule {}: {}; run `sops updatekeys {}`{old}",
+            rule.number,
+            parts.join(", and "),
+            quoted(name)
+        )
+    })
+}
