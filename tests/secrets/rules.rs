@@ -403,10 +403,10 @@ fn what_check_finds_sops_mends() {
             updatekeys,
         ),
         (
-            "- key_groups: [{age: [OURS]}, {age: [OTHER]}]\n  shamir_threshold: 2",
-            "- key_groups: [{age: [OURS]}, {age: [OTHER]}]\n  shamir_threshold: 1",
-            "asks for 1 of the key groups (shamir_threshold), the file for 2",
-            updatekeys,
+            "- key_groups: [{age: [OURS]}, {age: [OTHER]}, {age: [OURS]}]\n  shamir_threshold: 3",
+            "- key_groups: [{age: [OURS]}, {age: [OTHER]}, {age: [OURS]}]\n  shamir_threshold: 2",
+            "asks for 2 of the key groups (shamir_threshold), the file for 3",
+            again,
         ),
         (
             first,
@@ -517,7 +517,10 @@ fn mistakes_in_the_rules_are_told_by_line() {
                 "p/a.yaml: its recipients are not those of rule 1: it is not encrypted to kms arn:aws:km…key/k",
             ],
         ),
-        ("creation_rules: [\n".to_owned(), &[".sops.yaml:2:1: "]),
+        (
+            "creation_rules: [\n".to_owned(),
+            &[".sops.yaml:1:17: this is not YAML here"],
+        ),
         (
             "creation_rules: 1\n".to_owned(),
             &[".sops.yaml:1:17: `creation_rules` is no list"],
@@ -534,10 +537,7 @@ fn mistakes_in_the_rules_are_told_by_line() {
         let findings: Vec<&str> = told.lines().skip(2).collect();
         assert_eq!(findings.len(), lines.len(), "{rules}{told}");
         for (finding, start) in findings.iter().zip(lines) {
-            assert!(
-                finding.starts_with(start),
-                "{rules}{told}"
-            );
+            assert!(finding.starts_with(start), "{rules}{told}");
         }
         assert!(!told.contains(private), "{told}");
     }

@@ -189,25 +189,24 @@ impl Report {
         if let Some(what) = other_recipients(seen, rule, name) {
             self.tell(name, None, what);
         }
+        // `sops updatekeys` changes recipients only.
+        let again = format!(
+            "run `sops decrypt --in-place {0}`, then `sops encrypt --in-place {0}`",
+            quoted(name)
+        );
         let wanted = match rule.shamir_threshold {
             0 => rule.groups.len(),
             threshold => threshold,
         };
         if rule.groups.len() > 1 && seen.groups.len() > 1 && wanted != seen.threshold {
             let what = format!(
-                "rule {} asks for {wanted} of the key groups (shamir_threshold), the file for {}; run `sops updatekeys {}`",
-                rule.number,
-                seen.threshold,
-                quoted(name)
+                "rule {} asks for {wanted} of the key groups (shamir_threshold), the file for {}; {again}",
+                rule.number, seen.threshold
             );
             self.tell(name, None, what);
         }
         // A file that is one value is encrypted whatever the rule selects.
         let Some(selection) = &seen.selection else { return };
-        let again = format!(
-            "run `sops decrypt --in-place {0}`, then `sops encrypt --in-place {0}`",
-            quoted(name)
-        );
         let named = rule.selection.clone().unwrap_or_default();
         if *selection != named {
             let what = format!(

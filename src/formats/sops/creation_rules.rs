@@ -221,6 +221,12 @@ impl CreationRule {
         if let Err(error) = selected(item, &selections) {
             problem = problem.or(Some(error));
         }
+        // As its Shamir package wants it; with one group sops splits nothing.
+        if groups.len() > 1 && shamir_threshold != 0 && !(2..=groups.len()).contains(&shamir_threshold) {
+            let what = format!("is {shamir_threshold}, and there are {} key groups", groups.len());
+            let help = format!("write 2 to {}", groups.len());
+            problem = problem.or(Some(wrong_at(item, "shamir_threshold", &what, &help)));
+        }
         Ok(Self {
             number,
             line: item.line,
@@ -426,6 +432,16 @@ mod tests {
                 "second selection",
             ),
             ("age: ONE\n  encrypted_regex: a**", 3, "`encrypted_regex`"),
+            (
+                "key_groups: [{age: [ONE]}, {age: [ONE]}]\n  shamir_threshold: 1",
+                3,
+                "there are 2 key groups",
+            ),
+            (
+                "key_groups: [{age: [ONE]}, {age: [ONE]}]\n  shamir_threshold: 3",
+                3,
+                "there are 2 key groups",
+            ),
         ] {
             let rules = read(&format!("creation_rules:\n- {}\n", rule.replace("KEY", secret)));
             let problems: Vec<_> = rules.problems().collect();
