@@ -249,8 +249,17 @@ fn open(
             )
         })?,
     };
-    let broken = |error: sops::SopsError| refuse("sops", error.to_string(), "");
-    let opened = sops::open(path, &bytes, identities).map_err(broken)?;
+    let broken = |text: &str, error: sops::SopsError| {
+        let (line, column) = sops::place(text, &error);
+        let place = Place {
+            path: path.to_owned(),
+            line,
+            column,
+        };
+        Diagnostic::error(place, "sops", error.to_string(), "")
+    };
+    let opened = sops::open(path, &bytes, identities)
+        .map_err(|error| broken(std::str::from_utf8(&bytes).unwrap_or_default(), error))?;
     let secret = opened.is_some();
     *decryptions += u64::from(secret);
     let mut doubts = Vec::new();
@@ -265,7 +274,7 @@ fn open(
     let mut inside = false;
     if let Ok(source) = text.expose_str()
         && sops::may_hold(source)
-        && let Some(clear) = sops::open_inside(source, identities).map_err(broken)?
+        && let Some(clear) = sops::open_inside(source, identities).map_err(|error| broken(source, error))?
     {
         *decryptions += 1;
         inside = true;

@@ -2,6 +2,7 @@
 
 use super::data;
 use crate::decrypt::FILE_BYTES_MAX;
+use crate::formats::sops::SEALED;
 use crate::model::diagnostic::{Diagnostic, Severity};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
@@ -26,7 +27,7 @@ pub(super) fn text(diagnostics: &[Diagnostic], root: &Path) {
             }
             let text = std::fs::read_to_string(&file).ok()?;
             // Nor is a Secret that somebody forgot to encrypt printed into the log of a pipeline.
-            let secret = ["ENC[AES256_GCM,", "kind: Secret", "\"Secret\"", "stringData"]
+            let secret = [SEALED, "kind: Secret", "\"Secret\"", "stringData"]
                 .iter()
                 .any(|mark| text.contains(mark));
             (!secret).then_some(text)

@@ -3,15 +3,17 @@
 use super::rules::{Configs, Ruling, ruling};
 use super::{is_plain_secret, read};
 use crate::cli::{Failed, Output, data, folder, table, value};
+use crate::decrypt::FILE_BYTES_MAX;
 use crate::formats::sops::creation_rules::{CreationRule, NAME};
 use crate::formats::sops::master_key::{MasterKey, differences};
-use crate::formats::sops::{self, Identities, Inspection, SopsError};
+use crate::formats::sops::{self, Format, Identities, Inspection, SopsError};
 use crate::formats::yaml;
 use crate::model::diagnostic::shown;
 use crate::model::tree::EntryKind;
 use serde_json::{Value, json};
 use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 /// What sops does not read, though it looks like it.
@@ -55,8 +57,9 @@ pub(super) fn check(path: &Path, identities: &Identities, output: Output) -> Res
         let ruling = ruling(config.as_deref(), &path);
         match read(&path) {
             Ok(bytes) => report.file(&name, &bytes, &ruling, identities),
-            Err(Failed(why)) if matches!(ruling, Ruling::Rule(_)) => report.tell(&name, None, why),
-            Err(_) => {}
+            // Under a rule, or a broken one, it matters what it is.
+            Err(_) if matches!(ruling, Ruling::NoConfig | Ruling::NoRule) && !may_be_secret(&path) => {}
+            Err(Failed(why)) => report.tell(&name, None, why),
         }
     }
     let of_files = std::mem::take(&mut report.findings);
@@ -92,6 +95,51 @@ fn quoted(name: &str) -> Cow<'_, str> {
     }
 }
 
+/// Whether a file that is too large, or cannot be opened, may hold secrets: its first part says so, or nobody knows.
+fn may_be_secret(path: &Path) -> bool {
+    let mut start = Vec::new();
+    let read =
+        std::fs::File::open(path).and_then(|file| file.take(FILE_BYTES_MAX as u64).read_to_end(&mut start));
+    read.is_err() || names_secret(&start) || holds_sealed(&start)
+}
+
+fn holds_sealed(bytes: &[u8]) -> bool {
+    bytes
+        .windows(sops::SEALED.len())
+        .any(|window| window == sops::SEALED.as_bytes())
+}
+
+/// Whether bytes speak of an object of the kind Secret, in YAML or JSON, in whatever encoding and however broken.
+fn names_secret(bytes: &[u8]) -> bool {
+    // UTF-16 has a zero beside each ASCII letter.
+    let text: String = String::from_utf8_lossy(bytes).replace('\0', "");
+    text.match_indices("kind").any(|(at, word)| {
+        let rest = text[at + word.len()..].trim_start_matches(['"', '\'', ' ']);
+        let value = rest
+            .strip_prefix(':')
+            .map(|rest| rest.trim_start_matches(['"', '\'', ' ', '\t']));
+        let after = value.and_then(|value| value.strip_prefix("Secret"));
+        after.is_some_and(|after| !after.starts_with(|one: char| one.is_alphanumeric()))
+    })
+}
+
+/// What to say of a file that is no YAML, if it looks like one with secrets.
+fn broken_secret(name: &str, bytes: &[u8]) -> Option<&'static str> {
+    // Texts about Secrets are no Secrets.
+    if !matches!(Format::of(name), Format::Yaml | Format::Json) {
+        return None;
+    }
+    let what = if holds_sealed(bytes) {
+        "it holds encrypted values, and is no YAML that can be read"
+    } else if names_secret(bytes) {
+        "it seems to hold a Secret in plain text, and is no YAML that can be read"
+    } else {
+        return None;
+    };
+    let readable = std::str::from_utf8(bytes).is_ok_and(|text| yaml::load(text).is_ok());
+    (!readable).then_some(what)
+}
+
 impl Report {
     fn tell(&mut self, file: &str, at: Option<(u32, u32)>, what: impl AsRef<str>) {
         self.findings.push(Finding {
@@ -107,24 +155,26 @@ impl Report {
         let sealed = match text.contains("sops") {
             true => match sops::inspect(name, text) {
                 // It speaks of sops and is no file of its.
-                Err(_) if !text.contains("ENC[AES256_GCM,") => Ok(None),
+                Err(_) if !text.contains(sops::SEALED) => Ok(None),
                 other => other,
             },
+            // Its block may be lost.
+            false if text.contains(sops::SEALED) => sops::open_file(name, bytes, identities).map(|_| None),
             false => Ok(None),
         };
         let (to, opens) = match &sealed {
             Ok(Some(seen)) => {
-                let opens = self.opens(name, bytes, identities);
+                let opens = self.opens(name, text, identities);
                 self.against(name, seen, ruling);
                 let words: Vec<String> = seen.words.iter().map(|group| group.join(", ")).collect();
                 (words.join(" + "), opens)
             }
-            Ok(None) => match self.clear(name, text, ruling) {
+            Ok(None) => match self.clear(name, bytes, ruling) {
                 true => ("nobody".to_owned(), "plain"),
                 false => return,
             },
             Err(error) => {
-                self.tell(name, None, error.to_string());
+                self.tell(name, Some(sops::place(text, error)), error.to_string());
                 ("?".to_owned(), "broken")
             }
         };
@@ -138,19 +188,20 @@ impl Report {
     }
 
     /// Whether the keys at hand open a file.
-    fn opens(&mut self, name: &str, bytes: &[u8], identities: &Identities) -> &'static str {
-        match sops::open_file(name, bytes, identities) {
+    fn opens(&mut self, name: &str, text: &str, identities: &Identities) -> &'static str {
+        match sops::open_file(name, text.as_bytes(), identities) {
             Ok(_) => "yes",
             Err(SopsError::NoKey { .. }) => "no",
             Err(error) => {
-                self.tell(name, None, error.to_string());
+                self.tell(name, Some(sops::place(text, &error)), error.to_string());
                 "broken"
             }
         }
     }
 
     /// A file that is not encrypted: whether there is something to say.
-    fn clear(&mut self, name: &str, text: &str, ruling: &Ruling<'_>) -> bool {
+    fn clear(&mut self, name: &str, bytes: &[u8], ruling: &Ruling<'_>) -> bool {
+        let text = std::str::from_utf8(bytes).unwrap_or_default();
         if let Ruling::Rule(rule) = ruling {
             let what = format!(
                 "rule {} of {NAME} is for it, and it is not encrypted; run `sops encrypt --in-place {}`",
@@ -164,8 +215,7 @@ impl Report {
                 None,
                 "it holds a Secret in plain text; encrypt it with sops",
             );
-        } else if text.contains("kind: Secret") && yaml::load(text).is_err() {
-            let what = "it seems to hold a Secret in plain text, and is no YAML that can be read";
+        } else if let Some(what) = broken_secret(name, bytes) {
             self.tell(name, None, what);
         } else {
             return false;

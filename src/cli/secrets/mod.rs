@@ -109,7 +109,7 @@ impl Contents {
         // Nothing is shown but what the file itself shows.
         let shown = |key: &str, value: &str| {
             raw.get(key)
-                .is_some_and(|raw| raw == value && !raw.starts_with("ENC[AES256_GCM,"))
+                .is_some_and(|raw| raw == value && !raw.starts_with(sops::SEALED))
         };
         // Whoever forgot to encrypt a file did not mean it to be read.
         let forgotten = forgotten(&name, &bytes);
@@ -134,7 +134,7 @@ impl Contents {
 fn forgotten(name: &str, bytes: &[u8]) -> impl Fn(&str) -> bool {
     let lines = matches!(sops::Format::of(name), sops::Format::Dotenv | sops::Format::Ini);
     let text = std::str::from_utf8(bytes).unwrap_or_default();
-    let sealed = text.contains("ENC[AES256_GCM,");
+    let sealed = text.contains(sops::SEALED);
     let secret = is_plain_secret(text);
     move |key: &str| {
         let data = |part: &str| matches!(part, "data" | "stringData");

@@ -27,7 +27,7 @@ pub struct Inspection {
 pub fn inspect(path: &str, text: &str) -> Result<Option<Inspection>, SopsError> {
     let format = Format::of(path);
     let lines = [Lines::Dotenv, Lines::Ini].into_iter().find(|lines| {
-        !text.trim_start().starts_with('{') && lines.holds_block(text) && text.contains("ENC[AES256_GCM,")
+        !text.trim_start().starts_with('{') && lines.holds_block(text) && text.contains(super::SEALED)
     });
     if let Some(lines) = lines.filter(|_| !matches!(format, Format::Yaml | Format::Json)) {
         return read(&lines::block(lines, text)?, false).map(Some);

@@ -40,6 +40,30 @@ impl Lines {
         })
     }
 
+    /// The line on which the `sops` block begins, or one of its entries stands.
+    pub(super) fn line_of_block(self, text: &str, entry: Option<&str>) -> Option<u32> {
+        let mut inside = false;
+        let mut first = None;
+        for (line, number) in text.lines().zip(1..) {
+            let name = match self {
+                Self::Dotenv => line
+                    .split_once('=')
+                    .and_then(|(key, _)| key.strip_prefix("sops_")),
+                Self::Ini if line.trim_start().starts_with('[') => {
+                    inside = line.trim() == "[sops]";
+                    inside.then_some("")
+                }
+                Self::Ini => line.split_once('=').map(|(key, _)| key.trim()).filter(|_| inside),
+            };
+            let Some(name) = name else { continue };
+            first = first.or(Some(number));
+            if entry == Some(name) {
+                return Some(number);
+            }
+        }
+        first
+    }
+
     fn read(self, text: &str) -> Result<Vec<(u32, Line<'_>, Range<usize>)>, SopsError> {
         let mut lines = Vec::new();
         let mut at = 0;
