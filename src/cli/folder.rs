@@ -1,6 +1,6 @@
 //! `validate` and `render`: policy folders on disk, read by the very code that reads commits.
 
-use super::{Failed, Output, data, no_sarif, report, value, words};
+use super::{Failed, Output, counted, data, no_sarif, report, value, words};
 use crate::decrypt::{self, ClearCache};
 use crate::formats::sops::Identities;
 use crate::model::desired::Desired;
@@ -212,10 +212,17 @@ pub fn validate(arguments: &FolderArguments) -> Result<u8, Failed> {
                 .count();
             match (errors, diagnostics.len()) {
                 (_, 0) => words("nothing wrong found"),
-                (errors, all) => words(&format!("{errors} errors, {} warnings", all - errors)),
+                (errors, all) => words(&format!(
+                    "{}, {}",
+                    counted(errors, "error"),
+                    counted(all - errors, "warning")
+                )),
             }
         }
-        Output::Sarif => data(&serde_json::to_string_pretty(&report::sarif(&diagnostics))?),
+        Output::Sarif => data(&serde_json::to_string_pretty(&report::sarif(
+            &diagnostics,
+            &located(&arguments.path, false)?.1,
+        ))?),
         output => value(&serde_json::to_value(&diagnostics)?, output),
     }
     Ok(u8::from(!diagnostics.is_empty()))
