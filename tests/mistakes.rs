@@ -200,8 +200,8 @@ fn one_run_tells_everything_also_beside_files_that_cannot_be_read() {
         [
             "broken.yaml:1:4 error yaml",
             "policy.yaml:8:3 error duration",
-            "sealed-patch.yaml:1:1 error sops",
-            "sealed.yaml:1:1 error sops",
+            "sealed-patch.yaml:5:1 error sops",
+            "sealed.yaml:5:1 error sops",
             "tier.yaml:4:1 error missing-field",
             "tier.yaml:4:8 error unknown-field",
         ]
