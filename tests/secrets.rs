@@ -243,7 +243,7 @@ fn secrets_that_cannot_be_read_are_told_outside_of_any_rule() {
         ),
         ("utf16.yaml", &utf16, plain),
         ("large.json", large.as_bytes(), "bytes"),
-        ("lost.yaml", sealed[..block].as_bytes(), "no `sops` block"),
+        ("lost.yaml", &sealed.as_bytes()[..block], "no `sops` block"),
         (
             "mixed.yaml",
             b"a: ENC[AES256_GCM,data:AA==]\nb: [\n",
