@@ -1,10 +1,10 @@
-//! Made-up `.sops.yaml` files and paths: our rule is sops' rule, in recipients and selection; and what `secrets check` finds, sops mends.
+//! Made-up `.sops.yaml` files and paths: our rule is sops' rule, in recipients and selection, and we open what it encrypts; and what `secrets check` finds, sops mends.
 
 use super::{couchestor, text};
 use crate::support::{say, seed, servers};
 use couchestor::formats::sops::creation_rules::CreationRules;
-use couchestor::formats::sops::inspect;
 use couchestor::formats::sops::master_key::MasterKey;
+use couchestor::formats::sops::{Identities, inspect, open};
 use std::collections::BTreeSet;
 use std::fmt::Write;
 use std::path::PathBuf;
@@ -204,6 +204,8 @@ fn our_rule_is_the_rule_of_sops() {
         random: fastrand::Rng::with_seed(seed),
         keys: [bench.ours.clone(), bench.other.clone()],
     };
+    let identities =
+        Identities::parse([("both", bench.keys.as_str())]).unwrap_or_else(|error| panic!("{error}"));
     let (mut encrypted, mut unmatched) = (0, 0);
     let mut rules_used = BTreeSet::new();
     for _ in 0..FILES {
@@ -251,6 +253,13 @@ fn our_rule_is_the_rule_of_sops() {
             inspection.mac_only_encrypted,
             rule.mac_only_encrypted && !binary,
             "{case}"
+        );
+        let opened = open(path, output.out.as_bytes(), &identities);
+        assert!(
+            matches!(opened, Ok(Some(_))),
+            "{:?}\n{case}\n{}",
+            opened.err(),
+            output.out
         );
         let selection = (!binary).then(|| rule.selection.clone().unwrap_or_default());
         assert_eq!(inspection.selection, selection, "{case}");
