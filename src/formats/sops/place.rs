@@ -68,3 +68,33 @@ fn block(text: &str, entry: Option<&str>) -> (u32, u32) {
     });
     key.map_or((1, 1), |key| (key.line, key.column))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn blocks_of_lines_and_of_trees_are_found() {
+        let no_key = SopsError::NoKey {
+            recipients: String::new(),
+        };
+        for (text, block, mac) in [
+            ("A=b\nsops_age__list_0=x\nsops_mac=y\n", (2, 1), (3, 1)),
+            (
+                "[a]\nmac = c\n[sops]\nversion = 3\nmac = y\n[z]\nmac = q\n",
+                (3, 1),
+                (5, 1),
+            ),
+            ("a: 1\nsops:\n  version: 3\n  mac: x\n", (2, 1), (4, 3)),
+            ("{\"a\": 1, \"sops\": {\"mac\": \"x\"}}", (1, 10), (1, 19)),
+            ("a: 1\n---\nb: 1\nsops:\n  version: 3\n", (4, 1), (4, 1)),
+            ("a: 1\n", (1, 1), (1, 1)),
+            ("a: [\n", (1, 1), (1, 1)),
+        ] {
+            assert_eq!(place(text, &no_key), block, "{text}");
+            assert_eq!(place(text, &SopsError::Mac), mac, "{text}");
+        }
+        let sealed = "a: {b: 1, c: \"ENC[AES256_GCM,data:AA==,iv:AA==,tag:AA==,type:str]\"}\n";
+        assert_eq!(place(sealed, &SopsError::Value { line: 1 }), (1, 14));
+    }
+}
