@@ -174,9 +174,8 @@ fn needed(
         diagnostics,
     } = overlay::needed_files(root, listing);
     if needed.is_empty() && !listing.paths.iter().any(|path| inside(path, root)) && !root.is_empty() {
-        let place = Place::file(root);
         return Err(vec![Diagnostic::error(
-            place,
+            Place::file(root),
             "missing-path",
             "the commit has no such folder",
             "correct spec.path",
@@ -249,8 +248,12 @@ fn open(
             )
         })?,
     };
-    let broken = |error: sops::SopsError| refuse("sops", error.to_string(), "");
-    let opened = sops::open(path, &bytes, identities).map_err(broken)?;
+    let broken = |text: &str, error: sops::SopsError| {
+        let (line, column) = sops::place(text, &error);
+        Diagnostic::error(Place::at(path, line, column), "sops", error.to_string(), "")
+    };
+    let opened = sops::open(path, &bytes, identities)
+        .map_err(|error| broken(std::str::from_utf8(&bytes).unwrap_or_default(), error))?;
     let secret = opened.is_some();
     *decryptions += u64::from(secret);
     let mut doubts = Vec::new();
@@ -265,7 +268,7 @@ fn open(
     let mut inside = false;
     if let Ok(source) = text.expose_str()
         && sops::may_hold(source)
-        && let Some(clear) = sops::open_inside(source, identities).map_err(broken)?
+        && let Some(clear) = sops::open_inside(source, identities).map_err(|error| broken(source, error))?
     {
         *decryptions += 1;
         inside = true;
@@ -303,11 +306,7 @@ fn doubts(path: &str, opened: &sops::Opened) -> Vec<Diagnostic> {
     let loose = opened.unbound.iter().filter(inside).take(DOUBTS_MAX);
     loose
         .map(|one| {
-            let place = Place {
-                path: path.to_owned(),
-                line: one.line,
-                column: 1,
-            };
+            let place = Place::at(path, one.line, 1);
             let message = format!(
                 "`{}` is not encrypted, or empty, in an encrypted policy: its MAC does not bind it to its place",
                 one.path.join(".")

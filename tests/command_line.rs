@@ -174,3 +174,80 @@ fn nothing_that_was_decrypted_or_forgotten_is_shown() {
     }
     assert!(!told.contains(".gitattributes:"), "{told}");
 }
+
+#[test]
+fn what_the_readme_says_is_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let readme = include_str!("../README.md");
+    let blocks: Vec<&str> = readme
+        .split("```sh\n")
+        .skip(1)
+        .filter_map(|rest| rest.split("```").next())
+        .filter(|block| !block.contains("cargo "))
+        .collect();
+    assert_eq!(blocks.len(), 2);
+    let binaries = Path::new(env!("CARGO_BIN_EXE_couchestor")).parent().unwrap();
+    let path = format!("{}:{}", binaries.display(), std::env::var("PATH").unwrap());
+    let shell = |script: &str| {
+        let mut command = Command::new("sh");
+        command.current_dir(folder.path()).args(["-e", "-c", script]);
+        for name in ["SOPS_AGE_KEY", "SOPS_AGE_KEY_FILE", "XDG_CONFIG_HOME"] {
+            command.env_remove(name);
+        }
+        command.env("HOME", folder.path()).env("PATH", &path);
+        command.output().unwrap()
+    };
+    let ran = shell(&blocks.concat());
+    assert!(ran.status.success(), "{}", said(&ran));
+    assert!(said(&ran).contains("nothing wrong found") && said(&ran).contains("kind: StorageClass"));
+    // Where keys come from.
+    let sealer = Sealer::new();
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    };
+    write(
+        "ops/storage/a.sops.yaml",
+        &sealer.yaml(&MAP.replace("{name: a", "{name: canary")),
+    );
+    write("key", &sealer.key);
+    let diff = "cd ops && git add . && git -c user.name=a -c user.email=a@b commit -qm a && git rm -q --cached storage/a.sops.yaml && SOPS_AGE_KEY_FILE=../key git diff HEAD --cached";
+    for (script, code, words) in [
+        (
+            "cd ops/storage && couchestor validate .",
+            1,
+            "storage/a.sops.yaml:",
+        ),
+        ("cd ops && couchestor validate storage", 1, "no key opens it"),
+        (
+            "cd ops && couchestor validate storage --age-key ../key",
+            0,
+            "nothing wrong found",
+        ),
+        (
+            "cd ops && SOPS_AGE_KEY_FILE=../key couchestor validate storage",
+            0,
+            "nothing wrong found",
+        ),
+        (
+            "cd ops && SOPS_AGE_KEY=$(cat ../key) couchestor validate storage",
+            0,
+            "nothing wrong found",
+        ),
+        (
+            "mkdir -p .config/sops/age && cp key .config/sops/age/keys.txt && cd ops && couchestor validate storage",
+            0,
+            "nothing wrong found",
+        ),
+        ("couchestor secrets diff ops/storage/tiers.yaml key", 1, "KEY"),
+        ("couchestor secrets diff key key", 0, ""),
+        ("couchestor validat", 2, "validate"),
+        (diff, 0, "-metadata.name: •••"),
+    ] {
+        let output = shell(script);
+        assert_eq!(output.status.code(), Some(code), "{script}: {}", said(&output));
+        assert!(said(&output).contains(words), "{script}: {}", said(&output));
+        assert!(!said(&output).contains("canary"), "{script}: {}", said(&output));
+    }
+}

@@ -281,28 +281,37 @@ impl Checker<'_> {
     }
 }
 
-/// The most similar of several words, if one is similar at all.
+/// The most similar of several words, if one is similar at all. Two letters that changed places are one slip.
 fn closest<'a>(word: &str, known: impl Iterator<Item = &'a String>) -> Option<String> {
-    let limit = (word.len() / 3).max(1);
+    let limit = (word.chars().count() / 3).max(1);
+    let word = word.to_lowercase();
     known
-        .map(|known| (distance(&word.to_lowercase(), &known.to_lowercase()), known))
+        .map(|known| (strsim::osa_distance(&word, &known.to_lowercase()), known))
         .filter(|(distance, _)| *distance <= limit)
         .min()
         .map(|(_, known)| known.clone())
 }
 
-/// Levenshtein's distance.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(x != *y);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(row[j + 1] + 1);
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_probably_meant_is_suggested_and_nothing_far_off() {
+        let known = ["poolSelector", "keep", "schedule", "tier"].map(str::to_owned);
+        for (word, expected) in [
+            ("poolSelecter", Some("poolSelector")),
+            ("PoolSelector", Some("poolSelector")),
+            ("shcedule", Some("schedule")),
+            ("teir", Some("tier")),
+            ("kepe", Some("keep")),
+            ("tie", Some("tier")),
+            ("teer", Some("tier")),
+            ("color", None),
+            ("x", None),
+            ("", None),
+        ] {
+            assert_eq!(closest(word, known.iter()).as_deref(), expected, "{word}");
         }
     }
-    row[b.len()]
 }

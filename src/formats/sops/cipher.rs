@@ -20,7 +20,7 @@ pub(super) struct Value {
 impl Value {
     /// Reads the notation; `None` if it is anything else.
     pub(super) fn parse(text: &str) -> Option<Self> {
-        let inner = text.strip_prefix("ENC[AES256_GCM,")?.strip_suffix(']')?;
+        let inner = text.strip_prefix(super::SEALED)?.strip_suffix(']')?;
         let (mut data, mut iv, mut tag, mut kind) = (None, None, None, None);
         for part in inner.split(',') {
             let (name, value) = part.split_once(':')?;

@@ -49,7 +49,11 @@ pub fn open_inside(text: &str, identities: &Identities) -> Result<Option<Inside>
             } else {
                 &key.text
             };
-            let Some(opened) = open(name, &bytes, identities)? else {
+            let opened = open(name, &bytes, identities).map_err(|error| SopsError::Inside {
+                line: value.line,
+                error: Box::new(error),
+            })?;
+            let Some(opened) = opened else {
                 continue;
             };
             mac_only_encrypted |= opened.mac_only_encrypted;

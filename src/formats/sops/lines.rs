@@ -40,6 +40,31 @@ impl Lines {
         })
     }
 
+    /// The line on which the `sops` block begins, or one of its entries stands.
+    pub(super) fn line_of_block(self, text: &str, entry: Option<&str>) -> Option<u32> {
+        let mut inside = false;
+        let mut first = None;
+        for (line, number) in text.lines().zip(1..) {
+            let name = match self {
+                Self::Dotenv => line
+                    .split_once('=')
+                    .and_then(|(key, _)| key.strip_prefix("sops_")),
+                Self::Ini if line.trim_start().starts_with('[') => {
+                    inside = line.trim() == "[sops]";
+                    inside.then_some("")
+                }
+                Self::Ini => line.split_once('=').map(|(key, _)| key.trim()).filter(|_| inside),
+            };
+            let Some(name) = name else { continue };
+            first = first.or(Some(number));
+            if entry == Some(name) {
+                return Some(number);
+            }
+        }
+        first
+    }
+
+    /// The lines that hold something, each with its number and its bytes.
     fn read(self, text: &str) -> Result<Vec<(u32, Line<'_>, Range<usize>)>, SopsError> {
         let mut lines = Vec::new();
         let mut at = 0;
@@ -92,6 +117,48 @@ impl Lines {
                 let (value, length) = ini_value(value).ok_or_else(wrong)?;
                 Ok(Some(Line::Entry(key, value, from..from + length)))
             }
+        }
+    }
+}
+
+/// Which comments sops takes to stand before a value.
+///
+/// In dotenv those directly before it. In INI its store keeps a comment behind the key that it stands before, and that of a
+/// section as the section's first entry (`treeItemFromSection`): so a comment is said of the key after the next, and one
+/// before `[section]` of the section's first key.
+struct Comments {
+    lines: Lines,
+    /// Read, and not yet at any key.
+    waiting: Vec<String>,
+    /// In force for the next key; INI only.
+    ahead: Vec<String>,
+}
+
+impl Comments {
+    fn new(lines: Lines) -> Self {
+        Self {
+            lines,
+            waiting: Vec::new(),
+            ahead: Vec::new(),
+        }
+    }
+
+    /// A comment was read.
+    fn comment(&mut self, text: &str) {
+        self.waiting.push(text.to_owned());
+    }
+
+    /// A section begins.
+    fn section(&mut self) {
+        self.ahead = std::mem::take(&mut self.waiting);
+    }
+
+    /// A key was read: the comments that are said of it.
+    fn entry(&mut self) -> Vec<String> {
+        let waiting = std::mem::take(&mut self.waiting);
+        match self.lines {
+            Lines::Dotenv => waiting,
+            Lines::Ini => std::mem::replace(&mut self.ahead, waiting),
         }
     }
 }
@@ -163,14 +230,35 @@ pub(super) fn block(lines: Lines, text: &str) -> Result<Node, SopsError> {
     Ok(root.node())
 }
 
+/// For each line the section that begins after it with nothing but comments between: a comment before `[section]` is in it.
+fn sections_ahead<'a>(read: &[(u32, Line<'a>, Range<usize>)]) -> Vec<Option<&'a str>> {
+    let mut ahead = None;
+    let mut sections: Vec<Option<&str>> = read
+        .iter()
+        .rev()
+        .map(|(_, line, _)| {
+            match line {
+                Line::Section(name) => ahead = Some(*name),
+                Line::Entry(..) => ahead = None,
+                Line::Comment(..) => {}
+            }
+            ahead
+        })
+        .collect();
+    sections.reverse();
+    sections
+}
+
 /// Walks over every value: opens what is encrypted, sums up the MAC, and takes the block out.
 pub(super) fn walk(lines: Lines, text: &str, walk: &mut Walk<'_>) -> Result<(), SopsError> {
     let mut section = match lines {
         Lines::Dotenv => None,
         Lines::Ini => Some("DEFAULT"),
     };
-    let mut comments: Vec<String> = Vec::new();
-    for (number, line, whole) in lines.read(text)? {
+    let mut comments = Comments::new(lines);
+    let read = lines.read(text)?;
+    let next = sections_ahead(&read);
+    for ((number, line, whole), next) in read.into_iter().zip(next) {
         let ours = match (&line, lines) {
             (Line::Section(name), _) => {
                 section = Some(name);
@@ -185,29 +273,29 @@ pub(super) fn walk(lines: Lines, text: &str, walk: &mut Walk<'_>) -> Result<(), 
             continue;
         }
         match line {
-            Line::Section(_) => comments.clear(),
+            Line::Section(_) => comments.section(),
             Line::Comment(comment, range) => {
-                let path: Vec<String> = section.map(str::to_owned).into_iter().collect();
+                let path: Vec<String> = next.or(section).map(str::to_owned).into_iter().collect();
                 match walk.comment(&path, comment, number)? {
                     Some(clear) => {
-                        comments.push(clear.to_string());
+                        comments.comment(&clear);
                         walk.replace(range, clear);
                     }
-                    None => comments.push(comment.to_owned()),
+                    None => comments.comment(comment),
                 }
             }
             Line::Entry(key, value, range) => {
                 let mut path: Vec<String> = section.map(str::to_owned).into_iter().collect();
                 path.push(key.to_owned());
+                let said = comments.entry();
                 let leaf = Leaf {
                     path: &path,
-                    comments: &comments,
+                    comments: &said,
                     line: number,
                 };
                 if let Some(clear) = walk.text(&leaf, &value)? {
                     walk.replace(range, written(lines, &clear)?);
                 }
-                comments.clear();
             }
         }
     }
