@@ -53,10 +53,10 @@ pub fn open_inside(text: &str, identities: &Identities) -> Result<Option<Inside>
                 continue;
             };
             mac_only_encrypted |= opened.mac_only_encrypted;
-            let breaks = text[value.bytes.clone()].chars().filter(|one| *one == '\n');
+            let breaks = text[value.bytes()].chars().filter(|one| *one == '\n');
             let mut fresh = Zeroizing::new(format!("\"{}\"", STANDARD.encode(opened.text.expose())));
             fresh.extend(breaks);
-            changes.push((value.bytes.clone(), fresh));
+            changes.push((value.bytes(), fresh));
         }
     }
     if changes.is_empty() {

@@ -291,13 +291,7 @@ impl Tree {
                 Kind::Map(entries.map(|(text, tree)| (key(text), tree.node())).collect())
             }
         };
-        Node {
-            kind,
-            bytes: 0..0,
-            line: 1,
-            column: 1,
-            comments: Vec::new(),
-        }
+        Node::made(kind)
     }
 }
 

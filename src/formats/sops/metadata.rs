@@ -115,6 +115,11 @@ impl Rule {
         }
     }
 
+    /// Whether it looks at comments.
+    pub(super) fn about_comments(&self) -> bool {
+        matches!(self, Self::UnencryptedComment(_) | Self::EncryptedComment(_))
+    }
+
     /// Whether comments hold what the rule looks for.
     pub(super) fn looks_for(&self, comments: &[String]) -> bool {
         match self {

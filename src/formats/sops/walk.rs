@@ -2,7 +2,7 @@
 
 use super::metadata::Metadata;
 use super::{SopsError, cipher};
-use crate::formats::yaml::{Key, Kind, Node, scalar};
+use crate::formats::yaml::{Key, Kind, Node, Tag, scalar};
 use sha2::{Digest, Sha512};
 use std::ops::Range;
 use zeroize::Zeroizing;
@@ -153,16 +153,16 @@ impl<'a> Walk<'a> {
     /// Takes the `sops` block out and leaves its line breaks, so that whatever follows keeps its line.
     fn remove(&mut self, document: &Node, entries: &[(Key, Node)], index: usize) {
         let (key, value) = &entries[index];
-        let flow = self.text[document.bytes.start..].starts_with('{');
-        let next = entries.get(index + 1).map(|(next, _)| next.start);
+        let flow = self.text[document.bytes().start..].starts_with('{');
+        let next = entries.get(index + 1).map(|(next, _)| next.start as usize);
         let before = index
             .checked_sub(1)
             .and_then(|before| entries.get(before))
-            .map(|(_, value)| value.bytes.end);
+            .map(|(_, value)| value.bytes().end);
         let range = match (flow, next, before) {
             // The comma goes with it.
-            (true, None, Some(before)) => before..value.bytes.end,
-            _ => key.start..next.unwrap_or(value.bytes.end),
+            (true, None, Some(before)) => before..value.bytes().end,
+            _ => key.start as usize..next.unwrap_or(value.bytes().end),
         };
         let breaks = self.breaks(&range);
         self.changes.push((range, Zeroizing::new(breaks)));
@@ -180,7 +180,7 @@ impl<'a> Walk<'a> {
     }
 
     fn child(&mut self, node: &Node) -> Result<(), SopsError> {
-        let commented = self.metadata.rule.looks_for(&node.comments);
+        let commented = self.metadata.rule.looks_for(node.comments());
         self.commented += usize::from(commented);
         self.node(node)?;
         self.commented -= usize::from(commented);
@@ -201,7 +201,7 @@ impl<'a> Walk<'a> {
             Kind::Map(entries) => entries.iter().try_for_each(|(key, value)| self.entry(key, value)),
             Kind::List(items) => items.iter().try_for_each(|item| self.child(item)),
             Kind::Scalar { text, plain, tag } => {
-                self.scalar(node, text, scalar::hashed(text, *plain, tag.as_deref()))
+                self.scalar(node, text, scalar::hashed(text, *plain, tag.map(Tag::name)))
             }
         }
     }
@@ -230,8 +230,8 @@ impl<'a> Walk<'a> {
             .open(self.key, &aad)
             .and_then(|bytes| cipher::typed(&value.kind, bytes))
             .ok_or(SopsError::Value { line })?;
-        let end = node.bytes.start + self.text[node.bytes.clone()].trim_end().len();
-        let range = node.bytes.start..end;
+        let end = node.bytes().start + self.text[node.bytes()].trim_end().len();
+        let range = node.bytes().start..end;
         let Some(mut yaml) = clear.yaml else {
             return self.drop_comment(range);
         };
