@@ -46,12 +46,12 @@ fn of_yaml() -> Vec<Row> {
         ),
         (
             "values of a file",
-            "more than 200000 values",
-            words(yaml::load(&"- 1\n".repeat(200_000))),
+            "more than 125000 values",
+            words(yaml::load(&"- 1\n".repeat(125_000))),
         ),
         (
             "values through aliases",
-            "more than 200000 values",
+            "more than 125000 values",
             words(yaml::load(&format!(
                 "- &a [{}]\n{}",
                 "1,".repeat(1000),
@@ -71,6 +71,26 @@ fn of_yaml() -> Vec<Row> {
             "documents of a file",
             "more than 10000 documents",
             words(yaml::load(&"---\na: 1\n".repeat(10_001))),
+        ),
+        (
+            "empty documents of a file",
+            "more than 10000 documents",
+            words(yaml::load(&"---\n".repeat(10_001))),
+        ),
+        (
+            "anchors of a file",
+            "more than 10000 anchors",
+            words(yaml::load(&"- &a 1\n".repeat(10_001))),
+        ),
+        (
+            "directives of a file",
+            "more than 100 lines that start with `%`",
+            words(yaml::load(&("\n%X y".repeat(101) + "\n---\na: 1\n"))),
+        ),
+        (
+            "comments where they are read",
+            "more than 20000 comments",
+            words(yaml::load_commented(&"# a\n".repeat(20_001))),
         ),
     ]
 }
@@ -257,8 +277,8 @@ fn of_overlays() -> Vec<Row> {
     }
     rows.push(("files of a build", "more than 20000 files", built_from(&many)));
     let mut objects = InMemory::default();
-    let item = "- {apiVersion: v1, kind: A, metadata: {name: x}}\n".repeat(16_700);
-    for name in ["a", "b", "c", "d", "e", "f"] {
+    let item = "- {apiVersion: v1, kind: A, metadata: {name: x}}\n".repeat(11_200);
+    for name in ["a", "b", "c", "d", "e", "f", "g", "h", "i"] {
         objects.add(format!("p/{name}.yaml"), format!("kind: List\nitems:\n{item}"));
     }
     rows.push((
@@ -277,6 +297,42 @@ fn block(more: &str) -> String {
 fn lines(more: &str) -> String {
     let text = format!("A=ENC[AES256_GCM,data:AA==]\nsops_mac=x\n{more}\n");
     words(sops::open_file("a.env", text.as_bytes(), &Identities::default()))
+}
+
+/// Recipients whose age headers have so many stanzas each.
+fn stanzas(each: usize, recipients: usize) -> String {
+    let stanza = format!("-> X25519 {0}\n{0}\n", "A".repeat(43));
+    let header = format!("age-encryption.org/v1\n{}---", stanza.repeat(each));
+    let body = STANDARD.encode(header);
+    let lines: Vec<&str> = body
+        .as_bytes()
+        .chunks(64)
+        .filter_map(|line| std::str::from_utf8(line).ok())
+        .collect();
+    let one = format!(
+        "  - recipient: age1x\n    enc: |\n      -----BEGIN AGE ENCRYPTED FILE-----\n      {}\n      -----END AGE ENCRYPTED FILE-----\n",
+        lines.join("\n      ")
+    );
+    one.repeat(recipients)
+}
+
+fn inside(files: usize) -> String {
+    let sealer = Sealer::new();
+    let one = STANDARD.encode(sealer.yaml("a: b\n"));
+    let data: String = (0..files).map(|n| format!("  k{n}.yaml: {one}\n")).collect();
+    let text = format!("apiVersion: v1\nkind: Secret\nmetadata: {{name: s}}\ndata:\n{data}");
+    let identities = Identities::parse([("key", sealer.key.as_str())]).unwrap();
+    words(sops::open_inside(&text, &identities).map(|_| ()))
+}
+
+fn sealed(values: usize) -> String {
+    let sealer = Sealer::new();
+    let all: Vec<String> = (0..values).map(|n| format!("\"k{n}\": {n}")).collect();
+    let identities = Identities::parse([("key", sealer.key.as_str())]).unwrap();
+    words(sops::decrypt(
+        &sealer.yaml(&format!("{{{}}}", all.join(", "))),
+        &identities,
+    ))
 }
 
 fn of_sops() -> Vec<Row> {
@@ -305,6 +361,42 @@ fn of_sops() -> Vec<Row> {
             "items of a flattened list",
             "more than 1000 items",
             lines("sops_age__list_1000__map_enc=x"),
+        ),
+        (
+            "entries of a flattened block",
+            "more than 4000 entries",
+            lines(&(0..4001).map(|n| format!("sops_k{n}=x\n")).collect::<String>()),
+        ),
+        (
+            "recipients",
+            "more than 256 recipients",
+            block(&format!(
+                "  age:\n{}",
+                "  - {recipient: age1x, enc: x}\n".repeat(257)
+            )),
+        ),
+        (
+            "bytes of what is sealed to a recipient",
+            "more than 8192 bytes",
+            block(&format!(
+                "  age:\n  - {{recipient: age1x, enc: {}}}\n",
+                "x".repeat(8193)
+            )),
+        ),
+        (
+            "headers of age",
+            "more than 512 stanzas",
+            block(&format!("  age:\n{}", stanzas(60, 9))),
+        ),
+        (
+            "encrypted files inside of Secrets",
+            "more than 200 encrypted files inside of Secrets",
+            inside(201),
+        ),
+        (
+            "encrypted values of a file",
+            "more than 10000 encrypted values",
+            sealed(10_001),
         ),
     ]
 }

@@ -115,13 +115,33 @@ pub(super) fn check(resource: &Resource, schema: &JSONSchemaProps) -> Vec<Diagno
     checker.found
 }
 
+/// Mistakes of one object that are listed: somebody who indents wrongly makes them by the thousand.
+const FINDINGS_MAX: usize = 100;
+
 struct Checker<'a> {
     resource: &'a Resource,
     found: Vec<Diagnostic>,
 }
 
 impl Checker<'_> {
+    /// Whether nothing more is listed.
+    fn full(&self) -> bool {
+        self.found.len() > FINDINGS_MAX
+    }
+
     fn add(&mut self, pointer: &str, rule: &str, message: String, help: String) {
+        if self.full() {
+            return;
+        }
+        let (message, help) = match self.found.len() {
+            FINDINGS_MAX => (
+                format!(
+                    "the object has more than {FINDINGS_MAX} mistakes; no more of its fields are checked"
+                ),
+                "correct those above first".to_owned(),
+            ),
+            _ => (message, help),
+        };
         self.found.push(Diagnostic::error(
             self.resource.origin.place(pointer),
             rule,
@@ -139,6 +159,9 @@ impl Checker<'_> {
     }
 
     fn field(&mut self, schema: &JSONSchemaProps, key: &str, value: &Value, parent: &str) {
+        if self.full() {
+            return;
+        }
         let pointer = format!("{parent}/{}", crate::formats::yaml::escape(key));
         if let Some(schema) = schema.properties.as_ref().and_then(|all| all.get(key)) {
             self.value(schema, value, &pointer);
@@ -159,7 +182,7 @@ impl Checker<'_> {
     }
 
     fn value(&mut self, schema: &JSONSchemaProps, value: &Value, pointer: &str) {
-        if value.is_null() && schema.nullable == Some(true) {
+        if self.full() || value.is_null() && schema.nullable == Some(true) {
             return;
         }
         let name = self.told(pointer.rsplit('/').next().unwrap_or_default());
@@ -281,11 +304,22 @@ impl Checker<'_> {
     }
 }
 
+/// Longer words are like none of ours.
+const WORD_BYTES_MAX: usize = 100;
+
 /// The most similar of several words, if one is similar at all.
 fn closest<'a>(word: &str, known: impl Iterator<Item = &'a String>) -> Option<String> {
+    // No field has so many letters, and to compare a megabyte takes seconds.
+    if word.len() > WORD_BYTES_MAX {
+        return None;
+    }
     let limit = (word.len() / 3).max(1);
+    let lower = word.to_lowercase();
+    let letters = lower.chars().count();
     known
-        .map(|known| (distance(&word.to_lowercase(), &known.to_lowercase()), known))
+        // Where the lengths differ by more, so do the words.
+        .filter(|known| known.chars().count().abs_diff(letters) <= limit)
+        .map(|known| (distance(&lower, &known.to_lowercase()), known))
         .filter(|(distance, _)| *distance <= limit)
         .min()
         .map(|(_, known)| known.clone())

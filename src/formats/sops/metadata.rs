@@ -9,6 +9,12 @@ use zeroize::Zeroizing;
 /// A share names its group with one byte.
 const GROUPS_MAX: usize = 255;
 
+/// Recipients of one file: to try one costs as much as to read hundreds of values, and no team is so large.
+const RECIPIENTS_MAX: usize = 256;
+
+/// Bytes of what is sealed to one recipient: 32 bytes and their envelope, below 2 KiB for the largest RSA keys.
+const ENC_BYTES_MAX: usize = 8192;
+
 /// The block.
 pub(super) struct Metadata {
     /// The groups of recipients. With one group each recipient opens the file; with several, one of each of enough groups.
@@ -149,6 +155,13 @@ impl Metadata {
         };
         if groups.len() > GROUPS_MAX {
             return Err(wrong(&format!("has more than {GROUPS_MAX} key groups")));
+        }
+        let recipients = || groups.iter().flat_map(|group| group.age.iter().chain(&group.pgp));
+        if recipients().count() > RECIPIENTS_MAX {
+            return Err(wrong(&format!("has more than {RECIPIENTS_MAX} recipients")));
+        }
+        if recipients().any(|one| one.enc.len() > ENC_BYTES_MAX) {
+            return Err(wrong(&format!("has an `enc` of more than {ENC_BYTES_MAX} bytes")));
         }
         let threshold = match text("shamir_threshold").and_then(|count| count.parse().ok()) {
             None | Some(0) => groups.len(),

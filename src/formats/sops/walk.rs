@@ -13,6 +13,9 @@ const MAC_ONLY_ENCRYPTED_START: [u8; 32] = [
     0x97, 0x5b, 0x3b, 0xf4, 0x4f, 0x72, 0xc6, 0xfd, 0xad, 0xec, 0x81, 0x76, 0xf2, 0x7d, 0x69,
 ];
 
+/// Encrypted values of one file: a hundred times as many as large files have.
+const VALUES_MAX: usize = 10_000;
+
 /// Bytes of the text and what stands there in the clear.
 pub(super) type Change = (Range<usize>, Zeroizing<String>);
 
@@ -47,6 +50,8 @@ pub(super) struct Walk<'a> {
     /// How many of the entries and items on the way have a comment that the rule looks for.
     commented: usize,
     pub(super) unbound: Vec<Unbound>,
+    /// How many values were opened.
+    opened: usize,
 }
 
 impl<'a> Walk<'a> {
@@ -64,6 +69,7 @@ impl<'a> Walk<'a> {
             path: Vec::new(),
             commented: 0,
             unbound: Vec::new(),
+            opened: 0,
         }
     }
 
@@ -116,6 +122,7 @@ impl<'a> Walk<'a> {
         if text.is_empty() {
             return Ok(None);
         }
+        self.count()?;
         let line = leaf.line;
         let value = cipher::Value::parse(text).ok_or(SopsError::Plain { line })?;
         let aad = format!("{}:", leaf.path.join(":"));
@@ -126,6 +133,17 @@ impl<'a> Walk<'a> {
         self.mac.update(&*clear.hashed);
         let text = std::str::from_utf8(&clear.hashed).map_err(|_| SopsError::Value { line })?;
         Ok(Some(Zeroizing::new(text.to_owned())))
+    }
+
+    /// Counts a value that is opened.
+    fn count(&mut self) -> Result<(), SopsError> {
+        self.opened += 1;
+        if self.opened <= VALUES_MAX {
+            return Ok(());
+        }
+        Err(SopsError::Unsupported {
+            what: format!("more than {VALUES_MAX} encrypted values"),
+        })
     }
 
     fn loose(&mut self, node: &Node) {
@@ -224,6 +242,7 @@ impl<'a> Walk<'a> {
             self.loose(node);
             return Ok(());
         }
+        self.count()?;
         let value = cipher::Value::parse(text).ok_or(SopsError::Plain { line })?;
         let aad = format!("{}:", self.path.join(":"));
         let clear = value
