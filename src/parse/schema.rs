@@ -79,6 +79,38 @@ pub(super) fn suggestion(kind: &str) -> String {
     }
 }
 
+/// Values of an object of ours: the largest that people write have some hundred.
+const VALUES_MAX: usize = 5_000;
+
+/// Bytes of text of an object of ours: the API server takes no more than one and a half times as many.
+const BYTES_MAX: usize = 1 << 20;
+
+/// What is too much of an object, if anything is: it is looked at no further then.
+pub(super) fn too_large(resource: &Resource) -> Option<String> {
+    /// Takes a value away from the values and bytes that may still come.
+    fn take(value: &Value, values: &mut usize, bytes: &mut usize) -> Option<()> {
+        *values = values.checked_sub(1)?;
+        match value {
+            Value::String(text) => *bytes = bytes.checked_sub(text.len())?,
+            Value::Array(items) => items.iter().try_for_each(|item| take(item, values, bytes))?,
+            Value::Object(fields) => {
+                for (key, value) in fields {
+                    *bytes = bytes.checked_sub(key.len())?;
+                    take(value, values, bytes)?;
+                }
+            }
+            _ => {}
+        }
+        Some(())
+    }
+    match take(&resource.value, &mut { VALUES_MAX }, &mut { BYTES_MAX }) {
+        Some(()) => None,
+        None => Some(format!(
+            "the object has more than {VALUES_MAX} values or more than {BYTES_MAX} bytes"
+        )),
+    }
+}
+
 /// Checks an object; metadata is the API server's business.
 pub(super) fn check(resource: &Resource, schema: &JSONSchemaProps) -> Vec<Diagnostic> {
     let mut checker = Checker {
@@ -88,6 +120,10 @@ pub(super) fn check(resource: &Resource, schema: &JSONSchemaProps) -> Vec<Diagno
     let Value::Object(fields) = &*resource.value else {
         return Vec::new();
     };
+    if let Some(what) = too_large(resource) {
+        checker.add("", "value", what, "split it into several objects".to_owned());
+        return checker.found;
+    }
     for (key, value) in fields {
         match key.as_str() {
             "apiVersion" | "kind" | "metadata" => {}

@@ -120,7 +120,7 @@ impl Reader<'_> {
         };
         if spec.phases.len() > PHASES_MAX {
             let message = format!("a rollout has at most {PHASES_MAX} phases");
-            self.wrong(resource, "/spec/phases", "value", message, "join some of them");
+            self.wrong(resource, "", "value", message, "join some of them");
             return;
         }
         for (index, phase) in spec.phases.iter().enumerate() {

@@ -54,6 +54,7 @@ pub(super) fn understand(
         resources
             .iter()
             .filter(move |resource| resource.kind() == kind && resource.api_version().starts_with(GROUP))
+            .filter(|resource| super::schema::too_large(resource).is_none())
     };
     reader.tiers(ours("StorageTier"));
     for resource in ours("StoragePolicy") {

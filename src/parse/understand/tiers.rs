@@ -7,18 +7,18 @@ use crate::model::ids::TierName;
 use crate::model::kinds::storage_tier::StorageTierSpec;
 use crate::model::secret::MASK;
 
-/// Tiers of a cluster: each is compared with all others, and people have a handful.
+/// Tiers of a repository: each is compared with all others, and people have a handful.
 const TIERS_MAX: usize = 256;
 
 impl Reader<'_> {
-    pub(super) fn tiers<'r>(&mut self, mut resources: impl Iterator<Item = &'r Resource>) {
-        for resource in resources.by_ref().take(TIERS_MAX) {
-            self.tier(resource);
-        }
-        if let Some(resource) = resources.next() {
-            let message =
-                format!("there are more than {TIERS_MAX} tiers; this and all that follow are not read");
+    pub(super) fn tiers<'r>(&mut self, resources: impl Iterator<Item = &'r Resource> + Clone) {
+        if let Some(resource) = resources.clone().nth(TIERS_MAX) {
+            let message = format!("there are more than {TIERS_MAX} tiers, and none is read");
             self.wrong(resource, "", "value", message, "take some out");
+            return;
+        }
+        for resource in resources {
+            self.tier(resource);
         }
     }
 
