@@ -1,5 +1,8 @@
 //! Every bound on what is read says in its error which it is and how large.
 
+/// Encrypted files.
+mod sealed;
+
 use crate::canaries::{Texts, told};
 use crate::support::say;
 use crate::support::seal::Sealer;
@@ -7,7 +10,6 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use couchestor::formats::overlay::{self, InMemory};
 use couchestor::formats::signature::Signers;
-use couchestor::formats::sops::{self, Identities};
 use couchestor::formats::substitute::Variables;
 use couchestor::formats::version_range::VersionRange;
 use couchestor::formats::{cron, duration, pattern, quantity, yaml};
@@ -289,118 +291,6 @@ fn of_overlays() -> Vec<Row> {
     rows
 }
 
-fn block(more: &str) -> String {
-    let text = format!("a: ENC[AES256_GCM,data:AA==]\nsops:\n  mac: x\n  lastmodified: y\n{more}");
-    words(sops::decrypt(&text, &Identities::default()))
-}
-
-fn lines(more: &str) -> String {
-    let text = format!("A=ENC[AES256_GCM,data:AA==]\nsops_mac=x\n{more}\n");
-    words(sops::open_file("a.env", text.as_bytes(), &Identities::default()))
-}
-
-/// Recipients whose age headers have so many stanzas each.
-fn stanzas(each: usize, recipients: usize) -> String {
-    let stanza = format!("-> X25519 {0}\n{0}\n", "A".repeat(43));
-    let header = format!("age-encryption.org/v1\n{}---", stanza.repeat(each));
-    let body = STANDARD.encode(header);
-    let lines: Vec<&str> = body
-        .as_bytes()
-        .chunks(64)
-        .filter_map(|line| std::str::from_utf8(line).ok())
-        .collect();
-    let one = format!(
-        "  - recipient: age1x\n    enc: |\n      -----BEGIN AGE ENCRYPTED FILE-----\n      {}\n      -----END AGE ENCRYPTED FILE-----\n",
-        lines.join("\n      ")
-    );
-    one.repeat(recipients)
-}
-
-fn inside(files: usize) -> String {
-    let sealer = Sealer::new();
-    let one = STANDARD.encode(sealer.yaml("a: b\n"));
-    let data: String = (0..files).map(|n| format!("  k{n}.yaml: {one}\n")).collect();
-    let text = format!("apiVersion: v1\nkind: Secret\nmetadata: {{name: s}}\ndata:\n{data}");
-    let identities = Identities::parse([("key", sealer.key.as_str())]).unwrap();
-    words(sops::open_inside(&text, &identities).map(|_| ()))
-}
-
-fn sealed(values: usize) -> String {
-    let sealer = Sealer::new();
-    let all: Vec<String> = (0..values).map(|n| format!("\"k{n}\": {n}")).collect();
-    let identities = Identities::parse([("key", sealer.key.as_str())]).unwrap();
-    words(sops::decrypt(
-        &sealer.yaml(&format!("{{{}}}", all.join(", "))),
-        &identities,
-    ))
-}
-
-fn of_sops() -> Vec<Row> {
-    vec![
-        (
-            "key groups",
-            "more than 255 key groups",
-            block(&format!("  key_groups:\n{}", "  - age: []\n".repeat(256))),
-        ),
-        (
-            "bytes of a rule",
-            "more than 1000 bytes",
-            block(&format!("  encrypted_regex: '{}'\n", "a".repeat(1001))),
-        ),
-        (
-            "program of a rule",
-            "becomes more than 262144 bytes",
-            block("  encrypted_regex: '\\w{100}'\n"),
-        ),
-        (
-            "levels of a flattened key",
-            "more than 16 levels",
-            lines(&format!("sops_a{}=x", "__map_a".repeat(16))),
-        ),
-        (
-            "items of a flattened list",
-            "more than 1000 items",
-            lines("sops_age__list_1000__map_enc=x"),
-        ),
-        (
-            "entries of a flattened block",
-            "more than 4000 entries",
-            lines(&(0..4001).map(|n| format!("sops_k{n}=x\n")).collect::<String>()),
-        ),
-        (
-            "recipients",
-            "more than 256 recipients",
-            block(&format!(
-                "  age:\n{}",
-                "  - {recipient: age1x, enc: x}\n".repeat(257)
-            )),
-        ),
-        (
-            "bytes of what is sealed to a recipient",
-            "more than 8192 bytes",
-            block(&format!(
-                "  age:\n  - {{recipient: age1x, enc: {}}}\n",
-                "x".repeat(8193)
-            )),
-        ),
-        (
-            "headers of age",
-            "more than 512 stanzas",
-            block(&format!("  age:\n{}", stanzas(60, 9))),
-        ),
-        (
-            "encrypted files inside of Secrets",
-            "more than 200 encrypted files inside of Secrets",
-            inside(201),
-        ),
-        (
-            "encrypted values of a file",
-            "more than 10000 encrypted values",
-            sealed(10_001),
-        ),
-    ]
-}
-
 fn substituted(text: &str) -> String {
     let files = Texts::from([(
         "p/a.yaml".to_owned(),
@@ -419,6 +309,13 @@ fn read(path: &str, files: usize, text: &str) -> String {
     }
     let said = told(&all, &Sealer::new().key, &Variables::default());
     said.iter().take(3).map(|one| format!("{one}\n")).collect()
+}
+
+/// Everything that is said of one file.
+fn read_all(text: &str) -> String {
+    let all = Texts::from([("p/a.yaml".to_owned(), text.to_owned())]);
+    let said = told(&all, &Sealer::new().key, &Variables::default());
+    said.iter().map(|one| format!("{one}\n")).collect()
 }
 
 fn of_values() -> Vec<Row> {
@@ -477,6 +374,34 @@ fn of_values() -> Vec<Row> {
             read("p/a.yaml", 1, &policy.replace("NAME", &"n".repeat(48))),
         ),
         (
+            "values of an object of ours",
+            "more than 5000 values",
+            read("p/a.yaml", 1, &format!("{policy}x: [{}]\n", "1,".repeat(5000))),
+        ),
+        (
+            "bytes of an object of ours",
+            "more than 1048576 bytes",
+            read("p/a.yaml", 1, &format!("{policy}x: {}\n", "x".repeat(1 << 20))),
+        ),
+        (
+            "mistakes of an object of ours",
+            "more than 100 mistakes",
+            read_all(&(0..101).map(|n| format!("x{n}: 1\n")).fold(policy.to_owned(), |text, line| text + &line)),
+        ),
+        (
+            "tiers",
+            "more than 256 tiers",
+            read_all(&(0..257).map(|n| format!("apiVersion: storage.billyronks.io/v1\nkind: StorageTier\nmetadata: {{name: t{n}}}\nspec: {{rank: {n}, poolSelector: {{matchLabels: {{a: b{n}}}}}}}\n---\n")).collect::<String>()),
+        ),
+        (
+            "phases of a rollout",
+            "at most 100 phases",
+            read_all(&format!(
+                "apiVersion: storage.billyronks.io/v1\nkind: Rollout\nmetadata: {{name: r}}\nspec:\n  storageClassName: x\n  phases:\n{}",
+                "  - {name: a, workloads: [], soak: 1h}\n".repeat(101)
+            )),
+        ),
+        (
             "bytes of a file",
             "larger than 5242880 bytes",
             read("p/a.yaml", 1, &"#".repeat((5 << 20) + 1)),
@@ -523,7 +448,14 @@ fn of_signers() -> Vec<Row> {
 
 #[test]
 fn every_bound_is_named_with_its_size() {
-    let rows: Vec<Row> = [of_yaml(), of_overlays(), of_sops(), of_values(), of_signers()].concat();
+    let rows: Vec<Row> = [
+        of_yaml(),
+        of_overlays(),
+        sealed::of_sops(),
+        of_values(),
+        of_signers(),
+    ]
+    .concat();
     let count = rows.len();
     let wrong: Vec<String> = rows
         .into_iter()

@@ -1,4 +1,4 @@
-//! StorageTier.
+//! StorageTiers as written → as understood, each compared with all others.
 
 use super::{Reader, hint};
 use crate::formats::quantity;
