@@ -3,8 +3,8 @@
 //! Mayastor's counters are declared as gauges but only ever grow, so `rate()` is right for them; they are summed by `pv_name` so
 //! that a target that moves does not split a volume's series. The text of a query is also the key of its answer.
 
-use crate::formats::week::merged;
 use crate::model::desired::{Desired, Measure, Policy, Signal};
+use crate::model::week::merged;
 use jiff::{SignedDuration, Timestamp};
 use std::collections::BTreeSet;
 use std::time::Duration;

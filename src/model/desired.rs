@@ -6,7 +6,7 @@ use super::ids::{ClaimRef, ObjectId, PolicyName, Revision, TierName, VolumeName}
 use super::kinds::tier_assignment::DecisionNote;
 use super::observation::Pin;
 use super::secret::{MASK, SecretText};
-use crate::formats::week::WeekWindow;
+use super::week::WeekWindow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -42,6 +42,8 @@ pub struct Places {
     file: Option<Arc<FilePlaces>>,
     document: usize,
     below: String,
+    /// Where all of it starts, for what is said of all of it: the text needs no second look then.
+    start: Option<(u32, u32)>,
 }
 
 impl Places {
@@ -51,10 +53,22 @@ impl Places {
             file: Some(file),
             document,
             below,
+            start: None,
+        }
+    }
+
+    /// The same with the place at which all of it starts.
+    pub fn starting(self, line: u32, column: u32) -> Self {
+        Self {
+            start: Some((line, column)),
+            ..self
         }
     }
 
     fn get(&self, pointer: &str) -> Option<(u32, u32)> {
+        if let Some(start) = self.start.filter(|_| pointer.is_empty()) {
+            return Some(start);
+        }
         let file = self.file.as_ref()?;
         let index = file
             .index

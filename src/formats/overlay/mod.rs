@@ -175,7 +175,7 @@ pub fn read_objects(path: &str, text: &str, secret: bool) -> Result<Vec<Resource
     let mut resources = Vec::with_capacity(documents.len());
     let path: Arc<str> = path.into();
     for (document, node) in documents.into_iter().enumerate() {
-        let line = node.line;
+        let (line, column) = (node.line, node.column);
         let value = node
             .into_json()
             .map_err(|error| yaml_diagnostic(&path, error, secret))?;
@@ -209,7 +209,12 @@ pub fn read_objects(path: &str, text: &str, secret: bool) -> Result<Vec<Resource
             }
             value => resources.push(Resource {
                 value: Arc::new(value),
-                origin: origin(String::new()),
+                origin: {
+                    let mut origin = origin(String::new());
+                    let places = Places::of(kept.clone(), document, String::new());
+                    origin.places = Arc::new(places.starting(line, column));
+                    origin
+                },
             }),
         }
     }

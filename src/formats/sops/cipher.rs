@@ -110,7 +110,9 @@ pub(super) fn typed(kind: &str, bytes: Zeroizing<Vec<u8>>) -> Option<Clear> {
             match text {
                 Ok(text) => {
                     // Reserved once: growing would leave clear copies behind.
-                    yaml.reserve(6 * text.len() + 2);
+                    let plain = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\';
+                    let escaped = |byte: u8| if plain(byte) { 1 } else { 6 };
+                    yaml.reserve(text.bytes().map(escaped).sum::<usize>() + 2);
                     double_quoted(text, &mut yaml);
                 }
                 Err(_) => {

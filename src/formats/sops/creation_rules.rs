@@ -271,7 +271,7 @@ fn text(item: &Node, name: &str) -> Result<Option<String>, YamlError> {
 pub(super) fn is_null(node: &Node) -> bool {
     match &node.kind {
         Kind::Scalar { text, plain, tag } => {
-            scalar::resolve(text, *plain, tag.as_deref()) == Some(serde_json::Value::Null)
+            scalar::resolve(text, *plain, tag.as_ref()) == Some(serde_json::Value::Null)
         }
         _ => false,
     }

@@ -14,6 +14,9 @@ const DEPTH_MAX: usize = 16;
 /// Items of one list in the flattened block: as many recipients as nobody has.
 const ITEMS_MAX: usize = 1000;
 
+/// Entries and items of the flattened block: four for each of as many recipients as are read.
+const ENTRIES_MAX: usize = 4000;
+
 /// The two formats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Lines {
@@ -64,21 +67,17 @@ impl Lines {
         first
     }
 
-    /// The lines that hold something, each with its number and its bytes.
-    fn read(self, text: &str) -> Result<Vec<(u32, Line<'_>, Range<usize>)>, SopsError> {
-        let mut lines = Vec::new();
+    /// The lines that hold something, one by one: a file may have millions.
+    fn read(self, text: &str) -> impl Iterator<Item = Result<(u32, Line<'_>, Range<usize>), SopsError>> {
         let mut at = 0;
-        let mut number = 0;
-        for whole in text.split_inclusive('\n') {
-            number += 1;
+        let lines = text.split_inclusive('\n').zip(1..);
+        lines.filter_map(move |(whole, number)| {
             let start = at;
             at += whole.len();
             let line = whole.trim_end_matches(['\n', '\r']);
-            if let Some(read) = self.line(line, start, number)? {
-                lines.push((number, read, start..at));
-            }
-        }
-        Ok(lines)
+            let read = self.line(line, start, number).transpose()?;
+            Some(read.map(|read| (number, read, start..at)))
+        })
     }
 
     fn line(self, line: &str, start: usize, number: u32) -> Result<Option<Line<'_>>, SopsError> {
@@ -213,16 +212,18 @@ fn written(lines: Lines, value: &str) -> Result<Zeroizing<String>, SopsError> {
 pub(super) fn block(lines: Lines, text: &str) -> Result<Node, SopsError> {
     let mut root = Tree::default();
     let mut section = "";
-    for (_, line, _) in lines.read(text)? {
+    let mut room = ENTRIES_MAX;
+    for line in lines.read(text) {
+        let (_, line, _) = line?;
         match (lines, line) {
             (_, Line::Section(name)) => section = name,
             (Lines::Dotenv, Line::Entry(key, value, _)) => {
                 if let Some(key) = key.strip_prefix("sops_") {
-                    root.place(key, value)?;
+                    root.place(key, value, &mut room)?;
                 }
             }
             (Lines::Ini, Line::Entry(key, value, _)) if section == "sops" => {
-                root.place(key, value.replace("\\n", "\n"))?;
+                root.place(key, value.replace("\\n", "\n"), &mut room)?;
             }
             _ => {}
         }
@@ -230,23 +231,19 @@ pub(super) fn block(lines: Lines, text: &str) -> Result<Node, SopsError> {
     Ok(root.node())
 }
 
-/// For each line the section that begins after it with nothing but comments between: a comment before `[section]` is in it.
-fn sections_ahead<'a>(read: &[(u32, Line<'a>, Range<usize>)]) -> Vec<Option<&'a str>> {
-    let mut ahead = None;
-    let mut sections: Vec<Option<&str>> = read
-        .iter()
-        .rev()
-        .map(|(_, line, _)| {
-            match line {
-                Line::Section(name) => ahead = Some(*name),
-                Line::Entry(..) => ahead = None,
-                Line::Comment(..) => {}
-            }
-            ahead
-        })
-        .collect();
-    sections.reverse();
-    sections
+/// Runs of lines with nothing but comments before a section begins, with its name: such a comment is in it.
+fn sections_ahead(lines: Lines, text: &str) -> Result<Vec<(Range<u32>, &str)>, SopsError> {
+    let mut sections = Vec::new();
+    let mut run = None;
+    for line in lines.read(text) {
+        let (number, line, _) = line?;
+        match line {
+            Line::Comment(..) => run = run.or(Some(number)),
+            Line::Entry(..) => run = None,
+            Line::Section(name) => sections.extend(run.take().map(|from| (from..number, name))),
+        }
+    }
+    Ok(sections)
 }
 
 /// Walks over every value: opens what is encrypted, sums up the MAC, and takes the block out.
@@ -256,9 +253,16 @@ pub(super) fn walk(lines: Lines, text: &str, walk: &mut Walk<'_>) -> Result<(), 
         Lines::Ini => Some("DEFAULT"),
     };
     let mut comments = Comments::new(lines);
-    let read = lines.read(text)?;
-    let next = sections_ahead(&read);
-    for ((number, line, whole), next) in read.into_iter().zip(next) {
+    let mut ahead = sections_ahead(lines, text)?.into_iter().peekable();
+    for line in lines.read(text) {
+        let (number, line, whole) = line?;
+        while ahead.peek().is_some_and(|(run, _)| run.end <= number) {
+            ahead.next();
+        }
+        let next = ahead
+            .peek()
+            .filter(|(run, _)| run.contains(&number))
+            .map(|(_, name)| *name);
         let ours = match (&line, lines) {
             (Line::Section(name), _) => {
                 section = Some(name);
@@ -311,7 +315,14 @@ struct Tree {
 }
 
 impl Tree {
-    fn place(&mut self, path: &str, value: String) -> Result<(), SopsError> {
+    /// Puts a value at its place; `room` is for how many more entries and items the block may have.
+    fn place(&mut self, path: &str, value: String, room: &mut usize) -> Result<(), SopsError> {
+        let mut take = || {
+            *room = room.checked_sub(1).ok_or_else(|| SopsError::Metadata {
+                what: format!("has more than {ENTRIES_MAX} entries"),
+            })?;
+            Ok::<(), SopsError>(())
+        };
         let wrong = || SopsError::Metadata {
             what: "has a key that cannot be read".to_owned(),
         };
@@ -332,6 +343,7 @@ impl Tree {
                     });
                 }
                 while at.items.len() <= index {
+                    take()?;
                     at.items.push(Self::default());
                 }
                 &mut at.items[index]
@@ -339,6 +351,7 @@ impl Tree {
                 let position = match at.entries.iter().position(|(key, _)| key == part) {
                     Some(position) => position,
                     None => {
+                        take()?;
                         at.entries.push((part.to_owned(), Self::default()));
                         at.entries.len() - 1
                     }
@@ -379,13 +392,7 @@ impl Tree {
                 Kind::Map(entries.map(|(text, tree)| (key(text), tree.node())).collect())
             }
         };
-        Node {
-            kind,
-            bytes: 0..0,
-            line: 1,
-            column: 1,
-            comments: Vec::new(),
-        }
+        Node::made(kind)
     }
 }
 

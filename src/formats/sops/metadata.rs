@@ -8,6 +8,12 @@ use zeroize::Zeroizing;
 /// A share names its group with one byte.
 const GROUPS_MAX: usize = 255;
 
+/// Recipients of one file: to try one costs as much as to read hundreds of values, and no team is so large.
+const RECIPIENTS_MAX: usize = 256;
+
+/// Bytes of what is sealed to one recipient: 32 bytes and their envelope, below 2 KiB for the largest RSA keys.
+const ENC_BYTES_MAX: usize = 8192;
+
 /// The ways to say which values are encrypted.
 pub(super) const SELECTIONS: [&str; 6] = [
     "unencrypted_suffix",
@@ -143,6 +149,11 @@ impl Rule {
         }
     }
 
+    /// Whether it looks at comments.
+    pub(super) fn about_comments(&self) -> bool {
+        matches!(self, Self::UnencryptedComment(_) | Self::EncryptedComment(_))
+    }
+
     /// Whether comments hold what the rule looks for.
     pub(super) fn looks_for(&self, comments: &[String]) -> bool {
         match self {
@@ -172,6 +183,13 @@ impl Metadata {
         };
         if groups.len() > GROUPS_MAX {
             return Err(wrong(&format!("has more than {GROUPS_MAX} key groups")));
+        }
+        let recipients = || groups.iter().flat_map(|group| group.age.iter().chain(&group.pgp));
+        if recipients().count() > RECIPIENTS_MAX {
+            return Err(wrong(&format!("has more than {RECIPIENTS_MAX} recipients")));
+        }
+        if recipients().any(|one| one.enc.len() > ENC_BYTES_MAX) {
+            return Err(wrong(&format!("has an `enc` of more than {ENC_BYTES_MAX} bytes")));
         }
         let threshold = match text("shamir_threshold").and_then(|count| count.parse().ok()) {
             None | Some(0) => groups.len(),

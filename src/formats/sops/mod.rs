@@ -3,7 +3,7 @@
 //! The format is that of getsops/sops 3.13 (`sops.go`, `aes/cipher.go`, `stores/yaml`). A MAC that holds says that nobody
 //! changed the file since somebody encrypted it; it does not say who: authenticity comes from signed commits.
 
-use crate::formats::yaml::{Node, YamlError, load};
+use crate::formats::yaml::{Node, Tag, YamlError, load, load_commented};
 use crate::model::secret::SecretText;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
@@ -286,7 +286,12 @@ fn open_documents(text: &str, documents: &[Node], identities: &Identities) -> Re
     let metadata = Metadata::read(block)?;
     let data_key = identities.open(&metadata)?;
     let mut walk = Walk::new(&metadata, &data_key, text);
-    for document in documents {
+    // Comments are read only where a rule looks at them.
+    let commented = match metadata.rule.about_comments() {
+        true => Some(load_commented(text)?),
+        false => None,
+    };
+    for document in commented.as_deref().unwrap_or(documents) {
         walk.document(document)?;
     }
     finish(text, walk, &metadata, &data_key)
@@ -342,7 +347,7 @@ fn binary(clear: &SecretText) -> Result<SecretText, SopsError> {
         .and_then(|document| document.get("data"))
         .ok_or_else(broken)?;
     let bytes = match &data.kind {
-        crate::formats::yaml::Kind::Scalar { text, tag, .. } if tag.as_deref() == Some("binary") => {
+        crate::formats::yaml::Kind::Scalar { text, tag, .. } if *tag == Some(Tag::Binary) => {
             base64::Engine::decode(&base64::engine::general_purpose::STANDARD, text).map_err(|_| broken())?
         }
         crate::formats::yaml::Kind::Scalar { text, .. } => text.as_bytes().to_vec(),

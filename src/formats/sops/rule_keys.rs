@@ -77,7 +77,7 @@ fn listed(item: &Node, name: &str) -> Result<Vec<String>, YamlError> {
         return Ok(Vec::new());
     };
     let string = |node: &Node| match &node.kind {
-        Kind::Scalar { text, plain, tag } => match scalar::resolve(text, *plain, tag.as_deref()) {
+        Kind::Scalar { text, plain, tag } => match scalar::resolve(text, *plain, tag.as_ref()) {
             Some(serde_json::Value::Number(_)) | None => None,
             _ => Some(text.clone()),
         },

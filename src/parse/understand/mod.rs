@@ -1,14 +1,12 @@
 //! Objects as written → as understood: durations, quantities, schedules and references are checked here.
 
-use crate::formats::{duration, quantity};
-use crate::model::desired::{Assignment, Policy, Resource, Tier, TierPools};
+use crate::formats::duration;
+use crate::model::desired::{Assignment, Policy, Resource, Tier};
 use crate::model::diagnostic::Diagnostic;
 use crate::model::ids::{ClaimRef, PolicyName, TierName, VolumeName};
 use crate::model::kinds::GROUP;
-use crate::model::kinds::storage_tier::StorageTierSpec;
 use crate::model::kinds::tier_assignment::TierAssignmentSpec;
 use crate::model::observation::Pin;
-use crate::model::secret::MASK;
 use crate::model::tree::ClearTree;
 use jiff::Timestamp;
 use serde::de::DeserializeOwned;
@@ -20,6 +18,9 @@ mod backups;
 
 /// Storage policies.
 mod policies;
+
+/// Tiers.
+mod tiers;
 
 #[derive(Default)]
 pub(super) struct Understood {
@@ -52,10 +53,9 @@ pub(super) fn understand(
         resources
             .iter()
             .filter(move |resource| resource.kind() == kind && resource.api_version().starts_with(GROUP))
+            .filter(|resource| super::schema::too_large(resource).is_none())
     };
-    for resource in ours("StorageTier") {
-        reader.tier(resource);
-    }
+    reader.tiers(ours("StorageTier"));
     for resource in ours("StoragePolicy") {
         reader.policy(resource);
     }
@@ -146,104 +146,6 @@ impl Reader<'_> {
                 "write it, or set `namespace` in kustomization.yaml",
             );
         }
-    }
-
-    fn tier(&mut self, resource: &Resource) {
-        let Some(spec) = self.spec::<StorageTierSpec>(resource) else {
-            return;
-        };
-        let pools = match (&spec.pool_selector, &spec.local) {
-            (Some(selector), None) if !selector.match_labels.is_empty() => {
-                TierPools::Mayastor(selector.match_labels.clone())
-            }
-            (None, Some(_)) => TierPools::Local,
-            (Some(_), None) => {
-                self.wrong(
-                    resource,
-                    "/spec/poolSelector",
-                    "value",
-                    "an empty selector would take every pool",
-                    "give at least one label",
-                );
-                return;
-            }
-            (selector, _) => {
-                self.wrong(
-                    resource,
-                    "/spec",
-                    "tier-pools",
-                    "a tier needs exactly one of `poolSelector` and `local`",
-                    match selector {
-                        Some(_) => "keep one of them",
-                        None => "write `poolSelector: {matchLabels: …}` for Mayastor pools, or `local:` for local disks",
-                    },
-                );
-                return;
-            }
-        };
-        if let (TierPools::Local, Some(class)) = (&pools, &spec.storage_class) {
-            if class.mayastor.is_some() {
-                self.wrong(
-                    resource,
-                    "/spec/storageClass/mayastor",
-                    "value",
-                    "a local tier has no Mayastor parameters",
-                    "take them out",
-                );
-            }
-            if class.allow_volume_expansion == Some(true) {
-                self.wrong(
-                    resource,
-                    "/spec/storageClass/allowVolumeExpansion",
-                    "value",
-                    "LocalPV hostpath volumes cannot grow",
-                    "take it out",
-                );
-            }
-        }
-        let pool_reserve = match spec.pool_reserve.as_deref().map(quantity::parse_ceil) {
-            None => 0,
-            Some(Ok(bytes)) => bytes,
-            Some(Err(help)) => {
-                let help = hint(resource, help, "write a quantity such as 500M, 10Gi or 1.5Ti");
-                self.wrong(
-                    resource,
-                    "/spec/poolReserve",
-                    "quantity",
-                    "`poolReserve` is no quantity",
-                    help,
-                );
-                0
-            }
-        };
-        let name = TierName(resource.name().to_owned());
-        let storage_class = spec.storage_class.map(|class| class.name);
-        let tier = Tier {
-            name: name.clone(),
-            rank: spec.rank,
-            pools,
-            pool_reserve,
-            storage_class,
-            max_moves: spec.max_concurrent_moves,
-            cost_per_gib_month: spec.cost_per_gib_month,
-        };
-        if let Some(other) = self.understood.tiers.values().find(|other| {
-            other.rank == tier.rank || other.pools == tier.pools && other.pools != TierPools::Local
-        }) {
-            let whose = match self.encrypted.contains(other.name.as_str()) {
-                true => MASK,
-                false => other.name.as_str(),
-            };
-            let message = format!("tier {whose} has the same rank or the same pools");
-            self.wrong(
-                resource,
-                "/spec",
-                "tier-overlap",
-                message,
-                "give each tier a rank and labels of its own",
-            );
-        }
-        self.understood.tiers.insert(name, tier);
     }
 
     fn assignment(&mut self, resource: &Resource, tree: &ClearTree) {

@@ -2,11 +2,11 @@
 
 use super::{Reader, hint};
 use crate::formats::quantity;
-use crate::formats::week::{self, WeekWindow};
 use crate::model::desired::{Budgets, Fullness, Measure, Policy, Resource, Signal, Tier, TierPools};
 use crate::model::ids::{PolicyName, TierName};
 use crate::model::kinds::LabelSelector;
 use crate::model::kinds::storage_policy::{SignalSpec, StoragePolicySpec, WindowSpec};
+use crate::model::week::{self, WeekWindow};
 use sha2::{Digest, Sha256};
 use std::time::Duration;
 
