@@ -16,6 +16,14 @@ mod sealed;
 pub struct Case {
     pub name: &'static str,
     pub files: BTreeMap<String, Vec<u8>>,
+    /// Objects in it that are honest, each of which may take its time.
+    pub objects: usize,
+}
+
+impl Case {
+    fn of(self, objects: usize) -> Self {
+        Self { objects, ..self }
+    }
 }
 
 fn case(name: &'static str, files: Vec<(String, String)>) -> Case {
@@ -23,6 +31,7 @@ fn case(name: &'static str, files: Vec<(String, String)>) -> Case {
     Case {
         name,
         files: bytes.collect(),
+        objects: 0,
     }
 }
 

@@ -30,6 +30,17 @@ pub(super) struct Kustomization {
     pub(super) replacements: Vec<Replacement>,
     pub(super) origins: bool,
     pub(super) order: Option<Order>,
+    /// Patterns that had to be compiled.
+    pub(super) patterns: usize,
+}
+
+impl Kustomization {
+    /// Whether it may give objects other names.
+    pub(super) fn renames(&self) -> bool {
+        let texts = [&self.namespace, &self.prefix, &self.suffix];
+        texts.iter().any(|text| !text.is_empty())
+            || !(self.patches.is_empty() && self.late_patches.is_empty() && self.replacements.is_empty())
+    }
 }
 
 /// An entry of `patches`, `patchesStrategicMerge` or `patchesJson6902`.
@@ -43,7 +54,7 @@ pub(super) struct Patch {
 }
 
 /// An entry of `labels`.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Labels {
     pub(super) pairs: BTreeMap<String, String>,
     pub(super) selectors: bool,
