@@ -283,10 +283,12 @@ fn yaml() -> Vec<fn(&Sealer) -> Case> {
         |_| one("long float", format!("a: 0.{}\n", full("9"))),
         |_| one("long exponent", format!("a: 1e{}\n", full("9"))),
         |_| Case {
+            objects: 0,
             name: "bad UTF-8",
             files: BTreeMap::from([("p/a.yaml".to_owned(), vec![0xff; FULL])]),
         },
         |_| Case {
+            objects: 0,
             name: "bad UTF-8 at the end",
             files: BTreeMap::from([(
                 "p/a.yaml".to_owned(),

@@ -349,6 +349,7 @@ pub fn folders() -> Vec<fn(&Sealer) -> Case> {
                     ("p/a.yaml".to_owned(), maps(1000)),
                 ]
             })
+            .of(1_000)
         },
         |_| {
             case("components that multiply", {
@@ -366,6 +367,7 @@ pub fn folders() -> Vec<fn(&Sealer) -> Case> {
                     ),
                 ]
             })
+            .of(1_000)
         },
         |_| {
             case("deep folders", {

@@ -94,7 +94,7 @@ impl<'a> Build<'a> {
             .map(|(key, value)| key.len() + value.len() + PAIR_BYTES)
             .sum();
         let outcome = self.work.write(size.saturating_mul(objects));
-        self.may_look(objects, CHANGE_LOOKS + 2 * pairs.len(), place) && self.may(outcome, place)
+        self.may_look(objects, 2 * (CHANGE_LOOKS + pairs.len()), place) && self.may(outcome, place)
     }
 
     /// Builds a folder into `objects`. A component works on the objects that are there already.
@@ -310,12 +310,8 @@ impl<'a> Build<'a> {
         }
         let file = Place::file(path);
         // What came in by itself, or was not renamed, is still distinct.
-        let comes_in = !component
-            || !(found.resources.is_empty()
-                && found.components.is_empty()
-                && found.config_maps.is_empty()
-                && found.secrets.is_empty());
-        if comes_in && self.may_look(own.len(), DISTINCT_LOOKS, &file) {
+        let only_changes = component && found.adds_nothing();
+        if !only_changes && self.may_look(own.len(), DISTINCT_LOOKS, &file) {
             self.distinct(&mut own);
         }
         self.transform(folder, path, &found, &mut own);

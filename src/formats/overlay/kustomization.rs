@@ -35,6 +35,14 @@ pub(super) struct Kustomization {
 }
 
 impl Kustomization {
+    /// Whether it has no objects of its own.
+    pub(super) fn adds_nothing(&self) -> bool {
+        self.resources.is_empty()
+            && self.components.is_empty()
+            && self.config_maps.is_empty()
+            && self.secrets.is_empty()
+    }
+
     /// Whether it may give objects other names.
     pub(super) fn renames(&self) -> bool {
         let texts = [&self.namespace, &self.prefix, &self.suffix];

@@ -57,8 +57,8 @@ const KNOWN: [&str; 34] = [
 
 impl<'a> Shape<'a> {
     pub(super) fn of(id: Named<'a>) -> Self {
-        let is_version = |known: &&str| match id.group {
-            "" => *known == id.version,
+        let is_version = |known: &str| match id.group {
+            "" => known == id.version,
             group => split_api_version(known) == (group, id.version),
         };
         let pod: &'static [&'static str] = match (id.group, id.kind) {
@@ -71,7 +71,7 @@ impl<'a> Shape<'a> {
             _ => &[],
         };
         Self {
-            known: KNOWN.iter().any(|known| is_version(&known)),
+            known: KNOWN.iter().any(|known| is_version(known)),
             group: id.group,
             kind: id.kind,
             pod,

@@ -8,7 +8,6 @@ use super::work::{self, Work};
 use super::yaml_diagnostic;
 use crate::formats::yaml::{self, Kind, Node, YamlError};
 use crate::model::desired::Changes;
-use crate::model::desired::text_at;
 use crate::model::diagnostic::{Diagnostic, Place};
 use json_patch::PatchOperation;
 use serde_json::Value;
@@ -18,7 +17,7 @@ use std::sync::Arc;
 const PATCH_BYTES_MAX: usize = 1 << 20;
 
 /// What it takes to apply a patch to an object, besides what it writes, in looks.
-const APPLY_LOOKS: usize = 6;
+const APPLY_LOOKS: usize = 10;
 
 /// What a value of a patch takes.
 const VALUE_LOOKS: usize = 2;
@@ -360,10 +359,12 @@ impl<'a> Patching<'a> {
                 trouble("patch", message, "compare it with the object")
             })?;
             let target = object.resource.value_mut();
-            let blank = |target: &Value| text_at(target, &["metadata", "namespace"]).is_empty();
-            if target.is_null()
-                || (!names && !(blank(target) && target["metadata"].get("namespace").is_some()))
-            {
+            if target.is_null() {
+                continue;
+            }
+            let namespace = target["metadata"].get("namespace");
+            let blank = namespace.is_some_and(|one| one.as_str().is_none_or(str::is_empty));
+            if !names && !blank {
                 continue;
             }
             // A patch selects by name and kind; it changes them only when it says so.
