@@ -17,6 +17,9 @@ mod build;
 /// Patches and replacements of a kustomization.
 mod change;
 
+/// Namespace, names, labels, annotations and replicas within their budgets.
+mod everywhere;
+
 /// Places inside of objects.
 mod fields;
 
