@@ -12,23 +12,13 @@ mod world;
 /// Signals, windows, budgets, room.
 mod policies;
 
-use crate::decide::{InFlight, Limits, decide, explain, questions};
-use crate::model::approval::{Approval, Approved, Move};
-use crate::model::decision::{Decision, LeftAlone};
-use crate::model::desired::{
-    Assignment, Budgets, Desired, Fullness, Measure, Policy, Signal, Tier, TierPools,
-};
-use crate::model::engine::{EngineState, Health, Node, Pool, Replica, Volume};
-use crate::model::ids::{ClaimRef, CommitId, PolicyName, Revision, TierName, VolumeName};
-use crate::model::kinds::policy_source::{ProposalState, ProposalStatus};
-use crate::model::kinds::tier_assignment::DecisionNote;
+use crate::model::desired::Policy;
+use crate::model::engine::Health;
+use crate::model::ids::{PolicyName, TierName};
 use crate::model::kinds::volume_migration::Phase;
-use crate::model::migration_brief::MigrationBrief;
-use crate::model::observation::{ClusterVolume, Observation, Pin, Provider, RawAnswer};
-use crate::model::week::WeekWindow;
+use crate::model::observation::Provider;
 use jiff::Timestamp;
-use std::collections::{BTreeMap, BTreeSet};
-use std::time::Duration;
+use std::collections::BTreeMap;
 use world::*;
 
 /// A change to the world, and the verdict that follows from it.

@@ -66,7 +66,7 @@ pub(super) fn of_sops() -> Vec<Row> {
         ),
         (
             "program of a rule",
-            "becomes more than 262144 bytes",
+            "becomes more than 131072 bytes",
             block("  encrypted_regex: '\\w{100}'\n"),
         ),
         (

@@ -2,22 +2,15 @@
 
 use super::Case;
 use super::world::*;
-use crate::decide::{InFlight, Limits, decide, explain, questions};
-use crate::model::approval::{Approval, Approved, Move};
-use crate::model::decision::{Decision, LeftAlone};
-use crate::model::desired::{
-    Assignment, Budgets, Desired, Fullness, Measure, Policy, Signal, Tier, TierPools,
-};
-use crate::model::engine::{EngineState, Health, Node, Pool, Replica, Volume};
-use crate::model::ids::{ClaimRef, CommitId, PolicyName, Revision, TierName, VolumeName};
-use crate::model::kinds::policy_source::{ProposalState, ProposalStatus};
-use crate::model::kinds::tier_assignment::DecisionNote;
+use crate::decide::{decide, explain, questions};
+use crate::model::decision::LeftAlone;
+use crate::model::desired::Measure;
+use crate::model::ids::ClaimRef;
 use crate::model::kinds::volume_migration::Phase;
-use crate::model::migration_brief::MigrationBrief;
-use crate::model::observation::{ClusterVolume, Observation, Pin, Provider, RawAnswer};
+use crate::model::observation::Pin;
 use crate::model::week::WeekWindow;
 use jiff::Timestamp;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Two signals and an exception: busy, slow, and not a backup.

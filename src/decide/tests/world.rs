@@ -1,8 +1,8 @@
 //! A small world in which decisions are made: one volume, one policy, two tiers.
 
-use crate::decide::{InFlight, Limits, decide, explain, questions};
+use crate::decide::{InFlight, Limits, decide, questions};
 use crate::model::approval::{Approval, Approved, Move};
-use crate::model::decision::{Decision, LeftAlone};
+use crate::model::decision::Decision;
 use crate::model::desired::{
     Assignment, Budgets, Desired, Fullness, Measure, Policy, Signal, Tier, TierPools,
 };

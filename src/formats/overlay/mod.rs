@@ -17,11 +17,17 @@ mod build;
 /// Patches and replacements of a kustomization.
 mod change;
 
+/// Namespace, names, labels, annotations and replicas within their budgets.
+mod everywhere;
+
 /// Places inside of objects.
 mod fields;
 
 /// ConfigMaps and Secrets from files and literals.
 mod generators;
+
+/// Images.
+mod images;
 
 /// Tables of places by kind.
 mod kinds;
@@ -62,8 +68,11 @@ mod replacements;
 /// Selectors.
 mod select;
 
-/// Namespace, names, labels, images.
+/// Namespace, names, labels.
 mod transform;
+
+/// Budgets.
+mod work;
 
 #[cfg(test)]
 mod tests;
@@ -81,25 +90,6 @@ const FOLDERS_MAX: usize = 1000;
 
 /// Objects of one build. Ten times as many as the largest repositories of this kind hold.
 const OBJECTS_MAX: usize = 100_000;
-
-/// How often entries of kustomizations (patches, labels, images, replacements) may look at an object in one build: thirty
-/// such entries over the largest repositories of this kind.
-const LOOKS_MAX: usize = 300_000;
-
-/// Bytes that patches and replacements may write into objects in one build: a patch of a kilobyte into every object of the largest
-/// repositories of this kind.
-const WRITTEN_BYTES_MAX: usize = 16 << 20;
-
-/// What is wrong with so many written bytes, if anything is.
-fn too_much(written: usize) -> Result<(), (String, &'static str)> {
-    match written > WRITTEN_BYTES_MAX {
-        true => Err((
-            format!("patches and replacements write more than {WRITTEN_BYTES_MAX} bytes into objects"),
-            "narrow their targets",
-        )),
-        false => Ok(()),
-    }
-}
 
 /// Names under which kustomize looks for its file.
 const NAMES: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];

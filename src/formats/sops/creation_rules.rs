@@ -11,7 +11,7 @@ use super::go_regex::GoRegex;
 use super::master_key::MasterKey;
 use super::metadata::{self, Selection};
 use super::rule_keys;
-use crate::formats::yaml::{Kind, Node, YamlError, load, scalar};
+use crate::formats::yaml::{Kind, Node, Tag, YamlError, load, scalar};
 
 /// The name of the file; nothing else is read by sops.
 pub const NAME: &str = ".sops.yaml";
@@ -271,7 +271,7 @@ fn text(item: &Node, name: &str) -> Result<Option<String>, YamlError> {
 pub(super) fn is_null(node: &Node) -> bool {
     match &node.kind {
         Kind::Scalar { text, plain, tag } => {
-            scalar::resolve(text, *plain, tag.as_ref()) == Some(serde_json::Value::Null)
+            scalar::resolve(text, *plain, tag.map(Tag::name)) == Some(serde_json::Value::Null)
         }
         _ => false,
     }

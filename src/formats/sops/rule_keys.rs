@@ -2,7 +2,7 @@
 
 use super::creation_rules::{is_null, wrong, wrong_at};
 use super::master_key::{self, KeyKind, MasterKey};
-use crate::formats::yaml::{Kind, Node, YamlError, scalar};
+use crate::formats::yaml::{Kind, Node, Tag, YamlError, scalar};
 
 /// Groups may hold groups (`merge`); nobody nests them deeper.
 const DEPTH_MAX: usize = 16;
@@ -77,7 +77,7 @@ fn listed(item: &Node, name: &str) -> Result<Vec<String>, YamlError> {
         return Ok(Vec::new());
     };
     let string = |node: &Node| match &node.kind {
-        Kind::Scalar { text, plain, tag } => match scalar::resolve(text, *plain, tag.as_ref()) {
+        Kind::Scalar { text, plain, tag } => match scalar::resolve(text, *plain, tag.map(Tag::name)) {
             Some(serde_json::Value::Number(_)) | None => None,
             _ => Some(text.clone()),
         },

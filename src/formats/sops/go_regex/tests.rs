@@ -86,7 +86,7 @@ fn what_go_refuses_is_refused() {
         ("a".repeat(TEXT_BYTES_MAX + 1), "more than 1000 bytes"),
         (
             "(((a{1000}){1000}){1000}){1000}".to_owned(),
-            "more than 262144 bytes",
+            "more than 131072 bytes",
         ),
         ("a**".to_owned(), "is no regular expression of Go: "),
     ] {
