@@ -134,8 +134,6 @@ impl World {
             Host::Gitea(repository) => {
                 let path = format!("/branches/{branch}");
                 repository.done("ann", "DELETE", &path, &Value::Null).await;
-                // Gitea closes the pull request a moment later.
-                tokio::time::sleep(Duration::from_millis(500)).await;
             }
         }
     }
@@ -180,7 +178,8 @@ impl World {
                     Verdict::Dismiss => {
                         let reviews = repository.done("chief", "GET", &path, &Value::Null).await;
                         for review in reviews.as_array().unwrap() {
-                            if review["user"]["login"] == who && review["dismissed"] == false {
+                            let stands = review["state"] == "APPROVED" && review["dismissed"] == false;
+                            if review["user"]["login"] == who && stands {
                                 let path = format!("{path}/{}/dismissals", review["id"]);
                                 let body = json!({"message": "no", "priors": false});
                                 repository.done("chief", "POST", &path, &body).await;

@@ -35,6 +35,7 @@ fn ini(folder: &Path, pages: &Path, port: u16) -> String {
     format!(
         r#"APP_NAME = test
 WORK_PATH = {folder}
+I_AM_BEING_UNSAFE_RUNNING_AS_ROOT = true
 [database]
 DB_TYPE = sqlite3
 PATH = {folder}/gitea.db
@@ -105,8 +106,10 @@ impl Gitea {
                 call(&make);
                 let token = ["admin", "user", "generate-access-token", "--username", name];
                 let token = [&token[..], &["--token-name", "test", "--scopes", "all", "--raw"]].concat();
-                // Warnings come first.
-                call(&token).lines().last().unwrap().trim().to_owned()
+                // Warnings may stand before and after it.
+                let said = call(&token);
+                let is_token = |line: &&str| line.len() == 40 && line.chars().all(|c| c.is_ascii_hexdigit());
+                said.lines().map(str::trim).find(is_token).unwrap().to_owned()
             })
             .collect();
         let script = format!(
@@ -123,7 +126,12 @@ impl Gitea {
         Self {
             url: format!("http://127.0.0.1:{port}"),
             tokens,
-            client: reqwest::Client::builder().no_proxy().build().unwrap(),
+            // A connection belongs to the runtime of the test that opened it.
+            client: reqwest::Client::builder()
+                .no_proxy()
+                .pool_max_idle_per_host(0)
+                .build()
+                .unwrap(),
             _watchdog: watchdog,
         }
     }

@@ -136,6 +136,17 @@ struct Review {
     dismissed: bool,
 }
 
+impl From<RawComment> for Comment {
+    fn from(raw: RawComment) -> Self {
+        Self {
+            id: raw.id,
+            author: login(raw.user),
+            body: raw.body.unwrap_or_default(),
+            created_at: raw.created_at,
+        }
+    }
+}
+
 /// A refusal that means "there is one already".
 fn exists(error: ForgeError) -> ForgeError {
     match error {
@@ -345,23 +356,21 @@ impl Face for Gitea {
         let path = ["issues", &number.to_string(), "comments"];
         // This list has no pages.
         let found: Vec<RawComment> = self.0.get(&what, &self.path(&path), &query).await?;
-        Ok(found
-            .into_iter()
-            .map(|raw| Comment {
-                id: raw.id,
-                author: login(raw.user),
-                body: raw.body.unwrap_or_default(),
-                created_at: raw.created_at,
-            })
-            .collect())
+        Ok(found.into_iter().map(Comment::from).collect())
     }
 
-    async fn comment(&self, number: u64, body: &str) -> Result<(), ForgeError> {
+    async fn comment(&self, number: u64, body: &str) -> Result<Option<u64>, ForgeError> {
         let what = format!("commenting pull request {number}");
         let path = ["issues", &number.to_string(), "comments"];
         self.change(&what, Method::POST, &path, &json!({"body": body}))
             .await
-            .map(drop)
+            .map(|made| made["id"].as_u64())
+    }
+
+    async fn get_comment(&self, _number: u64, id: u64) -> Result<Comment, ForgeError> {
+        let path = ["issues", "comments", &id.to_string()];
+        let raw: RawComment = self.0.get("reading our comment", &self.path(&path), &[]).await?;
+        Ok(raw.into())
     }
 
     async fn edit_comment(&self, _number: u64, id: u64, body: &str) -> Result<(), ForgeError> {

@@ -166,6 +166,17 @@ pub(super) fn change_body(change: Change<'_>) -> Value {
     body
 }
 
+impl From<RawComment> for Comment {
+    fn from(raw: RawComment) -> Self {
+        Self {
+            id: raw.id,
+            author: login(raw.user),
+            body: raw.body.unwrap_or_default(),
+            created_at: raw.created_at,
+        }
+    }
+}
+
 /// A refusal that means "there is one already".
 fn exists(error: ForgeError) -> ForgeError {
     match error {
@@ -317,12 +328,7 @@ impl Face for Github {
         let mut comments = Vec::new();
         let what = format!("reading the comments of pull request {number}");
         let take = |raw: RawComment| {
-            comments.push(Comment {
-                id: raw.id,
-                author: login(raw.user),
-                body: raw.body.unwrap_or_default(),
-                created_at: raw.created_at,
-            });
+            comments.push(raw.into());
             ControlFlow::Continue(())
         };
         match self.0.list(&what, &path, &query, PAGES_MAX, take).await? {
@@ -331,12 +337,18 @@ impl Face for Github {
         }
     }
 
-    async fn comment(&self, number: u64, body: &str) -> Result<(), ForgeError> {
+    async fn comment(&self, number: u64, body: &str) -> Result<Option<u64>, ForgeError> {
         let what = format!("commenting pull request {number}");
         let path = ["issues", &number.to_string(), "comments"];
         self.change(&what, Method::POST, &path, &json!({"body": body}))
             .await
-            .map(drop)
+            .map(|made| made["id"].as_u64())
+    }
+
+    async fn get_comment(&self, _number: u64, id: u64) -> Result<Comment, ForgeError> {
+        let path = ["issues", "comments", &id.to_string()];
+        let raw: RawComment = self.0.get("reading our comment", &self.path(&path), &[]).await?;
+        Ok(raw.into())
     }
 
     async fn edit_comment(&self, _number: u64, id: u64, body: &str) -> Result<(), ForgeError> {

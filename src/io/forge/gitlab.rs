@@ -226,12 +226,7 @@ impl Face for Gitlab {
                     return ControlFlow::Break(());
                 }
                 if !note.system {
-                    comments.push(Comment {
-                        id: note.id,
-                        author: name(note.author),
-                        body: note.body.unwrap_or_default(),
-                        created_at: note.created_at,
-                    });
+                    comments.push(note.into());
                 }
                 ControlFlow::Continue(())
             })
@@ -244,12 +239,18 @@ impl Face for Gitlab {
         }
     }
 
-    async fn comment(&self, number: u64, body: &str) -> Result<(), ForgeError> {
+    async fn comment(&self, number: u64, body: &str) -> Result<Option<u64>, ForgeError> {
         let what = format!("commenting merge request {number}");
         let path = ["merge_requests", &number.to_string(), "notes"];
         self.change(&what, Method::POST, &path, &json!({"body": body}))
             .await
-            .map(drop)
+            .map(|made| made["id"].as_u64())
+    }
+
+    async fn get_comment(&self, number: u64, id: u64) -> Result<Comment, ForgeError> {
+        let path = ["merge_requests", &number.to_string(), "notes", &id.to_string()];
+        let note: Note = self.0.get("reading our note", &self.path(&path), &[]).await?;
+        Ok(note.into())
     }
 
     async fn edit_comment(&self, number: u64, id: u64, body: &str) -> Result<(), ForgeError> {

@@ -11,6 +11,8 @@ use crate::model::pull_request::{
 };
 use http::Http;
 use jiff::Timestamp;
+use std::collections::BTreeMap;
+use std::sync::Mutex;
 use std::time::Duration;
 
 /// Where the API is.
@@ -96,7 +98,9 @@ trait Face {
     async fn add_labels(&self, number: u64, names: &[String]) -> Result<(), ForgeError>;
     /// Oldest first.
     async fn comments(&self, number: u64, since: Option<Timestamp>) -> Result<Vec<Comment>, ForgeError>;
-    async fn comment(&self, number: u64, body: &str) -> Result<(), ForgeError>;
+    /// The new comment's number, if the forge said it.
+    async fn comment(&self, number: u64, body: &str) -> Result<Option<u64>, ForgeError>;
+    async fn get_comment(&self, number: u64, id: u64) -> Result<Comment, ForgeError>;
     async fn edit_comment(&self, number: u64, id: u64, body: &str) -> Result<(), ForgeError>;
     async fn delete_comment(&self, number: u64, id: u64) -> Result<(), ForgeError>;
     async fn labels(&self) -> Result<Vec<String>, ForgeError>;
@@ -134,6 +138,8 @@ use ask;
 pub struct Forge {
     which: Which,
     me: tokio::sync::OnceCell<String>,
+    /// Our living comments by pull request and mark: a list that lags behind may not show them yet.
+    living: Mutex<BTreeMap<(u64, String), u64>>,
 }
 
 /// A pull request that is there now.
@@ -169,6 +175,7 @@ impl Forge {
         Ok(Self {
             which,
             me: tokio::sync::OnceCell::new(),
+            living: Mutex::default(),
         })
     }
 

@@ -4,6 +4,10 @@ use super::{
     CONTEXT_MAX, Comment, CommitId, CommitState, Face, Forge, ForgeError, Label, Status, TRIES, Timestamp,
     Which, ask, cut, hidden_marker, same,
 };
+use std::sync::PoisonError;
+
+/// Living comments that are remembered.
+const LIVING_MAX: usize = 1000;
 
 /// A living comment that now says what it should.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -47,7 +51,11 @@ impl Forge {
             let outcome = match own.first() {
                 Some(comment) if same(&comment.body, &text) => return Ok(Commented { written }),
                 Some(comment) => ask!(self, edit_comment(number, comment.id, &text)),
-                None => ask!(self, comment(number, &text)),
+                None => ask!(self, comment(number, &text)).map(|id| {
+                    if let Some(id) = id {
+                        self.remember(number, &marker, id);
+                    }
+                }),
             };
             let error = match outcome {
                 Ok(()) => return Ok(Commented { written: true }),
@@ -71,9 +79,37 @@ impl Forge {
 
     async fn own_comments(&self, number: u64, marker: &str) -> Result<Vec<Comment>, ForgeError> {
         let me = self.whoami().await?;
+        let is_own =
+            |comment: &Comment| comment.author == me && comment.body.trim_start().starts_with(marker);
         let mut own = self.comments(number, None).await?;
-        own.retain(|comment| comment.author == me && comment.body.trim_start().starts_with(marker));
+        own.retain(is_own);
+        let known = {
+            let living = self.living.lock().unwrap_or_else(PoisonError::into_inner);
+            living.get(&(number, marker.to_owned())).copied()
+        };
+        // The list lags behind, or a person deleted it.
+        if own.is_empty()
+            && let Some(known) = known
+        {
+            match ask!(self, get_comment(number, known)) {
+                Ok(comment) => own.extend(Some(comment).filter(is_own)),
+                Err(ForgeError::NotFound { .. }) => {}
+                Err(error) => return Err(error),
+            }
+        }
+        if let Some(first) = own.first() {
+            self.remember(number, marker, first.id);
+        }
         Ok(own)
+    }
+
+    fn remember(&self, number: u64, marker: &str, id: u64) {
+        let mut living = self.living.lock().unwrap_or_else(PoisonError::into_inner);
+        living.insert((number, marker.to_owned()), id);
+        while living.len() > LIVING_MAX {
+            // Of the oldest pull request.
+            living.pop_first();
+        }
     }
 
     /// Makes the labels that the repository lacks.

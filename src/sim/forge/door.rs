@@ -198,7 +198,8 @@ fn remember(shared: &Shared, method: &Method, address: &str, answer: Answer, sta
         shown[1] = shown[0].take();
         shown[0] = Some(answer.clone());
     }
-    match stale {
+    // Lists lag behind; single things do not.
+    match stale && answer.body.is_array() {
         true => shown[1].clone().unwrap_or(answer),
         false => answer,
     }

@@ -16,7 +16,7 @@ pub enum Fault {
     ErrorBefore,
     /// It is not done and the connection is cut.
     Cut,
-    /// A read shows what it showed before the last change.
+    /// A list shows what it showed before the last change.
     Stale,
     /// Somebody else does the same a moment earlier: it is done, and refused with "already exists".
     Race,

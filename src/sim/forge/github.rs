@@ -285,6 +285,11 @@ fn comment(state: &mut State, asked: &Asked, method: &Method, id: &str) -> Answe
     let Ok(id) = id.parse() else {
         return Answer::not_found();
     };
+    if *method == Method::GET {
+        return state
+            .said(id)
+            .map_or_else(Answer::not_found, |comment| Answer::ok(said(comment)));
+    }
     let (text, status) = match *method {
         Method::PATCH => (Some(asked.text("body")), 200),
         Method::DELETE => (None, 204),

@@ -237,6 +237,10 @@ fn one(state: &mut State, asked: &Asked, method: &Method, number: u64, rest: &[&
             Ok(id) => Answer::of(201, json!({"id": id})),
             Err(refusal) => refuse(refusal),
         },
+        (&Method::GET, ["notes", id]) => {
+            let found = id.parse().ok().and_then(|id| state.said(id));
+            found.map_or_else(Answer::not_found, |note| Answer::ok(said(note)))
+        }
         (&Method::PUT | &Method::DELETE, ["notes", id]) => {
             let text = (*method == Method::PUT).then(|| asked.text("body"));
             match id.parse().map(|id| state.edit(id, text)) {

@@ -342,6 +342,12 @@ impl State {
         Ok(id)
     }
 
+    /// A comment by its number.
+    pub(super) fn said(&self, id: u64) -> Option<&Said> {
+        let mut comments = self.pulls.iter().flat_map(|pull| &pull.comments);
+        comments.find(|comment| comment.id == id)
+    }
+
     /// Edits a comment, or deletes it when there is no text.
     pub(super) fn edit(&mut self, id: u64, body: Option<&str>) -> Result<(), Refusal> {
         let now = self.tick();

@@ -1,7 +1,7 @@
 //! What GitLab's API shows, as far as it is read.
 
 use crate::model::ids::CommitId;
-use crate::model::pull_request::{PullRequest, PullRequestState};
+use crate::model::pull_request::{Comment, PullRequest, PullRequestState};
 use jiff::Timestamp;
 use serde::Deserialize;
 
@@ -96,6 +96,17 @@ pub(super) struct Note {
     #[serde(default)]
     pub(super) system: bool,
     pub(super) created_at: Timestamp,
+}
+
+impl From<Note> for Comment {
+    fn from(note: Note) -> Self {
+        Self {
+            id: note.id,
+            author: name(note.author),
+            body: note.body.unwrap_or_default(),
+            created_at: note.created_at,
+        }
+    }
 }
 
 #[derive(Deserialize)]
