@@ -68,6 +68,9 @@ mod verification;
 /// Overlays, compared with the real kustomize.
 mod overlay_real;
 
+/// Pull requests on every forge.
+mod forges;
+
 /// Branches, tags, ranges, references, commits.
 mod references;
 

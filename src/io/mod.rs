@@ -3,6 +3,9 @@
 /// Git over libgit2: list, fetch, read blobs, commit, push.
 pub mod git;
 
+/// GitHub, GitLab, Gitea and Forgejo: pull requests.
+pub mod forge;
+
 /// The Kubernetes API.
 pub mod cluster;
 

@@ -39,6 +39,9 @@ pub mod rendering;
 /// How a migration ended, as it is recorded.
 pub mod outcome;
 
+/// Pull requests as every forge knows them.
+pub mod pull_request;
+
 /// Conditions of objects.
 pub mod conditions;
 

@@ -4,6 +4,9 @@
 /// A Kubernetes API server.
 pub mod kubernetes;
 
+/// GitHub and GitLab.
+pub mod forge;
+
 /// Mayastor's control plane.
 pub mod mayastor;
 

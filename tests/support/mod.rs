@@ -9,6 +9,9 @@ pub mod cluster;
 /// A controller in this process that follows a repository.
 pub mod follow;
 
+/// A real Gitea.
+pub mod gitea;
+
 /// Repositories of any size.
 pub mod import;
 

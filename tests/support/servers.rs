@@ -54,6 +54,25 @@ pub fn kustomize() -> PathBuf {
     built("kustomize", "kustomize", "sigs.k8s.io/kustomize/kustomize/v5")
 }
 
+/// Gitea keeps its pages and its words in its module's folder: the second path.
+pub fn gitea() -> (PathBuf, PathBuf) {
+    let tags = &["-tags", "sqlite,sqlite_unlock_notify"];
+    let binary = built_with("gitea", "gitea", "code.gitea.io/gitea", tags);
+    let module = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/servers/gitea");
+    let list = ["list", "-m", "-f", "{{.Dir}}", "code.gitea.io/gitea"];
+    let ask = || {
+        let output = Command::new("go").current_dir(&module).args(list).output();
+        let output = output.expect("Go built it");
+        PathBuf::from(String::from_utf8_lossy(&output.stdout).trim())
+    };
+    if !ask().join("options").exists() {
+        // Built earlier, and the module cache was cleaned since.
+        let download = ["mod", "download", "code.gitea.io/gitea"];
+        let _ = Command::new("go").current_dir(&module).args(download).status();
+    }
+    (binary, ask())
+}
+
 /// Reads SOPS files with the rops library: a program of ours in a cargo project of its own.
 pub fn rops() -> PathBuf {
     let _one = BUILD.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -76,6 +95,10 @@ fn from_assets(name: &str) -> Option<PathBuf> {
 }
 
 fn built(module: &str, name: &str, package: &str) -> PathBuf {
+    built_with(module, name, package, &[])
+}
+
+fn built_with(module: &str, name: &str, package: &str, tags: &[&str]) -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let source = root.join("tests/servers").join(module);
     let sums = std::fs::read(source.join("go.sum")).expect("each module has a go.sum");
@@ -96,7 +119,7 @@ fn built(module: &str, name: &str, package: &str) -> PathBuf {
     let _one = BUILD.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     std::fs::create_dir_all(&folder).expect("target/ can be written");
     if !binary.exists() {
-        eprintln!("building {name} for the tests (once; kube-apiserver takes a few minutes)");
+        eprintln!("building {name} for the tests (once; kube-apiserver and gitea take a few minutes)");
         // The name of the temporary file is this process's own; the rename at the end is atomic.
         let temporary = folder.join(format!(".{name}-{}", std::process::id()));
         // Built from a copy, because `-mod=mod` may complete go.mod and go.sum.
@@ -113,8 +136,9 @@ fn built(module: &str, name: &str, package: &str) -> PathBuf {
                 "-buildvcs=false",
                 "-trimpath",
                 "-ldflags=-s -w",
-                "-o",
             ])
+            .args(tags)
+            .arg("-o")
             .arg(&temporary)
             .arg(package)
             .status();

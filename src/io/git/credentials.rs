@@ -188,7 +188,7 @@ impl Credentials {
     }
 }
 
-fn tls(texts: &Texts) -> Result<Tls, GitError> {
+pub(super) fn tls(texts: &Texts) -> Result<Tls, GitError> {
     let authority = texts.find(&["ca.crt", "caFile"])?;
     let certificate = texts.find(&["tls.crt", "certFile"])?;
     let key = texts.find(&["tls.key", "keyFile"])?;

@@ -55,6 +55,11 @@ struct Found {
     id: u64,
 }
 
+#[derive(Deserialize)]
+struct Itself {
+    slug: String,
+}
+
 impl App {
     pub(super) fn read(texts: &Texts) -> Result<Self, GitError> {
         let owner = texts.find(&["githubAppInstallationOwner"])?;
@@ -116,6 +121,13 @@ impl App {
             *known = Some((token.clone(), fresh.expires_at));
         }
         Ok(token)
+    }
+
+    /// The login under which the App comments.
+    pub(super) async fn login(&self, client: &reqwest::Client, now: Timestamp) -> Result<String, GitError> {
+        let jwt = self.jwt(now)?;
+        let itself: Itself = self.ask(client.get(format!("{}/app", self.base)), &jwt).await?;
+        Ok(format!("{}[bot]", itself.slug))
     }
 
     fn jwt(&self, now: Timestamp) -> Result<String, GitError> {

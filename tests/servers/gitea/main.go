@@ -1,0 +1,4 @@
+// Package servers pins Gitea for the tests.
+package servers
+
+import _ "code.gitea.io/gitea/cmd"
