@@ -11,6 +11,7 @@ use couchestor::model::rendering::FileChange;
 use couchestor::model::secret::SecretText;
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -27,6 +28,9 @@ mod github_app;
 
 /// OpenSSH.
 mod ssh;
+
+/// The same by a controller, which knows its sources' Secrets only.
+mod followed;
 
 /// Connections that end, hang or lie.
 mod cut;
@@ -177,6 +181,11 @@ async fn serve_those(root: &Path, wanted: Arc<Mutex<String>>) -> (String, Arc<Mu
     (url, came)
 }
 
+/// The address that a URL names.
+fn place(url: &str) -> SocketAddr {
+    url.split('/').nth(2).unwrap().parse().unwrap()
+}
+
 /// base64 of `ops:right`.
 const BASIC: &str = "Basic b3BzOnJpZ2h0";
 
@@ -222,13 +231,28 @@ async fn basic_credentials_fetch_and_push_and_wrong_ones_are_offered_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_bearer_token_is_sent_as_such() {
+async fn a_bearer_token_is_sent_as_such_and_one_that_ran_out_is_offered_once() {
     let folder = tempfile::tempdir().unwrap();
     let (_, tip) = bare(folder.path()).await;
-    let (url, _) = serve(folder.path(), "Bearer t0ken").await;
-    let credentials = Credentials::from_secret(&secret(&[("bearerToken", "t0ken")]), &url).unwrap();
-    let repository = open(&url, &folder.path().join("clone"), credentials);
+    let wanted = Arc::new(Mutex::new("Bearer t0ken".to_owned()));
+    let (url, came) = serve_those(folder.path(), wanted.clone()).await;
+    let with = |token: &str| Credentials::from_secret(&secret(&[("bearerToken", token)]), &url).unwrap();
+    let repository = open(&url, &folder.path().join("clone"), with("t0ken"));
     assert_eq!(repository.fetch("main").await.unwrap().branches["main"], tip);
+    let wrong = open(&url, &folder.path().join("wrong"), with("canary"));
+    // Then the right one runs out.
+    for (name, repository, offered) in [("wrong", &wrong, "canary"), ("expired", &repository, "t0ken")] {
+        came.lock().unwrap().clear();
+        let error = repository.fetch("main").await.unwrap_err();
+        assert_eq!(
+            (error.class(), error.reason()),
+            (Class::Stalled, "AuthenticationFailed"),
+            "{name}: {error}"
+        );
+        assert!(!error.to_string().contains(offered), "{name}: {error}");
+        assert_eq!(*came.lock().unwrap(), [format!("Bearer {offered}")], "{name}");
+        *wanted.lock().unwrap() = "Bearer another".to_owned();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -13,6 +13,9 @@ mod rare;
 /// What no MAC binds; files inside of Secrets.
 mod bound;
 
+/// A controller with keys in its decryption Secret.
+mod followed;
+
 /// Made-up files in every format, by the hundred.
 mod generated;
 

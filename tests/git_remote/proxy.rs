@@ -1,7 +1,7 @@
 //! Git by proxies: plain HTTP, CONNECT and SOCKS5, of the source's Secret and of the environment.
 
 use super::tls::{Authority, serve_tls};
-use super::{BASIC, TIMEOUT, bare, open, secret};
+use super::{BASIC, TIMEOUT, bare, open, place, secret};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use couchestor::io::git::{Credentials, GitError, Repository};
@@ -14,38 +14,47 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 /// What the proxies want. The percent sign must not begin an escape on the way.
-const LOGIN: (&str, &str) = ("w%61y", "thr%6fugh");
+pub(super) const LOGIN: (&str, &str) = ("w%61y", "thr%6fugh");
 
 /// Which protocol a proxy speaks.
 #[derive(Clone, Copy)]
-enum Kind {
+pub(super) enum Kind {
     /// HTTP, with CONNECT and without.
     Http,
     Socks5,
 }
 
-/// A proxy that goes to one place, whatever name it is asked for, and notes what it is asked for.
-struct Way {
-    address: SocketAddr,
+/// A proxy that goes to the place of the port that it is asked for, whatever the name, and notes what it is asked for.
+pub(super) struct Way {
+    pub(super) address: SocketAddr,
     asked: Arc<Mutex<Vec<String>>>,
 }
 
 impl Way {
     /// With a login, nobody else gets through.
-    async fn start(kind: Kind, to: SocketAddr, login: Option<(&'static str, &'static str)>) -> Self {
+    pub(super) async fn start(
+        kind: Kind,
+        to: &[SocketAddr],
+        login: Option<(&'static str, &'static str)>,
+    ) -> Self {
+        let to = to.to_vec();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let asked: Arc<Mutex<Vec<String>>> = Arc::default();
         let notes = asked.clone();
         tokio::spawn(async move {
             while let Ok((mut socket, _)) = listener.accept().await {
-                let notes = notes.clone();
+                let (notes, to) = (notes.clone(), to.clone());
                 tokio::spawn(async move {
                     let start = match kind {
                         Kind::Http => http(&mut socket, login, &notes).await,
                         Kind::Socks5 => socks5(&mut socket, login, &notes).await,
                     };
-                    let Some(first) = start else {
+                    let Some((asked, first)) = start else {
+                        return;
+                    };
+                    let fits = |to: &&SocketAddr| asked.contains(&format!(":{}", to.port()));
+                    let Some(to) = to.iter().find(fits) else {
                         return;
                     };
                     let mut server = TcpStream::connect(to).await.unwrap();
@@ -57,17 +66,17 @@ impl Way {
         Self { address, asked }
     }
 
-    fn asked(&self) -> Vec<String> {
+    pub(super) fn asked(&self) -> Vec<String> {
         std::mem::take(&mut self.asked.lock().unwrap())
     }
 }
 
-/// Reads a request's head; gives what the server shall see of it, unless the client was refused.
+/// Reads a request's head; gives what was asked for and what the server shall see of it, unless the client was refused.
 async fn http(
     socket: &mut TcpStream,
     login: Option<(&str, &str)>,
     notes: &Mutex<Vec<String>>,
-) -> Option<Vec<u8>> {
+) -> Option<(String, Vec<u8>)> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(socket.read_u8().await.ok()?);
@@ -92,10 +101,10 @@ async fn http(
     }
     if !line.starts_with("CONNECT ") {
         // A server understands requests for a proxy too (RFC 9112, section 3.2.2).
-        return Some(head);
+        return Some((line.to_owned(), head));
     }
     socket.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.ok()?;
-    Some(Vec::new())
+    Some((line.to_owned(), Vec::new()))
 }
 
 /// RFC 1928, with the login of RFC 1929.
@@ -103,7 +112,7 @@ async fn socks5(
     socket: &mut TcpStream,
     login: Option<(&str, &str)>,
     notes: &Mutex<Vec<String>>,
-) -> Option<Vec<u8>> {
+) -> Option<(String, Vec<u8>)> {
     async fn text(socket: &mut TcpStream) -> Option<String> {
         let mut bytes = vec![0; socket.read_u8().await.ok()?.into()];
         socket.read_exact(&mut bytes).await.ok()?;
@@ -137,14 +146,10 @@ async fn socks5(
         other => panic!("an address of kind {other}"),
     };
     let port = socket.read_u16().await.ok()?;
-    notes.lock().unwrap().push(format!("{place}:{port}"));
+    let asked = format!("{place}:{port}");
+    notes.lock().unwrap().push(asked.clone());
     socket.write_all(&[5, 0, 0, 1, 0, 0, 0, 0, 0, 0]).await.ok()?;
-    Some(Vec::new())
-}
-
-/// The address that a URL names.
-fn place(url: &str) -> SocketAddr {
-    url.split('/').nth(2).unwrap().parse().unwrap()
+    Some((asked, Vec::new()))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -201,7 +206,7 @@ async fn a_proxy_of_the_secret_is_gone_through_with_its_own_credentials() {
             format!("git.invalid:{port}"),
         ),
     ] {
-        let way = Way::start(kind, to, Some(LOGIN)).await;
+        let way = Way::start(kind, &[to], Some(LOGIN)).await;
         let address = format!("{scheme}://{}", way.address);
         let fetch = async |clone: &str, more: &[(&str, &str)]| {
             let server = [("username", "ops"), ("password", "right"), ("ca.crt", &ours.pem)];
@@ -313,9 +318,9 @@ async fn the_proxy_of_the_environment_is_used_unless_the_secret_names_another() 
     let ours = Authority::new();
     let (plain, _) = super::serve(folder.path(), "").await;
     let (tls, _) = serve_tls(folder.path(), "", &ours, None).await;
-    let of_environment = Way::start(Kind::Http, place(&tls), None).await;
-    let for_plain = Way::start(Kind::Http, place(&plain), Some(LOGIN)).await;
-    let of_secret = Way::start(Kind::Http, place(&tls), None).await;
+    let of_environment = Way::start(Kind::Http, &[place(&tls)], None).await;
+    let for_plain = Way::start(Kind::Http, &[place(&plain)], Some(LOGIN)).await;
+    let of_secret = Way::start(Kind::Http, &[place(&tls)], None).await;
     let (address, other) = (
         format!("http://{}", of_environment.address),
         format!("http://{}", of_secret.address),

@@ -161,7 +161,7 @@ async fn ssh_keys_open_what_they_should_and_each_is_offered_once() {
     assert_eq!(error.reason(), "AuthenticationFailed", "{error}");
     tokio::time::sleep(Duration::from_millis(300)).await;
     let offered = server.read("log").matches("Failed publickey").count() - before;
-    assert!(offered <= 1, "the key was offered {offered} times");
+    assert_eq!(offered, 1, "the key was offered {offered} times");
     let missing = server.url(&server.folder.path().join("nothing.git"));
     let error = server
         .open(
@@ -179,6 +179,41 @@ async fn ssh_keys_open_what_they_should_and_each_is_offered_once() {
             .contains("does not appear to be a git repository"),
         "{error}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_path_is_one_word_to_the_shell_of_the_server() {
+    let server = Server::start();
+    let (_, tip) = bare(server.folder.path()).await;
+    let (known, anna) = (server.known("host_ed25519"), server.read("anna"));
+    // What a shell would do with a part of such a path, if it were no single word.
+    let sown = server.folder.path().join("sown");
+    let touch = format!("touch {}", sown.display());
+    for (number, name) in [
+        "it's; touch x.git".to_owned(),
+        "two words.git".to_owned(),
+        format!("a'; {touch}; 'b.git"),
+        format!("a\\'; {touch}; '\\b.git"),
+        format!("$({touch})`{touch}`.git"),
+        format!("\"; {touch}; \"c & d | e > f*~.git"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let folder = server.folder.path();
+        let path = folder.join(&name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::rename(folder.join("repository.git"), &path).unwrap();
+        let pairs = [("identity", anna.as_str()), ("known_hosts", known.as_str())];
+        let repository = server
+            .open(&server.url(&path), &number.to_string(), &pairs)
+            .unwrap();
+        let tips = repository.fetch("main").await;
+        let tips = tips.unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(tips.branches["main"], tip, "{name}");
+        assert!(!sown.exists(), "{name}");
+        std::fs::rename(&path, folder.join("repository.git")).unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

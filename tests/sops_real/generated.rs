@@ -18,12 +18,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 const FILES: u64 = 300;
 
 /// Everything that opens and everything that is sealed to.
-struct Keys {
+pub(super) struct Keys {
     folder: PathBuf,
     ours: Key,
     other: Key,
     ssh: [String; 2],
-    pgp: String,
+    /// The fingerprint of an OpenPGP key.
+    pub(super) pgp: String,
+    /// The key itself, armored.
+    pub(super) pgp_secret: String,
     identities: Identities,
 }
 
@@ -43,7 +46,7 @@ fn run(command: &mut Command) -> String {
 }
 
 impl Keys {
-    fn make(folder: &Path) -> Self {
+    pub(super) fn make(folder: &Path) -> Self {
         let ssh = ["ed25519", "rsa"].map(|kind| {
             let path = folder.join(kind);
             run(Command::new("ssh-keygen")
@@ -100,12 +103,13 @@ impl Keys {
             other,
             ssh,
             pgp,
+            pgp_secret: secret,
             identities,
         }
     }
 
     /// Runs sops on a file with keys to open it; `None` when sops itself refuses.
-    fn sops(&self, arguments: &[&str], ssh: &str) -> Result<Vec<u8>, String> {
+    pub(super) fn sops(&self, arguments: &[&str], ssh: &str) -> Result<Vec<u8>, String> {
         let output = Command::new(servers::sops())
             .current_dir(&self.folder)
             .args(arguments)
