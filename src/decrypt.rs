@@ -1,6 +1,24 @@
 //! [`Checkout`](crate::model::tree::Checkout) → [`ClearTree`](crate::model::tree::ClearTree): reads the blobs that the policy path needs and decrypts those that are encrypted.
 //!
 //! Blobs that were read before are not read again, and clear text lives in memory only.
+//!
+//! # What the MAC of an encrypted file binds, and what it does not
+//!
+//! The MAC sums up the values of a file in their order, and each encrypted value is sealed to the keys on its path. So a value that
+//! was changed, added, taken out or moved is refused, and so is a changed rule or date. But the format keeps quiet about some
+//! edits, the sops command accepts them, and whoever knows the public recipients can write a new file with a right MAC. Who wrote
+//! a file is what a signed commit says (`spec.verify`). Without one:
+//!
+//! - A file with `mac_only_encrypted` is refused: all of its clear part can be changed unseen.
+//! - A policy of ours is refused when anything but `apiVersion`, `kind` and `metadata` stands in it in the clear or is empty: keys
+//!   of clear values can be renamed, their characters can move from one to the next, and empty values can be added.
+//! - Names and labels, and the clear part of everybody else's objects, are trusted as the plain files of the same commit are:
+//!   whoever could edit them could as well commit a plain object.
+//! - The type of an encrypted value (`type:str`) is not bound either. A value must read as the type that is stated, and what does
+//!   not fit the field (a number in a Secret's `stringData`, a text for a watermark) is refused, in signed commits too. In an
+//!   object whose fields nobody here knows, the text "42" can be made the number 42.
+//!
+//! `tests/sops_real/unseen.rs` is the table of these edits, each with its verdict.
 
 use crate::formats::overlay::{self, Files};
 use crate::formats::sops::{self, Format, Identities};

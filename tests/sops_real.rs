@@ -13,6 +13,12 @@ mod rare;
 /// What no MAC binds; files inside of Secrets.
 mod bound;
 
+/// Recipients and keys of every kind, and blocks of early versions.
+mod recipients;
+
+/// What a MAC does not see.
+mod unseen;
+
 /// A controller with keys in its decryption Secret.
 mod followed;
 
@@ -211,43 +217,69 @@ fn every_edit_by_hand_is_refused_and_no_error_shows_a_value() {
         .collect();
     let swap = |x: &str, y: &str| encrypted.replace(x, "\u{1}").replace(y, x).replace('\u{1}', y);
     let value = |line: &str| line.split_once(": ").unwrap().1.to_owned();
-    for (what, tampered) in [
-        ("a clear value changed", encrypted.replace("name: x", "name: y")),
+    // One digit of base64, whose other bits stay as they are.
+    let flipped = {
+        let at = encrypted.find("ENC[AES256_GCM,data:").unwrap() + "ENC[AES256_GCM,data:".len();
+        let digit = if &encrypted[at..=at] == "A" { "B" } else { "A" };
+        format!("{}{digit}{}", &encrypted[..at], &encrypted[at + 1..])
+    };
+    let (sum, shut) = ("the MAC does not match", "a value does not decrypt");
+    for (what, tampered, words) in [
+        (
+            "a clear value changed",
+            encrypted.replace("name: x", "name: y"),
+            sum,
+        ),
         (
             "a clear value added",
             encrypted.replace("    name: x", "    name: x\n    more: z"),
+            sum,
         ),
         (
             "an encrypted key renamed",
             encrypted.replace("    a: ENC", "    c: ENC"),
+            shut,
         ),
         (
             "an encrypted value deleted",
             encrypted.replace(&format!("{b}\n"), ""),
+            sum,
         ),
-        ("two encrypted values swapped", swap(&value(&a), &value(&b))),
-        ("a list reordered", swap(items[0], items[1])),
-        ("ciphertext flipped", encrypted.replacen("data:", "data:AAAA", 1)),
+        ("two encrypted values swapped", swap(&value(&a), &value(&b)), shut),
+        ("a list reordered", swap(items[0], items[1]), sum),
+        ("ciphertext flipped", flipped, shut),
         (
             "the time changed",
             encrypted.replace(&modified, "    lastmodified: \"2020-01-01T00:00:00Z\""),
+            sum,
         ),
-        ("the mac removed", encrypted.replace(&format!("{mac}\n"), "")),
+        (
+            "the mac removed",
+            encrypted.replace(&format!("{mac}\n"), ""),
+            "has no `mac`",
+        ),
         (
             "the rule widened",
             encrypted.replace("^stringData$", "^(stringData|metadata)$"),
+            "should be encrypted and is not",
         ),
         (
             "the rule narrowed",
             encrypted.replace("^stringData$", "^nothing$"),
+            sum,
         ),
-        ("a key doubled", encrypted.replace(&a, &format!("{a}\n{a}"))),
+        (
+            "a key doubled",
+            encrypted.replace(&a, &format!("{a}\n{a}")),
+            "duplicate key",
+        ),
     ] {
         assert_ne!(tampered, encrypted, "{what}");
         let error = decrypt(&tampered, &identities)
             .map(|_| ())
             .expect_err(what)
             .to_string();
+        assert!(error.contains(words), "{what}: {error}");
         assert!(
             !error.contains("hunter2") && !error.contains("other"),
             "{what}: {error}"

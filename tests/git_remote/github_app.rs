@@ -342,3 +342,31 @@ async fn a_token_that_ran_out_is_not_offered_any_more() {
         "{old:?}, {new:?}"
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_of_github_is_read_to_its_bound() {
+    let stage = Stage::set().await;
+    for (bytes, words) in [
+        (1 << 20, "something else than its API says"),
+        ((1 << 20) + 1, "answered with more than 1048576 bytes"),
+    ] {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let routes = axum::Router::new().fallback(async move || "x".repeat(bytes));
+        tokio::spawn(async move { axum::serve(listener, routes).await });
+        let credentials = Credentials::github_app(&secret(&[
+            ("githubAppID", "42"),
+            ("githubAppInstallationID", "7"),
+            ("githubAppPrivateKey", &stage.private),
+            ("githubAppBaseURL", &base),
+        ]));
+        let repository = open(
+            &stage.url,
+            &stage.folder.path().join(bytes.to_string()),
+            credentials.unwrap(),
+        );
+        let error = repository.fetch("main").await.unwrap_err();
+        assert_eq!(error.reason(), "GitOperationFailed", "{error}");
+        assert!(error.to_string().contains(words), "{error}");
+    }
+}

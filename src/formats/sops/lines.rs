@@ -163,15 +163,33 @@ pub(super) fn block(lines: Lines, text: &str) -> Result<Node, SopsError> {
     Ok(root.node())
 }
 
+/// For each line the name of the section that begins behind it with nothing but comments between: a comment there is inside of it.
+fn opened_by_comments<'a>(lines: &[(u32, Line<'a>, Range<usize>)]) -> Vec<Option<&'a str>> {
+    let mut next = None;
+    let mut opens = vec![None; lines.len()];
+    for (index, (_, line, _)) in lines.iter().enumerate().rev() {
+        match line {
+            Line::Comment(..) => opens[index] = next,
+            Line::Section(name) => next = Some(*name),
+            Line::Entry(..) => next = None,
+        }
+    }
+    opens
+}
+
 /// Walks over every value: opens what is encrypted, sums up the MAC, and takes the block out.
 pub(super) fn walk(lines: Lines, text: &str, walk: &mut Walk<'_>) -> Result<(), SopsError> {
     let mut section = match lines {
         Lines::Dotenv => None,
         Lines::Ini => Some("DEFAULT"),
     };
-    let mut comments: Vec<String> = Vec::new();
-    for (number, line, whole) in lines.read(text)? {
-        let ours = match (&line, lines) {
+    // Those that a rule looks at for the next value, and those that were read since the last one.
+    let (mut comments, mut read) = (Vec::new(), Vec::new());
+    let all = lines.read(text)?;
+    let opens = opened_by_comments(&all);
+    for (index, (number, line, whole)) in all.iter().enumerate() {
+        let (number, whole) = (*number, whole.clone());
+        let ours = match (line, lines) {
             (Line::Section(name), _) => {
                 section = Some(name);
                 *name == "sops"
@@ -185,29 +203,36 @@ pub(super) fn walk(lines: Lines, text: &str, walk: &mut Walk<'_>) -> Result<(), 
             continue;
         }
         match line {
-            Line::Section(_) => comments.clear(),
+            // One before a section stands before its first key.
+            Line::Section(_) => comments = std::mem::take(&mut read),
             Line::Comment(comment, range) => {
-                let path: Vec<String> = section.map(str::to_owned).into_iter().collect();
+                let place = opens[index].or(section);
+                let path: Vec<String> = place.map(str::to_owned).into_iter().collect();
                 match walk.comment(&path, comment, number)? {
                     Some(clear) => {
-                        comments.push(clear.to_string());
-                        walk.replace(range, clear);
+                        read.push(clear.to_string());
+                        walk.replace(range.clone(), clear);
                     }
-                    None => comments.push(comment.to_owned()),
+                    None => read.push((*comment).to_owned()),
                 }
             }
             Line::Entry(key, value, range) => {
                 let mut path: Vec<String> = section.map(str::to_owned).into_iter().collect();
-                path.push(key.to_owned());
+                path.push((*key).to_owned());
+                if lines == Lines::Dotenv {
+                    comments = std::mem::take(&mut read);
+                }
                 let leaf = Leaf {
                     path: &path,
                     comments: &comments,
                     line: number,
                 };
-                if let Some(clear) = walk.text(&leaf, &value)? {
-                    walk.replace(range, written(lines, &clear)?);
+                if let Some(clear) = walk.text(&leaf, value)? {
+                    walk.replace(range.clone(), written(lines, &clear)?);
                 }
-                comments.clear();
+                // sops puts the comment of a key of INI behind it, where the next key is the one that it counts for
+                // (`stores/ini`, treeItemFromSection).
+                comments = std::mem::take(&mut read);
             }
         }
     }
