@@ -152,14 +152,13 @@ fn intended(ours: &Result<Vec<Value>, String>, theirs: &Result<Vec<Value>, Strin
         (Ok(ours), Ok(theirs)) => {
             let left = |value: &Value| value.to_string().contains("\"$patch\"");
             let (ours, theirs) = (unordered(ours, true), unordered(theirs, true));
-            // But for the directives and what they leave empty, the objects are the same.
             let fits = |(a, b): (&Value, &Value)| match left(b) {
-                true => !left(a) && without_directives(a) == without_directives(b),
+                true => !left(a) && same_but_directives(a, b),
                 false => a == b,
             };
             (ours.len() == theirs.len() && theirs.iter().any(left) && ours.iter().zip(&theirs).all(fits))
                 .then_some(
-                    "kustomize leaves a directive in the object when the list that it is for was not there",
+                    "kustomize leaves a directive where the list that it is for was not there, and loses what stands beside it",
                 )
         }
         (Err(message), Ok(_)) => INTENDED
@@ -170,31 +169,26 @@ fn intended(ours: &Result<Vec<Value>, String>, theirs: &Result<Vec<Value>, Strin
     }
 }
 
-/// An object without what directives say and without what is empty then.
-fn without_directives(value: &Value) -> Value {
-    let deleted = |value: &Value| value.get("$patch").is_some_and(|what| what == "delete");
-    let empty = |value: &Value| {
-        value.as_array().is_some_and(Vec::is_empty)
-            || value.as_object().is_some_and(serde_json::Map::is_empty)
-    };
-    let alone = |value: &Value| {
+/// Whether two values are the same but for the lists of which kustomize left a directive only.
+fn same_but_directives(ours: &Value, theirs: &Value) -> bool {
+    let lost = |value: &Value| {
         value
-            .as_object()
-            .is_some_and(|map| map.len() == 1 && map.contains_key("$patch"))
+            .as_array()
+            .is_some_and(|items| items.iter().any(|item| item.get("$patch").is_some()))
     };
-    match value {
-        Value::Object(map) => map
-            .iter()
-            .filter(|(key, value)| *key != "$patch" && !deleted(value))
-            .map(|(key, value)| (key.clone(), without_directives(value)))
-            .filter(|(_, value)| !empty(value))
-            .collect(),
-        Value::Array(items) => items
-            .iter()
-            .filter(|item| !deleted(item) && !alone(item))
-            .map(without_directives)
-            .collect(),
-        other => other.clone(),
+    match (ours, theirs) {
+        (Value::Object(a), Value::Object(b)) => {
+            let fits = |(key, b): (&String, &Value)| match a.get(key) {
+                Some(a) if lost(b) => a.is_array(),
+                Some(a) => same_but_directives(a, b),
+                None => lost(b),
+            };
+            b.iter().all(fits) && a.keys().all(|key| b.contains_key(key))
+        }
+        (Value::Array(a), Value::Array(b)) => {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same_but_directives(a, b))
+        }
+        (a, b) => a == b,
     }
 }
 

@@ -72,7 +72,7 @@ spec: {claim: data-0, volume: pvc-5f3c1c6e-0b1d-4c86-9d5e-2b8f6f0a0001, tier: ho
 apiVersion: storage.billyronks.io/v1
 kind: Rollout
 metadata: {name: r}
-spec: {storageClassName: mayastor, phases: [{name: one, workloads: [{namespaces: [db]}]}]}
+spec: {storageClassName: mayastor, phases: [{name: one, workloads: [{namespace: db}]}]}
 ";
 
 /// A kind, and a field of it that gets a value of another type, or that does not exist.

@@ -4,6 +4,7 @@ use super::github_app::Served;
 use super::proxy::{Kind, LOGIN, Way};
 use super::tls::{Authority, serve_tls};
 use super::{BASIC, place, ssh};
+use crate::support::canary::Canary;
 use crate::support::follow::Follow;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -49,14 +50,15 @@ async fn a_password_of_the_secret_opens_a_source_over_tls_and_a_wrong_one_is_sho
     turn(&mut follow, spec.clone(), &["False/SecretNotFound", "/git"]).await;
     assert!(came.lock().unwrap().is_empty());
 
-    follow.secret("git", pairs("canary"));
+    let canary = Canary::new();
+    follow.secret("git", pairs(&canary.secret));
     let said = turn(
         &mut follow,
         spec.clone(),
         &["False/AuthenticationFailed", "spec.secretRef"],
     )
     .await;
-    assert!(!said.contains("canary"), "{said}");
+    canary.assert_absent(&format!("{said}{}", follow.status()));
     tokio::time::sleep(SILENCE).await;
     assert_eq!(came.lock().unwrap().len(), 1, "one turn, one try");
     assert!(
@@ -92,10 +94,11 @@ async fn a_source_goes_by_the_proxy_of_its_secret() {
     assert!(way.asked().is_empty());
 
     spec["proxySecretRef"] = json!({"name": "way"});
-    follow.secret("way", proxy("canary"));
+    let canary = Canary::new();
+    follow.secret("way", proxy(&canary.secret));
     let words = ["False/AuthenticationFailed", "spec.proxySecretRef"];
     let said = turn(&mut follow, spec.clone(), &words).await;
-    assert!(!said.contains("canary"), "{said}");
+    canary.assert_absent(&format!("{said}{}", follow.status()));
     tokio::time::sleep(SILENCE).await;
     assert_eq!(way.asked().len(), 1, "one turn, one try");
     assert!(came.lock().unwrap().is_empty());

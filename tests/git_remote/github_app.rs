@@ -3,6 +3,7 @@
 use super::proxy::{Kind, LOGIN, Way};
 use super::tls::{Authority, front};
 use super::{bare, open, place, secret, serve_those};
+use crate::support::canary::Canary;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use base64::Engine;
@@ -204,11 +205,12 @@ async fn a_github_app_proves_itself_and_keeps_its_token() {
         ("githubAppInstallationOwner", "org"),
         ("githubAppPrivateKey", &stage.private),
     ];
+    let canary = Canary::new();
     let exactly_one = "exactly one of githubAppInstallationID and githubAppInstallationOwner";
     for (what, outcome, words) in [
         ("neither", stage.app(("x", "y"), &stage.private), exactly_one),
         ("both", Credentials::github_app(&secret(&both)), exactly_one),
-        ("no key", stage.app(id, "canary"), "no RSA private key"),
+        ("no key", stage.app(id, &canary.word), "no RSA private key"),
         (
             "no App",
             Credentials::github_app(&secret(&both[1..2])),
@@ -218,7 +220,8 @@ async fn a_github_app_proves_itself_and_keeps_its_token() {
         let error = outcome.map(|_| ()).expect_err(what);
         let text = error.to_string();
         assert_eq!(error.reason(), "InvalidCredentials", "{what}: {text}");
-        assert!(text.contains(words) && !text.contains("canary"), "{what}: {text}");
+        assert!(text.contains(words), "{what}: {text}");
+        canary.assert_absent(&text);
     }
 }
 

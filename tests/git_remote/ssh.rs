@@ -1,6 +1,7 @@
 //! Git over ssh, against OpenSSH's own server on loopback.
 
 use super::{TIMEOUT, bare, push, secret};
+use crate::support::canary::Canary;
 use couchestor::io::git::{Credentials, GitError, Lease, Repository};
 use couchestor::model::failure::Failure;
 use std::path::{Path, PathBuf};
@@ -272,11 +273,12 @@ fn keygen_hash(folder: &Path) {
 #[tokio::test(flavor = "multi_thread")]
 async fn identities_that_cannot_be_used_are_named_and_silent_servers_time_out() {
     let folder = tempfile::tempdir().unwrap();
-    keygen(folder.path(), "phrase", &["-t", "ed25519", "-N", "canary phrase"]);
+    let (canary, wrong) = (Canary::new(), Canary::new());
+    keygen(folder.path(), "phrase", &["-t", "ed25519", "-N", &canary.secret]);
     let phrase = std::fs::read_to_string(folder.path().join("phrase")).unwrap();
     for (pairs, words) in [
         (
-            vec![("identity", "canary"), ("known_hosts", "x")],
+            vec![("identity", canary.word.as_str()), ("known_hosts", "x")],
             "no ssh private key",
         ),
         (
@@ -287,7 +289,7 @@ async fn identities_that_cannot_be_used_are_named_and_silent_servers_time_out() 
             vec![
                 ("identity", phrase.as_str()),
                 ("known_hosts", "x"),
-                ("password", "wrong canary"),
+                ("password", wrong.secret.as_str()),
             ],
             "cannot be opened with its password",
         ),
@@ -296,7 +298,9 @@ async fn identities_that_cannot_be_used_are_named_and_silent_servers_time_out() 
             .map(|_| ())
             .unwrap_err()
             .to_string();
-        assert!(error.contains(words) && !error.contains("canary"), "{error}");
+        assert!(error.contains(words), "{error}");
+        canary.assert_absent(&error);
+        wrong.assert_absent(&error);
     }
     keygen(folder.path(), "key", &["-t", "ed25519", "-N", ""]);
     let key = std::fs::read_to_string(folder.path().join("key")).unwrap();

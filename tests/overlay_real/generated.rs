@@ -8,7 +8,7 @@ use std::fmt::Write;
 const TREES: u64 = 700;
 
 /// Most of them whose difference may be excused.
-const INTENDED_MAX: usize = 40;
+const INTENDED_MAX: usize = 15;
 
 /// Makes one tree.
 struct Maker {
