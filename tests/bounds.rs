@@ -13,9 +13,13 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use couchestor::formats::overlay::{self, InMemory};
 use couchestor::formats::signature::Signers;
+use couchestor::formats::sops::Identities;
 use couchestor::formats::substitute::Variables;
 use couchestor::formats::version_range::VersionRange;
 use couchestor::formats::{cron, duration, pattern, quantity, yaml};
+
+/// Where every bound of the source is tested.
+mod tested;
 
 /// A name of the bound, the words that must be said, and what is said when it is exceeded by one.
 type Row = (&'static str, &'static str, String);
@@ -450,16 +454,105 @@ fn of_signers() -> Vec<Row> {
     ]
 }
 
-#[test]
-fn every_bound_is_named_with_its_size() {
-    let rows: Vec<Row> = [
+fn rows() -> Vec<Row> {
+    [
         of_yaml(),
         of_overlays(),
         sealed::of_sops(),
         of_values(),
         of_signers(),
+        of_openpgp(),
     ]
-    .concat();
+    .concat()
+}
+
+/// Files with one OpenPGP key more than they may have.
+fn of_openpgp() -> Vec<Row> {
+    let home = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(home.path(), std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    let gpg = |arguments: &[&str]| {
+        let output = std::process::Command::new("gpg")
+            .env("GNUPGHOME", home.path())
+            .args([
+                "--batch",
+                "--quiet",
+                "--pinentry-mode",
+                "loopback",
+                "--passphrase",
+                "",
+            ])
+            .args(arguments)
+            .output()
+            .expect("this test needs gnupg");
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8(output.stdout).unwrap()
+    };
+    gpg(&[
+        "--quick-generate-key",
+        "x@example.org",
+        "ed25519",
+        "sign",
+        "never",
+    ]);
+    let (public, private) = (
+        gpg(&["--armor", "--export"]),
+        gpg(&["--armor", "--export-secret-keys"]),
+    );
+    let _ = std::process::Command::new("gpgconf")
+        .env("GNUPGHOME", home.path())
+        .args(["--kill", "gpg-agent"])
+        .output();
+    let keys = |count: usize| Identities::parse([("k.asc", private.repeat(count).as_str())]).map(|_| ());
+    assert_eq!(keys(64), Ok(()));
+    vec![
+        ("OpenPGP keys of a file", "more than 64 keys", words(keys(65))),
+        (
+            "OpenPGP keys of a file of signers",
+            "more than 1024 keys",
+            signers(1, "a.asc", &public.repeat(1025)),
+        ),
+    ]
+}
+
+#[test]
+fn a_tag_that_is_too_long_is_no_version() {
+    let range = VersionRange::parse("*-0")
+        .or_else(|_| VersionRange::parse(">=0.0.0-0"))
+        .unwrap();
+    let tag = |bytes: usize| format!("1.0.0-{}", "a".repeat(bytes - 6));
+    assert_eq!(range.newest([tag(256).as_str()]), Some(tag(256).as_str()));
+    assert_eq!(range.newest([tag(257).as_str()]), None);
+}
+
+#[test]
+fn a_folder_with_too_many_files_is_probably_the_wrong_one() {
+    let folder = tempfile::tempdir().unwrap();
+    for number in 0..=200 {
+        let below = folder.path().join(number.to_string());
+        std::fs::create_dir(&below).unwrap();
+        for number in 0..1000 {
+            std::fs::File::create(below.join(number.to_string())).unwrap();
+        }
+    }
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_couchestor"))
+        .arg("validate")
+        .arg(folder.path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        !output.status.success() && said.contains("more than 200000 files lie below"),
+        "{said}"
+    );
+}
+
+#[test]
+fn every_bound_is_named_with_its_size() {
+    let rows = rows();
     let count = rows.len();
     let wrong: Vec<String> = rows
         .into_iter()

@@ -174,6 +174,29 @@ fn check_diff_and_textconv_say_what_people_need_and_no_secret() {
         "equal values are no difference: {told}"
     );
     canary.assert_absent(&told);
+    // The same key with another value, and the same value sealed anew.
+    let fresh = Canary::new();
+    for (name, value) in [("a2.sops.yaml", &fresh.secret), ("a3.sops.yaml", &canary.secret)] {
+        write(name, &secret("a", "").replace(&canary.secret, value));
+        sops(folder, &["encrypt", "--in-place", name]);
+    }
+    let changed = couchestor(folder, Some(&ours.0), &["diff", "a.sops.yaml", "a2.sops.yaml"]);
+    let told = text(&changed);
+    assert_eq!(changed.status.code(), Some(1), "{told}");
+    let rows: Vec<&str> = told.lines().filter(|line| line.contains("stringData")).collect();
+    assert!(
+        rows.len() == 1 && rows[0].starts_with("changed") && rows[0].contains("stringData.token"),
+        "{told}"
+    );
+    assert_eq!(
+        rows[0].matches("•••").count(),
+        2,
+        "both values are masked: {told}"
+    );
+    canary.assert_absent(&told);
+    fresh.assert_absent(&told);
+    let anew = couchestor(folder, Some(&ours.0), &["diff", "a.sops.yaml", "a3.sops.yaml"]);
+    assert_eq!((anew.status.code(), text(&anew)), (Some(0), String::new()));
     let same = couchestor(folder, Some(&ours.0), &["diff", "a.sops.yaml", "a.sops.yaml"]);
     assert_eq!((same.status.code(), text(&same)), (Some(0), String::new()));
     let blind = couchestor(folder, None, &["diff", "a.sops.yaml", "b.sops.yaml"]);

@@ -50,7 +50,15 @@ impl Identities {
         for (name, text) in files {
             all.push_str(text);
             if text.contains("-----BEGIN PGP ") {
-                pgp.extend(openpgp::read(name, text)?);
+                let (locked, open): (Vec<_>, Vec<_>) = openpgp::read(name, text)?
+                    .into_iter()
+                    .partition(openpgp::SecretKey::is_locked);
+                if !locked.is_empty() {
+                    unusable.push(format!(
+                        "{name} holds an OpenPGP key with a passphrase, which couchestor does not ask for"
+                    ));
+                }
+                pgp.extend(open);
                 continue;
             }
             if text.contains("-----BEGIN ") {

@@ -98,11 +98,11 @@ pub fn all_crds() -> Vec<CustomResourceDefinition> {
     ]
 }
 
-/// The CRDs of the kinds that live in Git, by kind.
+/// The CRDs of the kinds that people write into Git, by kind.
 pub fn git_crds() -> BTreeMap<String, CustomResourceDefinition> {
     all_crds()
         .into_iter()
         .map(|crd| (crd.spec.names.kind.clone(), crd))
-        .filter(|(kind, _)| kind != "PolicySource" && kind != "VolumeMigration")
+        .filter(|(kind, _)| kind != "VolumeMigration")
         .collect()
 }
