@@ -1,6 +1,24 @@
 //! [`Checkout`](crate::model::tree::Checkout) → [`ClearTree`](crate::model::tree::ClearTree): reads the blobs that the policy path needs and decrypts those that are encrypted.
 //!
 //! Blobs that were read before are not read again, and clear text lives in memory only.
+//!
+//! # What the MAC of an encrypted file binds, and what it does not
+//!
+//! The MAC sums up the values of a file in their order, and each encrypted value is sealed to the keys on its path. So a value that
+//! was changed, added, taken out or moved is refused, and so is a changed rule or date. But the format keeps quiet about some
+//! edits, the sops command accepts them, and whoever knows the public recipients can write a new file with a right MAC. Who wrote
+//! a file is what a signed commit says (`spec.verify`). Without one:
+//!
+//! - A file with `mac_only_encrypted` is refused: all of its clear part can be changed unseen.
+//! - A policy of ours is refused when anything but `apiVersion`, `kind` and `metadata` stands in it in the clear or is empty: keys
+//!   of clear values can be renamed, their characters can move from one to the next, and empty values can be added.
+//! - Names and labels, and the clear part of everybody else's objects, are trusted as the plain files of the same commit are:
+//!   whoever could edit them could as well commit a plain object.
+//! - The type of an encrypted value (`type:str`) is not bound either. A value must read as the type that is stated, and what does
+//!   not fit the field (a number in a Secret's `stringData`, a text for a watermark) is refused, in signed commits too. In an
+//!   object whose fields nobody here knows, the text "42" can be made the number 42.
+//!
+//! `tests/sops_real/unseen.rs` is the table of these edits, each with its verdict.
 
 use crate::formats::overlay::{self, Files};
 use crate::formats::sops::{self, Format, Identities};
@@ -174,9 +192,8 @@ fn needed(
         diagnostics,
     } = overlay::needed_files(root, listing);
     if needed.is_empty() && !listing.paths.iter().any(|path| inside(path, root)) && !root.is_empty() {
-        let place = Place::file(root);
         return Err(vec![Diagnostic::error(
-            place,
+            Place::file(root),
             "missing-path",
             "the commit has no such folder",
             "correct spec.path",
@@ -249,8 +266,12 @@ fn open(
             )
         })?,
     };
-    let broken = |error: sops::SopsError| refuse("sops", error.to_string(), "");
-    let opened = sops::open(path, &bytes, identities).map_err(broken)?;
+    let broken = |text: &str, error: sops::SopsError| {
+        let (line, column) = sops::place(text, &error);
+        Diagnostic::error(Place::at(path, line, column), "sops", error.to_string(), "")
+    };
+    let opened = sops::open(path, &bytes, identities)
+        .map_err(|error| broken(std::str::from_utf8(&bytes).unwrap_or_default(), error))?;
     let secret = opened.is_some();
     *decryptions += u64::from(secret);
     let mut doubts = Vec::new();
@@ -265,7 +286,7 @@ fn open(
     let mut inside = false;
     if let Ok(source) = text.expose_str()
         && sops::may_hold(source)
-        && let Some(clear) = sops::open_inside(source, identities).map_err(broken)?
+        && let Some(clear) = sops::open_inside(source, identities).map_err(|error| broken(source, error))?
     {
         *decryptions += 1;
         inside = true;
@@ -303,11 +324,7 @@ fn doubts(path: &str, opened: &sops::Opened) -> Vec<Diagnostic> {
     let loose = opened.unbound.iter().filter(inside).take(DOUBTS_MAX);
     loose
         .map(|one| {
-            let place = Place {
-                path: path.to_owned(),
-                line: one.line,
-                column: 1,
-            };
+            let place = Place::at(path, one.line, 1);
             let message = format!(
                 "`{}` is not encrypted, or empty, in an encrypted policy: its MAC does not bind it to its place",
                 one.path.join(".")
@@ -393,108 +410,4 @@ impl Files for Listing<'_> {
 }
 
 #[cfg(test)]
-mod tests {
-    #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
-
-    use super::*;
-    use crate::model::ids::Revision;
-    use crate::model::tree::Entry;
-
-    type Contents = BTreeMap<BlobId, Vec<u8>>;
-
-    /// A commit of these files; a blob is named by a digest of its text.
-    fn commit(files: &[(&str, &str, EntryKind)]) -> (Checkout, Contents) {
-        let mut entries = BTreeMap::new();
-        let mut contents = Contents::new();
-        for (path, text, kind) in files {
-            let blob = BlobId(sops::fingerprint(text.as_bytes()));
-            contents.insert(blob.clone(), text.as_bytes().to_vec());
-            entries.insert((*path).to_owned(), Entry { blob, kind: *kind });
-        }
-        let revision = Revision {
-            branch: "main".to_owned(),
-            commit: "0123456789012345678901234567890123456789".into(),
-        };
-        let checkout = Checkout {
-            revision,
-            entries,
-            introduced: BTreeMap::new(),
-            removed: BTreeMap::new(),
-        };
-        (checkout, contents)
-    }
-
-    fn run(
-        (checkout, contents): &(Checkout, Contents),
-        cache: &mut ClearCache,
-    ) -> Result<ClearTree, Refused> {
-        let read = |blob: &BlobId| contents.get(blob).cloned().ok_or("no such blob".to_owned());
-        decrypt(
-            checkout,
-            "policies",
-            "assignments",
-            &read,
-            &Identities::default(),
-            Vouched::Unknown,
-            cache,
-        )
-    }
-
-    const FILE: EntryKind = EntryKind::File;
-    const KUSTOMIZATION: &str = "resources: [a.yaml]\n";
-
-    #[test]
-    fn only_what_is_needed_is_read_and_nothing_twice() {
-        let first = commit(&[
-            ("policies/kustomization.yaml", KUSTOMIZATION, FILE),
-            ("policies/a.yaml", "kind: A\n", FILE),
-            ("policies/unused.yaml", "kind: B\n", FILE),
-            ("assignments/x.yaml", "kind: C\n", FILE),
-            ("README.md", "words", FILE),
-        ]);
-        let mut cache = ClearCache::default();
-        let tree = run(&first, &mut cache).unwrap_or_else(|refused| panic!("{:?}", refused.diagnostics));
-        let paths: Vec<&String> = tree.files.keys().collect();
-        assert_eq!(
-            paths,
-            [
-                "assignments/x.yaml",
-                "policies/a.yaml",
-                "policies/kustomization.yaml"
-            ]
-        );
-        assert_eq!((cache.reads, cache.decryptions), (3, 0));
-        assert!(run(&first, &mut cache).is_ok());
-        assert_eq!(cache.reads, 3);
-        let second = commit(&[
-            ("policies/kustomization.yaml", KUSTOMIZATION, FILE),
-            ("policies/a.yaml", "kind: Changed\n", FILE),
-        ]);
-        assert!(run(&second, &mut cache).is_ok());
-        assert_eq!((cache.reads, cache.files.len()), (4, 2));
-    }
-
-    #[test]
-    fn what_stands_in_the_way_is_named_and_no_tree_is_given_out() {
-        let large = "x".repeat(FILE_BYTES_MAX + 1);
-        let unreadable = "a: ENC[AES256_GCM,data:AA==,iv:AA==,tag:AA==,type:str]\nsops:\n  age:\n  - recipient: age1them\n    enc: x\n  mac: ENC[]\n  lastmodified: now\n";
-        for (text, kind, message) in [
-            ("a.yaml", EntryKind::Symlink, "symbolic links"),
-            ("a.yaml", EntryKind::Submodule, "submodules"),
-            (large.as_str(), FILE, "larger"),
-            (unreadable, FILE, "age1them"),
-            ("a: 1\nsops:\n  lastmodified: now\n", FILE, "has no `mac`"),
-            ("A=ENC[AES256_GCM,data:AA==]\nsops_mac=x\n", FILE, "lastmodified"),
-        ] {
-            let commit = commit(&[
-                ("policies/kustomization.yaml", KUSTOMIZATION, FILE),
-                ("policies/a.yaml", text, kind),
-            ]);
-            let refused = run(&commit, &mut ClearCache::default()).map(|_| ()).unwrap_err();
-            let errors = refused.diagnostics;
-            assert_eq!(errors.len(), 1, "{errors:?}");
-            assert!(errors[0].message.contains(message), "{errors:?}");
-            assert_eq!(errors[0].place.path, "policies/a.yaml");
-        }
-    }
-}
+mod tests;

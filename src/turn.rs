@@ -15,11 +15,11 @@ use crate::model::decision::Decision;
 use crate::model::desired::{Desired, TierPools};
 use crate::model::diagnostic::Diagnostic;
 use crate::model::failure::{Class, Failure};
-use crate::model::ids::{ClaimRef, PolicyName, Revision, SourceRef};
+use crate::model::ids::{ClaimRef, Revision, SourceRef};
 use crate::model::kinds::policy_source::{Inventory, PolicySourceStatus, ProposalState};
 use crate::model::kinds::volume_migration::VolumeMigration;
 use crate::model::migration_brief::MigrationBrief;
-use crate::model::observation::{Observation, Provider};
+use crate::model::observation::{BoundVolume, Observation};
 use crate::observe::{self, volumes};
 use crate::parse::ParseCache;
 use crate::propose::{self, Proposals, Proposed};
@@ -28,7 +28,7 @@ use crate::render;
 use crate::telemetry::{Metrics, Reason};
 use crate::wiring::{EngineAdapter, StoreAdapter};
 use jiff::Timestamp;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 /// Fetch, verify, decrypt and parse.
 mod reading;
@@ -357,14 +357,16 @@ async fn observe_all(world: &World, desired: &Desired, now: Timestamp) -> Result
         .volumes()
         .await
         .map_err(|error: ClusterError| TurnFailure::from(&error))?;
-    let windows: BTreeMap<String, u64> = desired
-        .policies
-        .values()
-        .filter(|policy| policy.enabled)
-        .map(|policy| (policy.window_text.clone(), policy.window.as_secs()))
-        .collect();
     let joined = volumes::join(volumes, claims);
-    Ok(observe::observe(joined, &world.mayastor, world.prometheus.as_ref(), &windows, now).await)
+    let questions = decide::questions(desired, now);
+    Ok(observe::observe(
+        joined,
+        &world.mayastor,
+        world.prometheus.as_ref(),
+        &questions,
+        now,
+    )
+    .await)
 }
 
 fn apply_failure(failure: &apply::ApplyFailure) -> TurnFailure {
@@ -395,7 +397,7 @@ fn apply_failure(failure: &apply::ApplyFailure) -> TurnFailure {
 async fn propose_all(
     source: &Source<'_>,
     desired: &Desired,
-    decision: &Decision,
+    decision: &Decision<'_>,
     before: &PolicySourceStatus,
     tips: &crate::io::git::Tips,
     now: Timestamp,
@@ -443,7 +445,7 @@ async fn start_all(
     source: &Source<'_>,
     desired: &Desired,
     observation: &Observation,
-    decision: &Decision,
+    decision: &Decision<'_>,
     turned: &mut Turned,
 ) -> Vec<VolumeMigration> {
     let mut started = Vec::new();
@@ -455,13 +457,14 @@ async fn start_all(
         let TierPools::Mayastor(labels) = &tier.pools else {
             continue;
         };
-        let Some(Provider::Mayastor(uuid)) =
-            observation.volumes.get(&what.volume).map(|bound| &bound.provider)
-        else {
+        let bound = observation
+            .find(&what.claim)
+            .map(|index| &observation.volumes[index]);
+        let Some(uuid) = bound.and_then(BoundVolume::uuid) else {
             continue;
         };
         let target = start::Target {
-            volume_uuid: uuid.clone(),
+            volume_uuid: uuid.to_owned(),
             pool_labels: labels.clone(),
             pool_reserve: tier.pool_reserve,
             preserve: source.preserve,
@@ -498,7 +501,7 @@ async fn publish(
     source: &Source<'_>,
     desired: &Desired,
     observation: &Observation,
-    decision: &Decision,
+    decision: &Decision<'_>,
     migrations: &[VolumeMigration],
     turned: &mut Turned,
     now: Timestamp,
@@ -514,6 +517,7 @@ async fn publish(
         decision,
         migrations: &briefs,
         placed: &placed,
+        takers: &decide::takers(desired, observation),
         now,
     };
     if let Err(error) = record::status::update(&world.cluster, &facts).await {
@@ -548,7 +552,15 @@ async fn publish(
             reason: left.why.reason().to_owned(),
         };
         world.metrics.left_alone.get_or_create(&reason).inc();
-        let policy = left.policy.clone().unwrap_or(PolicyName(String::new()));
-        tracing::debug!(claim = %left.claim, volume = %left.volume, %policy, why = %left.why, "left alone");
+        let policy = left.policy.map_or("", |policy| policy.name.as_str());
+        let (namespace, claim) = left.claim();
+        tracing::debug!(
+            namespace,
+            claim,
+            volume = left.volume(),
+            policy,
+            why = left.words(),
+            "left alone"
+        );
     }
 }

@@ -1,5 +1,11 @@
 //! Every bound on what is read says in its error which it is and how large.
 
+/// Encrypted files.
+mod sealed;
+
+/// Patches and what else changes objects.
+mod patches;
+
 use crate::canaries::{Texts, told};
 use crate::support::say;
 use crate::support::seal::Sealer;
@@ -7,10 +13,13 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use couchestor::formats::overlay::{self, InMemory};
 use couchestor::formats::signature::Signers;
-use couchestor::formats::sops::{self, Identities};
+use couchestor::formats::sops::Identities;
 use couchestor::formats::substitute::Variables;
 use couchestor::formats::version_range::VersionRange;
 use couchestor::formats::{cron, duration, pattern, quantity, yaml};
+
+/// Where every bound of the source is tested.
+mod tested;
 
 /// A name of the bound, the words that must be said, and what is said when it is exceeded by one.
 type Row = (&'static str, &'static str, String);
@@ -46,12 +55,12 @@ fn of_yaml() -> Vec<Row> {
         ),
         (
             "values of a file",
-            "more than 200000 values",
-            words(yaml::load(&"- 1\n".repeat(200_000))),
+            "more than 125000 values",
+            words(yaml::load(&"- 1\n".repeat(125_000))),
         ),
         (
             "values through aliases",
-            "more than 200000 values",
+            "more than 125000 values",
             words(yaml::load(&format!(
                 "- &a [{}]\n{}",
                 "1,".repeat(1000),
@@ -71,6 +80,26 @@ fn of_yaml() -> Vec<Row> {
             "documents of a file",
             "more than 10000 documents",
             words(yaml::load(&"---\na: 1\n".repeat(10_001))),
+        ),
+        (
+            "empty documents of a file",
+            "more than 10000 documents",
+            words(yaml::load(&"---\n".repeat(10_001))),
+        ),
+        (
+            "anchors of a file",
+            "more than 10000 anchors",
+            words(yaml::load(&"- &a 1\n".repeat(10_001))),
+        ),
+        (
+            "directives of a file",
+            "more than 100 lines that start with `%`",
+            words(yaml::load(&("\n%X y".repeat(101) + "\n---\na: 1\n"))),
+        ),
+        (
+            "comments where they are read",
+            "more than 20000 comments",
+            words(yaml::load_commented(&"# a\n".repeat(20_001))),
         ),
     ]
 }
@@ -93,7 +122,7 @@ fn of_overlays() -> Vec<Row> {
         ),
         (
             "program of a pattern",
-            "becomes more than 262144 bytes",
+            "becomes more than 131072 bytes",
             patched("name: '\\w{100}'"),
         ),
         (
@@ -181,10 +210,11 @@ fn of_overlays() -> Vec<Row> {
             ]),
         ),
     ];
+    rows.extend(patches::of_patches());
     let maps: String = (0..2000)
         .map(|n| format!("{}---\n", MAP.replace("name: m", &format!("name: m{n}"))))
         .collect();
-    let patch = "- {target: {kind: None}, patch: '{data: {a: c}}'}\n".repeat(151);
+    let patch = "- {target: {kind: 'N.*'}, patch: '{data: {a: c}}'}\n".repeat(151);
     let looks = built(&[
         (
             "p/kustomization.yaml",
@@ -192,7 +222,7 @@ fn of_overlays() -> Vec<Row> {
         ),
         ("p/a.yaml", maps),
     ]);
-    rows.push(("looks at objects", "more than 300000 times", looks));
+    rows.push(("looks at objects", "more than 200000 times", looks));
     let large = format!(
         "- {{target: {{name: 'm.*'}}, patch: '{{data: {{a: {}}}}}'}}\n",
         "x".repeat(9000)
@@ -223,7 +253,7 @@ fn of_overlays() -> Vec<Row> {
             ("p/a.yaml", few),
         ]),
     ));
-    let pairs: String = (0..300).map(|n| format!("l{n}: {}, ", "x".repeat(60))).collect();
+    let pairs: String = (0..20).map(|n| format!("l{n}: {}, ", "x".repeat(1000))).collect();
     rows.push((
         "bytes that labels write",
         "more than 16777216 bytes",
@@ -257,8 +287,8 @@ fn of_overlays() -> Vec<Row> {
     }
     rows.push(("files of a build", "more than 20000 files", built_from(&many)));
     let mut objects = InMemory::default();
-    let item = "- {apiVersion: v1, kind: A, metadata: {name: x}}\n".repeat(16_700);
-    for name in ["a", "b", "c", "d", "e", "f"] {
+    let item = "- {apiVersion: v1, kind: A, metadata: {name: x}}\n".repeat(11_200);
+    for name in ["a", "b", "c", "d", "e", "f", "g", "h", "i"] {
         objects.add(format!("p/{name}.yaml"), format!("kind: List\nitems:\n{item}"));
     }
     rows.push((
@@ -267,46 +297,6 @@ fn of_overlays() -> Vec<Row> {
         built_from(&objects),
     ));
     rows
-}
-
-fn block(more: &str) -> String {
-    let text = format!("a: ENC[AES256_GCM,data:AA==]\nsops:\n  mac: x\n  lastmodified: y\n{more}");
-    words(sops::decrypt(&text, &Identities::default()))
-}
-
-fn lines(more: &str) -> String {
-    let text = format!("A=ENC[AES256_GCM,data:AA==]\nsops_mac=x\n{more}\n");
-    words(sops::open_file("a.env", text.as_bytes(), &Identities::default()))
-}
-
-fn of_sops() -> Vec<Row> {
-    vec![
-        (
-            "key groups",
-            "more than 255 key groups",
-            block(&format!("  key_groups:\n{}", "  - age: []\n".repeat(256))),
-        ),
-        (
-            "bytes of a rule",
-            "more than 1000 bytes",
-            block(&format!("  encrypted_regex: '{}'\n", "a".repeat(1001))),
-        ),
-        (
-            "program of a rule",
-            "becomes more than 262144 bytes",
-            block("  encrypted_regex: '\\w{100}'\n"),
-        ),
-        (
-            "levels of a flattened key",
-            "more than 16 levels",
-            lines(&format!("sops_a{}=x", "__map_a".repeat(16))),
-        ),
-        (
-            "items of a flattened list",
-            "more than 1000 items",
-            lines("sops_age__list_1000__map_enc=x"),
-        ),
-    ]
 }
 
 fn substituted(text: &str) -> String {
@@ -327,6 +317,13 @@ fn read(path: &str, files: usize, text: &str) -> String {
     }
     let said = told(&all, &Sealer::new().key, &Variables::default());
     said.iter().take(3).map(|one| format!("{one}\n")).collect()
+}
+
+/// Everything that is said of one file.
+fn read_all(text: &str) -> String {
+    let all = Texts::from([("p/a.yaml".to_owned(), text.to_owned())]);
+    let said = told(&all, &Sealer::new().key, &Variables::default());
+    said.iter().map(|one| format!("{one}\n")).collect()
 }
 
 fn of_values() -> Vec<Row> {
@@ -385,6 +382,34 @@ fn of_values() -> Vec<Row> {
             read("p/a.yaml", 1, &policy.replace("NAME", &"n".repeat(48))),
         ),
         (
+            "values of an object of ours",
+            "more than 5000 values",
+            read("p/a.yaml", 1, &format!("{policy}x: [{}]\n", "1,".repeat(5000))),
+        ),
+        (
+            "bytes of an object of ours",
+            "more than 1048576 bytes",
+            read("p/a.yaml", 1, &format!("{policy}x: {}\n", "x".repeat(1 << 20))),
+        ),
+        (
+            "mistakes of an object of ours",
+            "more than 100 mistakes",
+            read_all(&(0..101).map(|n| format!("x{n}: 1\n")).fold(policy.to_owned(), |text, line| text + &line)),
+        ),
+        (
+            "tiers",
+            "more than 60 tiers",
+            read_all(&(0..257).map(|n| format!("apiVersion: storage.billyronks.io/v1\nkind: StorageTier\nmetadata: {{name: t{n}}}\nspec: {{rank: {n}, poolSelector: {{matchLabels: {{a: b{n}}}}}}}\n---\n")).collect::<String>()),
+        ),
+        (
+            "phases of a rollout",
+            "at most 100 phases",
+            read_all(&format!(
+                "apiVersion: storage.billyronks.io/v1\nkind: Rollout\nmetadata: {{name: r}}\nspec:\n  storageClassName: x\n  phases:\n{}",
+                "  - {name: a, workloads: [], soak: 1h}\n".repeat(101)
+            )),
+        ),
+        (
             "bytes of a file",
             "larger than 5242880 bytes",
             read("p/a.yaml", 1, &"#".repeat((5 << 20) + 1)),
@@ -429,9 +454,105 @@ fn of_signers() -> Vec<Row> {
     ]
 }
 
+fn rows() -> Vec<Row> {
+    [
+        of_yaml(),
+        of_overlays(),
+        sealed::of_sops(),
+        of_values(),
+        of_signers(),
+        of_openpgp(),
+    ]
+    .concat()
+}
+
+/// Files with one OpenPGP key more than they may have.
+fn of_openpgp() -> Vec<Row> {
+    let home = tempfile::tempdir().unwrap();
+    std::fs::set_permissions(home.path(), std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+    let gpg = |arguments: &[&str]| {
+        let output = std::process::Command::new("gpg")
+            .env("GNUPGHOME", home.path())
+            .args([
+                "--batch",
+                "--quiet",
+                "--pinentry-mode",
+                "loopback",
+                "--passphrase",
+                "",
+            ])
+            .args(arguments)
+            .output()
+            .expect("this test needs gnupg");
+        assert!(
+            output.status.success(),
+            "{}",
+            String::from_utf8_lossy(&output.stderr)
+        );
+        String::from_utf8(output.stdout).unwrap()
+    };
+    gpg(&[
+        "--quick-generate-key",
+        "x@example.org",
+        "ed25519",
+        "sign",
+        "never",
+    ]);
+    let (public, private) = (
+        gpg(&["--armor", "--export"]),
+        gpg(&["--armor", "--export-secret-keys"]),
+    );
+    let _ = std::process::Command::new("gpgconf")
+        .env("GNUPGHOME", home.path())
+        .args(["--kill", "gpg-agent"])
+        .output();
+    let keys = |count: usize| Identities::parse([("k.asc", private.repeat(count).as_str())]).map(|_| ());
+    assert_eq!(keys(64), Ok(()));
+    vec![
+        ("OpenPGP keys of a file", "more than 64 keys", words(keys(65))),
+        (
+            "OpenPGP keys of a file of signers",
+            "more than 1024 keys",
+            signers(1, "a.asc", &public.repeat(1025)),
+        ),
+    ]
+}
+
+#[test]
+fn a_tag_that_is_too_long_is_no_version() {
+    let range = VersionRange::parse("*-0")
+        .or_else(|_| VersionRange::parse(">=0.0.0-0"))
+        .unwrap();
+    let tag = |bytes: usize| format!("1.0.0-{}", "a".repeat(bytes - 6));
+    assert_eq!(range.newest([tag(256).as_str()]), Some(tag(256).as_str()));
+    assert_eq!(range.newest([tag(257).as_str()]), None);
+}
+
+#[test]
+fn a_folder_with_too_many_files_is_probably_the_wrong_one() {
+    let folder = tempfile::tempdir().unwrap();
+    for number in 0..=200 {
+        let below = folder.path().join(number.to_string());
+        std::fs::create_dir(&below).unwrap();
+        for number in 0..1000 {
+            std::fs::File::create(below.join(number.to_string())).unwrap();
+        }
+    }
+    let output = std::process::Command::new(env!("CARGO_BIN_EXE_couchestor"))
+        .arg("validate")
+        .arg(folder.path())
+        .output()
+        .unwrap();
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(
+        !output.status.success() && said.contains("more than 200000 files lie below"),
+        "{said}"
+    );
+}
+
 #[test]
 fn every_bound_is_named_with_its_size() {
-    let rows: Vec<Row> = [of_yaml(), of_overlays(), of_sops(), of_values(), of_signers()].concat();
+    let rows = rows();
     let count = rows.len();
     let wrong: Vec<String> = rows
         .into_iter()

@@ -1,5 +1,6 @@
 //! What scripts, pipes and people in a hurry rely on: exit codes, lost output, empty variables, odd files, and nothing secret shown.
 
+use crate::support::canary::Canary;
 use crate::support::seal::Sealer;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
@@ -128,16 +129,20 @@ fn what_makes_no_sense_is_refused_in_words() {
 #[test]
 fn nothing_that_was_decrypted_or_forgotten_is_shown() {
     let sealer = Sealer::new();
-    let clear = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, namespace: b, labels: {l: canaryl}, annotations: {a: canarya}}\ndata: {d: canaryd}\n";
-    let secret = "apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: Secret, metadata: {name: s, namespace: b}, stringData: {pw: canaryp}}\n";
+    let canary = Canary::new();
+    let clear = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, namespace: b, labels: {l: CANARY}, annotations: {a: CANARY}}\ndata: {d: CANARY}\n".replace("CANARY", &canary.word);
+    let secret = "apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: Secret, metadata: {name: s, namespace: b}, stringData: {pw: CANARY}}\n".replace("CANARY", &canary.word);
     let folder = folder(&[
-        ("p/a.yaml", &sealer.yaml(clear)),
-        ("q/s.yaml", secret),
-        ("q/s.env", "PW=canaryp\n"),
+        ("p/a.yaml", &sealer.yaml(&clear)),
+        ("q/s.yaml", &secret),
+        ("q/s.env", &format!("PW={}\n", canary.word)),
         (".gitattributes", "*.sops.yaml diff=couchestor\n"),
         (".sops.yaml", "creation_rules: [{path_regex: big, age: age1x}]\n"),
         ("q/big.yaml", &"#".repeat(6 << 20)),
-        ("q/broken.yaml", "kind: Secret\nstringData: {pw: [canaryp\n"),
+        (
+            "q/broken.yaml",
+            &format!("kind: Secret\nstringData: {{pw: [{}\n", canary.word),
+        ),
     ]);
     let mut shown = command(folder.path(), &["render", "p"]);
     let shown = shown.env("SOPS_AGE_KEY", &sealer.key).output().unwrap();
@@ -146,7 +151,7 @@ fn nothing_that_was_decrypted_or_forgotten_is_shown() {
         "{}",
         said(&shown)
     );
-    assert!(!said(&shown).contains("canary"), "{}", said(&shown));
+    canary.assert_absent(&said(&shown));
     for arguments in [
         &["validate", "q"][..],
         &["secrets", "textconv", "q/s.yaml"],
@@ -154,13 +159,12 @@ fn nothing_that_was_decrypted_or_forgotten_is_shown() {
         &["secrets", "diff", "q/s.env", "q/s.yaml"],
     ] {
         let shown = said(&run(folder.path(), arguments));
-        assert!(
-            !shown.contains("canary") && !shown.is_empty(),
-            "{arguments:?}: {shown}"
-        );
+        assert!(!shown.is_empty(), "{arguments:?}");
+        canary.assert_absent(&shown);
     }
     let checked = run(folder.path(), &["secrets", "check", "."]);
     let told = said(&checked);
+    canary.assert_absent(&told);
     assert_eq!(checked.status.code(), Some(1));
     for (path, words) in [
         ("q/s.yaml", "a Secret in plain text"),
@@ -173,4 +177,81 @@ fn nothing_that_was_decrypted_or_forgotten_is_shown() {
         assert!(found, "{path} {words}\n{told}");
     }
     assert!(!told.contains(".gitattributes:"), "{told}");
+}
+
+#[test]
+fn what_the_readme_says_is_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let readme = include_str!("../README.md");
+    let blocks: Vec<&str> = readme
+        .split("```sh\n")
+        .skip(1)
+        .filter_map(|rest| rest.split("```").next())
+        .filter(|block| !block.contains("cargo "))
+        .collect();
+    assert_eq!(blocks.len(), 2);
+    let binaries = Path::new(env!("CARGO_BIN_EXE_couchestor")).parent().unwrap();
+    let path = format!("{}:{}", binaries.display(), std::env::var("PATH").unwrap());
+    let shell = |script: &str| {
+        let mut command = Command::new("sh");
+        command.current_dir(folder.path()).args(["-e", "-c", script]);
+        for name in ["SOPS_AGE_KEY", "SOPS_AGE_KEY_FILE", "XDG_CONFIG_HOME"] {
+            command.env_remove(name);
+        }
+        command.env("HOME", folder.path()).env("PATH", &path);
+        command.output().unwrap()
+    };
+    let ran = shell(&blocks.concat());
+    assert!(ran.status.success(), "{}", said(&ran));
+    assert!(said(&ran).contains("nothing wrong found") && said(&ran).contains("kind: StorageClass"));
+    // Where keys come from.
+    let sealer = Sealer::new();
+    let write = |name: &str, text: &str| {
+        let path = folder.path().join(name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
+    };
+    write(
+        "ops/storage/a.sops.yaml",
+        &sealer.yaml(&MAP.replace("{name: a", "{name: canary")),
+    );
+    write("key", &sealer.key);
+    let diff = "cd ops && git add . && git -c user.name=a -c user.email=a@b commit -qm a && git rm -q --cached storage/a.sops.yaml && SOPS_AGE_KEY_FILE=../key git diff HEAD --cached";
+    for (script, code, words) in [
+        (
+            "cd ops/storage && couchestor validate .",
+            1,
+            "storage/a.sops.yaml:",
+        ),
+        ("cd ops && couchestor validate storage", 1, "no key opens it"),
+        (
+            "cd ops && couchestor validate storage --age-key ../key",
+            0,
+            "nothing wrong found",
+        ),
+        (
+            "cd ops && SOPS_AGE_KEY_FILE=../key couchestor validate storage",
+            0,
+            "nothing wrong found",
+        ),
+        (
+            "cd ops && SOPS_AGE_KEY=$(cat ../key) couchestor validate storage",
+            0,
+            "nothing wrong found",
+        ),
+        (
+            "mkdir -p .config/sops/age && cp key .config/sops/age/keys.txt && cd ops && couchestor validate storage",
+            0,
+            "nothing wrong found",
+        ),
+        ("couchestor secrets diff ops/storage/tiers.yaml key", 1, "KEY"),
+        ("couchestor secrets diff key key", 0, ""),
+        ("couchestor validat", 2, "validate"),
+        (diff, 0, "-metadata.name: •••"),
+    ] {
+        let output = shell(script);
+        assert_eq!(output.status.code(), Some(code), "{script}: {}", said(&output));
+        assert!(said(&output).contains(words), "{script}: {}", said(&output));
+        assert!(!said(&output).contains("canary"), "{script}: {}", said(&output));
+    }
 }

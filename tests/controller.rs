@@ -272,13 +272,8 @@ impl Stage {
                 .filter(|revision| revision.ends_with(tip.as_str()))
         })
         .await;
-        self.prometheus.set(
-            &format!("pvc-{UUID}"),
-            Some(Load {
-                iops: 6120.0,
-                coverage: 1.0,
-            }),
-        );
+        self.prometheus
+            .set(&format!("pvc-{UUID}"), Some(Load::random(6120.0, 1.0)));
         let proposal = self
             .wait("a proposal", async || {
                 self.status().await.proposals.into_iter().next()

@@ -8,6 +8,9 @@ use couchestor::formats::yaml::{self, edit, emit, scalar};
 use couchestor::formats::{cron, duration, quantity};
 use serde_json::{Value, json};
 
+/// What authority hangs on: signatures, sealed lines, rules, ranges, variables.
+mod trust;
+
 /// Names, whole objects, patches, folders, messages.
 mod parts;
 

@@ -1,5 +1,6 @@
 //! Git against real remotes on loopback: `git http-backend` behind HTTP, bare folders, and servers that misbehave.
 
+use crate::support::canary::Canary;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::{HeaderMap, Method, StatusCode, Uri};
@@ -11,6 +12,7 @@ use couchestor::model::rendering::FileChange;
 use couchestor::model::secret::SecretText;
 use std::collections::BTreeMap;
 use std::io::Write;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::{Arc, Mutex};
@@ -27,6 +29,9 @@ mod github_app;
 
 /// OpenSSH.
 mod ssh;
+
+/// The same by a controller, which knows its sources' Secrets only.
+mod followed;
 
 /// Connections that end, hang or lie.
 mod cut;
@@ -177,6 +182,11 @@ async fn serve_those(root: &Path, wanted: Arc<Mutex<String>>) -> (String, Arc<Mu
     (url, came)
 }
 
+/// The address that a URL names.
+fn place(url: &str) -> SocketAddr {
+    url.split('/').nth(2).unwrap().parse().unwrap()
+}
+
 /// base64 of `ops:right`.
 const BASIC: &str = "Basic b3BzOnJpZ2h0";
 
@@ -206,14 +216,15 @@ async fn basic_credentials_fetch_and_push_and_wrong_ones_are_offered_once() {
     assert_eq!(right.fetch("main").await.unwrap().branches["main"], next);
 
     came.lock().unwrap().clear();
-    let wrong = open(&url, &folder.path().join("wrong"), with("wrong-hunter2"));
+    let canary = Canary::new();
+    let wrong = open(&url, &folder.path().join("wrong"), with(&canary.secret));
     let error = wrong.fetch("main").await.unwrap_err();
     assert_eq!(
         (error.class(), error.reason()),
         (Class::Stalled, "AuthenticationFailed"),
         "{error}"
     );
-    assert!(!error.to_string().contains("hunter2"));
+    canary.assert_absent(&format!("{error} {error:?}"));
     assert_eq!(
         came.lock().unwrap().len(),
         1,
@@ -222,13 +233,33 @@ async fn basic_credentials_fetch_and_push_and_wrong_ones_are_offered_once() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_bearer_token_is_sent_as_such() {
+async fn a_bearer_token_is_sent_as_such_and_one_that_ran_out_is_offered_once() {
     let folder = tempfile::tempdir().unwrap();
     let (_, tip) = bare(folder.path()).await;
-    let (url, _) = serve(folder.path(), "Bearer t0ken").await;
-    let credentials = Credentials::from_secret(&secret(&[("bearerToken", "t0ken")]), &url).unwrap();
-    let repository = open(&url, &folder.path().join("clone"), credentials);
+    let wanted = Arc::new(Mutex::new("Bearer t0ken".to_owned()));
+    let (url, came) = serve_those(folder.path(), wanted.clone()).await;
+    let with = |token: &str| Credentials::from_secret(&secret(&[("bearerToken", token)]), &url).unwrap();
+    let repository = open(&url, &folder.path().join("clone"), with("t0ken"));
     assert_eq!(repository.fetch("main").await.unwrap().branches["main"], tip);
+    let canary = Canary::new();
+    let wrong = open(&url, &folder.path().join("wrong"), with(&canary.word));
+    // Then the right one runs out.
+    for (name, repository, offered) in [
+        ("wrong", &wrong, canary.word.as_str()),
+        ("expired", &repository, "t0ken"),
+    ] {
+        came.lock().unwrap().clear();
+        let error = repository.fetch("main").await.unwrap_err();
+        assert_eq!(
+            (error.class(), error.reason()),
+            (Class::Stalled, "AuthenticationFailed"),
+            "{name}: {error}"
+        );
+        assert!(!error.to_string().contains(offered), "{name}: {error}");
+        canary.assert_absent(&format!("{error} {error:?}"));
+        assert_eq!(*came.lock().unwrap(), [format!("Bearer {offered}")], "{name}");
+        *wanted.lock().unwrap() = "Bearer another".to_owned();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -343,19 +374,23 @@ fn addresses_and_secrets_that_cannot_work_are_refused_with_what_to_write() {
             .unwrap_err()
             .to_string()
     };
+    let canary = Canary::new();
+    let [in_https, in_http] = [
+        "https://ops:PW@git.example.org/x.git",
+        "http://ops:PW@127.0.0.1/x.git",
+    ]
+    .map(|url| url.replace("PW", &canary.word));
     for (url, hint) in [
         ("git@git.example.org:home/ops.git", "write ssh://"),
         ("file:///srv/ops.git", "--allow-file-urls"),
-        ("https://ops:hunter2@git.example.org/x.git", "into the Secret"),
+        (in_https.as_str(), "into the Secret"),
         ("ssh://git@git.example.org/x.git", "identity and known_hosts"),
-        ("http://ops:hunter2@127.0.0.1/x.git", "into the Secret"),
+        (&in_http, "into the Secret"),
         ("ftp://git.example.org/x.git", "use https:// or ssh://"),
     ] {
         let refusal = refusal(url);
-        assert!(
-            refusal.contains(hint) && !refusal.contains("hunter2"),
-            "{refusal}"
-        );
+        assert!(refusal.contains(hint), "{refusal}");
+        canary.assert_absent(&refusal);
     }
     for (keys, missing) in [
         (vec!["identity"], "known_hosts"),

@@ -456,6 +456,9 @@ async fn broken_listings_in_the_clone_are_named_by_their_folder() {
     }
 }
 
+/// Objects that are larger than any should be.
+mod large;
+
 /// Folders in folders, each ten times: more files than fit into the world, in a few hundred bytes.
 #[tokio::test(flavor = "multi_thread")]
 async fn folders_that_are_many_are_counted_and_folders_that_are_deep_are_read() {

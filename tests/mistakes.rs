@@ -35,6 +35,21 @@ fn validate_names_all_planted_mistakes_with_file_and_line() {
         assert!(text.contains(words), "{words} is missing in\n{text}");
     }
     assert_eq!(output.status.code(), Some(1));
+    // The same for forges, with the end of what is meant.
+    let sarif = Command::new(env!("CARGO_BIN_EXE_couchestor"))
+        .current_dir(root)
+        .args(["validate", "tests/golden/mistakes", "-o", "sarif"])
+        .output()
+        .unwrap();
+    let log: serde_json::Value = serde_json::from_slice(&sarif.stdout).unwrap();
+    let region = serde_json::json!({"startLine": 16, "startColumn": 3, "endLine": 16, "endColumn": 15});
+    let places = log["runs"][0]["results"].as_array().unwrap();
+    let found = places.iter().any(|one| {
+        let place = &one["locations"][0]["physicalLocation"];
+        place["artifactLocation"]["uri"] == "tests/golden/mistakes/tiers.yaml" && place["region"] == region
+    });
+    assert!(found, "{log:#}");
+    assert_eq!(sarif.status.code(), Some(1));
 }
 
 const POLICY: &str = "apiVersion: storage.billyronks.io/v1
@@ -185,8 +200,8 @@ fn one_run_tells_everything_also_beside_files_that_cannot_be_read() {
         [
             "broken.yaml:1:4 error yaml",
             "policy.yaml:8:3 error duration",
-            "sealed-patch.yaml:1:1 error sops",
-            "sealed.yaml:1:1 error sops",
+            "sealed-patch.yaml:5:1 error sops",
+            "sealed.yaml:5:1 error sops",
             "tier.yaml:4:1 error missing-field",
             "tier.yaml:4:8 error unknown-field",
         ]

@@ -2,10 +2,11 @@
 //! difference is a failure, unless [`intended`] says why it is meant.
 
 use crate::support::servers;
-use couchestor::formats::overlay::{self, InMemory};
+use couchestor::formats::overlay::{self, Files};
 use couchestor::model::diagnostic::Severity;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
 use std::process::Command;
 
 /// Trees that are generated and compared.
@@ -14,16 +15,71 @@ mod generated;
 /// Situations that people meet, each by name.
 mod situations;
 
-/// Files by path.
+/// One tree for every row of the tables.
+mod rows;
+
+/// Files by path. Those that end in `.bin` have one byte for each character.
 type Tree = BTreeMap<String, String>;
+
+/// What a file of a tree holds.
+fn content(path: &str, text: &str) -> Vec<u8> {
+    match path.ends_with(".bin") {
+        true => text
+            .chars()
+            .map(|one| u8::try_from(u32::from(one)).expect("a byte"))
+            .collect(),
+        false => text.as_bytes().to_vec(),
+    }
+}
+
+/// A tree as the overlay reads it.
+struct Given {
+    paths: BTreeSet<String>,
+    contents: BTreeMap<String, Vec<u8>>,
+}
+
+impl Given {
+    fn new(tree: &Tree) -> Self {
+        let contents = tree
+            .iter()
+            .map(|(path, text)| (path.clone(), content(path, text)));
+        Self {
+            paths: tree.keys().cloned().collect(),
+            contents: contents.collect(),
+        }
+    }
+}
+
+impl Files for Given {
+    fn paths(&self) -> &BTreeSet<String> {
+        &self.paths
+    }
+
+    fn text(&self, path: &str) -> Option<Cow<'_, str>> {
+        std::str::from_utf8(self.contents.get(path)?)
+            .ok()
+            .map(Cow::Borrowed)
+    }
+
+    fn bytes(&self, path: &str) -> Option<Cow<'_, [u8]>> {
+        self.contents
+            .get(path)
+            .map(|bytes| Cow::Borrowed(bytes.as_slice()))
+    }
+
+    fn secret(&self, _path: &str) -> bool {
+        false
+    }
+}
 
 /// What the real kustomize makes of a tree: the objects in order, or its words.
 fn theirs(tree: &Tree, root: &str) -> Result<Vec<Value>, String> {
     let folder = tempfile::tempdir().expect("a folder");
     for (path, text) in tree {
+        let bytes = content(path, text);
         let path = folder.path().join(path);
         std::fs::create_dir_all(path.parent().expect("a file has a folder")).expect("our own folder");
-        std::fs::write(path, text).expect("our own folder");
+        std::fs::write(path, bytes).expect("our own folder");
     }
     let mut command = Command::new(servers::kustomize());
     command
@@ -50,10 +106,7 @@ fn theirs(tree: &Tree, root: &str) -> Result<Vec<Value>, String> {
 
 /// What we make of it.
 fn ours(tree: &Tree, root: &str) -> Result<Vec<Value>, String> {
-    let mut files = InMemory::default();
-    for (path, text) in tree {
-        files.add(path.clone(), text.clone());
-    }
+    let files = Given::new(tree);
     let (resources, diagnostics) = overlay::build(root, &files);
     // Asking which files are needed must come to the same verdict about them.
     let needed = overlay::needed_files(root, &files);
@@ -89,7 +142,7 @@ const INTENDED: [(&str, &str); 3] = [
         "JSON or YAML inside of a text is its reader's; changing it by a path breaks its formatting",
     ),
     (
-        "has no `",
+        "to know it by",
         "an item of a keyed list without its key cannot be merged; kustomize makes an object of it that the API refuses",
     ),
 ];
@@ -97,13 +150,15 @@ const INTENDED: [(&str, &str); 3] = [
 fn intended(ours: &Result<Vec<Value>, String>, theirs: &Result<Vec<Value>, String>) -> Option<&'static str> {
     match (ours, theirs) {
         (Ok(ours), Ok(theirs)) => {
-            // Objects in which none is left are the same.
             let left = |value: &Value| value.to_string().contains("\"$patch\"");
             let (ours, theirs) = (unordered(ours, true), unordered(theirs, true));
-            let fits = |(a, b): (&Value, &Value)| left(b) || a == b;
+            let fits = |(a, b): (&Value, &Value)| match left(b) {
+                true => !left(a) && same_but_directives(a, b),
+                false => a == b,
+            };
             (ours.len() == theirs.len() && theirs.iter().any(left) && ours.iter().zip(&theirs).all(fits))
                 .then_some(
-                    "kustomize leaves a directive in the object when the list that it is for was not there",
+                    "kustomize leaves a directive where the list that it is for was not there, and loses what stands beside it",
                 )
         }
         (Err(message), Ok(_)) => INTENDED
@@ -111,6 +166,29 @@ fn intended(ours: &Result<Vec<Value>, String>, theirs: &Result<Vec<Value>, Strin
             .find(|(words, _)| message.lines().all(|line| line.contains(words)))
             .map(|(_, why)| *why),
         _ => None,
+    }
+}
+
+/// Whether two values are the same but for the lists of which kustomize left a directive only.
+fn same_but_directives(ours: &Value, theirs: &Value) -> bool {
+    let lost = |value: &Value| {
+        value
+            .as_array()
+            .is_some_and(|items| items.iter().any(|item| item.get("$patch").is_some()))
+    };
+    match (ours, theirs) {
+        (Value::Object(a), Value::Object(b)) => {
+            let fits = |(key, b): (&String, &Value)| match a.get(key) {
+                Some(a) if lost(b) => a.is_array(),
+                Some(a) => same_but_directives(a, b),
+                None => lost(b),
+            };
+            b.iter().all(fits) && a.keys().all(|key| b.contains_key(key))
+        }
+        (Value::Array(a), Value::Array(b)) => {
+            a.len() == b.len() && a.iter().zip(b).all(|(a, b)| same_but_directives(a, b))
+        }
+        (a, b) => a == b,
     }
 }
 

@@ -63,6 +63,33 @@ fn our_own_policies_refer_to_the_schema_and_fit_it() {
 
 const TIER: &str = "apiVersion: storage.billyronks.io/v1\nkind: StorageTier\nmetadata: {name: hot}\nspec:\n  rank: 2\n  poolSelector: {matchLabels: {tier: hot}}\n";
 
+/// Objects of the kinds that our own policies have none of.
+const OTHERS: &str = "apiVersion: storage.billyronks.io/v1
+kind: TierAssignment
+metadata: {name: data-0, namespace: db}
+spec: {claim: data-0, volume: pvc-5f3c1c6e-0b1d-4c86-9d5e-2b8f6f0a0001, tier: hot}
+---
+apiVersion: storage.billyronks.io/v1
+kind: Rollout
+metadata: {name: r}
+spec: {storageClassName: mayastor, phases: [{name: one, workloads: [{namespace: db}]}]}
+";
+
+/// A kind, and a field of it that gets a value of another type, or that does not exist.
+const MISTAKES: [(&str, &str); 11] = [
+    ("StorageTier", "/spec/rank=\"fast\""),
+    ("StoragePolicy", "/spec/enabled=\"sometimes\""),
+    ("StoragePolicy", "/spec/highWatermark=5"),
+    ("TierAssignment", "/spec/tier=7"),
+    ("BackupLocation", "/spec/credentials=\"velero-s3\""),
+    ("BackupLocation", "/spec/bukkit=\"b\""),
+    ("BackupPolicy", "/spec/schedules/0/schedule=5"),
+    ("BackupPolicy", "/spec/includedNamespaces=\"db\""),
+    ("PolicySource", "/spec/prune=\"yes\""),
+    ("PolicySource", "/spec/secretRef=\"homelab-git\""),
+    ("Rollout", "/spec/phases={}"),
+];
+
 #[test]
 fn editors_and_validate_agree_about_objects() {
     let all = validator(&printed(&["schema"]));
@@ -97,6 +124,58 @@ fn editors_and_validate_agree_about_objects() {
         let document = &documents(&text)[0];
         assert_eq!(all.is_valid(document), fits, "the schema of all kinds: {what}");
         assert_eq!(one.is_valid(document), fits, "the kind's own schema: {what}");
+    }
+    // One of every kind, whole and with one mistake.
+    let policies = [
+        include_str!("../policies/base/tiers.yaml"),
+        include_str!("../policies/base/policies.yaml"),
+        include_str!("../policies/base/backups.yaml"),
+        include_str!("../flux/source/policysource.yaml"),
+        OTHERS,
+    ]
+    .map(documents)
+    .concat();
+    for (kind, mistake) in MISTAKES {
+        let good = policies
+            .iter()
+            .find(|object| object["kind"] == kind)
+            .unwrap_or_else(|| panic!("no {kind}"));
+        let mut bad = good.clone();
+        let (pointer, value) = mistake.split_once('=').unwrap();
+        let (parent, field) = pointer.rsplit_once('/').unwrap();
+        bad.pointer_mut(parent)
+            .unwrap_or_else(|| panic!("{kind}{parent}"))[field] = serde_json::from_str(value).unwrap();
+        let own = validator(&printed(&["schema", kind]));
+        for (object, fits) in [(good, true), (&bad, false)] {
+            assert_eq!(
+                all.is_valid(object),
+                fits,
+                "the schema of all kinds: {kind}, {mistake}"
+            );
+            assert_eq!(
+                own.is_valid(object),
+                fits,
+                "the kind's own schema: {kind}, {mistake}"
+            );
+            let folder = tempfile::tempdir().unwrap();
+            std::fs::write(folder.path().join("a.yaml"), object.to_string()).unwrap();
+            let output = couchestor(&["validate", folder.path().to_str().unwrap()]);
+            let told = String::from_utf8_lossy(&output.stdout).into_owned()
+                + &String::from_utf8_lossy(&output.stderr);
+            let named = ["wrong-type", "unknown-field"]
+                .iter()
+                .any(|rule| told.contains(rule));
+            assert_eq!(named, !fits, "validate: {kind}, {mistake}: {told}");
+        }
+    }
+    let schema = printed(&["schema"]).to_string();
+    for kind in couchestor::model::kinds::all_crds() {
+        let kind = kind.spec.names.kind;
+        let tried = MISTAKES.iter().any(|(tried, _)| *tried == kind);
+        assert!(
+            tried || !schema.contains(&format!("\"const\":\"{kind}\"")),
+            "no mistake is made in a {kind}"
+        );
     }
     let secret = &documents("apiVersion: v1\nkind: Secret\nmetadata: {name: x}\nsops: {mac: x}\n")[0];
     assert!(all.is_valid(secret), "objects of others are left alone");

@@ -5,12 +5,12 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 /// A folder with a repository, keys of both kinds and nothing of the user's own configuration.
-struct Bench {
+pub struct Bench {
     folder: tempfile::TempDir,
 }
 
 impl Bench {
-    fn new() -> Self {
+    pub fn new() -> Self {
         let bench = Self {
             folder: tempfile::tempdir().expect("a folder"),
         };
@@ -18,7 +18,7 @@ impl Bench {
         bench
     }
 
-    fn path(&self, name: &str) -> PathBuf {
+    pub fn path(&self, name: &str) -> PathBuf {
         self.folder.path().join(name)
     }
 
@@ -48,7 +48,7 @@ impl Bench {
         output.stdout
     }
 
-    fn git(&self, arguments: &[&str], environment: &[(&str, &str)]) -> String {
+    pub fn git(&self, arguments: &[&str], environment: &[(&str, &str)]) -> String {
         let repository = self.path("repository");
         let folder = if repository.exists() {
             repository
@@ -64,14 +64,14 @@ impl Bench {
     }
 
     /// The raw object that a name stands for.
-    fn object(&self, kind: &str, name: &str) -> Vec<u8> {
+    pub fn object(&self, kind: &str, name: &str) -> Vec<u8> {
         let mut command = self.command("git", &self.path("repository"));
         command.args(["cat-file", kind, name]);
         Self::run(&mut command)
     }
 
     /// Makes an SSH key; gives the text of its public half.
-    fn ssh_key(&self, name: &str, options: &[&str]) -> String {
+    pub fn ssh_key(&self, name: &str, options: &[&str]) -> String {
         let mut command = self.command("ssh-keygen", self.folder.path());
         command
             .args(["-q", "-N", "", "-C", name, "-f", name])
@@ -81,7 +81,7 @@ impl Bench {
     }
 
     /// Makes an OpenPGP key; gives its armored public half.
-    fn gpg_key(&self, user: &str, options: &[&str]) -> String {
+    pub fn gpg_key(&self, user: &str, options: &[&str]) -> String {
         let home = self.path("gnupg");
         if !home.exists() {
             std::fs::create_dir(&home).expect("a folder");
@@ -126,7 +126,7 @@ impl Bench {
     }
 
     /// Commits with a signature and gives the raw commit.
-    fn commit(&self, format: &str, key: &str, date: &str) -> Vec<u8> {
+    pub fn commit(&self, format: &str, key: &str, date: &str) -> Vec<u8> {
         self.git(
             &[
                 "-c",
@@ -156,7 +156,7 @@ impl Drop for Bench {
     }
 }
 
-const DATE: &str = "2026-03-01T12:00:00Z";
+pub const DATE: &str = "2026-03-01T12:00:00Z";
 
 fn signers(files: &[(&str, &str)]) -> Signers {
     Signers::parse(files.iter().copied()).unwrap_or_else(|error| panic!("{error}"))

@@ -1,5 +1,6 @@
 //! Files that the real sops command wrote are read as it reads them, and tampered ones are refused.
 
+use crate::support::canary::Canary;
 use crate::support::servers;
 use couchestor::formats::sops::{Identities, decrypt};
 use couchestor::formats::yaml;
@@ -12,6 +13,15 @@ mod rare;
 
 /// What no MAC binds; files inside of Secrets.
 mod bound;
+
+/// Recipients and keys of every kind, and blocks of early versions.
+mod recipients;
+
+/// What a MAC does not see.
+mod unseen;
+
+/// A controller with keys in its decryption Secret.
+mod followed;
 
 /// Made-up files in every format, by the hundred.
 mod generated;
@@ -176,7 +186,11 @@ fn every_edit_by_hand_is_refused_and_no_error_shows_a_value() {
     }
     let folder = tempfile::tempdir().unwrap();
     let ours = key(folder.path(), "ours");
-    let plain = "kind: Secret\nmetadata:\n    name: x\nstringData:\n    a: hunter2\n    b: other\n    list:\n        - one\n        - two\n";
+    let (canary, second) = (Canary::new(), Canary::new());
+    let plain = "kind: Secret\nmetadata:\n    name: x\nstringData:\n    a: FIRST\n    b: SECOND\n    list:\n        - one\n        - two\n";
+    let plain = plain
+        .replace("FIRST", &canary.word)
+        .replace("SECOND", &second.word);
     std::fs::write(folder.path().join("plain.yaml"), plain).unwrap();
     let rule = [
         "encrypt",
@@ -208,47 +222,71 @@ fn every_edit_by_hand_is_refused_and_no_error_shows_a_value() {
         .collect();
     let swap = |x: &str, y: &str| encrypted.replace(x, "\u{1}").replace(y, x).replace('\u{1}', y);
     let value = |line: &str| line.split_once(": ").unwrap().1.to_owned();
-    for (what, tampered) in [
-        ("a clear value changed", encrypted.replace("name: x", "name: y")),
+    // One digit of base64, whose other bits stay as they are.
+    let flipped = {
+        let at = encrypted.find("ENC[AES256_GCM,data:").unwrap() + "ENC[AES256_GCM,data:".len();
+        let digit = if &encrypted[at..=at] == "A" { "B" } else { "A" };
+        format!("{}{digit}{}", &encrypted[..at], &encrypted[at + 1..])
+    };
+    let (sum, shut) = ("the MAC does not match", "a value does not decrypt");
+    for (what, tampered, words) in [
+        (
+            "a clear value changed",
+            encrypted.replace("name: x", "name: y"),
+            sum,
+        ),
         (
             "a clear value added",
             encrypted.replace("    name: x", "    name: x\n    more: z"),
+            sum,
         ),
         (
             "an encrypted key renamed",
             encrypted.replace("    a: ENC", "    c: ENC"),
+            shut,
         ),
         (
             "an encrypted value deleted",
             encrypted.replace(&format!("{b}\n"), ""),
+            sum,
         ),
-        ("two encrypted values swapped", swap(&value(&a), &value(&b))),
-        ("a list reordered", swap(items[0], items[1])),
-        ("ciphertext flipped", encrypted.replacen("data:", "data:AAAA", 1)),
+        ("two encrypted values swapped", swap(&value(&a), &value(&b)), shut),
+        ("a list reordered", swap(items[0], items[1]), sum),
+        ("ciphertext flipped", flipped, shut),
         (
             "the time changed",
             encrypted.replace(&modified, "    lastmodified: \"2020-01-01T00:00:00Z\""),
+            sum,
         ),
-        ("the mac removed", encrypted.replace(&format!("{mac}\n"), "")),
+        (
+            "the mac removed",
+            encrypted.replace(&format!("{mac}\n"), ""),
+            "has no `mac`",
+        ),
         (
             "the rule widened",
             encrypted.replace("^stringData$", "^(stringData|metadata)$"),
+            "should be encrypted and is not",
         ),
         (
             "the rule narrowed",
             encrypted.replace("^stringData$", "^nothing$"),
+            sum,
         ),
-        ("a key doubled", encrypted.replace(&a, &format!("{a}\n{a}"))),
+        (
+            "a key doubled",
+            encrypted.replace(&a, &format!("{a}\n{a}")),
+            "duplicate key",
+        ),
     ] {
         assert_ne!(tampered, encrypted, "{what}");
         let error = decrypt(&tampered, &identities)
             .map(|_| ())
             .expect_err(what)
             .to_string();
-        assert!(
-            !error.contains("hunter2") && !error.contains("other"),
-            "{what}: {error}"
-        );
+        assert!(error.contains(words), "{what}: {error}");
+        canary.assert_absent(&error);
+        second.assert_absent(&error);
     }
     let stranger = key(folder.path(), "stranger");
     let stranger = Identities::parse([("stranger", stranger.file.as_str())]).unwrap();

@@ -206,3 +206,87 @@ fn ten_changed_files_of_many_are_the_only_ones_that_are_read_decrypted_and_parse
     files.remove("p/0500.yaml");
     assert_eq!(turn(&files), (all + 10, sealed + 3, all + 10));
 }
+
+#[test]
+fn what_one_set_of_keys_opened_is_not_given_to_another() {
+    use crate::support::seal::Sealer;
+    use couchestor::decrypt::{ClearCache, Vouched, decrypt};
+    use couchestor::model::ids::{BlobId, Revision};
+    use couchestor::model::tree::{Checkout, Entry, EntryKind};
+    use std::collections::BTreeMap;
+
+    let (sealer, other) = (Sealer::new(), Sealer::new());
+    let text = sealer.yaml("apiVersion: v1\nkind: Secret\nmetadata: {name: s}\nstringData: {a: canary}\n");
+    let entry = Entry {
+        blob: BlobId("the same blob".to_owned()),
+        kind: EntryKind::File,
+    };
+    let checkout = Checkout {
+        revision: Revision {
+            branch: "main".into(),
+            commit: "0123456789012345678901234567890123456789".into(),
+        },
+        entries: BTreeMap::from([("p/a.yaml".to_owned(), entry)]),
+        introduced: BTreeMap::new(),
+        removed: BTreeMap::new(),
+    };
+    let keys = |files: &[&str]| Identities::parse(files.iter().map(|file| ("key", *file))).unwrap();
+    let (ours, strange, both, none) = (
+        keys(&[&sealer.key]),
+        keys(&[&other.key]),
+        keys(&[&sealer.key, &other.key]),
+        Identities::default(),
+    );
+    let mut cache = ClearCache::default();
+    let read = |_: &BlobId| Ok(text.clone().into_bytes());
+    // Whose keys, whether they open it, and how many files were decrypted and read by then.
+    for (turn, (keys, opens, decryptions, reads)) in [
+        (&ours, true, 1, 1),
+        (&ours, true, 1, 1),
+        (&strange, false, 1, 2),
+        (&ours, true, 2, 3),
+        (&none, false, 2, 4),
+        (&both, true, 3, 5),
+        (&both, true, 3, 5),
+        (&ours, true, 4, 6),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let tree = decrypt(
+            &checkout,
+            "p",
+            "p/assignments",
+            &read,
+            keys,
+            Vouched::Yes,
+            &mut cache,
+        );
+        match tree {
+            Ok(tree) => {
+                let clear = tree.files["p/a.yaml"]
+                    .text
+                    .expose_str()
+                    .unwrap()
+                    .contains("canary");
+                assert!(opens && clear, "turn {turn}");
+            }
+            Err(refused) => {
+                let told = &refused.diagnostics[0].message;
+                assert!(
+                    !opens && told.contains("no key opens it") && told.contains(&sealer.public),
+                    "turn {turn}: {told}"
+                );
+                assert!(
+                    refused.rest.is_none_or(|rest| rest.files.is_empty()),
+                    "turn {turn}"
+                );
+            }
+        }
+        assert_eq!(
+            (cache.decryptions, cache.reads),
+            (decryptions, reads),
+            "turn {turn}"
+        );
+    }
+}

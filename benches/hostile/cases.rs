@@ -16,6 +16,14 @@ mod sealed;
 pub struct Case {
     pub name: &'static str,
     pub files: BTreeMap<String, Vec<u8>>,
+    /// Objects in it that are honest, each of which may take its time.
+    pub objects: usize,
+}
+
+impl Case {
+    fn of(self, objects: usize) -> Self {
+        Self { objects, ..self }
+    }
 }
 
 fn case(name: &'static str, files: Vec<(String, String)>) -> Case {
@@ -23,6 +31,7 @@ fn case(name: &'static str, files: Vec<(String, String)>) -> Case {
     Case {
         name,
         files: bytes.collect(),
+        objects: 0,
     }
 }
 
@@ -274,10 +283,12 @@ fn yaml() -> Vec<fn(&Sealer) -> Case> {
         |_| one("long float", format!("a: 0.{}\n", full("9"))),
         |_| one("long exponent", format!("a: 1e{}\n", full("9"))),
         |_| Case {
+            objects: 0,
             name: "bad UTF-8",
             files: BTreeMap::from([("p/a.yaml".to_owned(), vec![0xff; FULL])]),
         },
         |_| Case {
+            objects: 0,
             name: "bad UTF-8 at the end",
             files: BTreeMap::from([(
                 "p/a.yaml".to_owned(),

@@ -8,7 +8,7 @@ pub fn overlays() -> Vec<fn(&Sealer) -> Case> {
             overlay(
                 "many patches of one",
                 {
-                    let patch = "- {target: {kind: ConfigMap}, patch: \"{data: {a: c}}\"}\n".repeat(9_900);
+                    let patch = "- {target: {kind: ConfigMap}, patch: \"{data: {a: c}}\"}\n".repeat(4_500);
                     format!("resources: [a.yaml]\npatches:\n{patch}")
                 },
                 &[("a.yaml", map(1))],
@@ -18,24 +18,25 @@ pub fn overlays() -> Vec<fn(&Sealer) -> Case> {
             overlay(
                 "many patches of many",
                 {
-                    let patch = "- {target: {kind: ConfigMap}, patch: \"{data: {a: c}}\"}\n".repeat(9_900);
+                    let patch = "- {target: {kind: ConfigMap}, patch: \"{data: {a: c}}\"}\n".repeat(4_500);
                     format!("resources: [a.yaml]\npatches:\n{patch}")
                 },
                 &[("a.yaml", maps(9_000))],
             )
+            .of(9_000)
         },
         |_| {
             overlay(
                 "many operations of many",
                 {
-                    let operations = "  {op: add, path: /data/x, value: 1},\n".repeat(50_000);
+                    let operations = "  {op: add, path: /data/x, value: 1},\n".repeat(6_000);
                     format!(
                         "resources: [a.yaml]\npatches:\n- target: {{kind: ConfigMap}}\n  patch: |-\n   [\n{}   ]\n",
                         operations.replace("  {", "   {")
                     )
                 },
                 &[("a.yaml", maps(5_000))],
-            )
+            ).of(5_000)
         },
         |_| {
             overlay(
@@ -55,26 +56,26 @@ pub fn overlays() -> Vec<fn(&Sealer) -> Case> {
             overlay(
                 "a large value into many",
                 {
-                    let value = "x".repeat(1 << 20);
+                    let value = "x".repeat(200_000);
                     format!(
                         "resources: [a.yaml]\npatches:\n- target: {{kind: ConfigMap}}\n  patch: '{{data: {{b: {value}}}}}'\n"
                     )
                 },
                 &[("a.yaml", maps(5_000))],
-            )
+            ).of(5_000)
         },
         |_| {
             overlay(
                 "many replacements of many",
                 {
-                    let one = "- source: {kind: Source, fieldPath: data.a}\n  targets: [{select: {kind: ConfigMap}, fieldPaths: [data.a]}]\n".repeat(9_000);
+                    let one = "- source: {kind: Source, fieldPath: data.a}\n  targets: [{select: {kind: ConfigMap}, fieldPaths: [data.a]}]\n".repeat(1_800);
                     format!("resources: [a.yaml]\nreplacements:\n{one}")
                 },
                 &[(
                     "a.yaml",
                     format!("{}---\n{}data: {{a: x}}\n", maps(5_000), head("Source", "s")),
                 )],
-            )
+            ).of(5_000)
         },
         |_| {
             overlay(
@@ -90,7 +91,7 @@ pub fn overlays() -> Vec<fn(&Sealer) -> Case> {
             overlay(
                 "a replacement of many paths",
                 {
-                    let paths = "data.a, ".repeat(100_000);
+                    let paths = "data.a, ".repeat(30_000);
                     format!(
                         "resources: [a.yaml]\nreplacements:\n- source: {{kind: ConfigMap, fieldPath: data.a}}\n  targets: [{{select: {{kind: ConfigMap}}, fieldPaths: [{paths}]}}]\n"
                     )
@@ -117,36 +118,42 @@ pub fn overlays() -> Vec<fn(&Sealer) -> Case> {
                 },
                 &[("a.yaml", maps(5_000))],
             )
+            .of(5_000)
         },
         |_| {
             overlay(
                 "many entries of labels over many",
                 {
-                    let labels = "- {pairs: {a: b}, includeSelectors: true}\n".repeat(9_000);
+                    let labels = "- {pairs: {a: b}, includeSelectors: true}\n".repeat(3_000);
+                    let labels = labels
+                        + &"- {pairs: {a: b}, includeSelectors: true}\n- {pairs: {a: b}}\n".repeat(2_000);
                     format!("resources: [a.yaml]\nlabels:\n{labels}")
                 },
                 &[("a.yaml", maps(5_000))],
             )
+            .of(5_000)
         },
         |_| {
             overlay(
                 "many images over many",
                 {
-                    let images = numbered(9_000, |n| format!("- {{name: i{n}, newTag: x}}\n"));
+                    let images = numbered(7_500, |n| format!("- {{name: i{n}, newTag: x}}\n"));
                     format!("resources: [a.yaml]\nimages:\n{images}")
                 },
                 &[("a.yaml", maps(5_000))],
             )
+            .of(5_000)
         },
         |_| {
             overlay(
                 "many replicas over many",
                 {
-                    let replicas = numbered(9_000, |n| format!("- {{name: m{n}, count: 1}}\n"));
+                    let replicas = numbered(7_500, |n| format!("- {{name: m{n}, count: 1}}\n"));
                     format!("resources: [a.yaml]\nreplicas:\n{replicas}")
                 },
                 &[("a.yaml", maps(5_000))],
             )
+            .of(5_000)
         },
         |_| {
             overlay(
@@ -170,6 +177,7 @@ pub fn overlays() -> Vec<fn(&Sealer) -> Case> {
                 },
                 &[("a.yaml", maps(1_000))],
             )
+            .of(1_000)
         },
         |_| {
             overlay(
@@ -191,11 +199,12 @@ pub fn overlays() -> Vec<fn(&Sealer) -> Case> {
                         "- {{target: {{labelSelector: '{}'}}, patch: '{{data: {{a: c}}}}'}}\n",
                         selector.join(",")
                     )
-                    .repeat(1000);
+                    .repeat(240);
                     format!("resources: [a.yaml]\npatches:\n{one}")
                 },
                 &[("a.yaml", maps(1_000))],
             )
+            .of(1_000)
         },
         |_| {
             overlay(
@@ -228,7 +237,7 @@ pub fn overlays() -> Vec<fn(&Sealer) -> Case> {
             overlay(
                 "a generator of many literals",
                 {
-                    let literals = numbered(200_000, |n| format!("k{n}=v, "));
+                    let literals = numbered(20_000, |n| format!("k{n}=v, "));
                     format!("configMapGenerator:\n- {{name: m, literals: [{literals}]}}\n")
                 },
                 &[],
@@ -267,7 +276,7 @@ pub fn overlays() -> Vec<fn(&Sealer) -> Case> {
                     let pods: Vec<String> = (0..2000).map(|n| format!("apiVersion: v1\nkind: Pod\nmetadata: {{name: p, namespace: n{n}}}\nspec: {{volumes: [{{configMap: {{name: m}}}}]}}\n")).collect();
                     [maps, pods].concat().join("---\n")
                 })],
-            )
+            ).of(4_000)
         },
         |_| {
             overlay(
@@ -275,6 +284,7 @@ pub fn overlays() -> Vec<fn(&Sealer) -> Case> {
                 "resources: [a.yaml]\n".to_owned(),
                 &[("a.yaml", map(1) + &format!("---\n{}", map(1)).repeat(9_000))],
             )
+            .of(9_000)
         },
     ]
 }
@@ -339,6 +349,7 @@ pub fn folders() -> Vec<fn(&Sealer) -> Case> {
                     ("p/a.yaml".to_owned(), maps(1000)),
                 ]
             })
+            .of(1_000)
         },
         |_| {
             case("components that multiply", {
@@ -356,6 +367,7 @@ pub fn folders() -> Vec<fn(&Sealer) -> Case> {
                     ),
                 ]
             })
+            .of(1_000)
         },
         |_| {
             case("deep folders", {

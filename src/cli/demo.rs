@@ -143,13 +143,9 @@ impl Demo {
         self.show_applied();
 
         self.say("The load on db/data-0 rises to 6120 operations per second.")?;
-        self.running.prometheus.set(
-            &self.volume,
-            Some(Load {
-                iops: 6120.0,
-                coverage: 1.0,
-            }),
-        );
+        self.running
+            .prometheus
+            .set(&self.volume, Some(Load::random(6120.0, 1.0)));
         self.wait("a proposal", |demo| demo.proposal().is_some()).await?;
         let proposal = self.proposal().unwrap_or_default();
         data(&indent(&format!(

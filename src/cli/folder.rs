@@ -1,6 +1,6 @@
 //! `validate` and `render`: policy folders on disk, read by the very code that reads commits.
 
-use super::{Failed, Output, data, no_sarif, report, value, words};
+use super::{Failed, Output, counted, data, no_sarif, report, value, words};
 use crate::decrypt::{self, ClearCache};
 use crate::formats::sops::Identities;
 use crate::model::desired::Desired;
@@ -60,7 +60,7 @@ pub struct RenderArguments {
     show_secrets: bool,
 }
 
-/// The folder itself, and the root of the repository that it is in (or itself, outside of any).
+/// The folder or file itself, and the root of the repository that it is in (outside of any: the folder, or the file's).
 pub(super) fn located(path: &Path, may_be_file: bool) -> Result<(PathBuf, PathBuf), Failed> {
     let path = path
         .canonicalize()
@@ -74,6 +74,7 @@ pub(super) fn located(path: &Path, may_be_file: bool) -> Result<(PathBuf, PathBu
     let root = path
         .ancestors()
         .find(|folder| folder.join(".git").exists())
+        .or(path.parent().filter(|_| path.is_file()))
         .map_or_else(|| path.clone(), Path::to_path_buf);
     Ok((path, root))
 }
@@ -211,10 +212,17 @@ pub fn validate(arguments: &FolderArguments) -> Result<u8, Failed> {
                 .count();
             match (errors, diagnostics.len()) {
                 (_, 0) => words("nothing wrong found"),
-                (errors, all) => words(&format!("{errors} errors, {} warnings", all - errors)),
+                (errors, all) => words(&format!(
+                    "{}, {}",
+                    counted(errors, "error"),
+                    counted(all - errors, "warning")
+                )),
             }
         }
-        Output::Sarif => data(&serde_json::to_string_pretty(&report::sarif(&diagnostics))?),
+        Output::Sarif => data(&serde_json::to_string_pretty(&report::sarif(
+            &diagnostics,
+            &located(&arguments.path, false)?.1,
+        ))?),
         output => value(&serde_json::to_value(&diagnostics)?, output),
     }
     Ok(u8::from(!diagnostics.is_empty()))

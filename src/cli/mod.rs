@@ -12,6 +12,9 @@ mod run;
 /// The main job on this machine, start to finish.
 mod demo;
 
+/// One volume explained.
+mod explanation;
+
 /// Policy folders: validate and render.
 mod folder;
 
@@ -238,6 +241,12 @@ pub(crate) fn value(value: &serde_json::Value, output: Output) {
     }
 }
 
+/// A number with its noun: `1 error`, `2 errors`.
+pub(crate) fn counted(number: usize, noun: &str) -> String {
+    let end = if number == 1 { "" } else { "s" };
+    format!("{number} {noun}{end}")
+}
+
 /// Refuses SARIF where there are no findings about lines to write.
 pub(crate) fn no_sarif(output: Output) -> Result<(), Failed> {
     match output {
@@ -249,6 +258,13 @@ pub(crate) fn no_sarif(output: Output) -> Result<(), Failed> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn one_is_no_plural() {
+        for (number, words) in [(0, "0 errors"), (1, "1 error"), (2, "2 errors")] {
+            assert_eq!(counted(number, "error"), words);
+        }
+    }
 
     #[test]
     fn the_command_line_is_consistent() {

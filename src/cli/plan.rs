@@ -1,20 +1,22 @@
 //! `plan`: what would change, be proposed and be moved, and why everything else would not.
 
+use super::explanation;
 use super::folder;
 use super::table::table;
 use super::{ClusterArguments, EngineArguments, Failed, Output, data, value, words};
-use crate::decide::{self, InFlight, Limits};
+use crate::decide::{self, InFlight, Limits, explain};
 use crate::io::cluster::Cluster;
 use crate::io::mayastor::Mayastor;
 use crate::io::prometheus::Prometheus;
-use crate::model::decision::Decision;
+use crate::model::decision::{Decision, measured};
+use crate::model::engine::gib;
+use crate::model::ids::ClaimRef;
 use crate::model::kinds::{PolicySource, VolumeMigration};
 use crate::model::migration_brief::MigrationBrief;
 use crate::model::observation::Observation;
 use crate::model::rendering::RenderedObject;
 use crate::observe::{self, volumes};
 use serde_json::json;
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 /// Options of `plan`.
@@ -26,6 +28,9 @@ pub struct Arguments {
     cluster: ClusterArguments,
     #[command(flatten)]
     engine: EngineArguments,
+    /// Explain one volume in full, by its claim: `namespace/name`.
+    #[arg(long, value_name = "NAMESPACE/CLAIM")]
+    volume: Option<String>,
     /// A recorded world instead of a cluster.
     #[arg(long)]
     observation: Option<PathBuf>,
@@ -40,11 +45,7 @@ pub async fn plan(arguments: Arguments) -> Result<u8, Failed> {
     let (desired, diagnostics) = folder::read(&arguments.folder)?;
     folder::complain(&diagnostics);
     let Some(desired) = desired else { return Ok(1) };
-    let windows: BTreeMap<String, u64> = desired
-        .policies
-        .values()
-        .map(|policy| (policy.window_text.clone(), policy.window.as_secs()))
-        .collect();
+    let wanted = arguments.volume.as_deref().map(claim).transpose()?;
     let objects = crate::render::render(&desired);
     let (observation, in_flight, changes) = match &arguments.observation {
         Some(path) => {
@@ -70,7 +71,8 @@ pub async fn plan(arguments: Arguments) -> Result<u8, Failed> {
             let (found, claims) = cluster.volumes().await?;
             let joined = volumes::join(found, claims);
             let now = crate::io::clock::now();
-            let observation = observe::observe(joined, &mayastor, prometheus.as_ref(), &windows, now).await;
+            let questions = decide::questions(&desired, now);
+            let observation = observe::observe(joined, &mayastor, prometheus.as_ref(), &questions, now).await;
             let migrations: Vec<VolumeMigration> = cluster.list().await?;
             let sources: Vec<PolicySource> = cluster.list().await?;
             let in_flight = InFlight {
@@ -94,10 +96,29 @@ pub async fn plan(arguments: Arguments) -> Result<u8, Failed> {
         dry_run: false,
     };
     let decision = decide::decide(&desired, &observation, &in_flight, limits, observation.at);
+    if let Some(wanted) = wanted {
+        let at = observation.at;
+        let explained = explain::explain(&desired, &observation, &in_flight, limits, at, &wanted, &decision);
+        let explained = explained.ok_or_else(|| Failed(format!("no volume is bound to a claim {wanted}")))?;
+        return Ok(explanation::print(&explained, arguments.folder.output));
+    }
     print(&decision, changes.as_deref(), arguments.folder.output);
     let changed = changes.is_some_and(|changes| !changes.is_empty());
     let nothing = decision.proposals.is_empty() && decision.starts.is_empty() && !changed;
     Ok(if nothing { 0 } else { 2 })
+}
+
+/// A claim as people write it.
+fn claim(text: &str) -> Result<ClaimRef, Failed> {
+    let parts = text
+        .split_once('/')
+        .filter(|(namespace, name)| !namespace.is_empty() && !name.is_empty());
+    let (namespace, name) =
+        parts.ok_or_else(|| Failed(format!("{text} is no claim; write NAMESPACE/CLAIM")))?;
+    Ok(ClaimRef {
+        namespace: namespace.to_owned(),
+        name: name.to_owned(),
+    })
 }
 
 /// What an apply would create or change, asked of the server without changing anything.
@@ -122,12 +143,16 @@ fn print(decision: &Decision, changes: Option<&[(String, String)]>, output: Outp
             "objects": changes,
             "proposals": decision.proposals.iter().map(|one| json!({
                 "claim": one.claim.to_string(), "volume": one.volume, "from": one.from, "to": one.to, "decision": one.note,
-                "candidates": one.candidates, "bytes": one.bytes,
+                "candidates": one.candidates, "bytes": one.bytes, "monthlyCost": one.monthly_cost,
             })).collect::<Vec<_>>(),
             "starts": decision.starts.iter().map(|one| json!({
                 "claim": one.approved.what().claim.to_string(), "from": one.from, "to": one.approved.what().to,
             })).collect::<Vec<_>>(),
-            "leftAlone": decision.left_alone,
+            "leftAlone": decision.left_alone.iter().map(|left| json!({
+                "claim": format!("{}/{}", left.claim().0, left.claim().1), "volume": left.volume(),
+                "policy": left.policy.map(|policy| policy.name.as_str()), "tier": left.tier, "reason": left.why.reason(),
+                "message": left.words(),
+            })).collect::<Vec<_>>(),
         });
         return value(&report, output);
     }
@@ -147,21 +172,28 @@ fn print(decision: &Decision, changes: Option<&[(String, String)]>, output: Outp
         .proposals
         .iter()
         .map(|one| {
-            let heat = format!(
-                "{:.0} {} over {}",
-                one.note.value, one.note.signal, one.note.window
-            );
+            let heat = measured(&one.note.signal, one.note.value);
+            let heat = match &one.note.window {
+                Some(window) => format!("{heat} over {window}"),
+                None => heat,
+            };
             vec![
                 one.claim.to_string(),
                 format!("{} → {}", one.from, one.to),
                 heat,
+                gib(one.bytes),
+                one.monthly_cost
+                    .map_or_else(|| "-".to_owned(), |cost| format!("{cost:+.2}")),
                 one.policy.to_string(),
             ]
         })
         .collect();
     data(&format!("Moves that would be proposed: {}", rows.len()));
     if !rows.is_empty() {
-        data(&table(&["CLAIM", "MOVE", "HEAT", "POLICY"], &rows));
+        data(&table(
+            &["CLAIM", "MOVE", "HEAT", "TO COPY", "A MONTH", "POLICY"],
+            &rows,
+        ));
     }
     let rows: Vec<_> = decision
         .starts
@@ -181,12 +213,13 @@ fn print(decision: &Decision, changes: Option<&[(String, String)]>, output: Outp
         .left_alone
         .iter()
         .map(|left| {
-            let tier = left.tier.as_ref().map_or("-".to_owned(), ToString::to_string);
+            let tier = left.tier.map_or("-".to_owned(), ToString::to_string);
+            let (namespace, claim) = left.claim();
             vec![
-                left.claim.to_string(),
+                format!("{namespace}/{claim}"),
                 tier,
                 left.why.reason().to_owned(),
-                left.why.to_string(),
+                left.words(),
             ]
         })
         .collect();

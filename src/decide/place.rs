@@ -1,155 +1,112 @@
-//! Where a volume is, and which pools could take a copy of it.
+//! Where a volume is, and which pools could take a copy of it, beside all that is under way or planned already.
 
+use super::View;
 use crate::model::decision::Why;
 use crate::model::desired::{Tier, TierPools};
-use crate::model::engine::{EngineState, Health, Pool, Volume, gib};
-use crate::model::ids::{PoolName, TierName};
-use crate::model::observation::{BoundVolume, Provider};
+use crate::model::engine::{Health, Pool, gib};
+use crate::model::ids::PoolName;
+use crate::model::observation::{Backing, BoundVolume, Fleet, MayastorVolume, Topology, UNKNOWN};
 use std::collections::BTreeSet;
 
-/// The engine's record of a bound volume.
-pub fn engine_volume<'a>(bound: &BoundVolume, engine: &'a EngineState) -> Option<&'a Volume> {
-    match &bound.provider {
-        Provider::Mayastor(uuid) => engine.volumes.get(uuid),
-        Provider::Local | Provider::Other(_) => None,
-    }
+/// How often the promises of thin volumes may exceed a pool's capacity, and the part of a thin volume that must be free when a copy
+/// is placed: the defaults of Mayastor's agent (`--pool-commitment`, `--volume-commitment`).
+const POOL_COMMITMENT: f64 = 2.5;
+const VOLUME_COMMITMENT: f64 = 0.4;
+
+/// Pools whose exclusion is told; more are counted.
+const TOLD_MAX: usize = 20;
+
+/// A tier as a bit; a source has at most 64 tiers.
+pub(super) fn bit(tier: usize) -> u64 {
+    u32::try_from(tier)
+        .ok()
+        .and_then(|tier| 1_u64.checked_shl(tier))
+        .unwrap_or(0)
+}
+
+/// The only tier of a set.
+pub(super) fn only(tiers: u64) -> Option<usize> {
+    (tiers.count_ones() == 1).then_some(tiers.trailing_zeros() as usize)
 }
 
 /// Whether a pool belongs to a tier: it carries every label of the tier's selector.
 pub fn belongs(pool: &Pool, tier: &Tier) -> bool {
     match &tier.pools {
         TierPools::Mayastor(labels) => {
-            !labels.is_empty()
-                && labels
-                    .iter()
-                    .all(|(key, value)| pool.labels.get(key) == Some(value))
+            let mut all = labels.iter();
+            !labels.is_empty() && all.all(|(key, value)| pool.labels.get(key) == Some(value))
         }
         TierPools::Local => false,
     }
 }
 
-/// The one tier to which the pools of all of a volume's copies belong.
-pub fn tier_of<'a>(
-    volume: &Volume,
-    engine: &EngineState,
-    tiers: impl Iterator<Item = &'a Tier>,
-) -> Option<TierName> {
-    let mut found = tiers.filter(|tier| {
-        !volume.replicas.is_empty()
-            && volume.replicas.iter().all(|replica| {
-                engine
-                    .pools
-                    .get(&replica.pool)
-                    .is_some_and(|pool| belongs(pool, tier))
-            })
-    });
-    match (found.next(), found.next()) {
-        (Some(tier), None) => Some(tier.name.clone()),
-        _ => None,
-    }
-}
-
-/// Why a volume could not be moved as it is now, whatever the target.
-pub fn unfit(volume: &Volume) -> Option<Why> {
-    let detail = if !volume.created {
-        "Mayastor has not finished creating it".to_owned()
-    } else if volume.snapshots > 0 || volume.cloned {
-        return Some(Why::HasSnapshots {
-            snapshots: volume.snapshots,
-        });
-    } else if volume.target_node.is_none() {
-        return Some(Why::NotPublished);
-    } else if volume.state != Health::Online {
-        format!("Mayastor calls it {:?}", volume.state)
-    } else if volume.target_state != Some(Health::Online) {
-        "its target is not Online".to_owned()
-    } else if volume.rebuilds > 0
-        || volume
-            .replicas
-            .iter()
-            .any(|replica| replica.rebuild_progress.is_some())
-    {
-        "a copy of it is being rebuilt".to_owned()
-    } else if volume.busy {
-        "Mayastor is changing it".to_owned()
-    } else if !volume.self_heal {
-        "its policy has self_heal off".to_owned()
-    } else if volume.replicas.len() != usize::from(volume.num_replicas) {
-        format!(
-            "it has {} of {} copies",
-            volume.replicas.len(),
-            volume.num_replicas
-        )
-    } else {
-        return None;
+/// For each pool the tiers that it belongs to.
+pub(super) fn pool_tiers(fleet: &Fleet, tiers: &[&Tier]) -> Vec<u64> {
+    let of = |pool: &Pool| {
+        let belonging = tiers.iter().enumerate().filter(|(_, tier)| belongs(pool, tier));
+        belonging.fold(0, |bits, (index, _)| bits | bit(index))
     };
-    Some(Why::NotHealthy { detail })
+    fleet.pools.iter().map(of).collect()
 }
 
-/// The pools of a tier that could take a copy of a volume now, the roomiest first.
-///
-/// # Errors
-/// [`Why::Pinned`] or [`Why::NoPool`] with what excluded each pool, also when there are fewer nodes with a usable
-/// pool than copies to be moved.
-pub fn candidates(volume: &Volume, engine: &EngineState, tier: &Tier) -> Result<Vec<PoolName>, Why> {
-    let mut excluded = Vec::new();
-    let mut usable: Vec<&Pool> = Vec::new();
-    let members: Vec<&Pool> = engine.pools.values().filter(|pool| belongs(pool, tier)).collect();
-    if !members.is_empty() && members.iter().all(|pool| !admits(volume, pool)) {
-        let labels: Vec<String> = volume
-            .pool_inclusion
-            .iter()
-            .map(|(key, value)| format!("{key}={value}"))
-            .collect();
-        return Err(Why::Pinned {
-            labels: labels.join(", "),
-        });
+/// The tiers to which the pools of all copies of a volume belong.
+pub(super) fn tiers_of(bound: &BoundVolume, pool_tiers: &[u64]) -> u64 {
+    let Backing::Mayastor(volume) = &bound.backing else {
+        return 0;
+    };
+    if volume.copies.is_empty() {
+        return 0;
     }
-    for pool in members {
-        match exclusion(volume, engine, tier, pool) {
-            Some(reason) => excluded.push(format!("{} {reason}", pool.name)),
-            None => usable.push(pool),
-        }
-    }
-    let to_move = volume
-        .replicas
+    let of = |pool: u32| pool_tiers.get(pool as usize).copied().unwrap_or(0);
+    volume
+        .copies
         .iter()
-        .filter(|replica| {
-            !engine
-                .pools
-                .get(&replica.pool)
-                .is_some_and(|pool| belongs(pool, tier))
-        })
-        .count();
-    let nodes: BTreeSet<_> = usable.iter().map(|pool| &pool.node).collect();
-    if nodes.len() < to_move {
-        if !nodes.is_empty() {
-            excluded.push(format!(
-                "{to_move} copies need as many nodes, and only {} has room",
-                nodes.len()
-            ));
-        }
-        return Err(Why::NoPool {
-            tier: tier.name.clone(),
-            excluded,
-        });
-    }
-    usable.sort_by(|a, b| b.free().cmp(&a.free()).then(a.name.cmp(&b.name)));
-    Ok(usable.into_iter().map(|pool| pool.name.clone()).collect())
+        .fold(u64::MAX, |bits, copy| bits & of(copy.pool))
 }
 
-fn admits(volume: &Volume, pool: &Pool) -> bool {
-    // An empty value stands for "any value of this key" (the StorageClass parameter poolHasTopologyKey).
-    volume.pool_inclusion.iter().all(|(key, value)| {
-        pool.labels
-            .get(key)
-            .is_some_and(|has| value.is_empty() || has == value)
+fn sums(fleet: &Fleet, tier: &Tier) -> (u64, u64) {
+    let pools = fleet.pools.iter().filter(|pool| belongs(pool, tier));
+    pools.fold((0, 0), |(used, capacity): (u64, u64), pool| {
+        (
+            used.saturating_add(pool.used),
+            capacity.saturating_add(pool.capacity),
+        )
     })
 }
 
-fn exclusion(volume: &Volume, engine: &EngineState, tier: &Tier, pool: &Pool) -> Option<String> {
-    let node = engine.nodes.get(&pool.node);
-    let needed = volume.size.saturating_add(tier.pool_reserve);
+/// For each tier the part of its capacity that is used.
+pub(super) fn fullness(fleet: &Fleet, tiers: &[&Tier]) -> Vec<f64> {
+    let of = |tier: &&Tier| {
+        let (used, capacity) = sums(fleet, tier);
+        if capacity == 0 {
+            0.0
+        } else {
+            used as f64 / capacity as f64
+        }
+    };
+    tiers.iter().map(of).collect()
+}
+
+/// How full a tier would be with a volume on it.
+pub(super) fn fullness_after(view: &View, tier: usize, volume: &MayastorVolume) -> f64 {
+    let Ok(fleet) = &view.observation.engine else {
+        return 1.0;
+    };
+    let (_, capacity) = sums(fleet, view.tiers[tier]);
+    if capacity == 0 {
+        return 1.0;
+    }
+    view.fullness[tier] + bytes(volume) as f64 / capacity as f64
+}
+
+/// Bytes of all copies of a volume.
+pub(super) fn bytes(volume: &MayastorVolume) -> u64 {
+    volume.size.saturating_mul(u64::from(volume.wanted_copies))
+}
+
+/// Why a pool takes nobody's copy now.
+fn closed(fleet: &Fleet, pool: &Pool) -> Option<String> {
+    let node = fleet.nodes.get(fleet.node(&pool.node) as usize);
     if pool.state != Health::Online {
         Some(format!("is {:?}", pool.state))
     } else if pool.cordoned {
@@ -158,38 +115,325 @@ fn exclusion(volume: &Volume, engine: &EngineState, tier: &Tier, pool: &Pool) ->
         Some(format!("is on {}, which is not Online", pool.node))
     } else if node.is_some_and(|node| !node.cordons.is_empty() || node.draining) {
         Some(format!("is on {}, which is cordoned", pool.node))
-    } else if volume.replicas.iter().any(|replica| replica.node == pool.node) {
-        Some(format!("is on {}, which holds a copy already", pool.node))
-    } else if !volume.allowed_nodes.is_empty() && !volume.allowed_nodes.contains(&pool.node) {
-        Some(format!("is on {}, which the volume may not use", pool.node))
-    } else if !node.is_some_and(|node| {
-        volume.node_inclusion.iter().all(|(key, value)| {
-            node.labels
-                .get(key)
-                .is_some_and(|has| value.is_empty() || has == value)
-        })
-    }) {
-        Some(format!(
-            "is on {}, which lacks the labels that the volume demands",
-            pool.node
-        ))
-    } else if !admits(volume, pool) {
-        Some("lacks the labels that the volume demands".to_owned())
-    } else if volume.encrypted != pool.encrypted {
-        Some(
-            if volume.encrypted {
-                "is not encrypted"
-            } else {
-                "is encrypted"
+    } else {
+        None
+    }
+}
+
+/// What pools have left, beside what is under way and planned.
+pub(super) struct Room {
+    /// For each pool its free bytes.
+    free: Vec<u64>,
+    /// For each pool the bytes that it has promised to thin volumes.
+    committed: Vec<u64>,
+    /// For each pool its node.
+    nodes: Vec<u32>,
+    /// For each tier its open pools, the roomiest last.
+    open: Vec<BTreeSet<(u64, u32)>>,
+}
+
+impl Room {
+    pub(super) fn of(view: &View) -> Self {
+        let mut room = Self {
+            free: Vec::new(),
+            committed: Vec::new(),
+            nodes: Vec::new(),
+            open: vec![BTreeSet::new(); view.tiers.len()],
+        };
+        let Ok(fleet) = &view.observation.engine else {
+            return room;
+        };
+        for (index, pool) in fleet.pools.iter().enumerate() {
+            room.free.push(pool.free());
+            room.committed.push(pool.committed.unwrap_or(pool.used));
+            room.nodes.push(fleet.node(&pool.node));
+            let Ok(number) = u32::try_from(index) else { break };
+            if closed(fleet, pool).is_some() {
+                continue;
             }
-            .to_owned(),
-        )
-    } else if pool.free() < needed {
-        Some(format!(
-            "has {} free, {} are needed",
-            gib(pool.free()),
-            gib(needed)
-        ))
+            for (tier, open) in room.open.iter_mut().enumerate() {
+                if view.pool_tiers[index] & bit(tier) != 0 {
+                    open.insert((pool.free(), number));
+                }
+            }
+        }
+        room
+    }
+
+    fn set_free(&mut self, pool: u32, free: u64) {
+        let old = std::mem::replace(&mut self.free[pool as usize], free);
+        for open in &mut self.open {
+            if open.remove(&(old, pool)) {
+                open.insert((free, pool));
+            }
+        }
+    }
+
+    /// Takes room for copies.
+    pub(super) fn take(&mut self, volume: &MayastorVolume, pools: &[u32]) {
+        for pool in pools {
+            let free = self.free[*pool as usize].saturating_sub(volume.size);
+            let committed = &mut self.committed[*pool as usize];
+            *committed = committed.saturating_add(volume.size);
+            self.set_free(*pool, free);
+        }
+    }
+
+    /// Gives back the room of a volume's copies, as it will be when it has left.
+    pub(super) fn give_back(&mut self, volume: &MayastorVolume) {
+        for copy in &volume.copies {
+            let Some(free) = self.free.get(copy.pool as usize) else {
+                continue;
+            };
+            let free = free.saturating_add(volume.size);
+            let committed = &mut self.committed[copy.pool as usize];
+            *committed = committed.saturating_sub(volume.size);
+            self.set_free(copy.pool, free);
+        }
+    }
+
+    /// The nodes of pools.
+    pub(super) fn nodes_of(&self, pools: &[u32]) -> impl Iterator<Item = u32> {
+        pools.iter().map(|pool| self.nodes[*pool as usize])
+    }
+
+    /// Undoes [`Room::give_back`].
+    pub(super) fn take_back(&mut self, volume: &MayastorVolume) {
+        for copy in &volume.copies {
+            let Some(free) = self.free.get(copy.pool as usize) else {
+                continue;
+            };
+            let free = free.saturating_sub(volume.size);
+            let committed = &mut self.committed[copy.pool as usize];
+            *committed = committed.saturating_add(volume.size);
+            self.set_free(copy.pool, free);
+        }
+    }
+
+    /// Whether a pool has room for a copy: a thick one needs its size, a thin one a part of it and a promise that can be kept.
+    fn has_room(&self, view: &View, volume: &MayastorVolume, tier: &Tier, pool: u32) -> bool {
+        let free = self.free[pool as usize];
+        if !volume.thin {
+            return free >= volume.size.saturating_add(tier.pool_reserve);
+        }
+        let Ok(fleet) = &view.observation.engine else {
+            return false;
+        };
+        let capacity = fleet.pools[pool as usize].capacity as f64;
+        let promised = self.committed[pool as usize].saturating_add(volume.size) as f64;
+        let at_once = (volume.size as f64 * VOLUME_COMMITMENT) as u64;
+        promised <= capacity * POOL_COMMITMENT && free >= at_once.saturating_add(tier.pool_reserve)
+    }
+
+    /// The pools of a tier to which a volume's copies could go, one on each node, the roomiest first, and all others that could take
+    /// one.
+    ///
+    /// # Errors
+    /// [`Why::NoRoom`], [`Why::Pinned`], or [`Why::NoPool`] with what excludes each pool.
+    pub(super) fn choose(&self, view: &View, volume: &MayastorVolume, to: usize) -> Result<Vec<u32>, Why> {
+        let tier = view.tiers[to];
+        let Ok(fleet) = &view.observation.engine else {
+            return Err(Why::NotInEngine);
+        };
+        let needed_copies = self.copies_to_move(view, volume, to);
+        let mut chosen: Vec<u32> = Vec::new();
+        for (_, pool) in self.open[to].iter().rev() {
+            if chosen.len() == needed_copies {
+                break;
+            }
+            let node = self.nodes[*pool as usize];
+            let taken = chosen.iter().any(|other| self.nodes[*other as usize] == node);
+            let admitted = || barred(fleet, volume, &fleet.pools[*pool as usize], node).is_none();
+            if !taken && admitted() && self.has_room(view, volume, tier, *pool) {
+                chosen.push(*pool);
+            }
+            // Pools come in order of their room: after a thick volume found none, nobody has any.
+            if !volume.thin && self.free[*pool as usize] < volume.size.saturating_add(tier.pool_reserve) {
+                break;
+            }
+        }
+        match chosen.len() == needed_copies {
+            true => Ok(chosen),
+            false => Err(self.why_not(view, fleet, volume, to, needed_copies)),
+        }
+    }
+
+    /// Every pool of a tier that could take a copy, the roomiest first.
+    pub(super) fn candidates(&self, view: &View, volume: &MayastorVolume, to: usize) -> Vec<PoolName> {
+        let Ok(fleet) = &view.observation.engine else {
+            return Vec::new();
+        };
+        let usable = |pool: u32| {
+            barred(
+                fleet,
+                volume,
+                &fleet.pools[pool as usize],
+                self.nodes[pool as usize],
+            )
+            .is_none()
+                && self.has_room(view, volume, view.tiers[to], pool)
+        };
+        let mut open: Vec<(u64, u32)> = self.open[to]
+            .iter()
+            .copied()
+            .filter(|(_, pool)| usable(*pool))
+            .collect();
+        open.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)));
+        let name = |(_, pool): (u64, u32)| fleet.pools[pool as usize].name.clone();
+        open.into_iter().map(name).collect()
+    }
+
+    fn copies_to_move(&self, view: &View, volume: &MayastorVolume, to: usize) -> usize {
+        let there = |pool: u32| {
+            view.pool_tiers
+                .get(pool as usize)
+                .is_some_and(|tiers| tiers & bit(to) != 0)
+        };
+        volume.copies.iter().filter(|copy| !there(copy.pool)).count()
+    }
+
+    /// What excludes each pool of a tier.
+    fn why_not(&self, view: &View, fleet: &Fleet, volume: &MayastorVolume, to: usize, copies: usize) -> Why {
+        let tier = view.tiers[to];
+        let members = (0..fleet.pools.len()).filter(|pool| view.pool_tiers[*pool] & bit(to) != 0);
+        let members: Vec<u32> = members.filter_map(|pool| u32::try_from(pool).ok()).collect();
+        let needed = volume.size.saturating_add(tier.pool_reserve);
+        if let Some((roomiest, _)) = self.open[to].last()
+            && *roomiest < needed
+            && !volume.thin
+        {
+            return Why::NoRoom {
+                tier: tier.name.clone(),
+                needed,
+                roomiest: *roomiest,
+            };
+        }
+        let default = Topology::default();
+        let topology = fleet.topologies.get(volume.topology as usize).unwrap_or(&default);
+        let admits = |pool: &u32| admits(&topology.pool_inclusion, &fleet.pools[*pool as usize].labels);
+        if !members.is_empty() && !members.iter().any(admits) {
+            let labels: Vec<String> = topology
+                .pool_inclusion
+                .iter()
+                .map(|(key, value)| format!("{key}={value}"))
+                .collect();
+            return Why::Pinned {
+                labels: labels.join(", "),
+            };
+        }
+        let mut excluded = Vec::new();
+        let mut usable: BTreeSet<u32> = BTreeSet::new();
+        for pool in &members {
+            match self.exclusion(view, fleet, volume, to, *pool) {
+                Some(_) if excluded.len() >= TOLD_MAX => {}
+                Some(reason) => excluded.push(format!("{} {reason}", fleet.pools[*pool as usize].name)),
+                None => drop(usable.insert(self.nodes[*pool as usize])),
+            }
+        }
+        if members.len() > TOLD_MAX + usable.len() {
+            excluded.push(format!("and {} more", members.len() - TOLD_MAX));
+        }
+        if !usable.is_empty() {
+            let has = usable.len();
+            excluded.push(format!(
+                "{copies} copies need as many nodes, and only {has} has room"
+            ));
+        }
+        Why::NoPool {
+            tier: tier.name.clone(),
+            excluded,
+        }
+    }
+
+    /// What keeps a copy of a volume off a pool.
+    pub(super) fn exclusion(
+        &self,
+        view: &View,
+        fleet: &Fleet,
+        volume: &MayastorVolume,
+        to: usize,
+        index: u32,
+    ) -> Option<String> {
+        let pool = &fleet.pools[index as usize];
+        if let Some(reason) = closed(fleet, pool) {
+            return Some(reason);
+        }
+        if let Some(bar) = barred(fleet, volume, pool, self.nodes[index as usize]) {
+            return Some(bar.describe(volume, pool));
+        }
+        let tier = view.tiers[to];
+        if self.has_room(view, volume, tier, index) {
+            return None;
+        }
+        let (free, needed) = (
+            self.free[index as usize],
+            volume.size.saturating_add(tier.pool_reserve),
+        );
+        Some(match volume.thin {
+            false => format!("has {} free, {} are needed", gib(free), gib(needed)),
+            true => format!(
+                "has {} free and {} promised, too little for a thin copy of {}",
+                gib(free),
+                gib(self.committed[index as usize]),
+                gib(volume.size)
+            ),
+        })
+    }
+}
+
+/// An empty value stands for "any value of this key" (the StorageClass parameter poolHasTopologyKey).
+fn admits(
+    inclusion: &std::collections::BTreeMap<String, String>,
+    labels: &std::collections::BTreeMap<String, String>,
+) -> bool {
+    inclusion.iter().all(|(key, value)| {
+        labels
+            .get(key)
+            .is_some_and(|has| value.is_empty() || has == value)
+    })
+}
+
+/// Why a volume's copy may not be on a pool, however roomy it is.
+#[derive(Clone, Copy)]
+enum Bar {
+    HoldsCopy,
+    NodeNotAllowed,
+    NodeLabels,
+    PoolLabels,
+    Encryption,
+}
+
+impl Bar {
+    fn describe(self, volume: &MayastorVolume, pool: &Pool) -> String {
+        match self {
+            Self::HoldsCopy => format!("is on {}, which holds a copy already", pool.node),
+            Self::NodeNotAllowed => format!("is on {}, which the volume may not use", pool.node),
+            Self::NodeLabels => format!(
+                "is on {}, which lacks the labels that the volume demands",
+                pool.node
+            ),
+            Self::PoolLabels => "lacks the labels that the volume demands".to_owned(),
+            Self::Encryption if volume.encrypted => "is not encrypted".to_owned(),
+            Self::Encryption => "is encrypted".to_owned(),
+        }
+    }
+}
+
+fn barred(fleet: &Fleet, volume: &MayastorVolume, pool: &Pool, at: u32) -> Option<Bar> {
+    if at != UNKNOWN && volume.copies.iter().any(|copy| copy.node == at) {
+        return Some(Bar::HoldsCopy);
+    }
+    if volume.encrypted != pool.encrypted {
+        return Some(Bar::Encryption);
+    }
+    let topology = fleet.topologies.get(volume.topology as usize)?;
+    let node = fleet.nodes.get(at as usize);
+    if !topology.allowed_nodes.is_empty() && !topology.allowed_nodes.contains(&pool.node) {
+        Some(Bar::NodeNotAllowed)
+    } else if !node.is_some_and(|node| admits(&topology.node_inclusion, &node.labels)) {
+        Some(Bar::NodeLabels)
+    } else if !admits(&topology.pool_inclusion, &pool.labels) {
+        Some(Bar::PoolLabels)
     } else {
         None
     }

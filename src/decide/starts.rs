@@ -1,163 +1,345 @@
-//! Which approved moves start now.
+//! Which approved moves start now: the decision is looked at once more, then budgets, room and windows.
 
-use super::View;
-use super::place;
+use super::heat::{self, Direction};
+use super::place::{self, Room};
+use super::{InFlight, View};
 use crate::model::approval::{Approved, Move};
-use crate::model::decision::{Decision, LeftAlone, Start, Why};
+use crate::model::decision::{Decision, LeftAlone, Start, Subject, Why};
+use crate::model::desired::Policy;
 use crate::model::ids::{PolicyName, TierName};
 use crate::model::kinds::volume_migration::Phase;
-use crate::model::observation::Provider;
+use crate::model::migration_brief::MigrationBrief;
+use crate::model::observation::{Backing, BoundVolume, MayastorVolume};
+use jiff::Timestamp;
+use std::collections::HashMap;
 
 /// How long a migration may take when no policy says it: the seed's default.
 const DEFAULT_TIMEOUT_SECS: u64 = 30 * 60;
 
-pub(super) fn starts(view: &View, decision: &mut Decision) {
-    let mut running = view
-        .in_flight
-        .migrations
-        .iter()
-        .filter(|migration| !migration.phase.is_final())
-        .count();
+/// What a budget per hour looks back over.
+const HOUR_SECS: i64 = 3600;
+
+/// Moves that run, and those that start in this turn.
+struct Running<'a> {
+    all: usize,
+    of_policy: HashMap<&'a str, usize>,
+    of_tier: HashMap<&'a str, usize>,
+    of_node: HashMap<u32, usize>,
+    /// Moves and bytes of a policy that started within the last hour.
+    hourly: HashMap<&'a str, (usize, u64)>,
+}
+
+impl<'a> Running<'a> {
+    fn of(view: &View<'a>, in_flight: &'a InFlight) -> Self {
+        let mut running = Self {
+            all: 0,
+            of_policy: HashMap::new(),
+            of_tier: HashMap::new(),
+            of_node: HashMap::new(),
+            hourly: HashMap::new(),
+        };
+        for migration in &in_flight.migrations {
+            let bound = view
+                .observation
+                .find(&migration.claim)
+                .map(|index| &view.observation.volumes[index]);
+            let volume = bound.and_then(|bound| match &bound.backing {
+                Backing::Mayastor(volume) => Some(&**volume),
+                _ => None,
+            });
+            let policy = migration.policy.as_deref();
+            if started_within_an_hour(migration, view.now)
+                && let Some(policy) = policy
+            {
+                let (moves, bytes) = running.hourly.entry(policy).or_default();
+                *moves += 1;
+                *bytes = bytes.saturating_add(volume.map_or(0, place::bytes));
+            }
+            if !migration.phase.is_final() {
+                let nodes = volume
+                    .into_iter()
+                    .flat_map(|volume| volume.copies.iter().map(|copy| copy.node));
+                running.add(policy, &migration.from.0, &migration.to.0, nodes);
+            }
+        }
+        running
+    }
+
+    fn add(&mut self, policy: Option<&'a str>, from: &'a str, to: &'a str, nodes: impl Iterator<Item = u32>) {
+        self.all += 1;
+        if let Some(policy) = policy {
+            *self.of_policy.entry(policy).or_default() += 1;
+        }
+        for tier in [from, to] {
+            *self.of_tier.entry(tier).or_default() += 1;
+        }
+        for node in nodes {
+            *self.of_node.entry(node).or_default() += 1;
+        }
+    }
+}
+
+fn started_within_an_hour(migration: &MigrationBrief, now: Timestamp) -> bool {
+    let started = migration
+        .started
+        .as_deref()
+        .and_then(|at| at.parse::<Timestamp>().ok());
+    started.is_some_and(|at| now.as_second().saturating_sub(at.as_second()) < HOUR_SECS)
+}
+
+pub(super) fn starts<'a>(
+    view: &View<'a>,
+    room: &mut Room,
+    handled: &mut [bool],
+    decision: &mut Decision<'a>,
+) {
+    let mut running = Running::of(view, view.in_flight);
     for approved in &view.desired.approved {
-        match start(view, approved, running) {
+        let what = approved.what();
+        let found = view.observation.find(&what.claim);
+        let outcome = match found {
+            None => Err(Why::NotFound),
+            Some(index) => start(view, room, &mut running, approved, index),
+        };
+        match outcome {
             Ok(None) => {}
             Ok(Some(start)) => {
-                running += 1;
+                mark(handled, found);
                 decision.starts.push(start);
             }
             Err(why) => {
-                let what = approved.what();
-                decision.left_alone.push(LeftAlone {
-                    claim: what.claim.clone(),
-                    volume: what.volume.clone(),
-                    policy: what.policy.clone().map(PolicyName),
-                    tier: view.placed.get(&what.claim).cloned(),
-                    why,
-                });
+                mark(handled, found);
+                decision.left_alone.push(left(view, what, found, why));
             }
         }
     }
 }
 
+fn mark(handled: &mut [bool], found: Option<usize>) {
+    if let Some(handled) = found.and_then(|index| handled.get_mut(index)) {
+        *handled = true;
+    }
+}
+
+fn left<'a>(view: &View<'a>, what: &'a Move, found: Option<usize>, why: Why) -> LeftAlone<'a> {
+    let policy = policy_of(view, what);
+    match found.map(|index| &view.observation.volumes[index]) {
+        Some(bound) => view.leave(bound, policy, why),
+        None => LeftAlone {
+            subject: Subject::Missing(Box::new((what.claim.clone(), what.volume.clone()))),
+            policy,
+            tier: None,
+            why,
+        },
+    }
+}
+
+fn policy_of<'a>(view: &View<'a>, what: &Move) -> Option<&'a Policy> {
+    view.desired.policies.get(&PolicyName(what.policy.clone()?))
+}
+
 /// `None` means that the volume is where it belongs.
-fn start(view: &View, approved: &Approved<Move>, running: usize) -> Result<Option<Start>, Why> {
+fn start<'a>(
+    view: &View<'a>,
+    room: &mut Room,
+    running: &mut Running<'a>,
+    approved: &'a Approved<Move>,
+    index: usize,
+) -> Result<Option<Start>, Why> {
     let what = approved.what();
-    let bound = view
-        .observation
-        .volumes
-        .values()
-        .find(|bound| bound.claim == what.claim)
-        .ok_or(Why::NotFound)?;
-    if bound.name != what.volume {
+    let bound = &view.observation.volumes[index];
+    if *bound.name != *what.volume.as_str() {
         return Err(Why::OtherVolume {
             assigned: what.volume.clone(),
         });
     }
-    if let Provider::Local = bound.provider {
-        return Err(Why::NotMovable {
-            provider: "LocalPV".to_owned(),
-        });
-    }
-    if let Provider::Other(driver) = &bound.provider {
-        return Err(Why::NotMovable {
-            provider: driver.clone(),
-        });
-    }
-    let engine = view
-        .observation
-        .engine
-        .as_ref()
-        .map_err(|error| Why::EngineUnknown { error: error.clone() })?;
-    let volume = place::engine_volume(bound, engine).ok_or(Why::NotInEngine)?;
-    let tier = view.desired.tiers.get(&what.to).ok_or_else(|| Why::NoPool {
+    let volume = movable(view, bound)?;
+    let to = view.tier(&what.to).ok_or_else(|| Why::NoPool {
         tier: what.to.clone(),
         excluded: vec!["the tier does not exist".to_owned()],
     })?;
-    if let Some(running) = view
-        .in_flight
-        .migrations
-        .iter()
-        .find(|migration| migration.volume == what.volume && !migration.phase.is_final())
-    {
+    if let Some(running) = view.running.get(&*bound.name) {
         return Err(Why::InFlight {
             migration: running.name.clone(),
         });
     }
-    if view.placed.get(&what.claim) == Some(&what.to) {
+    let from = view.placed(bound);
+    if from == Some(to) {
         return Ok(None);
     }
+    not_tried(view, approved)?;
+    if let Some(unfit) = volume.unfit {
+        return Err(Why::Unfit(unfit));
+    }
+    let chosen = room.choose(view, volume, to)?;
+    still_holds(view, what, index, from, to)?;
+    let policy = policy_of(view, what);
+    within_budgets(view, running, volume, policy, from, to, &chosen, room)?;
+    if let Some(policy) = policy {
+        in_window(view, policy)?;
+    }
+    if view.limits.dry_run {
+        return Err(Why::DryRun { to: what.to.clone() });
+    }
+    let from_name = from.map(|tier| &view.tiers[tier].name);
+    let nodes = volume
+        .copies
+        .iter()
+        .map(|copy| copy.node)
+        .chain(room.nodes_of(&chosen));
+    running.add(
+        what.policy.as_deref(),
+        from_name.map_or("", |name| name.as_str()),
+        what.to.as_str(),
+        nodes.collect::<Vec<_>>().into_iter(),
+    );
+    if let Some(policy) = &what.policy {
+        let (moves, bytes) = running.hourly.entry(policy).or_default();
+        *moves += 1;
+        *bytes = bytes.saturating_add(place::bytes(volume));
+    }
+    room.take(volume, &chosen);
+    Ok(Some(Start {
+        approved: approved.clone(),
+        from: from_name.cloned().unwrap_or_else(|| TierName("mixed".to_owned())),
+        timeout_secs: policy.map_or(DEFAULT_TIMEOUT_SECS, |policy| policy.timeout.as_secs()),
+    }))
+}
+
+fn movable<'a>(view: &View<'a>, bound: &'a BoundVolume) -> Result<&'a MayastorVolume, Why> {
+    let driver = match &bound.backing {
+        Backing::Local => "LocalPV",
+        Backing::Other(driver) => driver,
+        Backing::Mayastor(_) | Backing::NotInEngine => "",
+    };
+    if !driver.is_empty() {
+        return Err(Why::NotMovable {
+            provider: driver.to_owned(),
+        });
+    }
+    if let Err(error) = &view.observation.engine {
+        return Err(Why::EngineUnknown {
+            error: error.as_str().into(),
+        });
+    }
+    match &bound.backing {
+        Backing::Mayastor(volume) => Ok(volume),
+        _ => Err(Why::NotInEngine),
+    }
+}
+
+/// An approval moves a volume once.
+fn not_tried(view: &View, approved: &Approved<Move>) -> Result<(), Why> {
+    let what = approved.what();
     let same = view.in_flight.migrations.iter().find(|migration| {
         migration.volume == what.volume
             && migration.to == what.to
             && migration.approved_in == approved.approval().commit
     });
     match same {
-        Some(done) if done.phase == Phase::Completed => {
-            return Err(Why::Drifted {
-                migration: done.name.clone(),
-            });
-        }
-        Some(failed) => {
-            return Err(Why::FailedBefore {
-                migration: failed.name.clone(),
-            });
-        }
-        None => {}
+        None => Ok(()),
+        Some(done) if done.phase == Phase::Completed => Err(Why::Drifted {
+            migration: done.name.clone(),
+        }),
+        Some(failed) => Err(Why::FailedBefore {
+            migration: failed.name.clone(),
+        }),
     }
-    if let Some(why) = place::unfit(volume) {
-        return Err(why);
-    }
-    place::candidates(volume, engine, tier)?;
-    let policy = what
-        .policy
-        .as_ref()
-        .and_then(|name| view.desired.policies.get(&PolicyName(name.clone())));
-    within_budgets(view, what, running)?;
-    if view.limits.dry_run {
-        return Err(Why::DryRun { to: what.to.clone() });
-    }
-    Ok(Some(Start {
-        approved: approved.clone(),
-        from: view
-            .placed
-            .get(&what.claim)
-            .cloned()
-            .unwrap_or_else(|| TierName("mixed".to_owned())),
-        timeout_secs: policy.map_or(DEFAULT_TIMEOUT_SECS, |policy| policy.timeout.as_secs()),
-    }))
 }
 
-fn within_budgets(view: &View, what: &Move, running: usize) -> Result<(), Why> {
-    if running >= view.limits.max_concurrent as usize {
-        return Err(Why::OverBudget {
-            budget: format!(
-                "the controller's --max-concurrent-migrations of {}",
-                view.limits.max_concurrent
-            ),
-        });
-    }
-    let Some(policy) = what
-        .policy
-        .as_ref()
-        .and_then(|name| view.desired.policies.get(&PolicyName(name.clone())))
-    else {
+/// Whether what spoke for the move still does: people merge when they have time, and loads change. An assignment that a person wrote,
+/// or that is pinned, and the way back after a revert are carried out whatever the load; and so is one whose load is not known now.
+fn still_holds(view: &View, what: &Move, index: usize, from: Option<usize>, to: usize) -> Result<(), Why> {
+    let Some(assignment) = view.desired.assignments.get(&what.claim) else {
         return Ok(());
     };
-    let of_policy = view
-        .in_flight
-        .migrations
-        .iter()
-        .filter(|migration| {
-            !migration.phase.is_final() && migration.policy.as_deref() == Some(policy.name.as_str())
-        })
-        .count();
-    if of_policy >= policy.max_concurrent as usize {
-        return Err(Why::OverBudget {
-            budget: format!(
-                "maxConcurrentMigrations: {} of {}",
-                policy.max_concurrent, policy.name
-            ),
-        });
+    let (Some(decision), None, Some(from)) = (&assignment.decision, assignment.pin, from) else {
+        return Ok(());
+    };
+    let of_policy = |measured: &&heat::Measured| measured.policy.name.as_str() == decision.policy;
+    let Some(measured) = view.policies.iter().find(of_policy) else {
+        return Ok(());
+    };
+    let direction = match view.tiers[to].rank > view.tiers[from].rank {
+        true => Direction::Hotter,
+        false => Direction::Colder,
+    };
+    match measured.gone_back(index, direction) {
+        Some((signal, value)) => Err(Why::NoLongerHolds { signal, value }),
+        None => Ok(()),
+    }
+}
+
+fn in_window(view: &View, policy: &Policy) -> Result<(), Why> {
+    let windows = &policy.move_windows;
+    if windows.is_empty() || windows.iter().any(|window| window.contains(view.now)) {
+        return Ok(());
+    }
+    let opens = windows.iter().filter_map(|window| window.opens(view.now)).min();
+    Err(Why::OutsideWindow { opens })
+}
+
+#[expect(clippy::too_many_arguments, reason = "every budget counts something else")]
+fn within_budgets(
+    view: &View,
+    running: &Running,
+    volume: &MayastorVolume,
+    policy: Option<&Policy>,
+    from: Option<usize>,
+    to: usize,
+    chosen: &[u32],
+    room: &Room,
+) -> Result<(), Why> {
+    let over = |budget: String| Err(Why::OverBudget { budget });
+    let max = view.limits.max_concurrent;
+    if running.all >= max as usize {
+        return over(format!("the controller's --max-concurrent-migrations of {max}"));
+    }
+    for tier in from.into_iter().chain([to]).map(|tier| view.tiers[tier]) {
+        let used = running.of_tier.get(tier.name.as_str()).copied().unwrap_or(0);
+        if let Some(max) = tier.max_moves.filter(|max| used >= *max as usize) {
+            return over(format!("maxConcurrentMoves: {max} of tier {}", tier.name));
+        }
+    }
+    let Some(policy) = policy else { return Ok(()) };
+    let name = &policy.name;
+    let used = running.of_policy.get(name.as_str()).copied().unwrap_or(0);
+    if used >= policy.max_concurrent as usize {
+        return over(format!(
+            "maxConcurrentMigrations: {} of {name}",
+            policy.max_concurrent
+        ));
+    }
+    let (moves, bytes) = running.hourly.get(name.as_str()).copied().unwrap_or_default();
+    if let Some(max) = policy.budgets.moves_per_hour.filter(|max| moves >= *max as usize) {
+        return over(format!("movesPerHour: {max} of {name}"));
+    }
+    // A volume that is larger than the whole budget would never move: it starts alone.
+    let after = bytes.saturating_add(place::bytes(volume));
+    if policy
+        .budgets
+        .bytes_per_hour
+        .is_some_and(|max| bytes > 0 && after > max)
+    {
+        return over(format!("bytesPerHour of {name}"));
+    }
+    if let Some(max) = policy.budgets.moves_per_node {
+        let nodes = volume
+            .copies
+            .iter()
+            .map(|copy| copy.node)
+            .chain(room.nodes_of(chosen));
+        let full = |node: &u32| running.of_node.get(node).copied().unwrap_or(0) >= max as usize;
+        if let Some(node) = nodes.into_iter().find(full) {
+            let name_of = view
+                .observation
+                .engine
+                .as_ref()
+                .ok()
+                .and_then(|fleet| fleet.nodes.get(node as usize));
+            let node = name_of.map_or_else(|| "a node".to_owned(), |node| node.name.to_string());
+            return over(format!("movesPerNode: {max} of {name} on {node}"));
+        }
     }
     Ok(())
 }

@@ -21,9 +21,6 @@ pub mod quantity;
 /// Go durations (`1h30m`), the only ones that Kubernetes and Velero read.
 pub mod duration;
 
-/// Windows of the week.
-pub mod week;
-
 /// Signatures of Git commits and tags.
 pub mod signature;
 

@@ -1,13 +1,9 @@
 //! Prometheus' query API: one aggregated query per signal, whatever the number of volumes.
-//!
-//! Mayastor's `volume_num_*_ops` are declared as gauges but only ever grow, so `rate()` is right for them; they are summed
-//! by `pv_name` so that a target that moves does not split a volume's series.
 
 use crate::model::failure::{Class, Failure};
-use crate::model::ids::VolumeName;
-use crate::model::observation::Heat;
+use jiff::Timestamp;
 use serde::Deserialize;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::time::Duration;
 
 /// One answer: a hundred thousand series are about 20 MB.
@@ -15,9 +11,6 @@ const BODY_MAX: usize = 64 << 20;
 
 /// Prometheus' own default for a query is two minutes; a turn should not wait that long.
 const TIMEOUT: Duration = Duration::from_secs(30);
-
-/// Steps in which coverage is counted: a gap of a sixtieth of the window is seen.
-const STEPS: u64 = 60;
 
 /// Why there is no heat.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -64,73 +57,67 @@ impl Failure for PrometheusError {
 #[derive(Clone)]
 pub struct Prometheus {
     http: reqwest::Client,
-    url: String,
-}
-
-/// The query for mean operations per second.
-pub fn iops_query(window: &str) -> String {
-    format!(
-        "sum by (pv_name) (rate(volume_num_read_ops[{window}])) + sum by (pv_name) (rate(volume_num_write_ops[{window}]))"
-    )
-}
-
-/// The query for the part of the window that has samples: in how many of sixty steps the series is there. It does not
-/// depend on the scrape interval.
-pub fn coverage_query(window: &str, window_secs: u64) -> String {
-    let step = (window_secs / STEPS).max(1);
-    format!(
-        "count_over_time((sum by (pv_name) (volume_num_read_ops))[{window}:{step}s]) / {}",
-        window_secs / step
-    )
+    /// In order of preference.
+    urls: Vec<String>,
 }
 
 impl Prometheus {
-    /// Makes a client.
+    /// Makes a client for servers in order of preference, separated by commas.
     ///
     /// # Errors
     /// [`PrometheusError::Unreachable`] when the TLS set-up fails.
-    pub fn new(url: &str) -> Result<Self, PrometheusError> {
-        let url = url.trim_end_matches('/').to_owned();
+    pub fn new(urls: &str) -> Result<Self, PrometheusError> {
+        let trimmed = urls
+            .split(',')
+            .map(|url| url.trim().trim_end_matches('/').to_owned());
+        let urls: Vec<String> = trimmed.filter(|url| !url.is_empty()).collect();
         let http = reqwest::Client::builder()
             .timeout(TIMEOUT)
             .connect_timeout(Duration::from_secs(5))
             .build()
             .map_err(|error| PrometheusError::Unreachable {
-                url: url.clone(),
+                url: urls.join(", "),
                 detail: error.to_string(),
             })?;
-        Ok(Self { http, url })
+        Ok(Self { http, urls })
     }
 
-    /// Reads the heat of every volume over a window. A volume without samples is not in the table.
+    /// Asks one query at a time, and reads the value of each volume. A volume without a value is not in the answer. Of several
+    /// servers the first that answers is believed.
     ///
     /// # Errors
-    /// Any [`PrometheusError`], also when the answer is complete in part only: then nothing may be decided.
-    pub async fn heat(
-        &self,
-        window: &str,
-        window_secs: u64,
-    ) -> Result<BTreeMap<VolumeName, Heat>, PrometheusError> {
-        let (iops_text, coverage_text) = (iops_query(window), coverage_query(window, window_secs));
-        let (iops, coverage) = tokio::try_join!(self.query(&iops_text), self.query(&coverage_text))?;
-        Ok(iops
-            .into_iter()
-            .map(|(volume, iops)| {
-                let coverage = coverage.get(&volume).copied().unwrap_or(0.0).clamp(0.0, 1.0);
-                (VolumeName(volume), Heat { iops, coverage })
-            })
-            .collect())
+    /// The last server's [`PrometheusError`], also when an answer is complete in part only: then nothing may be decided.
+    pub async fn ask(&self, query: &str, at: Timestamp) -> Result<HashMap<String, f64>, PrometheusError> {
+        let mut failed = None;
+        for url in &self.urls {
+            match self.ask_one(url, query, at).await {
+                // Another server would refuse the same text.
+                Err(error @ PrometheusError::Refused { .. }) => return Err(error),
+                Err(error) => failed = Some(error),
+                Ok(values) => return Ok(values),
+            }
+        }
+        Err(failed.unwrap_or_else(|| PrometheusError::Unreachable {
+            url: String::new(),
+            detail: "no address is given".to_owned(),
+        }))
     }
 
-    async fn query(&self, query: &str) -> Result<BTreeMap<String, f64>, PrometheusError> {
+    async fn ask_one(
+        &self,
+        url: &str,
+        query: &str,
+        at: Timestamp,
+    ) -> Result<HashMap<String, f64>, PrometheusError> {
         let unreachable = |detail: String| PrometheusError::Unreachable {
-            url: self.url.clone(),
+            url: url.to_owned(),
             detail,
         };
+        // By POST: a query that leaves out many windows is longer than addresses may be.
         let mut response = self
             .http
-            .get(format!("{}/api/v1/query", self.url))
-            .query(&[("query", query)])
+            .post(format!("{url}/api/v1/query"))
+            .form(&[("query", query), ("time", &at.as_second().to_string())])
             .send()
             .await
             .map_err(|error| unreachable(error.without_url().to_string()))?;
@@ -155,27 +142,36 @@ impl Prometheus {
                 false => unreachable(response.status().to_string()),
             })?;
         if answer.status != "success" {
-            return Err(PrometheusError::Refused { detail: answer.error });
+            return Err(match response.status().is_server_error() {
+                true => unreachable(answer.error),
+                false => PrometheusError::Refused { detail: answer.error },
+            });
         }
         if !answer.warnings.is_empty() {
             return Err(PrometheusError::Partial {
                 detail: answer.warnings.join("; "),
             });
         }
-        Ok(answer
-            .data
-            .result
-            .into_iter()
-            .filter_map(|series| {
-                let value: f64 = series
-                    .value
-                    .1
-                    .parse()
-                    .ok()
-                    .filter(|value: &f64| value.is_finite())?;
-                Some((series.metric.get("pv_name")?.clone(), value))
-            })
-            .collect())
+        let mut values = HashMap::new();
+        for series in answer.data.result {
+            let value = series
+                .value
+                .1
+                .parse()
+                .ok()
+                .filter(|value: &f64| value.is_finite());
+            let (Some(value), Some(volume)) = (value, series.metric.get("pv_name")) else {
+                continue;
+            };
+            if values.insert(volume.clone(), value).is_some() {
+                return Err(PrometheusError::Unreadable {
+                    detail: format!(
+                        "it has several values for {volume}; bring them together, as in `max by (pv_name) (…)`"
+                    ),
+                });
+            }
+        }
+        Ok(values)
     }
 }
 

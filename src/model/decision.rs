@@ -1,10 +1,13 @@
 //! What should happen now, and why everything else should not.
 
 use super::approval::{Approved, Move};
+use super::desired::Policy;
 use super::ids::{ClaimRef, PolicyName, PoolName, TierName, VolumeName};
 use super::kinds::tier_assignment::DecisionNote;
-use serde::{Deserialize, Serialize};
+use super::observation::{BoundVolume, Unfit};
+use jiff::Timestamp;
 use std::fmt;
+use std::sync::Arc;
 
 /// A move that policy asks for and a person has yet to approve.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,12 +22,16 @@ pub struct ProposedMove {
     pub from: TierName,
     /// The tier on which they should be.
     pub to: TierName,
+    /// Whether the new tier is the faster one.
+    pub hotter: bool,
     /// What the decision rests on; it goes into the assignment file.
     pub note: DecisionNote,
     /// The pools that could take a replica now, the roomiest first.
     pub candidates: Vec<PoolName>,
     /// Bytes that would be copied: size times replicas.
     pub bytes: u64,
+    /// What a month costs more (or less) afterwards, when both tiers have a price.
+    pub monthly_cost: Option<f64>,
 }
 
 /// An approved move whose volume is not on its tier yet.
@@ -39,8 +46,7 @@ pub struct Start {
 }
 
 /// Why a volume is left alone. Each variant is a named reason; its text says what would change it.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(tag = "reason")]
+#[derive(Clone, Debug, PartialEq)]
 pub enum Why {
     /// No policy covers its StorageClass.
     NoPolicy,
@@ -66,15 +72,18 @@ pub enum Why {
     /// The engine could not be read.
     EngineUnknown {
         /// Why.
-        error: String,
+        error: Arc<str>,
     },
     /// Prometheus could not be read.
     HeatUnknown {
         /// Why.
-        error: String,
+        error: Arc<str>,
     },
-    /// Prometheus has no samples of the volume: it may be unpublished.
-    NoData,
+    /// Prometheus has no value of a signal for the volume: it may be unpublished.
+    NoData {
+        /// The signal.
+        signal: Arc<str>,
+    },
     /// Too little of the window has samples.
     LowCoverage {
         /// Part of the window with samples, in percent.
@@ -82,10 +91,79 @@ pub enum Why {
         /// What the policy asks for, in percent.
         needed_percent: u32,
     },
-    /// Heat lies between the watermarks.
+    /// A signal lies between its thresholds, or signals point in different directions.
     BetweenWatermarks {
-        /// Mean operations per second.
-        iops: f64,
+        /// The first signal that speaks for neither direction, or for the other one.
+        signal: Arc<str>,
+        /// Its value.
+        value: f64,
+    },
+    /// It is beyond its thresholds, but has not been for long enough.
+    NotSustained {
+        /// The signal that was on the other side.
+        signal: Arc<str>,
+        /// Its value nearest to the other side.
+        value: f64,
+        /// How long it must hold, in seconds.
+        needed_seconds: u64,
+    },
+    /// The load is of a kind that the policy does not count as heat.
+    NotHeat {
+        /// The first signal of the exception.
+        signal: Arc<str>,
+        /// Its value.
+        value: f64,
+    },
+    /// The volume is too young.
+    TooYoung {
+        /// Seconds left.
+        seconds_left: u64,
+    },
+    /// A person keeps it where it is.
+    Kept {
+        /// Until when, in seconds since the epoch; `None` means until somebody changes that.
+        until: Option<i64>,
+        /// Whether the assignment says so, and not the claim's annotation.
+        by_assignment: bool,
+    },
+    /// The annotation that should keep it cannot be read.
+    KeptUnreadably,
+    /// The tier that it would leave is not full enough for that.
+    TierHasRoom {
+        /// The tier.
+        tier: TierName,
+        /// How full it is, in percent.
+        percent: u32,
+        /// How full it must be, in percent.
+        needed_percent: u32,
+    },
+    /// The tier that it would go to would become too full.
+    TierFull {
+        /// The tier.
+        tier: TierName,
+        /// How full it would be, in percent.
+        percent: u32,
+        /// How full it may be, in percent.
+        allowed_percent: u32,
+    },
+    /// It waits for colder volumes to leave the tier that it would go to.
+    WaitsForRoom {
+        /// The tier.
+        tier: TierName,
+        /// The claims that leave first.
+        after: String,
+    },
+    /// Approved, and no window for moves is open.
+    OutsideWindow {
+        /// When the next one opens.
+        opens: Option<Timestamp>,
+    },
+    /// Approved, but what spoke for the move no longer does.
+    NoLongerHolds {
+        /// The signal that went back.
+        signal: Arc<str>,
+        /// Its value.
+        value: f64,
     },
     /// It is hot and on the hottest tier, or cold and on the coldest.
     OnRightTier {
@@ -127,18 +205,8 @@ pub enum Why {
         /// The VolumeMigration.
         migration: String,
     },
-    /// The volume is not healthy, or is being rebuilt.
-    NotHealthy {
-        /// What the engine says.
-        detail: String,
-    },
-    /// The volume has no target; the engine would not rebuild a new replica.
-    NotPublished,
-    /// The volume has snapshots (or is a clone), which would stay behind.
-    HasSnapshots {
-        /// How many.
-        snapshots: u32,
-    },
+    /// As it is now the volume could not be moved anywhere.
+    Unfit(Unfit),
     /// Its topology keeps it on its present pools.
     Pinned {
         /// The labels that pin it.
@@ -151,6 +219,15 @@ pub enum Why {
     },
     /// The assignment's claim or volume does not exist.
     NotFound,
+    /// No pool of the target tier has room.
+    NoRoom {
+        /// The tier.
+        tier: TierName,
+        /// Bytes that are needed on each pool.
+        needed: u64,
+        /// Bytes that the roomiest pool has left, after what is under way and planned before it.
+        roomiest: u64,
+    },
     /// No pool of the target tier can take a replica.
     NoPool {
         /// The tier.
@@ -177,9 +254,18 @@ impl Why {
             Self::NotInEngine => "NotInEngine",
             Self::EngineUnknown { .. } => "EngineUnknown",
             Self::HeatUnknown { .. } => "HeatUnknown",
-            Self::NoData => "NoData",
+            Self::NoData { .. } => "NoData",
             Self::LowCoverage { .. } => "LowCoverage",
             Self::BetweenWatermarks { .. } => "BetweenWatermarks",
+            Self::NotSustained { .. } => "NotSustained",
+            Self::NotHeat { .. } => "NotHeat",
+            Self::TooYoung { .. } => "TooYoung",
+            Self::Kept { .. } | Self::KeptUnreadably => "Kept",
+            Self::TierHasRoom { .. } => "TierHasRoom",
+            Self::TierFull { .. } => "TierFull",
+            Self::WaitsForRoom { .. } => "WaitsForRoom",
+            Self::OutsideWindow { .. } => "OutsideWindow",
+            Self::NoLongerHolds { .. } => "NoLongerHolds",
             Self::OnRightTier { .. } => "OnRightTier",
             Self::OnNoTier { .. } => "OnNoTier",
             Self::CoolingDown { .. } => "CoolingDown",
@@ -188,12 +274,13 @@ impl Why {
             Self::Declined { .. } => "Declined",
             Self::FailedBefore { .. } => "FailedBefore",
             Self::Drifted { .. } => "Drifted",
-            Self::NotHealthy { .. } => "NotHealthy",
-            Self::NotPublished => "NotPublished",
-            Self::HasSnapshots { .. } => "HasSnapshots",
+            Self::Unfit(Unfit::Unpublished) => "NotPublished",
+            Self::Unfit(Unfit::Snapshots(_) | Unfit::Clone) => "HasSnapshots",
+            Self::Unfit(_) => "NotHealthy",
             Self::Pinned { .. } => "Pinned",
             Self::OtherVolume { .. } => "OtherVolume",
             Self::NotFound => "NotFound",
+            Self::NoRoom { .. } => "NoRoom",
             Self::NoPool { .. } => "NoPool",
             Self::OverBudget { .. } => "OverBudget",
         }
@@ -219,7 +306,9 @@ impl fmt::Display for Why {
             Self::NotInEngine => write!(f, "Mayastor does not know this volume"),
             Self::EngineUnknown { error } => write!(f, "Mayastor could not be read: {error}"),
             Self::HeatUnknown { error } => write!(f, "Prometheus could not be read: {error}"),
-            Self::NoData => write!(f, "no samples in the window; it may be unpublished"),
+            Self::NoData { signal } => {
+                write!(f, "no samples of {signal} in the window; it may be unpublished")
+            }
             Self::LowCoverage {
                 percent,
                 needed_percent,
@@ -229,10 +318,75 @@ impl fmt::Display for Why {
                     "samples cover {percent} % of the window, {needed_percent} % are needed"
                 )
             }
-            Self::BetweenWatermarks { iops } => write!(f, "{iops:.0} IOPS lies between the watermarks"),
+            Self::BetweenWatermarks { signal, value } => {
+                write!(f, "{} lies between the thresholds", measured(signal, *value))
+            }
+            Self::NotSustained {
+                signal,
+                value,
+                needed_seconds,
+            } => write!(
+                f,
+                "beyond its thresholds, but not for {} yet: it was at {}",
+                span(*needed_seconds),
+                measured(signal, *value)
+            ),
+            Self::NotHeat { signal, value } => {
+                write!(
+                    f,
+                    "busy, but {} is no heat by the policy's notHeatWhen",
+                    measured(signal, *value)
+                )
+            }
+            Self::TooYoung { seconds_left } => write!(f, "too young; {} are left", span(*seconds_left)),
+            Self::Kept { until, by_assignment } => {
+                let whose = if *by_assignment {
+                    "its assignment"
+                } else {
+                    "an annotation on the claim"
+                };
+                let until = until.and_then(|until| Timestamp::from_second(until).ok());
+                match until {
+                    Some(until) => write!(f, "{whose} keeps it where it is until {until}"),
+                    None => write!(f, "{whose} keeps it where it is"),
+                }
+            }
+            Self::KeptUnreadably => write!(
+                f,
+                "the claim's annotation {} is neither `true` nor a time; it stays until that is mended",
+                super::kinds::PINNED
+            ),
+            Self::TierHasRoom {
+                tier,
+                percent,
+                needed_percent,
+            } => write!(
+                f,
+                "cold, but {tier} is {percent} % full, and lets go from {needed_percent} % on"
+            ),
+            Self::TierFull {
+                tier,
+                percent,
+                allowed_percent,
+            } => write!(
+                f,
+                "{tier} would be {percent} % full, {allowed_percent} % are allowed"
+            ),
+            Self::WaitsForRoom { tier, after } => write!(f, "{tier} has no room until {after} has left it"),
+            Self::OutsideWindow { opens: Some(opens) } => {
+                write!(f, "approved; starts in the next window for moves, from {opens}")
+            }
+            Self::OutsideWindow { opens: None } => write!(f, "approved; no window for moves opens"),
+            Self::NoLongerHolds { signal, value } => write!(
+                f,
+                "approved, but {} no longer speaks for it; take the assignment back, or pin it to move it anyway",
+                measured(signal, *value)
+            ),
             Self::OnRightTier { tier } => write!(f, "already on {tier}"),
             Self::OnNoTier { pools } => write!(f, "replicas are not all on one tier: {pools}"),
-            Self::CoolingDown { seconds_left } => write!(f, "moved lately; rests {seconds_left} s more"),
+            Self::CoolingDown { seconds_left } => {
+                write!(f, "moved lately; rests {} more", span(*seconds_left))
+            }
             Self::InFlight { migration } => write!(f, "{migration} is running"),
             Self::Assigned { tier } => write!(f, "assigned to {tier}, its migration comes first"),
             Self::Declined { branch } => write!(
@@ -249,16 +403,20 @@ impl fmt::Display for Why {
                     "{migration} moved it, and Mayastor has placed a copy elsewhere since"
                 )
             }
-            Self::NotHealthy { detail } => write!(f, "{detail}"),
-            Self::NotPublished => write!(
-                f,
-                "not mounted by any pod, so Mayastor would not fill a new replica"
-            ),
-            Self::HasSnapshots { snapshots: 0 } => write!(f, "it is a clone of a snapshot"),
-            Self::HasSnapshots { snapshots } => write!(f, "its {snapshots} snapshots would stay behind"),
+            Self::Unfit(unfit) => write!(f, "{unfit}"),
             Self::Pinned { labels } => write!(f, "its topology demands pools with {labels}"),
             Self::OtherVolume { assigned } => write!(f, "the assignment was made for {assigned}; ask again"),
             Self::NotFound => write!(f, "the claim or its volume does not exist"),
+            Self::NoRoom {
+                tier,
+                needed,
+                roomiest,
+            } => write!(
+                f,
+                "no pool of {tier} has room: {} are needed, the roomiest has {}",
+                super::engine::gib(*needed),
+                super::engine::gib(*roomiest)
+            ),
             Self::NoPool { tier, excluded } if excluded.is_empty() => write!(f, "tier {tier} has no pool"),
             Self::NoPool { tier, excluded } => {
                 write!(f, "no pool of {tier} can take a replica: {}", excluded.join("; "))
@@ -268,29 +426,132 @@ impl fmt::Display for Why {
     }
 }
 
+impl fmt::Display for Unfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Creating => write!(f, "Mayastor has not finished creating it"),
+            Self::Snapshots(1) => write!(f, "its snapshot would stay behind; delete it, or let it expire"),
+            Self::Snapshots(count) => write!(
+                f,
+                "its {count} snapshots would stay behind; delete them, or let them expire"
+            ),
+            Self::Clone => write!(f, "it is a clone of a snapshot"),
+            Self::Unpublished => write!(
+                f,
+                "not mounted by any pod, so Mayastor would not fill a new replica; start its workload"
+            ),
+            Self::State(state) => write!(f, "Mayastor calls it {state:?}"),
+            Self::Target => write!(f, "its target is not Online"),
+            Self::Rebuilding => write!(f, "a copy of it is being rebuilt"),
+            Self::Busy => write!(f, "Mayastor is changing it"),
+            Self::SelfHealOff => write!(f, "its policy has self_heal off"),
+            Self::Copies { has, wants } => write!(f, "it has {has} of {wants} copies"),
+        }
+    }
+}
+
+/// A signal's value as people read it.
+pub fn measured(signal: &str, value: f64) -> String {
+    match signal {
+        "iops" => format!("{value:.0} IOPS"),
+        "throughput" => format!("{:.1} MiB/s", value / f64::from(1 << 20)),
+        "latency" | "readLatency" | "writeLatency" => format!("{signal} {value:.2} ms"),
+        "requestSize" => format!("a request size of {:.0} KiB", value / 1024.0),
+        "readRatio" => format!("{:.0} % reads", value * 100.0),
+        _ if value.abs() >= 100.0 => format!("{signal} {value:.0}"),
+        _ => format!("{signal} {value:.3}"),
+    }
+}
+
+/// Seconds as people read them: the two largest units.
+pub fn span(seconds: u64) -> String {
+    let parts = [
+        (seconds / 86_400, "d"),
+        (seconds / 3600 % 24, "h"),
+        (seconds / 60 % 60, "min"),
+        (seconds % 60, "s"),
+    ];
+    let from = parts.iter().position(|(number, _)| *number > 0).unwrap_or(3);
+    let shown = parts[from..].iter().take(2).filter(|(number, _)| *number > 0);
+    let shown: Vec<String> = shown.map(|(number, unit)| format!("{number} {unit}")).collect();
+    if shown.is_empty() {
+        "0 s".to_owned()
+    } else {
+        shown.join(" ")
+    }
+}
+
+/// Which volume is left alone.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Subject<'a> {
+    /// One that was seen.
+    Volume(&'a BoundVolume),
+    /// One that an assignment names and nobody has seen.
+    Missing(Box<(ClaimRef, VolumeName)>),
+}
+
 /// One volume that is left alone.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct LeftAlone {
-    /// The claim.
-    pub claim: ClaimRef,
-    /// The volume.
-    pub volume: VolumeName,
+#[derive(Clone, Debug, PartialEq)]
+pub struct LeftAlone<'a> {
+    /// Which.
+    pub subject: Subject<'a>,
     /// The policy that looked at it, if any.
-    pub policy: Option<PolicyName>,
+    pub policy: Option<&'a Policy>,
     /// The tier that it is on, if that is known.
-    pub tier: Option<TierName>,
+    pub tier: Option<&'a TierName>,
     /// Why.
     pub why: Why,
+}
+
+impl LeftAlone<'_> {
+    /// The reason in words. Of a policy that was encrypted no threshold is told.
+    pub fn words(&self) -> String {
+        let secret = self.policy.is_some_and(|policy| policy.secret);
+        match &self.why {
+            Why::NotSustained { signal, value, .. } if secret => {
+                let measured = measured(signal, *value);
+                format!("beyond its thresholds, but not for long enough: it was at {measured}")
+            }
+            Why::LowCoverage { percent, .. } if secret => {
+                format!("samples cover {percent} % of the window, more are needed")
+            }
+            Why::TierHasRoom { tier, .. } if secret => format!("cold, but {tier} is not full enough"),
+            Why::TierFull { tier, .. } if secret => format!("{tier} would be too full"),
+            Why::OverBudget { .. } if secret => "a budget is used up".to_owned(),
+            why => why.to_string(),
+        }
+    }
+
+    /// Namespace and name of its claim.
+    pub fn claim(&self) -> (&str, &str) {
+        match &self.subject {
+            Subject::Volume(bound) => (&bound.namespace, &bound.claim),
+            Subject::Missing(missing) => (&missing.0.namespace, &missing.0.name),
+        }
+    }
+
+    /// Whether it is that claim.
+    pub fn is(&self, claim: &ClaimRef) -> bool {
+        self.claim() == (claim.namespace.as_str(), claim.name.as_str())
+    }
+
+    /// The PersistentVolume.
+    pub fn volume(&self) -> &str {
+        match &self.subject {
+            Subject::Volume(bound) => &bound.name,
+            Subject::Missing(missing) => missing.1.as_str(),
+        }
+    }
 }
 
 /// What should happen now.
 #[derive(Clone, Debug, Default)]
 #[must_use = "an unread report is of no use"]
-pub struct Decision {
+pub struct Decision<'a> {
     /// Moves to be proposed (or kept proposed), in order of claim.
     pub proposals: Vec<ProposedMove>,
     /// Approved moves to be started, in order of claim.
     pub starts: Vec<Start>,
-    /// Every other volume, with the reason.
-    pub left_alone: Vec<LeftAlone>,
+    /// Every other volume, with the reason, in order of claim.
+    pub left_alone: Vec<LeftAlone<'a>>,
 }

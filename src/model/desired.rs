@@ -4,7 +4,9 @@ use super::approval::{Approved, Move};
 use super::diagnostic::Place;
 use super::ids::{ClaimRef, ObjectId, PolicyName, Revision, TierName, VolumeName};
 use super::kinds::tier_assignment::DecisionNote;
+use super::observation::Pin;
 use super::secret::{MASK, SecretText};
+use super::week::WeekWindow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -40,6 +42,8 @@ pub struct Places {
     file: Option<Arc<FilePlaces>>,
     document: usize,
     below: String,
+    /// Where all of it starts, for what is said of all of it: the text needs no second look then.
+    start: Option<(u32, u32)>,
 }
 
 impl Places {
@@ -49,10 +53,22 @@ impl Places {
             file: Some(file),
             document,
             below,
+            start: None,
+        }
+    }
+
+    /// The same with the place at which all of it starts.
+    pub fn starting(self, line: u32, column: u32) -> Self {
+        Self {
+            start: Some((line, column)),
+            ..self
         }
     }
 
     fn get(&self, pointer: &str) -> Option<(u32, u32)> {
+        if let Some(start) = self.start.filter(|_| pointer.is_empty()) {
+            return Some(start);
+        }
         let file = self.file.as_ref()?;
         let index = file
             .index
@@ -244,6 +260,66 @@ pub struct Tier {
     pub pool_reserve: u64,
     /// The StorageClass that it renders, if any.
     pub storage_class: Option<String>,
+    /// How many moves to or from it may run at one time.
+    pub max_moves: Option<u32>,
+    /// Price of one GiB for a month, if it is known.
+    pub cost_per_gib_month: Option<f64>,
+}
+
+/// Where a signal's values come from.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Measure {
+    /// Operations per second.
+    Iops,
+    /// Bytes per second.
+    Throughput,
+    /// Mean time of an operation, in milliseconds.
+    Latency,
+    /// Mean time of a read, in milliseconds.
+    ReadLatency,
+    /// Mean time of a write, in milliseconds.
+    WriteLatency,
+    /// Mean bytes of an operation.
+    RequestSize,
+    /// Part of the operations that read, 0 to 1.
+    ReadRatio,
+    /// PromQL of the user's own.
+    Query(String),
+}
+
+/// A signal with its thresholds.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Signal {
+    /// Its name.
+    pub name: Arc<str>,
+    /// Where its values come from.
+    pub measure: Measure,
+    /// The percentile over the window, 0 to 1; the mean when there is none.
+    pub percentile: Option<f64>,
+    /// At or above this it speaks for hot.
+    pub above: Option<f64>,
+    /// Below this it speaks for cold.
+    pub below: Option<f64>,
+}
+
+/// How full tiers must or may be, 0 to 1.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Fullness {
+    /// Cold volumes leave a tier only while it is at least so full.
+    pub demote_above: Option<f64>,
+    /// Hot volumes go to a tier only if it is at most so full afterwards.
+    pub promote_below: Option<f64>,
+}
+
+/// How much a policy may move, beside its concurrent migrations.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Budgets {
+    /// Moves that may start within an hour.
+    pub moves_per_hour: Option<u32>,
+    /// Bytes that may be copied by moves that start within an hour.
+    pub bytes_per_hour: Option<u64>,
+    /// Moves that may read from or write to one node at one time.
+    pub moves_per_node: Option<u32>,
 }
 
 /// A storage policy, understood.
@@ -255,14 +331,28 @@ pub struct Policy {
     pub storage_class: String,
     /// Labels that a claim must carry; empty means every claim.
     pub claim_labels: BTreeMap<String, String>,
-    /// Mean operations per second at which a volume becomes hot.
-    pub high_watermark: f64,
-    /// Mean operations per second below which a volume is cold.
-    pub low_watermark: f64,
-    /// The window over which heat is averaged, as written (it goes into PromQL).
+    /// What makes a volume hot or cold.
+    pub signals: Vec<Signal>,
+    /// When all of these hold, a volume is not hot after all.
+    pub not_heat_when: Vec<Signal>,
+    /// How long a volume must have been beyond its thresholds without a break; zero asks for nothing.
+    pub sustained: Duration,
+    /// How far a signal must go back past its threshold before what was decided is taken back, 0 to 1.
+    pub hysteresis: f64,
+    /// The window over which signals are measured, as written (it goes into PromQL).
     pub window_text: String,
     /// The same as a length of time.
     pub window: Duration,
+    /// Windows of the week whose load is not counted.
+    pub excluded_windows: Vec<WeekWindow>,
+    /// Windows of the week in which moves may start; none means always.
+    pub move_windows: Vec<WeekWindow>,
+    /// How old a volume must be before it is moved.
+    pub min_age: Duration,
+    /// How full tiers must or may be.
+    pub fullness: Fullness,
+    /// How much may be moved.
+    pub budgets: Budgets,
     /// Least part of the window that must have samples, 0 to 1.
     pub min_coverage: f64,
     /// How long a volume rests after a move.
@@ -279,6 +369,8 @@ pub struct Policy {
     pub dry_run: bool,
     /// Hash of its spec: a change makes earlier refusals void.
     pub fingerprint: String,
+    /// Whether its file was encrypted: then its thresholds and windows are shown to nobody.
+    pub secret: bool,
 }
 
 /// One claim's assignment as the base tree has it.
@@ -290,6 +382,8 @@ pub struct Assignment {
     pub volume: VolumeName,
     /// The tier.
     pub tier: TierName,
+    /// Whether the volume stays on this tier whatever policies say.
+    pub pin: Option<Pin>,
     /// What the decision rested on.
     pub decision: Option<DecisionNote>,
     /// The file.

@@ -34,6 +34,12 @@ impl Place {
             column: 1,
         }
     }
+
+    /// A place in a file.
+    pub fn at(path: impl Into<String>, line: u32, column: u32) -> Self {
+        let path = path.into();
+        Self { path, line, column }
+    }
 }
 
 impl fmt::Display for Place {

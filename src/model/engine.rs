@@ -140,9 +140,11 @@ pub struct EngineState {
     pub nodes: BTreeMap<NodeName, Node>,
 }
 
+/// Bytes of a GiB.
+pub const GIB: u64 = 1 << 30;
+
 /// Bytes as people read them.
 pub fn gib(bytes: u64) -> String {
-    const GIB: u64 = 1 << 30;
     const MIB: u64 = 1 << 20;
     match bytes {
         0 => "0".to_owned(),

@@ -22,6 +22,8 @@ pub struct MigrationBrief {
     pub phase: Phase,
     /// The commit that approved it.
     pub approved_in: CommitId,
+    /// When it began, RFC 3339.
+    pub started: Option<String>,
     /// When it ended, RFC 3339; these sort as text.
     pub finished: Option<String>,
 }
@@ -41,6 +43,7 @@ impl From<&VolumeMigration> for MigrationBrief {
             policy: spec.policy.clone(),
             phase: status.map(|status| status.phase).unwrap_or_default(),
             approved_in: CommitId(spec.approved.commit.clone()),
+            started: status.and_then(|status| status.started_at.clone()),
             finished: status.and_then(|status| status.finished_at.clone()),
         }
     }

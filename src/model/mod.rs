@@ -47,3 +47,6 @@ pub mod conditions;
 
 /// What kind of failure an error is: that decides when to try again.
 pub mod failure;
+
+/// Windows of the week.
+pub mod week;

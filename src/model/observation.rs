@@ -1,14 +1,17 @@
-//! One dated, immutable reading of the world. It can be written to a file and read back, so that a plan can be made
-//! without a cluster.
+//! One dated, immutable reading of the world, in compact records. It can be written to a file and read back, so that a plan can be
+//! made without a cluster.
+//!
+//! A hundred thousand volumes are ordinary, so a record holds indices and short names, not objects: see [`Observation::assemble`].
 
-use super::engine::EngineState;
-use super::ids::{ClaimRef, VolumeName};
+use super::engine::{EngineState, Health, Node, Pool, Volume};
+use super::ids::{ClaimRef, NodeName, PoolName, VolumeName};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::Arc;
 
-/// Who provides a volume.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// Who provides a volume, as the cluster says.
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Provider {
     /// A Mayastor volume, by its uuid.
     Mayastor(String),
@@ -18,9 +21,20 @@ pub enum Provider {
     Other(String),
 }
 
-/// A bound PersistentVolume with its claim.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BoundVolume {
+/// Until when a person keeps a volume where it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Pin {
+    /// Until the annotation is taken away.
+    Always,
+    /// Until then, in seconds since the epoch.
+    Until(i64),
+    /// The annotation cannot be read; a person meant something by it, so the volume stays.
+    Unreadable,
+}
+
+/// A bound PersistentVolume with its claim, as the cluster says.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ClusterVolume {
     /// The PersistentVolume.
     pub name: VolumeName,
     /// The claim that it is bound to.
@@ -33,31 +47,443 @@ pub struct BoundVolume {
     pub provider: Provider,
     /// When couchestor last moved it, from the annotation on the PersistentVolume.
     pub last_migration: Option<Timestamp>,
+    /// When it was made.
+    pub created: Option<Timestamp>,
+    /// Whether a person keeps it where it is, from the annotation on the claim.
+    pub pin: Option<Pin>,
 }
 
-/// One volume's heat over one window.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Heat {
-    /// Mean operations per second.
-    pub iops: f64,
-    /// Part of the window that has samples, 0 to 1.
-    pub coverage: f64,
+/// What policies select volumes by; volumes that are alike share one.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Group {
+    /// The StorageClass.
+    pub storage_class: String,
+    /// The claim's labels.
+    pub labels: BTreeMap<String, String>,
 }
 
-/// Heat by volume over one window; `Err` says why nothing was read. A volume that is missing is unknown, never cold.
-pub type HeatTable = Result<BTreeMap<VolumeName, Heat>, String>;
+/// Why a volume could not be moved as it is now, whatever the target.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Unfit {
+    /// The engine has not finished creating it.
+    Creating,
+    /// So many snapshots would stay behind.
+    Snapshots(u32),
+    /// It was made from a snapshot.
+    Clone,
+    /// It has no target, so the engine would not fill a new copy.
+    Unpublished,
+    /// Its state is not Online.
+    State(Health),
+    /// Its target is not Online.
+    Target,
+    /// A copy is being rebuilt.
+    Rebuilding,
+    /// The engine is changing it.
+    Busy,
+    /// The engine does not repair it by itself.
+    SelfHealOff,
+    /// It has another number of copies than it should.
+    Copies {
+        /// Copies that are there.
+        has: u8,
+        /// Copies that should be.
+        wants: u8,
+    },
+}
+
+impl Unfit {
+    /// What speaks against moving a volume; the first thing counts.
+    pub fn of(volume: &Volume) -> Option<Self> {
+        let has = u8::try_from(volume.replicas.len()).unwrap_or(u8::MAX);
+        let rebuilding = |volume: &Volume| {
+            let mut replicas = volume.replicas.iter();
+            volume.rebuilds > 0 || replicas.any(|replica| replica.rebuild_progress.is_some())
+        };
+        Some(if !volume.created {
+            Self::Creating
+        } else if volume.cloned && volume.snapshots == 0 {
+            Self::Clone
+        } else if volume.snapshots > 0 {
+            Self::Snapshots(volume.snapshots)
+        } else if volume.target_node.is_none() {
+            Self::Unpublished
+        } else if volume.state != Health::Online {
+            Self::State(volume.state)
+        } else if volume.target_state != Some(Health::Online) {
+            Self::Target
+        } else if rebuilding(volume) {
+            Self::Rebuilding
+        } else if volume.busy {
+            Self::Busy
+        } else if !volume.self_heal {
+            Self::SelfHealOff
+        } else if has != volume.num_replicas {
+            Self::Copies {
+                has,
+                wants: volume.num_replicas,
+            }
+        } else {
+            return None;
+        })
+    }
+}
+
+/// No pool or node of that name was read.
+pub const UNKNOWN: u32 = u32::MAX;
+
+/// Where a copy is, by the indices of [`Fleet`], or [`UNKNOWN`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CopyAt {
+    /// Its pool.
+    pub pool: u32,
+    /// Its node.
+    pub node: u32,
+}
+
+/// What the engine says of a volume, as far as deciding needs it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct MayastorVolume {
+    /// Its uuid, when it is not what follows `pvc-` in the PersistentVolume's name.
+    pub uuid: Option<Box<str>>,
+    /// Size in bytes.
+    pub size: u64,
+    /// Its copies.
+    pub copies: Box<[CopyAt]>,
+    /// Its topology, by the index in [`Fleet::topologies`].
+    pub topology: u32,
+    /// How many copies it should have.
+    pub wanted_copies: u8,
+    /// Thin provisioned.
+    pub thin: bool,
+    /// Encrypted.
+    pub encrypted: bool,
+    /// Why it could not be moved now.
+    pub unfit: Option<Unfit>,
+}
+
+/// What a volume is made of.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Backing {
+    /// A volume that Mayastor knows.
+    Mayastor(Box<MayastorVolume>),
+    /// A volume of Mayastor's driver that its API does not show.
+    NotInEngine,
+    /// One node's own disk.
+    Local,
+    /// Another driver.
+    Other(Box<str>),
+}
+
+/// A bound PersistentVolume with its claim, in brief.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct BoundVolume {
+    /// The PersistentVolume.
+    pub name: Box<str>,
+    /// The claim's namespace.
+    #[serde(with = "shared")]
+    pub namespace: Arc<str>,
+    /// The claim.
+    pub claim: Box<str>,
+    /// What it is made of.
+    pub backing: Backing,
+    /// What policies select it by, an index of [`Observation::groups`].
+    pub group: u32,
+    /// When couchestor last moved it, in seconds since the epoch.
+    pub last_migration: Option<i64>,
+    /// When it was made, in seconds since the epoch.
+    pub created: Option<i64>,
+    /// Whether a person keeps it where it is.
+    pub pin: Option<Pin>,
+}
+
+mod shared {
+    use serde::{Deserialize, Deserializer, Serializer};
+    use std::sync::Arc;
+
+    pub(super) fn serialize<S: Serializer>(text: &Arc<str>, to: S) -> Result<S::Ok, S::Error> {
+        to.serialize_str(text)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Arc<str>, D::Error> {
+        Ok(String::deserialize(from)?.into())
+    }
+}
+
+impl BoundVolume {
+    /// The claim by namespace and name.
+    pub fn claim_ref(&self) -> ClaimRef {
+        ClaimRef {
+            namespace: self.namespace.to_string(),
+            name: self.claim.to_string(),
+        }
+    }
+
+    /// The PersistentVolume's name.
+    pub fn volume_name(&self) -> VolumeName {
+        VolumeName(self.name.to_string())
+    }
+
+    /// The uuid by which Mayastor knows it.
+    pub fn uuid(&self) -> Option<&str> {
+        let Backing::Mayastor(volume) = &self.backing else {
+            return None;
+        };
+        let own = volume.uuid.as_deref();
+        own.or_else(|| self.name.strip_prefix("pvc-"))
+    }
+
+    fn key(&self) -> (&str, &str) {
+        (&self.namespace, &self.claim)
+    }
+}
+
+/// Which pools and nodes a volume's topology admits.
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+pub struct Topology {
+    /// Pool labels that it demands; an empty value means "any value of this key".
+    pub pool_inclusion: BTreeMap<String, String>,
+    /// Node labels that it demands, likewise.
+    pub node_inclusion: BTreeMap<String, String>,
+    /// Nodes that it may use; empty means all.
+    pub allowed_nodes: Vec<NodeName>,
+}
+
+/// The storage engine's pools and nodes.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct Fleet {
+    /// Pools in order of name.
+    pub pools: Vec<Pool>,
+    /// Nodes in order of name.
+    pub nodes: Vec<Node>,
+    /// Topologies of volumes, each once.
+    pub topologies: Vec<Topology>,
+}
+
+impl Fleet {
+    /// The index of a node, or [`UNKNOWN`].
+    pub fn node(&self, name: &NodeName) -> u32 {
+        let found = self.nodes.binary_search_by(|node| node.name.cmp(name));
+        found.map_or(UNKNOWN, index)
+    }
+
+    /// The index of a pool, or [`UNKNOWN`].
+    pub fn pool(&self, name: &PoolName) -> u32 {
+        let found = self.pools.binary_search_by(|pool| pool.name.cmp(name));
+        found.map_or(UNKNOWN, index)
+    }
+}
+
+fn index(number: usize) -> u32 {
+    u32::try_from(number).unwrap_or(UNKNOWN)
+}
+
+/// One value per volume, in the order of [`Observation::volumes`]; not a number where there is none. `Err` says why nothing was
+/// read. A value that is missing is unknown, never zero.
+pub type Answer = Result<Vec<f64>, String>;
+
+/// What a server said to a question: values by PersistentVolume.
+pub type RawAnswer = Result<HashMap<String, f64>, String>;
 
 /// One reading of the world.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Observation {
     /// When it was taken.
     pub at: Timestamp,
-    /// Bound volumes by name.
-    pub volumes: BTreeMap<VolumeName, BoundVolume>,
+    /// Bound volumes in order of claim.
+    pub volumes: Vec<BoundVolume>,
+    /// What policies select them by.
+    pub groups: Vec<Group>,
     /// Names of StorageClasses that a volume or a claim refers to.
     pub classes_in_use: BTreeSet<String>,
     /// The storage engine, or why it could not be read: then nothing is decided.
-    pub engine: Result<EngineState, String>,
-    /// Heat by sampling window, as the policies write it.
-    pub heat: BTreeMap<String, HeatTable>,
+    pub engine: Result<Fleet, String>,
+    /// Signals by the query that was asked.
+    #[serde(with = "answers")]
+    pub answers: BTreeMap<String, Answer>,
+}
+
+/// JSON has no "not a number": what is unknown is written as null.
+mod answers {
+    use super::Answer;
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+    use std::collections::BTreeMap;
+
+    pub(super) fn serialize<S: Serializer>(all: &BTreeMap<String, Answer>, to: S) -> Result<S::Ok, S::Error> {
+        let known = |value: &f64| value.is_finite().then_some(*value);
+        let written: BTreeMap<&String, Result<Vec<Option<f64>>, &String>> = all
+            .iter()
+            .map(|(query, answer)| {
+                let values = answer.as_ref().map(|values| values.iter().map(known).collect());
+                (query, values)
+            })
+            .collect();
+        written.serialize(to)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
+        from: D,
+    ) -> Result<BTreeMap<String, Answer>, D::Error> {
+        type Written = BTreeMap<String, Result<Vec<Option<f64>>, String>>;
+        let filled = |values: Vec<Option<f64>>| {
+            values
+                .into_iter()
+                .map(|value| value.unwrap_or(f64::NAN))
+                .collect()
+        };
+        Ok(Written::deserialize(from)?
+            .into_iter()
+            .map(|(query, answer)| (query, answer.map(filled)))
+            .collect())
+    }
+}
+
+impl Observation {
+    /// Joins what the cluster, the engine and Prometheus said.
+    pub fn assemble(
+        at: Timestamp,
+        mut seen: Vec<ClusterVolume>,
+        classes_in_use: BTreeSet<String>,
+        engine: Result<EngineState, String>,
+        raw: BTreeMap<String, RawAnswer>,
+    ) -> Self {
+        seen.sort_by(|a, b| a.claim.cmp(&b.claim).then_with(|| a.name.cmp(&b.name)));
+        let mut joining = Joining::default();
+        let fleet = engine.map(|state| joining.fleet(state));
+        let volumes: Vec<BoundVolume> = seen.into_iter().map(|volume| joining.bind(volume)).collect();
+        let align = |values: HashMap<String, f64>| {
+            let of = |volume: &BoundVolume| values.get(&*volume.name).copied().unwrap_or(f64::NAN);
+            volumes.iter().map(of).collect()
+        };
+        let answers = raw
+            .into_iter()
+            .map(|(query, values)| (query, values.map(align)))
+            .collect();
+        Self {
+            at,
+            volumes,
+            groups: joining.groups,
+            classes_in_use,
+            engine: fleet.map(|fleet| Fleet {
+                topologies: joining.topologies,
+                ..fleet
+            }),
+            answers,
+        }
+    }
+
+    /// The index of a claim's volume.
+    pub fn find(&self, claim: &ClaimRef) -> Option<usize> {
+        let key = (claim.namespace.as_str(), claim.name.as_str());
+        self.volumes
+            .binary_search_by(|volume| volume.key().cmp(&key))
+            .ok()
+    }
+
+    /// What policies select a volume by.
+    pub fn group(&self, volume: &BoundVolume) -> Option<&Group> {
+        self.groups.get(volume.group as usize)
+    }
+}
+
+/// Tables that are needed while records are joined.
+#[derive(Default)]
+struct Joining {
+    volumes: BTreeMap<String, MayastorVolume>,
+    groups: Vec<Group>,
+    group_of: HashMap<Group, u32>,
+    namespaces: HashMap<String, Arc<str>>,
+    topologies: Vec<Topology>,
+}
+
+impl Joining {
+    /// Takes the engine's records apart; what no claim is bound to is dropped in the end.
+    fn fleet(&mut self, state: EngineState) -> Fleet {
+        let fleet = Fleet {
+            pools: state.pools.into_values().collect(),
+            nodes: state.nodes.into_values().collect(),
+            topologies: Vec::new(),
+        };
+        let mut known: BTreeMap<Topology, u32> = BTreeMap::new();
+        for (uuid, volume) in state.volumes {
+            let unfit = Unfit::of(&volume);
+            let copies = volume
+                .replicas
+                .iter()
+                .map(|replica| CopyAt {
+                    pool: fleet.pool(&replica.pool),
+                    node: fleet.node(&replica.node),
+                })
+                .collect();
+            let topology = Topology {
+                pool_inclusion: volume.pool_inclusion,
+                node_inclusion: volume.node_inclusion,
+                allowed_nodes: volume.allowed_nodes,
+            };
+            let next = index(known.len());
+            let topology = *known.entry(topology).or_insert(next);
+            let record = MayastorVolume {
+                uuid: None,
+                size: volume.size,
+                copies,
+                topology,
+                wanted_copies: volume.num_replicas,
+                thin: volume.thin,
+                encrypted: volume.encrypted,
+                unfit,
+            };
+            self.volumes.insert(uuid, record);
+        }
+        let mut ordered: Vec<(u32, Topology)> =
+            known.into_iter().map(|(topology, at)| (at, topology)).collect();
+        ordered.sort_by_key(|(at, _)| *at);
+        self.topologies = ordered.into_iter().map(|(_, topology)| topology).collect();
+        fleet
+    }
+
+    fn bind(&mut self, volume: ClusterVolume) -> BoundVolume {
+        let group = Group {
+            storage_class: volume.storage_class,
+            labels: volume.claim_labels,
+        };
+        let next = index(self.groups.len());
+        let group = match self.group_of.get(&group) {
+            Some(known) => *known,
+            None => {
+                self.groups.push(group.clone());
+                self.group_of.insert(group, next);
+                next
+            }
+        };
+        let backing = match volume.provider {
+            Provider::Local => Backing::Local,
+            Provider::Other(driver) => Backing::Other(driver.into()),
+            Provider::Mayastor(uuid) => match self.volumes.remove(&uuid) {
+                None => Backing::NotInEngine,
+                Some(record) => {
+                    let named = volume.name.as_str().strip_prefix("pvc-") == Some(&uuid);
+                    let uuid = (!named).then(|| uuid.into());
+                    Backing::Mayastor(Box::new(MayastorVolume { uuid, ..record }))
+                }
+            },
+        };
+        let namespace = match self.namespaces.get(&volume.claim.namespace) {
+            Some(known) => known.clone(),
+            None => {
+                let shared: Arc<str> = volume.claim.namespace.as_str().into();
+                self.namespaces.insert(volume.claim.namespace, shared.clone());
+                shared
+            }
+        };
+        BoundVolume {
+            name: volume.name.0.into(),
+            namespace,
+            claim: volume.claim.name.into(),
+            backing,
+            group,
+            last_migration: volume.last_migration.map(Timestamp::as_second),
+            created: volume.created.map(Timestamp::as_second),
+            pin: volume.pin,
+        }
+    }
 }

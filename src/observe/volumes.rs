@@ -1,8 +1,9 @@
 //! Kubernetes' PersistentVolumes and claims → compact records. Pure.
 
 use crate::model::ids::{ClaimRef, VolumeName};
-use crate::model::kinds::LAST_MIGRATION;
-use crate::model::observation::{BoundVolume, Provider};
+use crate::model::kinds::{LAST_MIGRATION, PINNED};
+use crate::model::observation::{ClusterVolume, Pin, Provider};
+use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,8 +16,8 @@ const LOCAL: [&str; 2] = ["local.csi.openebs.io", "zfs.csi.openebs.io"];
 /// What the cluster says about volumes.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct ClusterVolumes {
-    /// Bound volumes by name.
-    pub volumes: BTreeMap<VolumeName, BoundVolume>,
+    /// Bound volumes.
+    pub volumes: Vec<ClusterVolume>,
     /// StorageClasses that a volume or claim refers to.
     pub classes_in_use: BTreeSet<String>,
 }
@@ -49,26 +50,38 @@ pub fn join(volumes: Vec<PersistentVolume>, claims: Vec<PersistentVolumeClaim>) 
             .annotations
             .as_ref()
             .and_then(|all| all.get(LAST_MIGRATION));
-        found.volumes.insert(
-            VolumeName(name.clone()),
-            BoundVolume {
-                name: VolumeName(name),
-                claim: ClaimRef {
-                    namespace: meta.namespace.unwrap_or_default(),
-                    name: meta.name.unwrap_or_default(),
-                },
-                claim_labels: meta.labels.unwrap_or_default(),
-                storage_class: spec.storage_class_name.clone().unwrap_or_default(),
-                provider: match &spec.csi {
-                    Some(csi) if csi.driver == MAYASTOR => Provider::Mayastor(csi.volume_handle.clone()),
-                    Some(csi) if LOCAL.contains(&csi.driver.as_str()) => Provider::Local,
-                    Some(csi) => Provider::Other(csi.driver.clone()),
-                    None if spec.local.is_some() || spec.host_path.is_some() => Provider::Local,
-                    None => Provider::Other("in-tree".to_owned()),
-                },
-                last_migration: annotation.and_then(|at| at.parse().ok()),
+        let pin = meta.annotations.as_ref().and_then(|all| all.get(PINNED));
+        found.volumes.push(ClusterVolume {
+            name: VolumeName(name),
+            claim: ClaimRef {
+                namespace: meta.namespace.unwrap_or_default(),
+                name: meta.name.unwrap_or_default(),
             },
-        );
+            claim_labels: meta.labels.unwrap_or_default(),
+            storage_class: spec.storage_class_name.clone().unwrap_or_default(),
+            provider: match &spec.csi {
+                Some(csi) if csi.driver == MAYASTOR => Provider::Mayastor(csi.volume_handle.clone()),
+                Some(csi) if LOCAL.contains(&csi.driver.as_str()) => Provider::Local,
+                Some(csi) => Provider::Other(csi.driver.clone()),
+                None if spec.local.is_some() || spec.host_path.is_some() => Provider::Local,
+                None => Provider::Other("in-tree".to_owned()),
+            },
+            last_migration: annotation.and_then(|at| at.parse().ok()),
+            created: volume.metadata.creation_timestamp.map(|at| at.0),
+            pin: pin.and_then(|text| pinned(text)),
+        });
     }
     found
+}
+
+/// What the annotation says; "false" is as good as none.
+fn pinned(text: &str) -> Option<Pin> {
+    match text.trim() {
+        "true" => Some(Pin::Always),
+        "false" | "" => None,
+        until => Some(match until.parse::<Timestamp>() {
+            Ok(until) => Pin::Until(until.as_second()),
+            Err(_) => Pin::Unreadable,
+        }),
+    }
 }

@@ -219,9 +219,6 @@ fn check_kind(resource: &Resource) -> Vec<Diagnostic> {
             false => Vec::new(),
         };
     }
-    if resource.kind() == "PolicySource" {
-        return Vec::new();
-    }
     if resource.api_version() != API_VERSION {
         let message = format!("{} does not exist", resource.origin.told(resource.api_version()));
         return error("/apiVersion", message, &format!("write {API_VERSION}"));

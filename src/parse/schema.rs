@@ -79,6 +79,38 @@ pub(super) fn suggestion(kind: &str) -> String {
     }
 }
 
+/// Values of an object of ours: the largest that people write have some hundred.
+const VALUES_MAX: usize = 5_000;
+
+/// Bytes of text of an object of ours: the API server takes no more than one and a half times as many.
+const BYTES_MAX: usize = 1 << 20;
+
+/// What is too much of an object, if anything is: it is looked at no further then.
+pub(super) fn too_large(resource: &Resource) -> Option<String> {
+    /// Takes a value away from the values and bytes that may still come.
+    fn take(value: &Value, values: &mut usize, bytes: &mut usize) -> Option<()> {
+        *values = values.checked_sub(1)?;
+        match value {
+            Value::String(text) => *bytes = bytes.checked_sub(text.len())?,
+            Value::Array(items) => items.iter().try_for_each(|item| take(item, values, bytes))?,
+            Value::Object(fields) => {
+                for (key, value) in fields {
+                    *bytes = bytes.checked_sub(key.len())?;
+                    take(value, values, bytes)?;
+                }
+            }
+            _ => {}
+        }
+        Some(())
+    }
+    match take(&resource.value, &mut { VALUES_MAX }, &mut { BYTES_MAX }) {
+        Some(()) => None,
+        None => Some(format!(
+            "the object has more than {VALUES_MAX} values or more than {BYTES_MAX} bytes"
+        )),
+    }
+}
+
 /// Checks an object; metadata is the API server's business.
 pub(super) fn check(resource: &Resource, schema: &JSONSchemaProps) -> Vec<Diagnostic> {
     let mut checker = Checker {
@@ -88,6 +120,10 @@ pub(super) fn check(resource: &Resource, schema: &JSONSchemaProps) -> Vec<Diagno
     let Value::Object(fields) = &*resource.value else {
         return Vec::new();
     };
+    if let Some(what) = too_large(resource) {
+        checker.add("", "value", what, "split it into several objects".to_owned());
+        return checker.found;
+    }
     for (key, value) in fields {
         match key.as_str() {
             "apiVersion" | "kind" | "metadata" => {}
@@ -115,13 +151,33 @@ pub(super) fn check(resource: &Resource, schema: &JSONSchemaProps) -> Vec<Diagno
     checker.found
 }
 
+/// Mistakes of one object that are listed: somebody who indents wrongly makes them by the thousand.
+const FINDINGS_MAX: usize = 100;
+
 struct Checker<'a> {
     resource: &'a Resource,
     found: Vec<Diagnostic>,
 }
 
 impl Checker<'_> {
+    /// Whether nothing more is listed.
+    fn full(&self) -> bool {
+        self.found.len() > FINDINGS_MAX
+    }
+
     fn add(&mut self, pointer: &str, rule: &str, message: String, help: String) {
+        if self.full() {
+            return;
+        }
+        let (message, help) = match self.found.len() {
+            FINDINGS_MAX => (
+                format!(
+                    "the object has more than {FINDINGS_MAX} mistakes; no more of its fields are checked"
+                ),
+                "correct those above first".to_owned(),
+            ),
+            _ => (message, help),
+        };
         self.found.push(Diagnostic::error(
             self.resource.origin.place(pointer),
             rule,
@@ -139,6 +195,9 @@ impl Checker<'_> {
     }
 
     fn field(&mut self, schema: &JSONSchemaProps, key: &str, value: &Value, parent: &str) {
+        if self.full() {
+            return;
+        }
         let pointer = format!("{parent}/{}", crate::formats::yaml::escape(key));
         if let Some(schema) = schema.properties.as_ref().and_then(|all| all.get(key)) {
             self.value(schema, value, &pointer);
@@ -159,7 +218,7 @@ impl Checker<'_> {
     }
 
     fn value(&mut self, schema: &JSONSchemaProps, value: &Value, pointer: &str) {
-        if value.is_null() && schema.nullable == Some(true) {
+        if self.full() || value.is_null() && schema.nullable == Some(true) {
             return;
         }
         let name = self.told(pointer.rsplit('/').next().unwrap_or_default());
@@ -281,28 +340,47 @@ impl Checker<'_> {
     }
 }
 
-/// The most similar of several words, if one is similar at all.
+/// Longer words are like none of ours.
+const WORD_BYTES_MAX: usize = 100;
+
+/// The most similar of several words, if one is similar at all. Two letters that changed places are one slip.
 fn closest<'a>(word: &str, known: impl Iterator<Item = &'a String>) -> Option<String> {
+    // No field has so many letters, and to compare a megabyte takes seconds.
+    if word.len() > WORD_BYTES_MAX {
+        return None;
+    }
     let limit = (word.len() / 3).max(1);
+    let lower = word.to_lowercase();
+    let letters = lower.chars().count();
     known
-        .map(|known| (distance(&word.to_lowercase(), &known.to_lowercase()), known))
+        // Where the lengths differ by more, so do the words.
+        .filter(|known| known.chars().count().abs_diff(letters) <= limit)
+        .map(|known| (strsim::osa_distance(&lower, &known.to_lowercase()), known))
         .filter(|(distance, _)| *distance <= limit)
         .min()
         .map(|(_, known)| known.clone())
 }
 
-/// Levenshtein's distance.
-fn distance(a: &str, b: &str) -> usize {
-    let b: Vec<char> = b.chars().collect();
-    let mut row: Vec<usize> = (0..=b.len()).collect();
-    for (i, x) in a.chars().enumerate() {
-        let mut diagonal = row[0];
-        row[0] = i + 1;
-        for (j, y) in b.iter().enumerate() {
-            let replaced = diagonal + usize::from(x != *y);
-            diagonal = row[j + 1];
-            row[j + 1] = replaced.min(row[j] + 1).min(row[j + 1] + 1);
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_was_probably_meant_is_suggested_and_nothing_far_off() {
+        let known = ["poolSelector", "keep", "schedule", "tier"].map(str::to_owned);
+        for (word, expected) in [
+            ("poolSelecter", Some("poolSelector")),
+            ("PoolSelector", Some("poolSelector")),
+            ("shcedule", Some("schedule")),
+            ("teir", Some("tier")),
+            ("kepe", Some("keep")),
+            ("tie", Some("tier")),
+            ("teer", Some("tier")),
+            ("color", None),
+            ("x", None),
+            ("", None),
+        ] {
+            assert_eq!(closest(word, known.iter()).as_deref(), expected, "{word}");
         }
     }
-    row[b.len()]
 }

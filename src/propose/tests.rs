@@ -14,8 +14,8 @@ fn note() -> DecisionNote {
         from: "cold".into(),
         signal: "iops".into(),
         value: 6000.0,
-        watermark: 5000.0,
-        window: "1h".into(),
+        watermark: Some(5000.0),
+        window: Some("1h".into()),
     }
 }
 

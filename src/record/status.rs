@@ -2,8 +2,8 @@
 
 use crate::io::cluster::{Cluster, ClusterError};
 use crate::model::conditions;
-use crate::model::decision::Decision;
-use crate::model::desired::{Desired, Tier, TierPools};
+use crate::model::decision::{Decision, Why};
+use crate::model::desired::{Desired, Policy, Tier, TierPools};
 use crate::model::ids::{ClaimRef, ObjectId, PolicyName, TierName};
 use crate::model::kinds::storage_policy::{LastMigration, PolicyPhase};
 use crate::model::kinds::volume_migration::Phase;
@@ -24,11 +24,13 @@ pub struct Facts<'a> {
     /// What was seen.
     pub observation: &'a Observation,
     /// What was decided.
-    pub decision: &'a Decision,
+    pub decision: &'a Decision<'a>,
     /// Every migration.
     pub migrations: &'a [MigrationBrief],
-    /// The tier of each claim's volume.
-    pub placed: &'a BTreeMap<ClaimRef, TierName>,
+    /// The tier of each observed volume.
+    pub placed: &'a [Option<&'a TierName>],
+    /// The policy that takes each observed volume.
+    pub takers: &'a [Option<&'a Policy>],
     /// Inventory ids of what other sources hold.
     pub others: &'a BTreeSet<String>,
     /// Now.
@@ -224,28 +226,20 @@ fn policy(object: &StoragePolicy, facts: &Facts) -> crate::model::kinds::storage
     let Some(policy) = facts.desired.policies.get(&PolicyName(name.clone())) else {
         return status;
     };
-    let watched: Vec<_> = facts
-        .observation
-        .volumes
-        .values()
-        .filter(|bound| {
-            bound.storage_class == policy.storage_class
-                && policy
-                    .claim_labels
-                    .iter()
-                    .all(|(key, value)| bound.claim_labels.get(key) == Some(value))
-        })
-        .collect();
+    let watched = || {
+        let taken = |taker: &&Policy| taker.name == policy.name;
+        let volumes = facts.takers.iter().zip(facts.placed);
+        volumes.filter(move |(taker, _)| taker.as_ref().is_some_and(taken))
+    };
     let on = |tier: Option<&TierName>| {
         count(
-            watched
-                .iter()
-                .filter(|bound| tier.is_some() && facts.placed.get(&bound.claim) == tier)
+            watched()
+                .filter(|(_, placed)| tier.is_some() && **placed == tier)
                 .count(),
         )
     };
     let of_policy = |migration: &&MigrationBrief| migration.policy.as_deref() == Some(name.as_str());
-    status.watched_volumes = count(watched.len());
+    status.watched_volumes = count(watched().count());
     status.hot_volumes = on(policy.tiers.last());
     status.cold_volumes = on(policy.tiers.first());
     status.active_migrations = count(
@@ -277,15 +271,18 @@ fn policy(object: &StoragePolicy, facts: &Facts) -> crate::model::kinds::storage
         .decision
         .left_alone
         .iter()
-        .filter(|left| left.policy.as_ref() == Some(&policy.name))
+        .filter(|left| left.policy.is_some_and(|one| one.name == policy.name))
     {
         *status.left_alone.entry(left.why.reason().to_owned()).or_default() += 1;
     }
     status.last_migration = last(facts.migrations, |migration| of_policy(&migration));
-    let heat = facts.observation.heat.get(&policy.window_text);
-    let trouble = match (&facts.observation.engine, heat) {
+    let unread = facts.decision.left_alone.iter().find_map(|left| match &left.why {
+        Why::HeatUnknown { error } if left.policy.is_some_and(|one| one.name == policy.name) => Some(error),
+        _ => None,
+    });
+    let trouble = match (&facts.observation.engine, unread) {
         (Err(error), _) => Some(("MayastorUnavailable", error.clone())),
-        (_, Some(Err(error))) => Some(("PrometheusUnavailable", error.clone())),
+        (_, Some(error)) => Some(("PrometheusUnavailable", error.to_string())),
         _ => None,
     };
     let (phase, ready, reason, message) = match (policy.enabled, trouble) {
@@ -300,7 +297,7 @@ fn policy(object: &StoragePolicy, facts: &Facts) -> crate::model::kinds::storage
             PolicyPhase::Active,
             true,
             "Active",
-            format!("watches {} volumes", watched.len()),
+            format!("watches {} volumes", watched().count()),
         ),
     };
     status.phase = Some(phase);
@@ -334,19 +331,15 @@ fn assignment(
         namespace: object.metadata.namespace.clone().unwrap_or_default(),
         name: object.spec.claim.clone(),
     };
-    let placed = facts.placed.get(&claim);
+    let found = facts.observation.find(&claim);
+    let placed = found.and_then(|index| facts.placed.get(index).copied().flatten());
     status.observed_tier = placed.map(ToString::to_string);
     status.last_migration = last(facts.migrations, |migration| migration.claim == claim);
     let running = facts
         .migrations
         .iter()
         .find(|migration| migration.claim == claim && !migration.phase.is_final());
-    let why = facts
-        .decision
-        .left_alone
-        .iter()
-        .find(|left| left.claim == claim)
-        .map(|left| &left.why);
+    let left = facts.decision.left_alone.iter().find(|left| left.is(&claim));
     let (phase, ready, reason, message) = if placed.is_some_and(|tier| tier.as_str() == object.spec.tier) {
         (
             "Placed",
@@ -361,13 +354,13 @@ fn assignment(
             "Moving",
             format!("{} is in phase {}", running.name, running.phase.as_str()),
         )
-    } else if let Some(why) = why {
-        let failed = matches!(why, crate::model::decision::Why::FailedBefore { .. });
+    } else if let Some(left) = left {
+        let failed = matches!(left.why, Why::FailedBefore { .. });
         (
             if failed { "Failed" } else { "Waiting" },
             false,
-            why.reason(),
-            why.to_string(),
+            left.why.reason(),
+            left.words(),
         )
     } else {
         (
@@ -401,7 +394,13 @@ fn tier(object: &StorageTier, facts: &Facts) -> crate::model::kinds::storage_tie
     let Some(tier) = facts.desired.tiers.get(&name) else {
         return status;
     };
-    status.volumes = count(facts.placed.values().filter(|placed| **placed == name).count());
+    status.volumes = count(
+        facts
+            .placed
+            .iter()
+            .filter(|placed| **placed == Some(&name))
+            .count(),
+    );
     let (ready, reason, message) = match (&facts.observation.engine, &tier.pools) {
         (_, TierPools::Local) => (
             true,
@@ -410,13 +409,7 @@ fn tier(object: &StorageTier, facts: &Facts) -> crate::model::kinds::storage_tie
         ),
         (Err(error), _) => (false, "MayastorUnavailable", error.clone()),
         (Ok(engine), TierPools::Mayastor(_)) => {
-            status.pools = count(
-                engine
-                    .pools
-                    .values()
-                    .filter(|pool| has(tier, &pool.labels))
-                    .count(),
-            );
+            status.pools = count(engine.pools.iter().filter(|pool| has(tier, &pool.labels)).count());
             match status.pools {
                 0 => (
                     false,

@@ -2,7 +2,7 @@
 
 use crate::formats::yaml::edit;
 use crate::formats::yaml::emit::emit;
-use crate::model::decision::ProposedMove;
+use crate::model::decision::{ProposedMove, measured};
 use crate::model::desired::Desired;
 use crate::model::engine::gib;
 use crate::model::kinds::API_VERSION;
@@ -47,19 +47,23 @@ pub fn render(
         from,
         to
     );
-    let relation = if note.value >= note.watermark {
+    let measured = measured(&shown(&note.signal), note.value);
+    let policy = shown(proposed.policy.as_str());
+    let side = if proposed.hotter {
         "at or above the high"
     } else {
         "below the low"
     };
-    let reason = format!(
-        "It averaged {:.0} {} over {}, {relation} watermark of {:.0} (StoragePolicy `{}`).",
-        note.value,
-        shown(&note.signal.to_uppercase()),
-        shown(&note.window),
-        note.watermark,
-        shown(proposed.policy.as_str()),
-    );
+    let reason = match (note.watermark, &note.window) {
+        (Some(watermark), Some(window)) => format!(
+            "It averaged {measured} over {}, {side} watermark of {watermark} (StoragePolicy `{policy}`).",
+            shown(window),
+        ),
+        // What was encrypted stays unsaid.
+        _ => format!(
+            "It averaged {measured}, {side} watermark of StoragePolicy `{policy}`, which is encrypted."
+        ),
+    };
     let pools = proposed.candidates.iter().take(POOLS_MAX);
     let pools: Vec<String> = pools.map(|pool| format!("`{}`", shown(pool.as_str()))).collect();
     let body = format!(
@@ -130,9 +134,8 @@ fn file(proposed: &ProposedMove, desired: &Desired) -> Result<String, String> {
     if known.decision.is_none() {
         set("/spec/decision", &note)?;
     } else {
-        for (field, value) in note.as_object().into_iter().flatten() {
-            set(&format!("/spec/decision/{field}"), value)?;
-        }
+        // The whole of it: a field of the old one may have no place in the new one.
+        set("/spec/decision", &note)?;
     }
     Ok(text)
 }

@@ -1,12 +1,12 @@
 //! A simulated Prometheus: its query API over a load that is scripted volume by volume.
 //!
-//! It understands the two shapes of query that couchestor sends, and refuses everything else as Prometheus refuses a typo.
+//! It understands the shapes of query that couchestor sends, and refuses everything else as Prometheus refuses a typo.
 
-use axum::extract::{Query, State};
+use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
-use axum::{Json, Router};
+use axum::routing::{get, post};
+use axum::{Form, Json, Router};
 use regex::Regex;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -21,6 +21,25 @@ pub struct Load {
     pub iops: f64,
     /// Part of every window that has samples.
     pub coverage: f64,
+    /// Mean bytes of an operation.
+    pub request_bytes: f64,
+    /// Part of the operations that read.
+    pub read_ratio: f64,
+    /// Mean time of an operation, in milliseconds.
+    pub latency_ms: f64,
+}
+
+impl Load {
+    /// Small random requests, half of them reads, as a database makes them.
+    pub fn random(iops: f64, coverage: f64) -> Self {
+        Self {
+            iops,
+            coverage,
+            request_bytes: 8192.0,
+            read_ratio: 0.5,
+            latency_ms: 2.0,
+        }
+    }
 }
 
 /// What it answers.
@@ -50,7 +69,7 @@ impl PrometheusSim {
             .map_err(|error| error.to_string())?;
         let address = listener.local_addr().map_err(|error| error.to_string())?;
         let routes = Router::new()
-            .route("/api/v1/query", get(query))
+            .route("/api/v1/query", post(query))
             .route("/-/healthy", get(|| async { "Prometheus Server is Healthy.\n" }))
             .with_state(script.clone());
         let server = tokio::spawn(async move {
@@ -93,7 +112,7 @@ impl Drop for PrometheusSim {
 
 async fn query(
     State(script): State<Arc<Mutex<Script>>>,
-    Query(parameters): Query<BTreeMap<String, String>>,
+    Form(parameters): Form<BTreeMap<String, String>>,
 ) -> Response {
     let script = script.lock().unwrap_or_else(PoisonError::into_inner);
     let refuse = |status: StatusCode, kind: &str, error: &str| {
@@ -107,22 +126,7 @@ async fn query(
         return refuse(StatusCode::SERVICE_UNAVAILABLE, "timeout", failure);
     }
     let text = parameters.get("query").map(String::as_str).unwrap_or_default();
-    let matches = |pattern: &str| Regex::new(pattern).is_ok_and(|pattern| pattern.is_match(text));
-    let window = r"[0-9a-z.]+";
-    let rate = |name: &str| format!(r"sum by \(pv_name\) \(rate\({name}\[{window}\]\)\)");
-    let iops = format!(
-        "^{} \\+ {}$",
-        rate("volume_num_read_ops"),
-        rate("volume_num_write_ops")
-    );
-    let coverage = format!(
-        r"^count_over_time\(\(sum by \(pv_name\) \(volume_num_read_ops\)\)\[{window}:\d+s\]\) / \d+$"
-    );
-    let value: fn(&Load) -> f64 = if matches(&iops) {
-        |load| load.iops
-    } else if matches(&coverage) {
-        |load| load.coverage
-    } else {
+    let Some(value) = understood(text) else {
         return refuse(
             StatusCode::BAD_REQUEST,
             "bad_data",
@@ -139,4 +143,44 @@ async fn query(
         answer["warnings"] = json!([warning]);
     }
     Json(answer).into_response()
+}
+
+/// What a query asks of a load that never changes: its means, percentiles and extremes are all the same.
+fn understood(text: &str) -> Option<fn(&Load) -> f64> {
+    let stepped = Regex::new(
+        r"^(?:(?:avg|min|max)_over_time\(|quantile_over_time\([0-9.]+, )\((?s:(.*))\)\[\d+s:\d+s\]\)$",
+    )
+    .ok()?;
+    let text = stepped
+        .captures(text)
+        .and_then(|parts| parts.get(1))
+        .map_or(text, |inner| inner.as_str());
+    let coverage =
+        Regex::new(r"^count_over_time\(\((?s:.*)sum by \(pv_name\) \(volume_num_read_ops\)(?s:.*)\)\[[0-9a-z.]+:\d+s\]\) / \d+$").ok()?;
+    if coverage.is_match(text) {
+        return Some(|load| load.coverage);
+    }
+    let excluded = Regex::new(r"^\((.*?)\) unless on \(\) \(.*\)$").ok()?;
+    let text = excluded
+        .captures(text)
+        .and_then(|parts| parts.get(1))
+        .map_or(text, |inner| inner.as_str());
+    let ranges = Regex::new(r"\[[0-9a-z.]+\]").ok()?;
+    let plain = ranges.replace_all(text, "").replace("sum by (pv_name) ", "");
+    match plain.as_str() {
+        "(rate(volume_num_read_ops)) + (rate(volume_num_write_ops))" => Some(|load| load.iops),
+        "(rate(volume_bytes_read)) + (rate(volume_bytes_written))" => {
+            Some(|load| load.iops * load.request_bytes)
+        }
+        "((rate(volume_bytes_read)) + (rate(volume_bytes_written))) / ((rate(volume_num_read_ops)) + (rate(volume_num_write_ops)))" => {
+            Some(|load| load.request_bytes)
+        }
+        "(rate(volume_num_read_ops)) / ((rate(volume_num_read_ops)) + (rate(volume_num_write_ops)))" => {
+            Some(|load| load.read_ratio)
+        }
+        "((rate(volume_read_latency_us)) + (rate(volume_write_latency_us))) / ((rate(volume_num_read_ops)) + (rate(volume_num_write_ops))) / 1000" => {
+            Some(|load| load.latency_ms)
+        }
+        _ => None,
+    }
 }

@@ -114,10 +114,7 @@ pub async fn start(
             .map_err(|error| error.to_string())?;
     }
     for claim in &world.claims {
-        let load = claim.iops.map(|iops| Load {
-            iops,
-            coverage: claim.coverage,
-        });
+        let load = claim.iops.map(|iops| Load::random(iops, claim.coverage));
         running.prometheus.set(&claim.volume_name(), load);
     }
     Ok(running)

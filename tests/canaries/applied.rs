@@ -15,11 +15,16 @@ use base64::engine::general_purpose::STANDARD;
 use couchestor::formats::substitute::Variables;
 use serde_json::{Value, json};
 use std::io::Write;
+use std::path::Path;
 use std::process::Command;
 use std::sync::atomic::{AtomicU16, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-/// Between the controller and the simulated API server: refuses every apply of a core object in words that quote it.
+/// The answer that lets the simulated server decide, which takes anything.
+const TAKEN: u16 = 200;
+
+/// Between the controller and the simulated API server: refuses every apply of a core object in words that quote it,
+/// unless it shall be taken.
 struct Quoting {
     to: String,
     code: AtomicU16,
@@ -35,7 +40,7 @@ async fn pass(
     body: Bytes,
 ) -> Response {
     let code = quoting.code.load(Ordering::SeqCst);
-    if method == Method::PATCH && uri.path().starts_with("/api/v1/") {
+    if code != TAKEN && method == Method::PATCH && uri.path().starts_with("/api/v1/") {
         quoting.refused.fetch_add(1, Ordering::SeqCst);
         let words = String::from_utf8_lossy(&body);
         let reason = if code == 422 { "Invalid" } else { "BadRequest" };
@@ -93,9 +98,10 @@ async fn what_the_api_server_quotes_of_an_encrypted_object_is_said_nowhere() {
         .with_env_filter(couchestor::telemetry::filter("trace,kube_client::client=trace").unwrap())
         .with_writer(move || writer.clone())
         .finish();
-    // Another test may have one already; then this one sees no logs, and says so below.
-    let heard = tracing::subscriber::set_global_default(subscriber).is_ok();
-    let (canary, sealer) = (Canary::new(), Sealer::new());
+    // The controller works on the runtime's own threads. No other test may set one for the whole process.
+    tracing::subscriber::set_global_default(subscriber).expect("no other test has one");
+    // The names of keys are not encrypted, so one of them stands in the repository.
+    let (canary, named, sealer) = (Canary::new(), Canary::new(), Sealer::new());
     let mut follow = Follow::new().await;
     let quoting = Arc::new(Quoting {
         to: follow.running.kubernetes.url().to_owned(),
@@ -120,7 +126,7 @@ async fn what_the_api_server_quotes_of_an_encrypted_object_is_said_nowhere() {
     let mut said = String::new();
     let objects = [
         ("ConfigMap", format!("data: {{a: {text}}}")),
-        ("ConfigMap", format!("data: {{a: {{{}: 5}}}}", canary.word)),
+        ("ConfigMap", format!("data: {{a: {{{}: 5}}}}", named.word)),
         (
             "Secret",
             format!("data: {{a: {}}}", STANDARD.encode(&canary.secret)),
@@ -145,26 +151,80 @@ async fn what_the_api_server_quotes_of_an_encrypted_object_is_said_nowhere() {
             said.push_str(&follow.status().to_string());
         }
     }
+    let plan = plan(&follow, &kubeconfig, &sealer.key).await;
+    // What is on disk after the refusals, and after objects that were taken.
+    let witness = Canary::new();
+    follow.commit("p/readme.txt", &witness.secret, &[]);
+    quoting.code.store(TAKEN, Ordering::SeqCst);
+    for number in [0, 2, 3] {
+        let (kind, rest) = &objects[number];
+        let name = format!("taken-{number}");
+        let clear =
+            format!("apiVersion: v1\nkind: {kind}\nmetadata: {{name: {name}, namespace: default}}\n{rest}\n");
+        let tip = follow.commit("p/a.yaml", &sealer.yaml(&clear), &[]);
+        follow.until("Ready", &["True", &tip]).await;
+        let there = follow.running.kubernetes.get(kind, Some("default"), &name);
+        let there = there.expect("it was taken").to_string();
+        assert!(
+            canary.is_in(&there),
+            "{name} was taken without what was encrypted"
+        );
+        said.push_str(&follow.status().to_string());
+    }
+    follow.halt().await;
+    let kept = on_disk(&follow.folder.path().join("clones"));
+    assert!(witness.is_in(&kept), "what stands in the clear is found on disk");
+    canary.assert_absent(&kept);
     for event in follow.running.kubernetes.list("Event") {
         said.push_str(&event.to_string());
     }
-    let plan = plan(&follow, &kubeconfig, &sealer.key).await;
-    follow.halt().await;
     server.abort();
     let logged = String::from_utf8_lossy(&log.0.lock().unwrap()).into_owned();
     // The values of plain objects are shown: the server did quote them.
     say(&format!(
-        "{number} objects, {} refusals, {} bytes of status and events, {} of plan, {} of logs",
+        "{number} objects, {} refusals, {} bytes of status and events, {} of plan, {} of logs, {} on disk",
         quoting.refused.load(Ordering::SeqCst),
         said.len(),
         plan.len(),
-        logged.len()
+        logged.len(),
+        kept.len()
     ));
     assert!(said.contains("details of secret objects are not shown"), "{said}");
-    assert!(!heard || logged.contains("o1"), "{logged}");
+    for words in ["details of secret objects are not shown", "ConfigMap default/o1"] {
+        assert!(logged.contains(words), "the logs say nothing of {words}");
+    }
     for text in [&said, &plan, &logged] {
         canary.assert_absent(text);
+        named.assert_absent(text);
     }
+}
+
+/// All that the files below a folder hold, and the objects of the repositories among them, which Git compresses.
+fn on_disk(folder: &Path) -> String {
+    let mut bytes = Vec::new();
+    let mut folders = vec![folder.to_owned()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            if path.is_dir() {
+                folders.push(path);
+            } else {
+                bytes.extend(std::fs::read(&path).unwrap());
+            }
+        }
+        if folder.join("objects").is_dir() {
+            let output = Command::new("git")
+                .arg("--git-dir")
+                .arg(&folder)
+                .args(["cat-file", "--batch-all-objects", "--batch"])
+                .output()
+                .unwrap();
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert!(output.status.success(), "{said}");
+            bytes.extend(output.stdout);
+        }
+    }
+    String::from_utf8_lossy(&bytes).into_owned()
 }
 
 async fn plan(follow: &Follow, kubeconfig: &str, key: &str) -> String {

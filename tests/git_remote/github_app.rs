@@ -1,6 +1,9 @@
 //! GitHub Apps: their tokens are asked for, kept, renewed when they run out, and never offered twice after a refusal.
 
-use super::{bare, open, secret, serve_those};
+use super::proxy::{Kind, LOGIN, Way};
+use super::tls::{Authority, front};
+use super::{bare, open, place, secret, serve_those};
+use crate::support::canary::Canary;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use base64::Engine;
@@ -8,6 +11,7 @@ use base64::engine::general_purpose::STANDARD;
 use couchestor::io::git::{Credentials, GitError};
 use couchestor::model::failure::Failure;
 use couchestor::model::ids::CommitId;
+use std::path::Path;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -77,23 +81,19 @@ fn openssl_pair() -> (String, Vec<u8>) {
 }
 
 /// A Git server that wants the newest token of a GitHub.
-struct Stage {
-    folder: tempfile::TempDir,
-    tip: CommitId,
-    url: String,
-    base: String,
-    private: String,
+pub(super) struct Served {
+    pub(super) url: String,
+    pub(super) base: String,
+    pub(super) private: String,
     github: GitHub,
     came: Arc<Mutex<Vec<String>>>,
 }
 
-impl Stage {
-    async fn set() -> Self {
+impl Served {
+    pub(super) async fn of(root: &Path) -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
-        let folder = tempfile::tempdir().unwrap();
-        let (_, tip) = bare(folder.path()).await;
         let wanted = Arc::new(Mutex::new("nobody".to_owned()));
-        let (url, came) = serve_those(folder.path(), wanted.clone()).await;
+        let (url, came) = serve_those(root, wanted.clone()).await;
         let (private, public) = openssl_pair();
         let github = GitHub {
             public: Arc::new(public),
@@ -116,14 +116,40 @@ impl Stage {
             .with_state(github.clone());
         tokio::spawn(async move { axum::serve(listener, routes).await });
         Self {
-            folder,
-            tip,
             url,
             base,
             private,
             github,
             came,
         }
+    }
+
+    pub(super) fn given(&self) -> usize {
+        *self.github.given.lock().unwrap()
+    }
+}
+
+/// The same, of a folder with one commit.
+struct Stage {
+    folder: tempfile::TempDir,
+    tip: CommitId,
+    served: Served,
+}
+
+impl std::ops::Deref for Stage {
+    type Target = Served;
+
+    fn deref(&self) -> &Served {
+        &self.served
+    }
+}
+
+impl Stage {
+    async fn set() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let (_, tip) = bare(folder.path()).await;
+        let served = Served::of(folder.path()).await;
+        Self { folder, tip, served }
     }
 
     fn app(&self, more: (&str, &str), key: &str) -> Result<Credentials, GitError> {
@@ -145,10 +171,6 @@ impl Stage {
         let mut offered = std::mem::take(&mut *self.came.lock().unwrap());
         offered.dedup();
         offered
-    }
-
-    fn given(&self) -> usize {
-        *self.github.given.lock().unwrap()
     }
 }
 
@@ -175,8 +197,83 @@ async fn a_github_app_proves_itself_and_keeps_its_token() {
     let wrong = open(&stage.url, &stage.folder.path().join("w"), credentials);
     let error = wrong.fetch("main").await.unwrap_err();
     assert_eq!(error.reason(), "AuthenticationFailed", "{error}");
-    assert!(stage.app(("x", "y"), &stage.private).is_err());
-    assert!(stage.app(("githubAppInstallationID", "7"), "canary").is_err());
+    assert!(error.to_string().contains("GitHub answered 401"), "{error}");
+    let id = ("githubAppInstallationID", "7");
+    let both = [
+        ("githubAppID", "42"),
+        id,
+        ("githubAppInstallationOwner", "org"),
+        ("githubAppPrivateKey", &stage.private),
+    ];
+    let canary = Canary::new();
+    let exactly_one = "exactly one of githubAppInstallationID and githubAppInstallationOwner";
+    for (what, outcome, words) in [
+        ("neither", stage.app(("x", "y"), &stage.private), exactly_one),
+        ("both", Credentials::github_app(&secret(&both)), exactly_one),
+        ("no key", stage.app(id, &canary.word), "no RSA private key"),
+        (
+            "no App",
+            Credentials::github_app(&secret(&both[1..2])),
+            "no key githubAppPrivateKey",
+        ),
+    ] {
+        let error = outcome.map(|_| ()).expect_err(what);
+        let text = error.to_string();
+        assert_eq!(error.reason(), "InvalidCredentials", "{what}: {text}");
+        assert!(text.contains(words), "{what}: {text}");
+        canary.assert_absent(&text);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_app_goes_by_the_proxy_and_believes_the_authority_of_its_source_for_both_servers() {
+    let stage = Stage::set().await;
+    let ours = Authority::new();
+    let (api, _) = front(&ours, None, place(&stage.base)).await;
+    let (git, _) = front(&ours, None, place(&stage.url)).await;
+    let base = format!("https://{api}/api/v3");
+    let url = format!("https://{git}/repository.git");
+    let fetch = async |name: &str, url: &str, base: &str, more: &[(&str, &str)], way: Option<&Way>| {
+        let mut pairs = vec![
+            ("githubAppID", "42"),
+            ("githubAppInstallationOwner", "org"),
+            ("githubAppPrivateKey", stage.private.as_str()),
+            ("githubAppBaseURL", base),
+        ];
+        pairs.extend(more);
+        let mut credentials = Credentials::github_app(&secret(&pairs)).unwrap();
+        if let Some(way) = way {
+            let address = format!("http://{}", way.address);
+            let pairs = [
+                ("address", address.as_str()),
+                ("username", LOGIN.0),
+                ("password", LOGIN.1),
+            ];
+            credentials = credentials.with_proxy(&secret(&pairs)).unwrap();
+        }
+        open(url, &stage.folder.path().join(name), credentials)
+            .fetch("main")
+            .await
+    };
+    let authority = [("ca.crt", ours.pem.as_str())];
+    let tips = fetch("own", &url, &base, &authority, None).await.unwrap();
+    assert_eq!(tips.branches["main"], stage.tip);
+    let given = stage.given();
+    let error = fetch("none", &url, &base, &[], None).await.unwrap_err();
+    assert_eq!(error.reason(), "HostKeyFailed", "{error}");
+    assert!(error.to_string().contains("ca.crt"), "{error}");
+    assert_eq!(stage.given(), given, "a stranger was asked for a token");
+
+    // Names that only the proxy knows, so that nothing goes past it.
+    let way = Way::start(Kind::Http, &[api, git], Some(LOGIN)).await;
+    let [url, base] = [&url, &base].map(|one| one.replace("127.0.0.1", "git.invalid"));
+    let tips = fetch("proxy", &url, &base, &authority, Some(&way)).await.unwrap();
+    assert_eq!(tips.branches["main"], stage.tip);
+    let asked = way.asked();
+    for server in [api, git] {
+        let wanted = format!("CONNECT git.invalid:{}", server.port());
+        assert!(asked.contains(&wanted), "{asked:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -247,4 +344,32 @@ async fn a_token_that_ran_out_is_not_offered_any_more() {
         !new.is_empty() && new.iter().all(|one| !old.contains(one)),
         "{old:?}, {new:?}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_of_github_is_read_to_its_bound() {
+    let stage = Stage::set().await;
+    for (bytes, words) in [
+        (1 << 20, "something else than its API says"),
+        ((1 << 20) + 1, "answered with more than 1048576 bytes"),
+    ] {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let base = format!("http://{}", listener.local_addr().unwrap());
+        let routes = axum::Router::new().fallback(async move || "x".repeat(bytes));
+        tokio::spawn(async move { axum::serve(listener, routes).await });
+        let credentials = Credentials::github_app(&secret(&[
+            ("githubAppID", "42"),
+            ("githubAppInstallationID", "7"),
+            ("githubAppPrivateKey", &stage.private),
+            ("githubAppBaseURL", &base),
+        ]));
+        let repository = open(
+            &stage.url,
+            &stage.folder.path().join(bytes.to_string()),
+            credentials.unwrap(),
+        );
+        let error = repository.fetch("main").await.unwrap_err();
+        assert_eq!(error.reason(), "GitOperationFailed", "{error}");
+        assert!(error.to_string().contains(words), "{error}");
+    }
 }

@@ -1,7 +1,8 @@
 //! Git by proxies: plain HTTP, CONNECT and SOCKS5, of the source's Secret and of the environment.
 
 use super::tls::{Authority, serve_tls};
-use super::{BASIC, TIMEOUT, bare, open, secret};
+use super::{BASIC, TIMEOUT, bare, open, place, secret};
+use crate::support::canary::Canary;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use couchestor::io::git::{Credentials, GitError, Repository};
@@ -14,38 +15,47 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 /// What the proxies want. The percent sign must not begin an escape on the way.
-const LOGIN: (&str, &str) = ("w%61y", "thr%6fugh");
+pub(super) const LOGIN: (&str, &str) = ("w%61y", "thr%6fugh");
 
 /// Which protocol a proxy speaks.
 #[derive(Clone, Copy)]
-enum Kind {
+pub(super) enum Kind {
     /// HTTP, with CONNECT and without.
     Http,
     Socks5,
 }
 
-/// A proxy that goes to one place, whatever name it is asked for, and notes what it is asked for.
-struct Way {
-    address: SocketAddr,
+/// A proxy that goes to the place of the port that it is asked for, whatever the name, and notes what it is asked for.
+pub(super) struct Way {
+    pub(super) address: SocketAddr,
     asked: Arc<Mutex<Vec<String>>>,
 }
 
 impl Way {
     /// With a login, nobody else gets through.
-    async fn start(kind: Kind, to: SocketAddr, login: Option<(&'static str, &'static str)>) -> Self {
+    pub(super) async fn start(
+        kind: Kind,
+        to: &[SocketAddr],
+        login: Option<(&'static str, &'static str)>,
+    ) -> Self {
+        let to = to.to_vec();
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let asked: Arc<Mutex<Vec<String>>> = Arc::default();
         let notes = asked.clone();
         tokio::spawn(async move {
             while let Ok((mut socket, _)) = listener.accept().await {
-                let notes = notes.clone();
+                let (notes, to) = (notes.clone(), to.clone());
                 tokio::spawn(async move {
                     let start = match kind {
                         Kind::Http => http(&mut socket, login, &notes).await,
                         Kind::Socks5 => socks5(&mut socket, login, &notes).await,
                     };
-                    let Some(first) = start else {
+                    let Some((asked, first)) = start else {
+                        return;
+                    };
+                    let fits = |to: &&SocketAddr| asked.contains(&format!(":{}", to.port()));
+                    let Some(to) = to.iter().find(fits) else {
                         return;
                     };
                     let mut server = TcpStream::connect(to).await.unwrap();
@@ -57,17 +67,17 @@ impl Way {
         Self { address, asked }
     }
 
-    fn asked(&self) -> Vec<String> {
+    pub(super) fn asked(&self) -> Vec<String> {
         std::mem::take(&mut self.asked.lock().unwrap())
     }
 }
 
-/// Reads a request's head; gives what the server shall see of it, unless the client was refused.
+/// Reads a request's head; gives what was asked for and what the server shall see of it, unless the client was refused.
 async fn http(
     socket: &mut TcpStream,
     login: Option<(&str, &str)>,
     notes: &Mutex<Vec<String>>,
-) -> Option<Vec<u8>> {
+) -> Option<(String, Vec<u8>)> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(socket.read_u8().await.ok()?);
@@ -92,10 +102,10 @@ async fn http(
     }
     if !line.starts_with("CONNECT ") {
         // A server understands requests for a proxy too (RFC 9112, section 3.2.2).
-        return Some(head);
+        return Some((line.to_owned(), head));
     }
     socket.write_all(b"HTTP/1.1 200 OK\r\n\r\n").await.ok()?;
-    Some(Vec::new())
+    Some((line.to_owned(), Vec::new()))
 }
 
 /// RFC 1928, with the login of RFC 1929.
@@ -103,7 +113,7 @@ async fn socks5(
     socket: &mut TcpStream,
     login: Option<(&str, &str)>,
     notes: &Mutex<Vec<String>>,
-) -> Option<Vec<u8>> {
+) -> Option<(String, Vec<u8>)> {
     async fn text(socket: &mut TcpStream) -> Option<String> {
         let mut bytes = vec![0; socket.read_u8().await.ok()?.into()];
         socket.read_exact(&mut bytes).await.ok()?;
@@ -137,14 +147,10 @@ async fn socks5(
         other => panic!("an address of kind {other}"),
     };
     let port = socket.read_u16().await.ok()?;
-    notes.lock().unwrap().push(format!("{place}:{port}"));
+    let asked = format!("{place}:{port}");
+    notes.lock().unwrap().push(asked.clone());
     socket.write_all(&[5, 0, 0, 1, 0, 0, 0, 0, 0, 0]).await.ok()?;
-    Some(Vec::new())
-}
-
-/// The address that a URL names.
-fn place(url: &str) -> SocketAddr {
-    url.split('/').nth(2).unwrap().parse().unwrap()
+    Some((asked, Vec::new()))
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -201,7 +207,7 @@ async fn a_proxy_of_the_secret_is_gone_through_with_its_own_credentials() {
             format!("git.invalid:{port}"),
         ),
     ] {
-        let way = Way::start(kind, to, Some(LOGIN)).await;
+        let way = Way::start(kind, &[to], Some(LOGIN)).await;
         let address = format!("{scheme}://{}", way.address);
         let fetch = async |clone: &str, more: &[(&str, &str)]| {
             let server = [("username", "ops"), ("password", "right"), ("ca.crt", &ours.pem)];
@@ -221,11 +227,12 @@ async fn a_proxy_of_the_secret_is_gone_through_with_its_own_credentials() {
 
         // Wrong ones are shown once, and the server sees nobody.
         came.lock().unwrap().clear();
-        let wrong = [("username", LOGIN.0), ("password", "canary")];
+        let canary = Canary::new();
+        let wrong = [("username", LOGIN.0), ("password", canary.secret.as_str())];
         for (what, more) in [("wrong", &wrong[..]), ("none", &[])] {
             let error = fetch(&format!("{name} {what}"), more).await.unwrap_err();
             let text = error.to_string();
-            assert!(!text.contains("canary"), "{name}, {what}: {text}");
+            canary.assert_absent(&format!("{text} {error:?}"));
             assert_eq!(way.asked().len(), 1, "{name}, {what}");
             if what == "wrong" || matches!(kind, Kind::Http) {
                 assert_eq!(
@@ -246,8 +253,13 @@ async fn a_proxy_of_the_secret_is_gone_through_with_its_own_credentials() {
 #[tokio::test]
 async fn proxies_that_cannot_be_used_are_refused() {
     let folder = tempfile::tempdir().unwrap();
+    let canary = Canary::new();
     let with = |address: &str, url: &str| {
-        let login = [("address", address), ("username", "way"), ("password", "canary")];
+        let login = [
+            ("address", address),
+            ("username", "way"),
+            ("password", canary.secret.as_str()),
+        ];
         let credentials = Credentials::default().with_proxy(&secret(&login))?;
         Repository::new(url, folder.path(), credentials, TIMEOUT, false).map(|_| ())
     };
@@ -265,10 +277,8 @@ async fn proxies_that_cannot_be_used_are_refused() {
             "{address}: {error}"
         );
         let text = error.to_string();
-        assert!(
-            text.contains(words) && !text.contains("canary"),
-            "{address}: {text}"
-        );
+        assert!(text.contains(words), "{address}: {text}");
+        canary.assert_absent(&text);
     }
     assert_eq!(with("socks5://127.0.0.1:1", "https://h/x"), Ok(()));
 }
@@ -313,9 +323,9 @@ async fn the_proxy_of_the_environment_is_used_unless_the_secret_names_another() 
     let ours = Authority::new();
     let (plain, _) = super::serve(folder.path(), "").await;
     let (tls, _) = serve_tls(folder.path(), "", &ours, None).await;
-    let of_environment = Way::start(Kind::Http, place(&tls), None).await;
-    let for_plain = Way::start(Kind::Http, place(&plain), Some(LOGIN)).await;
-    let of_secret = Way::start(Kind::Http, place(&tls), None).await;
+    let of_environment = Way::start(Kind::Http, &[place(&tls)], None).await;
+    let for_plain = Way::start(Kind::Http, &[place(&plain)], Some(LOGIN)).await;
+    let of_secret = Way::start(Kind::Http, &[place(&tls)], None).await;
     let (address, other) = (
         format!("http://{}", of_environment.address),
         format!("http://{}", of_secret.address),

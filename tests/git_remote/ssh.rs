@@ -1,6 +1,7 @@
 //! Git over ssh, against OpenSSH's own server on loopback.
 
 use super::{TIMEOUT, bare, push, secret};
+use crate::support::canary::Canary;
 use couchestor::io::git::{Credentials, GitError, Lease, Repository};
 use couchestor::model::failure::Failure;
 use std::path::{Path, PathBuf};
@@ -161,7 +162,7 @@ async fn ssh_keys_open_what_they_should_and_each_is_offered_once() {
     assert_eq!(error.reason(), "AuthenticationFailed", "{error}");
     tokio::time::sleep(Duration::from_millis(300)).await;
     let offered = server.read("log").matches("Failed publickey").count() - before;
-    assert!(offered <= 1, "the key was offered {offered} times");
+    assert_eq!(offered, 1, "the key was offered {offered} times");
     let missing = server.url(&server.folder.path().join("nothing.git"));
     let error = server
         .open(
@@ -179,6 +180,41 @@ async fn ssh_keys_open_what_they_should_and_each_is_offered_once() {
             .contains("does not appear to be a git repository"),
         "{error}"
     );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_path_is_one_word_to_the_shell_of_the_server() {
+    let server = Server::start();
+    let (_, tip) = bare(server.folder.path()).await;
+    let (known, anna) = (server.known("host_ed25519"), server.read("anna"));
+    // What a shell would do with a part of such a path, if it were no single word.
+    let sown = server.folder.path().join("sown");
+    let touch = format!("touch {}", sown.display());
+    for (number, name) in [
+        "it's; touch x.git".to_owned(),
+        "two words.git".to_owned(),
+        format!("a'; {touch}; 'b.git"),
+        format!("a\\'; {touch}; '\\b.git"),
+        format!("$({touch})`{touch}`.git"),
+        format!("\"; {touch}; \"c & d | e > f*~.git"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let folder = server.folder.path();
+        let path = folder.join(&name);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::rename(folder.join("repository.git"), &path).unwrap();
+        let pairs = [("identity", anna.as_str()), ("known_hosts", known.as_str())];
+        let repository = server
+            .open(&server.url(&path), &number.to_string(), &pairs)
+            .unwrap();
+        let tips = repository.fetch("main").await;
+        let tips = tips.unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(tips.branches["main"], tip, "{name}");
+        assert!(!sown.exists(), "{name}");
+        std::fs::rename(&path, folder.join("repository.git")).unwrap();
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -237,11 +273,12 @@ fn keygen_hash(folder: &Path) {
 #[tokio::test(flavor = "multi_thread")]
 async fn identities_that_cannot_be_used_are_named_and_silent_servers_time_out() {
     let folder = tempfile::tempdir().unwrap();
-    keygen(folder.path(), "phrase", &["-t", "ed25519", "-N", "canary phrase"]);
+    let (canary, wrong) = (Canary::new(), Canary::new());
+    keygen(folder.path(), "phrase", &["-t", "ed25519", "-N", &canary.secret]);
     let phrase = std::fs::read_to_string(folder.path().join("phrase")).unwrap();
     for (pairs, words) in [
         (
-            vec![("identity", "canary"), ("known_hosts", "x")],
+            vec![("identity", canary.word.as_str()), ("known_hosts", "x")],
             "no ssh private key",
         ),
         (
@@ -252,7 +289,7 @@ async fn identities_that_cannot_be_used_are_named_and_silent_servers_time_out() 
             vec![
                 ("identity", phrase.as_str()),
                 ("known_hosts", "x"),
-                ("password", "wrong canary"),
+                ("password", wrong.secret.as_str()),
             ],
             "cannot be opened with its password",
         ),
@@ -261,7 +298,9 @@ async fn identities_that_cannot_be_used_are_named_and_silent_servers_time_out() 
             .map(|_| ())
             .unwrap_err()
             .to_string();
-        assert!(error.contains(words) && !error.contains("canary"), "{error}");
+        assert!(error.contains(words), "{error}");
+        canary.assert_absent(&error);
+        wrong.assert_absent(&error);
     }
     keygen(folder.path(), "key", &["-t", "ed25519", "-N", ""]);
     let key = std::fs::read_to_string(folder.path().join("key")).unwrap();

@@ -172,6 +172,47 @@ Z
   literals: [q="quoted", r='single', s=a=b]
 "#),
         ]),
+        ("JSON patches from files", &[
+            ("over/d.yaml", DEPLOYMENT),
+            ("over/c.yaml", CONFIG),
+            ("over/p.yaml", "- {op: replace, path: /data/k, value: from-yaml}\n- {op: add, path: /data/l, value: x}\n"),
+            ("over/p.json", r#"[{"op": "add", "path": "/spec/replicas", "value": 7}]"#),
+            ("over/kustomization.yaml", r#"resources: [d.yaml, c.yaml]
+patches:
+- {path: p.yaml, target: {kind: ConfigMap}}
+- {path: p.json, target: {kind: Deployment}}
+"#),
+        ]),
+        ("patchesJson6902 from files", &[
+            ("over/d.yaml", DEPLOYMENT),
+            ("over/c.yaml", CONFIG),
+            ("over/p.yaml", "- {op: replace, path: /data/k, value: from-yaml}\n"),
+            ("over/p.json", r#"[{"op": "remove", "path": "/spec/template/spec/volumes"}]"#),
+            ("over/kustomization.yaml", r#"resources: [d.yaml, c.yaml]
+patchesJson6902:
+- {path: p.yaml, target: {version: v1, kind: ConfigMap, name: conf}}
+- {path: p.json, target: {group: apps, version: v1, kind: Deployment, name: web}}
+"#),
+        ]),
+        ("files that are no text", &[
+            ("over/a.bin", "\u{ff}\u{fe}\u{0}x\u{80}"),
+            ("over/b.bin", "plain"),
+            ("over/c.bin", "\u{c3}\u{28}"),
+            ("over/kustomization.yaml", r#"configMapGenerator:
+- {name: m, files: [a.bin, b.bin, key=c.bin], literals: [l=v]}
+- {name: n, files: [a.bin]}
+secretGenerator:
+- {name: s, files: [a.bin, b.bin]}
+"#),
+        ]),
+        ("a generator merges bytes over bytes", &[
+            ("base/a.bin", "\u{ff}one"),
+            ("base/kustomization.yaml", "configMapGenerator: [{name: m, files: [a.bin, k=a.bin], literals: [l=v]}]\n"),
+            ("over/a.bin", "\u{ff}two"),
+            ("over/kustomization.yaml", r#"resources: [../base]
+configMapGenerator: [{name: m, behavior: merge, files: [a.bin]}]
+"#),
+        ]),
         ("global generator options", &[
             ("over/kustomization.yaml", r#"generatorOptions: {labels: {l: g, m: g}, annotations: {a: g}, immutable: true}
 configMapGenerator:

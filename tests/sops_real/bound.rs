@@ -13,7 +13,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 /// Reads a commit of one file.
-fn read(
+pub(super) fn read(
     name: &str,
     text: &str,
     identities: &Identities,
@@ -135,10 +135,16 @@ fn files_that_are_encrypted_inside_of_a_secret_are_opened_by_the_ending_of_their
         ("c.ini", "[s]\nk = canary\n"),
         ("d.json", "{\"k\": \"canary\"}"),
         ("e.bin", "canary bytes"),
+        (
+            ".dockerconfigjson",
+            "{\"auths\": {\"r.example.org\": {\"auth\": \"canary\"}}}",
+        ),
     ];
     for (name, plain) in files {
-        std::fs::write(folder.path().join(name), plain).unwrap();
-        let sealed = sops(folder.path(), &["encrypt", "--age", &ours.public, name], None);
+        // sops tells the format by the ending of a file's name.
+        let file = name.replace(".dockerconfigjson", "config.json");
+        std::fs::write(folder.path().join(&file), plain).unwrap();
+        let sealed = sops(folder.path(), &["encrypt", "--age", &ours.public, &file], None);
         data.push_str(&format!("  {name}: {}\n", STANDARD.encode(sealed)));
     }
     let plain = STANDARD.encode("left as it is");
@@ -157,6 +163,12 @@ fn files_that_are_encrypted_inside_of_a_secret_are_opened_by_the_ending_of_their
             "{name}: {clear}"
         );
     }
+    let docker = document["data"][".dockerconfigjson"].as_str().unwrap();
+    let docker: serde_json::Value = serde_json::from_slice(&STANDARD.decode(docker).unwrap()).unwrap();
+    assert_eq!(
+        docker,
+        serde_json::json!({"auths": {"r.example.org": {"auth": "canary"}}})
+    );
     assert_eq!(document["data"]["plain"], plain);
     // Without the key it is an error that says whose it is; a ConfigMap's data are left alone, as Flux leaves them.
     let error = open_inside(&text, &Identities::default())
@@ -175,7 +187,7 @@ fn files_that_are_encrypted_inside_of_a_secret_are_opened_by_the_ending_of_their
 }
 
 /// A file under a creation rule, as sops seals it.
-fn sealed(folder: &Path, public: &str, name: &str, plain: &str, rule: &str) -> String {
+pub(super) fn sealed(folder: &Path, public: &str, name: &str, plain: &str, rule: &str) -> String {
     std::fs::write(folder.join(name), plain).unwrap();
     let config = format!("creation_rules: [{{{rule}, age: {public}}}]\n");
     std::fs::write(folder.join("rule.yaml"), config).unwrap();

@@ -18,12 +18,15 @@ use std::sync::atomic::{AtomicU64, Ordering};
 const FILES: u64 = 300;
 
 /// Everything that opens and everything that is sealed to.
-struct Keys {
+pub(super) struct Keys {
     folder: PathBuf,
     ours: Key,
     other: Key,
     ssh: [String; 2],
-    pgp: String,
+    /// The fingerprint of an OpenPGP key.
+    pub(super) pgp: String,
+    /// The key itself, armored.
+    pub(super) pgp_secret: String,
     identities: Identities,
 }
 
@@ -43,7 +46,7 @@ fn run(command: &mut Command) -> String {
 }
 
 impl Keys {
-    fn make(folder: &Path) -> Self {
+    pub(super) fn make(folder: &Path) -> Self {
         let ssh = ["ed25519", "rsa"].map(|kind| {
             let path = folder.join(kind);
             run(Command::new("ssh-keygen")
@@ -100,12 +103,13 @@ impl Keys {
             other,
             ssh,
             pgp,
+            pgp_secret: secret,
             identities,
         }
     }
 
     /// Runs sops on a file with keys to open it; `None` when sops itself refuses.
-    fn sops(&self, arguments: &[&str], ssh: &str) -> Result<Vec<u8>, String> {
+    pub(super) fn sops(&self, arguments: &[&str], ssh: &str) -> Result<Vec<u8>, String> {
         let output = Command::new(servers::sops())
             .current_dir(&self.folder)
             .args(arguments)
@@ -259,7 +263,8 @@ impl Maker {
                 let mut text = String::new();
                 for number in 0..1 + self.random.usize(0..5) {
                     if self.chance(20) {
-                        text.push_str("# some words\n");
+                        let words = self.pick(&["some words", "secret stuff", "plain words"]);
+                        let _ = writeln!(text, "# {words}");
                     }
                     let value = self.pick(&TEXTS).replace('\n', "\\n");
                     let _ = writeln!(
@@ -273,10 +278,15 @@ impl Maker {
             8 => {
                 let mut text = String::new();
                 for section in 0..1 + self.random.usize(0..3) {
+                    if self.chance(20) {
+                        let words = self.pick(&["some words", "secret stuff", "plain words"]);
+                        let _ = writeln!(text, "; {words}");
+                    }
                     let _ = writeln!(text, "[section{section}]");
                     for number in 0..1 + self.random.usize(0..3) {
                         if self.chance(15) {
-                            text.push_str("; some words\n");
+                            let words = self.pick(&["some words", "secret stuff", "plain words"]);
+                            let _ = writeln!(text, "; {words}");
                         }
                         let value = self.pick(&["plain", "two words", "a=b", "1.5", "true", "ünï", "x:y"]);
                         let _ = writeln!(
@@ -320,11 +330,15 @@ impl Maker {
             "unencrypted_suffix: _unencrypted",
             "encrypted_regex: '^spec$'\n  mac_only_encrypted: true",
         ];
-        if name.ends_with("yaml") {
+        if name.ends_with("yaml") || lines {
             rules.extend(comments);
         }
-        if name.ends_with("bin") || lines {
-            rules.truncate(if lines { 5 } else { 1 });
+        if lines {
+            rules.push("encrypted_suffix: ata\n  mac_only_encrypted: true");
+        }
+        // There is one value, and no other rule can reach it.
+        if name.ends_with("bin") {
+            rules.truncate(1);
         }
         let what = self.pick(&rules);
         let (age, foreign) = (&keys.ours.public, &keys.other.public);

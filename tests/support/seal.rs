@@ -1,6 +1,6 @@
 //! Encrypts as the sops command does, in this process: for tests that need many encrypted files, also wrong ones.
 
-use aes_gcm::aead::consts::U32;
+use aes_gcm::aead::consts::{U12, U32};
 use aes_gcm::aead::{Aead, KeyInit, Payload};
 use aes_gcm::aes::Aes256;
 use aes_gcm::{AesGcm, Key, Nonce};
@@ -20,6 +20,8 @@ pub struct Sealer {
     pub key: String,
     /// `age1…`
     pub public: String,
+    /// Whether values have nonces of twelve bytes, as those of early versions of sops.
+    pub short_nonces: bool,
     data_key: [u8; 32],
     sealed: String,
 }
@@ -44,6 +46,7 @@ impl Sealer {
         Self {
             key: identity.to_string().expose_secret().to_owned(),
             public: recipient.to_string(),
+            short_nonces: false,
             data_key,
             sealed: String::from_utf8(sealed).unwrap(),
         }
@@ -57,11 +60,15 @@ impl Sealer {
             msg: clear,
             aad: aad.as_bytes(),
         };
-        let both = AesGcm::<Aes256, U32>::new(Key::<AesGcm<Aes256, U32>>::from_slice(&self.data_key))
-            .encrypt(Nonce::<U32>::from_slice(&nonce), payload)
-            .unwrap();
+        let key = Key::<AesGcm<Aes256, U32>>::from_slice(&self.data_key);
+        let nonce = &nonce[..if self.short_nonces { 12 } else { 32 }];
+        let both = match self.short_nonces {
+            true => AesGcm::<Aes256, U12>::new(key).encrypt(Nonce::<U12>::from_slice(nonce), payload),
+            false => AesGcm::<Aes256, U32>::new(key).encrypt(Nonce::<U32>::from_slice(nonce), payload),
+        }
+        .unwrap();
         let (data, tag) = both.split_at(both.len() - 16);
-        let [data, nonce, tag] = [data, &nonce, tag].map(|bytes| STANDARD.encode(bytes));
+        let [data, nonce, tag] = [data, nonce, tag].map(|bytes| STANDARD.encode(bytes));
         format!("ENC[AES256_GCM,data:{data},iv:{nonce},tag:{tag},type:{kind}]")
     }
 
@@ -121,6 +128,47 @@ impl Sealer {
         self.yaml(&json!({"data": bytes}).to_string())
     }
 
+    /// `[section]` and `key = value` lines.
+    pub fn ini(&self, text: &str) -> String {
+        let mut mac = Sha512::new();
+        let (mut sealed, mut section) = (String::new(), "DEFAULT");
+        for line in text.lines() {
+            if let Some(name) = line.strip_prefix('[') {
+                section = name.trim_end_matches(']');
+                sealed.push_str(&format!("{line}\n"));
+                continue;
+            }
+            let (key, value) = line.split_once(" = ").unwrap();
+            mac.update(value);
+            let value = self.value(value.as_bytes(), &format!("{section}:{key}:"), "str");
+            sealed.push_str(&format!("{key} = {value}\n"));
+        }
+        let fields = self.flat(&mac);
+        let fields: String = fields
+            .iter()
+            .map(|(name, text)| format!("{name} = {text}\n"))
+            .collect();
+        format!("{sealed}\n[sops]\n{fields}")
+    }
+
+    /// The block of a format without a tree.
+    fn flat(&self, mac: &Sha512) -> Vec<(&'static str, String)> {
+        let block = self.block(mac);
+        let field = |pointer: &str| {
+            let text = block.pointer(pointer).and_then(Value::as_str).unwrap();
+            text.replace('\n', "\\n")
+        };
+        [
+            ("age__list_0__map_recipient", "/age/0/recipient"),
+            ("age__list_0__map_enc", "/age/0/enc"),
+            ("lastmodified", "/lastmodified"),
+            ("mac", "/mac"),
+            ("version", "/version"),
+        ]
+        .map(|(name, pointer)| (name, field(pointer)))
+        .to_vec()
+    }
+
     /// `NAME=value` lines.
     pub fn dotenv(&self, text: &str) -> String {
         let mut mac = Sha512::new();
@@ -131,19 +179,8 @@ impl Sealer {
             let value = self.value(value.as_bytes(), &format!("{name}:"), "str");
             sealed.push_str(&format!("{name}={value}\n"));
         }
-        let block = self.block(&mac);
-        let field = |pointer: &str| {
-            let text = block.pointer(pointer).and_then(Value::as_str).unwrap();
-            text.replace('\n', "\\n")
-        };
-        for (name, pointer) in [
-            ("age__list_0__map_recipient", "/age/0/recipient"),
-            ("age__list_0__map_enc", "/age/0/enc"),
-            ("lastmodified", "/lastmodified"),
-            ("mac", "/mac"),
-            ("version", "/version"),
-        ] {
-            sealed.push_str(&format!("sops_{name}={}\n", field(pointer)));
+        for (name, text) in self.flat(&mac) {
+            sealed.push_str(&format!("sops_{name}={text}\n"));
         }
         sealed
     }

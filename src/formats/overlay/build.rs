@@ -2,15 +2,29 @@
 //! annotations, JSON patches, replicas, images, replacements (kustomize's `internal/target`).
 
 use super::generators;
+use super::images::Images;
 use super::kustomization::Kustomization;
 use super::object::{Index, Object, Source};
-use super::{DEPTH_MAX, FOLDERS_MAX, Files, LOOKS_MAX, NAMES, join, names, order, read_objects, transform};
+use super::work::{PAIR_BYTES, Trouble, Work};
+use super::{DEPTH_MAX, FOLDERS_MAX, Files, NAMES, join, names, order, read_objects};
 use crate::model::desired::Resource;
 use crate::model::diagnostic::{Diagnostic, Place};
 use std::collections::{BTreeMap, BTreeSet};
 
-/// What an entry of a map takes besides its texts.
-const PAIR_BYTES: usize = 32;
+/// Largest kustomization file; one with ten thousand resources is as large.
+const KUSTOMIZATION_BYTES_MAX: usize = 1 << 18;
+
+/// What it takes to look for objects that are there twice, in looks at each object.
+const DISTINCT_LOOKS: usize = 3;
+
+/// What it takes to index an object, to rename it, or to put labels or annotations into it.
+pub(super) const CHANGE_LOOKS: usize = 8;
+
+/// What it takes to compile a pattern.
+const PATTERN_LOOKS: usize = 1000;
+
+/// What it takes to add an object of a file that was added before.
+const AGAIN_LOOKS: usize = 10;
 
 /// One build.
 pub(super) struct Build<'a> {
@@ -26,10 +40,8 @@ pub(super) struct Build<'a> {
     generated: usize,
     /// Folders that were built, counted each time.
     folders: usize,
-    /// How often entries looked at objects.
-    looks: usize,
-    /// Bytes that patches and replacements wrote into objects.
-    pub(super) written: usize,
+    /// What was done so far.
+    pub(super) work: Work,
     /// Folders that were visited, while only names are wanted.
     visited: BTreeSet<String>,
     /// What the outermost kustomization says of the order and of origins.
@@ -47,8 +59,7 @@ impl<'a> Build<'a> {
             only_names,
             generated: 0,
             folders: 0,
-            looks: 0,
-            written: 0,
+            work: Work::default(),
             visited: BTreeSet::new(),
             last: None,
         }
@@ -59,32 +70,36 @@ impl<'a> Build<'a> {
             .push(Diagnostic::error(place, rule, message, help));
     }
 
-    /// Counts that an entry looks at so many objects, and says whether it may.
-    pub(super) fn may_look(&mut self, objects: usize, place: &Place) -> bool {
-        let before = self.looks;
-        self.looks = self.looks.saturating_add(objects);
-        if before <= LOOKS_MAX && self.looks > LOOKS_MAX {
-            let message = format!("patches and other entries look at objects more than {LOOKS_MAX} times");
-            let help = "give targets a name, or bring entries together";
+    /// Says what is too much, once, and whether all is well.
+    pub(super) fn may<T>(&mut self, outcome: Result<T, Trouble>, place: &Place) -> bool {
+        let Err((message, help)) = outcome else {
+            return true;
+        };
+        if !std::mem::replace(&mut self.work.told, true) {
             self.refuse(place.clone(), "too-much-work", message, help);
         }
-        self.looks <= LOOKS_MAX
+        false
+    }
+
+    /// Counts looks at each of some objects, and says whether they may be.
+    pub(super) fn may_look(&mut self, objects: usize, looks: usize, place: &Place) -> bool {
+        let outcome = self.work.look(objects.saturating_mul(looks));
+        self.may(outcome, place)
     }
 
     /// Counts what pairs take in so many objects, and says whether they may be written.
-    fn may_write(&mut self, pairs: &BTreeMap<String, String>, objects: usize, place: &Place) -> bool {
+    pub(super) fn may_write(
+        &mut self,
+        pairs: &BTreeMap<String, String>,
+        objects: usize,
+        place: &Place,
+    ) -> bool {
         let size: usize = pairs
             .iter()
             .map(|(key, value)| key.len() + value.len() + PAIR_BYTES)
             .sum();
-        self.written = self.written.saturating_add(size.saturating_mul(objects));
-        match super::too_much(self.written) {
-            Ok(()) => true,
-            Err((what, help)) => {
-                self.refuse(place.clone(), "too-much-work", what, help);
-                false
-            }
-        }
+        let outcome = self.work.write(size.saturating_mul(objects));
+        self.may_look(objects, 2 * (CHANGE_LOOKS + pairs.len()), place) && self.may(outcome, place)
     }
 
     /// Builds a folder into `objects`. A component works on the objects that are there already.
@@ -185,19 +200,29 @@ impl<'a> Build<'a> {
                 self.file(&path, objects);
             }
         }
-        self.distinct(objects);
+        if self.may_look(objects.len(), DISTINCT_LOOKS, &Place::file(folder)) {
+            self.distinct(objects);
+        }
     }
 
     fn file(&mut self, path: &str, objects: &mut Vec<Object>) {
-        self.wanted.insert(path.to_owned());
+        let again = !self.wanted.insert(path.to_owned());
         if self.only_names {
             return;
         }
         let source = || Source::File(path.to_owned());
         match self.files.objects(path) {
-            Some(known) => objects.extend(known.iter().map(|one| Object::new(one.clone(), source()))),
+            Some(known) => {
+                self.work.copies += if again { known.len() } else { 0 };
+                if again && !self.may_look(known.len(), AGAIN_LOOKS, &Place::file(path)) {
+                    return;
+                }
+                self.work.objects += if again { 0 } else { known.len() };
+                objects.extend(known.iter().map(|one| Object::new(one.clone(), source())));
+            }
             None => {
                 let fresh = self.fresh(path);
+                self.work.objects += if again { 0 } else { fresh.len() };
                 objects.extend(fresh.into_iter().map(|one| Object::new(one, source())));
             }
         }
@@ -237,6 +262,12 @@ impl<'a> Build<'a> {
             self.refuse(Place::file(path), "unreadable", message, "save it as UTF-8");
             return;
         };
+        if text.len() > KUSTOMIZATION_BYTES_MAX {
+            let message = format!("the kustomization has more than {KUSTOMIZATION_BYTES_MAX} bytes");
+            let help = "move patches into files of their own, or split it into folders";
+            self.refuse(Place::file(path), "kustomization", message, help);
+            return;
+        }
         let found = match Kustomization::read(path, &text, self.files.secret(path)) {
             Ok(found) => found,
             Err(diagnostics) => {
@@ -244,6 +275,9 @@ impl<'a> Build<'a> {
                 return;
             }
         };
+        if !self.may_look(found.patterns, PATTERN_LOOKS, &Place::file(path)) {
+            return;
+        }
         if found.component != component {
             let (message, help) = if component {
                 (
@@ -279,9 +313,16 @@ impl<'a> Build<'a> {
                 self.missing(reference, place);
             }
         }
-        self.distinct(&mut own);
+        let file = Place::file(path);
+        // What came in by itself, or was not renamed, is still distinct.
+        let only_changes = component && found.adds_nothing();
+        if !only_changes && self.may_look(own.len(), DISTINCT_LOOKS, &file) {
+            self.distinct(&mut own);
+        }
         self.transform(folder, path, &found, &mut own);
-        self.distinct(&mut own);
+        if found.renames() && self.may_look(own.len(), DISTINCT_LOOKS, &file) {
+            self.distinct(&mut own);
+        }
         objects.append(&mut own);
         if self.stack.len() == 1 {
             self.last = Some(found);
@@ -371,51 +412,33 @@ impl<'a> Build<'a> {
     fn transform(&mut self, folder: &str, path: &str, found: &Kustomization, objects: &mut Vec<Object>) {
         self.patch(folder, &found.patches, objects);
         if !self.only_names {
-            let file = || Place::file(path);
-            if !found.namespace.is_empty()
-                && let Err(what) = transform::namespace(objects, &found.namespace)
-            {
-                self.refuse(file(), "namespace", what, "correct the object");
-            }
-            transform::rename(objects, &found.prefix, &found.suffix);
-            for labels in &found.labels {
-                if !self.may_look(objects.len(), &file())
-                    || !self.may_write(&labels.pairs, objects.len(), &file())
-                {
-                    break;
-                }
-                if let Err(what) = transform::labels(objects, labels) {
-                    self.refuse(file(), "labels", what, "correct the object");
-                }
-            }
-            if !found.annotations.is_empty()
-                && self.may_write(&found.annotations, objects.len(), &file())
-                && let Err(what) = transform::annotations(objects, &found.annotations)
-            {
-                self.refuse(file(), "annotations", what, "correct the object");
-            }
+            self.everywhere(path, found, objects);
         }
         self.patch(folder, &found.late_patches, objects);
         if !self.only_names {
-            for replica in &found.replicas {
-                if !self.may_look(objects.len(), &replica.place) {
-                    break;
-                }
-                if let Err(what) = transform::replicas(objects, replica) {
-                    self.refuse(replica.place.clone(), "replicas", what, "correct the name");
-                }
+            self.replicas(path, found, objects);
+            let (mut images, wrong) = Images::new(&found.images);
+            for (image, what) in wrong {
+                self.refuse(image.place.clone(), "images", what, "correct the name");
             }
-            for image in &found.images {
-                if !self.may_look(objects.len(), &image.place) {
+            for object in objects.iter_mut().filter(|_| !found.images.is_empty()) {
+                let outcome = images.change(object);
+                if !self.may_look(std::mem::take(&mut images.looks), 1, &found.images[0].place) {
                     break;
                 }
-                if let Err(what) = transform::images(objects, image) {
-                    self.refuse(image.place.clone(), "images", what, "correct the name");
+                if let Err(what) = outcome {
+                    let message = format!("{}: {what}", object.resource.label());
+                    self.refuse(
+                        found.images[0].place.clone(),
+                        "images",
+                        message,
+                        "correct the object",
+                    );
                 }
             }
         }
         for replacement in &found.replacements {
-            if !self.only_names && !self.may_look(objects.len(), &replacement.place) {
+            if self.work.told {
                 break;
             }
             self.replace(folder, replacement, objects);

@@ -1,11 +1,10 @@
 //! What a kustomization changes in its objects by entries of their own: patches and replacements.
 
-use super::build::Build;
+use super::build::{Build, CHANGE_LOOKS};
 use super::kustomization::{Kustomization, Patch, Replacement};
 use super::object::Object;
-use super::patches::{Body, Patching};
+use super::patches::{Body, Patching, READ_BYTES};
 use super::replacements;
-use super::select::Selector;
 use crate::model::diagnostic::Place;
 
 impl Build<'_> {
@@ -14,7 +13,11 @@ impl Build<'_> {
             return;
         }
         let files = self.files;
-        let mut patching = (!self.only_names).then(|| Patching::new(objects, self.written));
+        // The index takes as much as a change of each object.
+        if !self.only_names && !self.may_look(objects.len(), CHANGE_LOOKS, &patches[0].place) {
+            return;
+        }
+        let mut patching = (!self.only_names).then(|| Patching::new(objects, std::mem::take(&mut self.work)));
         for written in patches {
             let (text, place, inline) = match (&written.path, &written.inline) {
                 (Some((reference, place)), _) => {
@@ -41,11 +44,6 @@ impl Build<'_> {
                 (None, inline) => (inline.clone().unwrap_or_default(), written.place.clone(), true),
             };
             if let Some(patching) = &mut patching {
-                let named = written.target.as_ref().is_none_or(Selector::is_named);
-                let looks = if named { 1 } else { patching.objects.len() };
-                if !self.may_look(looks, &place) {
-                    break;
-                }
                 let secret = files.secret(&place.path);
                 let body = Body {
                     text: &text,
@@ -54,20 +52,20 @@ impl Build<'_> {
                     secret,
                 };
                 self.diagnostics.extend(patching.apply(written, &body));
+                if patching.work.told {
+                    break;
+                }
             }
         }
         if let Some(patching) = patching {
-            self.written = patching.finish();
+            self.work = patching.finish();
         }
     }
 
     pub(super) fn replace(&mut self, folder: &str, replacement: &Replacement, objects: &mut [Object]) {
         let Some((reference, place)) = &replacement.path else {
-            if !self.only_names
-                && let Err((message, help)) =
-                    replacements::apply(objects, replacement, false, &mut self.written)
-            {
-                self.refuse(replacement.place.clone(), "replacement", message, help);
+            if !self.only_names {
+                self.replace_one(replacement, false, objects);
             }
             return;
         };
@@ -83,16 +81,32 @@ impl Build<'_> {
             return;
         }
         let text = self.files.text(&target).unwrap_or_default();
+        // A file may be named many times, and is read each time.
+        if !self.may_look(1 + text.len() / READ_BYTES, 1, place) {
+            return;
+        }
         let secret = self.files.secret(&target);
         match Kustomization::read_replacements(&target, &text, secret) {
             Err(diagnostics) => self.diagnostics.extend(diagnostics),
             Ok(found) => {
                 for one in &found {
-                    if let Err((message, help)) = replacements::apply(objects, one, secret, &mut self.written)
-                    {
-                        self.refuse(one.place.clone(), "replacement", message, help);
+                    if self.work.told {
+                        break;
                     }
+                    self.replace_one(one, secret, objects);
                 }
+            }
+        }
+    }
+
+    fn replace_one(&mut self, one: &Replacement, secret: bool, objects: &mut [Object]) {
+        match replacements::apply(objects, one, secret, &mut self.work) {
+            Ok(()) => {}
+            Err(replacements::Failed::TooMuch(trouble)) => {
+                self.may(Err::<(), _>(trouble), &one.place);
+            }
+            Err(replacements::Failed::Wrong((message, help))) => {
+                self.refuse(one.place.clone(), "replacement", message, help);
             }
         }
     }

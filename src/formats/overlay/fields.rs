@@ -2,7 +2,7 @@
 //!
 //! The path's parts lead through maps; a list on the way is entered, item by item, without a part of its own.
 
-use super::object::Id;
+use super::object::Named;
 use serde_json::{Map, Value};
 
 /// A place of a kind. An empty group, version or kind fits all.
@@ -33,7 +33,7 @@ impl From<Row> for Spec {
 
 impl Spec {
     /// Whether it is about this object.
-    pub(super) fn fits(&self, id: &Id) -> bool {
+    pub(super) fn fits(&self, id: Named) -> bool {
         (self.kind.is_empty() || self.kind == id.kind)
             && (self.group.is_empty() || self.group == id.group)
             && (self.version.is_empty() || self.version == id.version)

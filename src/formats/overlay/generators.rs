@@ -18,6 +18,9 @@ const KEY_BYTES_MAX: usize = 253;
 /// Data of one ConfigMap or Secret (`MaxSecretSize` of the Kubernetes API).
 const DATA_BYTES_MAX: usize = 1 << 20;
 
+/// Entries of one ConfigMap or Secret. The API server counts no entries, only bytes; but nobody keeps as many in one object.
+const KEYS_MAX: usize = 10_000;
+
 /// Data of everything that one path generates.
 const GENERATED_BYTES_MAX: usize = 64 << 20;
 
@@ -131,6 +134,12 @@ fn pairs(
             return Err((
                 format!("a ConfigMap or Secret holds more than {DATA_BYTES_MAX} bytes"),
                 "the API server takes no more; take files out",
+            ));
+        }
+        if pairs.len() == KEYS_MAX {
+            return Err((
+                format!("a ConfigMap or Secret has more than {KEYS_MAX} entries"),
+                "bring values together in files, or split it",
             ));
         }
         if key.len() > KEY_BYTES_MAX {
@@ -265,7 +274,7 @@ pub(super) fn bounded(fresh: &Object, before: usize) -> Result<usize, Trouble> {
 /// Puts a generated object among the others: beside them, in the place of one, or over one.
 pub(super) fn absorb(objects: &mut Vec<Object>, index: &mut Index, mut fresh: Object) -> Result<(), Trouble> {
     let id = fresh.id();
-    match (index.by_id(&id), fresh.behavior) {
+    match (index.by_id(id.named()), fresh.behavior) {
         ([], Behavior::Create) => {
             index.add(objects.len(), &fresh);
             objects.push(fresh);

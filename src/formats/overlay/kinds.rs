@@ -1,4 +1,4 @@
-//! Which places of which kinds labels, annotations, images and replica counts belong to, as kustomize has them built in
+//! Which places of which kinds labels, annotations and replica counts belong to, as kustomize has them built in
 //! (kustomize 5.8, `api/internal/konfig/builtinpluginconsts`).
 
 use super::fields::Row;
@@ -122,16 +122,6 @@ pub(super) const ANNOTATIONS: [Row; 9] = [
         "spec/jobTemplate/spec/template/metadata/annotations",
         true,
     ),
-];
-
-/// Where images stand.
-pub(super) const IMAGES: [Row; 6] = [
-    ("", "", "", "spec/containers[]/image", true),
-    ("", "", "", "spec/initContainers[]/image", true),
-    ("", "", "", "spec/volumes[]/image/reference", true),
-    ("", "", "", "spec/template/spec/containers[]/image", true),
-    ("", "", "", "spec/template/spec/initContainers[]/image", true),
-    ("", "", "", "spec/template/spec/volumes[]/image/reference", true),
 ];
 
 /// Where replica counts stand.

@@ -30,6 +30,25 @@ pub(super) struct Kustomization {
     pub(super) replacements: Vec<Replacement>,
     pub(super) origins: bool,
     pub(super) order: Option<Order>,
+    /// Patterns that had to be compiled.
+    pub(super) patterns: usize,
+}
+
+impl Kustomization {
+    /// Whether it has no objects of its own.
+    pub(super) fn adds_nothing(&self) -> bool {
+        self.resources.is_empty()
+            && self.components.is_empty()
+            && self.config_maps.is_empty()
+            && self.secrets.is_empty()
+    }
+
+    /// Whether it may give objects other names.
+    pub(super) fn renames(&self) -> bool {
+        let texts = [&self.namespace, &self.prefix, &self.suffix];
+        texts.iter().any(|text| !text.is_empty())
+            || !(self.patches.is_empty() && self.late_patches.is_empty() && self.replacements.is_empty())
+    }
 }
 
 /// An entry of `patches`, `patchesStrategicMerge` or `patchesJson6902`.
@@ -43,7 +62,7 @@ pub(super) struct Patch {
 }
 
 /// An entry of `labels`.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(super) struct Labels {
     pub(super) pairs: BTreeMap<String, String>,
     pub(super) selectors: bool,

@@ -3,17 +3,17 @@
 //!
 //! `$retainKeys` and `$deleteFromPrimitiveList` work as with kubectl; kustomize would leave them in the object.
 
-use super::object::Id;
+use super::object::{Named, split_api_version};
 use serde_json::{Map, Value};
 
 /// Keys of a list; none for a list of plain values that are merged as a set.
 type Keys = &'static [&'static str];
 
 /// What is known of a kind's lists.
-pub(super) struct Shape {
+pub(super) struct Shape<'a> {
     known: bool,
-    group: String,
-    kind: String,
+    group: &'a str,
+    kind: &'a str,
     pod: &'static [&'static str],
 }
 
@@ -55,13 +55,13 @@ const KNOWN: [&str; 34] = [
     "storage.k8s.io/v1beta1",
 ];
 
-impl Shape {
-    pub(super) fn of(id: &Id) -> Self {
-        let api_version = match id.group.as_str() {
-            "" => id.version.clone(),
-            group => format!("{group}/{}", id.version),
+impl<'a> Shape<'a> {
+    pub(super) fn of(id: Named<'a>) -> Self {
+        let is_version = |known: &str| match id.group {
+            "" => known == id.version,
+            group => split_api_version(known) == (group, id.version),
         };
-        let pod: &'static [&'static str] = match (id.group.as_str(), id.kind.as_str()) {
+        let pod: &'static [&'static str] = match (id.group, id.kind) {
             ("", "Pod") => &["spec"],
             ("", "PodTemplate") => &["template", "spec"],
             ("", "ReplicationController")
@@ -71,9 +71,9 @@ impl Shape {
             _ => &[],
         };
         Self {
-            known: KNOWN.contains(&api_version.as_str()),
-            group: id.group.clone(),
-            kind: id.kind.clone(),
+            known: KNOWN.iter().any(|known| is_version(known)),
+            group: id.group,
+            kind: id.kind,
             pod,
         }
     }
@@ -94,7 +94,7 @@ impl Shape {
         {
             return in_pod(inside);
         }
-        match (self.group.as_str(), self.kind.as_str(), path.as_slice()) {
+        match (self.group, self.kind, path.as_slice()) {
             ("", "Service", ["spec", "ports"]) => Some(&["port", "protocol"]),
             ("", "ServiceAccount", ["secrets"]) => Some(&["name"]),
             ("", "Node", ["spec", "podCIDRs"]) => Some(&[]),

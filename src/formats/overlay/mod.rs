@@ -17,11 +17,17 @@ mod build;
 /// Patches and replacements of a kustomization.
 mod change;
 
+/// Namespace, names, labels, annotations and replicas within their budgets.
+mod everywhere;
+
 /// Places inside of objects.
 mod fields;
 
 /// ConfigMaps and Secrets from files and literals.
 mod generators;
+
+/// Images.
+mod images;
 
 /// Tables of places by kind.
 mod kinds;
@@ -62,8 +68,11 @@ mod replacements;
 /// Selectors.
 mod select;
 
-/// Namespace, names, labels, images.
+/// Namespace, names, labels.
 mod transform;
+
+/// Budgets.
+mod work;
 
 #[cfg(test)]
 mod tests;
@@ -81,25 +90,6 @@ const FOLDERS_MAX: usize = 1000;
 
 /// Objects of one build. Ten times as many as the largest repositories of this kind hold.
 const OBJECTS_MAX: usize = 100_000;
-
-/// How often entries of kustomizations (patches, labels, images, replacements) may look at an object in one build: thirty
-/// such entries over the largest repositories of this kind.
-const LOOKS_MAX: usize = 300_000;
-
-/// Bytes that patches and replacements may write into objects in one build: a patch of a kilobyte into every object of the largest
-/// repositories of this kind.
-const WRITTEN_BYTES_MAX: usize = 16 << 20;
-
-/// What is wrong with so many written bytes, if anything is.
-fn too_much(written: usize) -> Result<(), (String, &'static str)> {
-    match written > WRITTEN_BYTES_MAX {
-        true => Err((
-            format!("patches and replacements write more than {WRITTEN_BYTES_MAX} bytes into objects"),
-            "narrow their targets",
-        )),
-        false => Ok(()),
-    }
-}
 
 /// Names under which kustomize looks for its file.
 const NAMES: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
@@ -175,7 +165,7 @@ pub fn read_objects(path: &str, text: &str, secret: bool) -> Result<Vec<Resource
     let mut resources = Vec::with_capacity(documents.len());
     let path: Arc<str> = path.into();
     for (document, node) in documents.into_iter().enumerate() {
-        let line = node.line;
+        let (line, column) = (node.line, node.column);
         let value = node
             .into_json()
             .map_err(|error| yaml_diagnostic(&path, error, secret))?;
@@ -209,7 +199,12 @@ pub fn read_objects(path: &str, text: &str, secret: bool) -> Result<Vec<Resource
             }
             value => resources.push(Resource {
                 value: Arc::new(value),
-                origin: origin(String::new()),
+                origin: {
+                    let mut origin = origin(String::new());
+                    let places = Places::of(kept.clone(), document, String::new());
+                    origin.places = Arc::new(places.starting(line, column));
+                    origin
+                },
             }),
         }
     }

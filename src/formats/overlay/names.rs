@@ -4,10 +4,14 @@
 //! several objects that were once called the same (`filters/nameref`).
 
 use super::fields::Spec;
-use super::object::{Id, Index, Object, is_cluster_scoped};
+use super::object::{Id, NO_NAMESPACE, Named, Object, is_cluster_scoped};
 use super::references::{Target, table};
 use serde_json::Value;
-use std::collections::BTreeSet;
+use std::cell::Cell;
+use std::collections::{BTreeSet, HashMap};
+
+/// How many objects of the same name may be compared for all references of a build.
+const LOOKS_MAX: usize = 100_000;
 
 /// Lets every reference follow its object.
 pub(super) fn follow(objects: &mut [Object]) -> Result<(), String> {
@@ -18,12 +22,12 @@ pub(super) fn follow(objects: &mut [Object]) -> Result<(), String> {
     let table = table();
     let candidates = Candidates::new(objects);
     for object in objects.iter_mut() {
-        let first = object.first_id();
+        let first = object.first_named().to_id();
         let Some(rows) = table.get(first.kind.as_str()) else {
             continue;
         };
         let referrer = Referrer::of(object);
-        for (target, spec) in rows.iter().filter(|(_, spec)| spec.fits(&first)) {
+        for (target, spec) in rows.iter().filter(|(_, spec)| spec.fits(first.named())) {
             let mut value = std::mem::take(object.resource.value_mut());
             let here = Spec {
                 group: String::new(),
@@ -98,29 +102,78 @@ struct Candidate {
 
 struct Candidates {
     all: Vec<Candidate>,
-    index: Index,
+    /// Positions by each name that an object had and each kind that it was, and by its namespace for those who reach no other.
+    of_name: HashMap<(String, String), OfName>,
+    /// Namespaces that objects had first.
+    first_namespaces: BTreeSet<String>,
+    /// How many candidates were looked at.
+    looks: Cell<usize>,
+}
+
+#[derive(Default)]
+struct OfName {
+    all: Vec<usize>,
+    by_namespace: HashMap<String, Vec<usize>>,
 }
 
 impl Candidates {
     fn new(objects: &[Object]) -> Self {
-        let all = objects
-            .iter()
-            .map(|object| {
-                let mut before = object.ids();
-                before.pop();
-                Candidate {
-                    now: object.id(),
-                    first_namespace: object.first_id().effective_namespace().to_owned(),
-                    before,
-                    prefixes: object.prefixes.clone(),
-                    suffixes: object.suffixes.clone(),
-                }
-            })
-            .collect();
-        Self {
-            all,
-            index: Index::new(objects),
+        let mut candidates = Self {
+            all: Vec::new(),
+            of_name: HashMap::new(),
+            first_namespaces: BTreeSet::new(),
+            looks: Cell::new(0),
+        };
+        for (position, object) in objects.iter().enumerate() {
+            let now = object.id();
+            let before: Vec<Id> = object
+                .all_named()
+                .take(object.before.len())
+                .map(Named::to_id)
+                .collect();
+            let kinds: BTreeSet<&str> = before.iter().map(|id| id.kind.as_str()).collect();
+            let names: BTreeSet<&str> = before.iter().map(|id| id.name.as_str()).collect();
+            for (kind, name) in kinds
+                .iter()
+                .flat_map(|kind| names.iter().map(move |name| (kind, name)))
+            {
+                let key = ((*kind).to_owned(), (*name).to_owned());
+                let of_name = candidates.of_name.entry(key).or_default();
+                of_name.all.push(position);
+                let namespace = now.effective_namespace().to_owned();
+                of_name.by_namespace.entry(namespace).or_default().push(position);
+            }
+            let first_namespace = object.first_named().effective_namespace().to_owned();
+            candidates.first_namespaces.insert(first_namespace.clone());
+            candidates.all.push(Candidate {
+                now,
+                first_namespace,
+                before,
+                prefixes: object.prefixes.clone(),
+                suffixes: object.suffixes.clone(),
+            });
         }
+        candidates
+    }
+
+    /// Those that were called so and that the referrer may reach, and some more.
+    fn of_name(&self, name: &str, kind: &str, referrer: &Referrer) -> Vec<&Candidate> {
+        let Some(of_name) = self.of_name.get(&(kind.to_owned(), name.to_owned())) else {
+            return Vec::new();
+        };
+        // Who has a namespace reaches its own, what has none, and service accounts that it names.
+        let free = is_cluster_scoped(&referrer.id.group, &referrer.id.kind);
+        let own = referrer.id.effective_namespace();
+        let narrow = !free && kind != "ServiceAccount" && !of_name.by_namespace.contains_key(NO_NAMESPACE);
+        let positions = match narrow {
+            true => of_name.by_namespace.get(own).map_or(&[][..], Vec::as_slice),
+            false => &of_name.all,
+        };
+        self.looks.set(self.looks.get() + positions.len());
+        positions
+            .iter()
+            .filter_map(|position| self.all.get(*position))
+            .collect()
     }
 
     fn update(
@@ -192,12 +245,12 @@ impl Candidates {
             };
             own == namespace
         };
-        let of_name: Vec<&Candidate> = self
-            .index
-            .by_name(name)
-            .iter()
-            .filter_map(|position| self.all.get(*position))
-            .collect();
+        let of_name = self.of_name(name, kind, referrer);
+        if self.looks.get() > LOOKS_MAX {
+            return Err(format!(
+                "more than {LOOKS_MAX} objects of the same name are compared for references; give them names of their own"
+            ));
+        }
         let mut found: Vec<&Candidate> = match map.flatten() {
             None => of_name,
             Some(namespace) => {
@@ -206,7 +259,7 @@ impl Candidates {
                     .copied()
                     .filter(|one| in_namespace(one, namespace, true))
                     .collect();
-                if self.all.iter().any(|one| in_namespace(one, namespace, true)) {
+                if self.first_namespaces.contains(namespace) {
                     first
                 } else {
                     of_name

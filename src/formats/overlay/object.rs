@@ -3,6 +3,7 @@
 use crate::model::desired::{Resource, text_at};
 use serde_json::Value;
 use std::collections::HashMap;
+use std::hash::{BuildHasher, RandomState};
 
 /// What an object is called. kustomize tells objects apart by version too.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -16,42 +17,76 @@ pub(super) struct Id {
 }
 
 /// Stands for "has no namespace" where namespaces are compared.
-const NO_NAMESPACE: &str = "_non_namespaceable_";
+pub(super) const NO_NAMESPACE: &str = "_non_namespaceable_";
 
-impl Id {
+/// The same, as it stands in an object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Named<'a> {
+    pub(super) group: &'a str,
+    pub(super) version: &'a str,
+    pub(super) kind: &'a str,
+    pub(super) namespace: &'a str,
+    pub(super) name: &'a str,
+}
+
+impl<'a> Named<'a> {
     /// The id that an object's own text gives.
-    pub(super) fn of(value: &Value) -> Self {
-        let text = |path: &[&str]| text_at(value, path);
-        let (group, version) = split_api_version(text(&["apiVersion"]));
+    pub(super) fn of(value: &'a Value) -> Self {
+        let (group, version) = split_api_version(text_at(value, &["apiVersion"]));
+        let metadata = value.get("metadata");
+        let text = |field: &str| metadata.and_then(|all| all.get(field)).and_then(Value::as_str);
         Self {
-            group: group.to_owned(),
-            version: version.to_owned(),
-            kind: text(&["kind"]).to_owned(),
-            namespace: text(&["metadata", "namespace"]).to_owned(),
-            name: text(&["metadata", "name"]).to_owned(),
+            group,
+            version,
+            kind: text_at(value, &["kind"]),
+            namespace: text("namespace").unwrap_or_default(),
+            name: text("name").unwrap_or_default(),
         }
     }
 
     /// The namespace for comparisons: none given means `default`, and a kind without namespaces has none.
-    pub(super) fn effective_namespace(&self) -> &str {
-        if is_cluster_scoped(&self.group, &self.kind) {
+    pub(super) fn effective_namespace(&self) -> &'a str {
+        if is_cluster_scoped(self.group, self.kind) {
             NO_NAMESPACE
         } else if self.namespace.is_empty() {
             "default"
         } else {
-            &self.namespace
+            self.namespace
         }
     }
 
-    fn key(&self) -> String {
-        format!(
-            "{}\n{}\n{}\n{}\n{}",
-            self.name,
-            self.kind,
-            self.group,
-            self.version,
-            self.effective_namespace()
-        )
+    /// A copy.
+    pub(super) fn to_id(self) -> Id {
+        Id {
+            group: self.group.to_owned(),
+            version: self.version.to_owned(),
+            kind: self.kind.to_owned(),
+            namespace: self.namespace.to_owned(),
+            name: self.name.to_owned(),
+        }
+    }
+}
+
+impl Id {
+    /// The id that an object's own text gives.
+    pub(super) fn of(value: &Value) -> Self {
+        Named::of(value).to_id()
+    }
+
+    /// Without a copy.
+    pub(super) fn named(&self) -> Named<'_> {
+        Named {
+            group: &self.group,
+            version: &self.version,
+            kind: &self.kind,
+            namespace: &self.namespace,
+            name: &self.name,
+        }
+    }
+
+    /// The namespace for comparisons.
+    pub(super) fn effective_namespace(&self) -> &str {
+        self.named().effective_namespace()
     }
 }
 
@@ -119,76 +154,101 @@ impl Object {
         Id::of(&self.resource.value)
     }
 
+    /// The same, without a copy.
+    pub(super) fn named(&self) -> Named<'_> {
+        Named::of(&self.resource.value)
+    }
+
     /// What it was called first.
-    pub(super) fn first_id(&self) -> Id {
-        self.before.first().cloned().unwrap_or_else(|| self.id())
+    pub(super) fn first_named(&self) -> Named<'_> {
+        self.before.first().map_or_else(|| self.named(), Id::named)
     }
 
     /// Remembers what it is called, before that changes.
     pub(super) fn remember(&mut self) {
-        let mut id = self.id();
-        id.namespace = id.effective_namespace().to_owned();
-        if id.namespace == NO_NAMESPACE {
-            id.namespace = String::new();
-        }
-        if self.before.last() != Some(&id) {
+        let mut named = self.named();
+        let namespace = named.effective_namespace();
+        named.namespace = if namespace == NO_NAMESPACE { "" } else { namespace };
+        if self.before.last().map(Id::named) != Some(named) {
+            let id = named.to_id();
             self.before.push(id);
         }
     }
 
     /// Everything that it is or was called. Earlier names stay with the group and version that it has now, as in kustomize.
-    pub(super) fn ids(&self) -> Vec<Id> {
-        let now = self.id();
-        let mut ids: Vec<Id> = self
-            .before
-            .iter()
-            .map(|id| Id {
-                group: now.group.clone(),
-                version: now.version.clone(),
-                ..id.clone()
-            })
-            .collect();
-        ids.push(now);
-        ids
+    pub(super) fn all_named(&self) -> impl Iterator<Item = Named<'_>> {
+        let now = self.named();
+        let before = self.before.iter().map(move |id| Named {
+            group: now.group,
+            version: now.version,
+            ..id.named()
+        });
+        before.chain([now])
     }
 }
 
 /// Finds objects by any name that they have or had, without looking at each.
+///
+/// The maps go by keyed hashes of the texts, not by copies of them; nobody can know two texts of one hash, and all but
+/// [`by_id`](Self::by_id) are looked at again by those who ask.
 #[derive(Default)]
 pub(super) struct Index {
-    by_id: HashMap<String, Vec<usize>>,
-    by_name: HashMap<String, Vec<usize>>,
+    hasher: RandomState,
+    by_id: HashMap<u64, Vec<usize>>,
+    by_name: HashMap<u64, Vec<usize>>,
+    by_kind: HashMap<u64, Vec<usize>>,
 }
 
 impl Index {
     pub(super) fn new(objects: &[Object]) -> Self {
         let mut index = Self::default();
+        index.by_id.reserve(objects.len());
+        index.by_name.reserve(objects.len());
         for (position, object) in objects.iter().enumerate() {
             index.add(position, object);
         }
         index
     }
 
+    fn id_hash(&self, id: Named) -> u64 {
+        let namespace = id.effective_namespace();
+        self.hasher.hash_one(Named { namespace, ..id })
+    }
+
     /// Adds the names of one object; those that it lost stay, because they still find it.
     pub(super) fn add(&mut self, position: usize, object: &Object) {
-        for id in object.ids() {
-            for (map, key) in [(&mut self.by_id, id.key()), (&mut self.by_name, id.name)] {
+        for id in object.all_named() {
+            let keys = [
+                self.id_hash(id),
+                self.hasher.hash_one(id.name),
+                self.hasher.hash_one(id.kind),
+            ];
+            let maps = [&mut self.by_id, &mut self.by_name, &mut self.by_kind];
+            for (map, key) in maps.into_iter().zip(keys) {
                 let positions = map.entry(key).or_default();
-                if positions.last() != Some(&position) {
-                    positions.push(position);
+                // In their order, and each once: what is done to those that are found is done once to each.
+                if let Err(at) = positions.binary_search(&position) {
+                    positions.insert(at, position);
                 }
             }
         }
     }
 
     /// Objects that are or were called so.
-    pub(super) fn by_id(&self, id: &Id) -> &[usize] {
-        self.by_id.get(&id.key()).map_or(&[], Vec::as_slice)
+    pub(super) fn by_id(&self, id: Named) -> &[usize] {
+        self.by_id.get(&self.id_hash(id)).map_or(&[], Vec::as_slice)
     }
 
     /// Objects whose name is or was this.
     pub(super) fn by_name(&self, name: &str) -> &[usize] {
-        self.by_name.get(name).map_or(&[], Vec::as_slice)
+        let key = self.hasher.hash_one(name);
+        self.by_name.get(&key).map_or(&[], Vec::as_slice)
+    }
+
+    /// Objects whose kind is or was this.
+    pub(super) fn by_kind(&self, kind: &str) -> &[usize] {
+        let key = self.hasher.hash_one(kind);
+        self.by_kind.get(&key).map_or(&[], Vec::as_slice)
     }
 }
 

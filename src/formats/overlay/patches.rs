@@ -2,14 +2,28 @@
 
 use super::kustomization::Patch;
 use super::merge::{self, Shape};
-use super::object::{Id, Index, Object};
-use super::select::{Pattern, Selector};
-use super::{too_much, yaml_diagnostic};
-use crate::formats::yaml::{self, Kind, Node};
+use super::object::{Index, Named, Object};
+use super::select::Selector;
+use super::work::{self, Work};
+use super::yaml_diagnostic;
+use crate::formats::yaml::{self, Kind, Node, YamlError};
 use crate::model::desired::Changes;
 use crate::model::diagnostic::{Diagnostic, Place};
+use json_patch::PatchOperation;
 use serde_json::Value;
 use std::sync::Arc;
+
+/// Longest text of a patch: the API server takes no object of more.
+const PATCH_BYTES_MAX: usize = 1 << 20;
+
+/// What it takes to apply a patch to an object, besides what it writes, in looks.
+const APPLY_LOOKS: usize = 10;
+
+/// What a value of a patch takes.
+const VALUE_LOOKS: usize = 2;
+
+/// Bytes of a file that are read in the time of a look.
+pub(super) const READ_BYTES: usize = 8;
 
 /// A patch's text, and where it stands.
 pub(super) struct Body<'a> {
@@ -86,34 +100,86 @@ impl Places<'_> {
     }
 }
 
+/// A patch as it was read: its documents, with their values.
+struct Known {
+    text: String,
+    documents: Vec<(Value, Node)>,
+}
+
+impl Known {
+    fn read(text: &str) -> Result<Self, YamlError> {
+        let mut documents = Vec::new();
+        for node in yaml::load(text)? {
+            let value = node.to_json()?;
+            if !value.is_null() {
+                documents.push((value, node));
+            }
+        }
+        Ok(Self {
+            text: text.to_owned(),
+            documents,
+        })
+    }
+}
+
 /// Applies patches to objects that were indexed once.
 pub(super) struct Patching<'a> {
     pub(super) objects: &'a mut Vec<Object>,
     index: Index,
-    /// Bytes that were written in this build.
-    written: usize,
+    /// What was done in this build.
+    pub(super) work: Work,
+    /// The patch that was read last: one file is often listed for several targets.
+    last: Option<Arc<Known>>,
 }
 
 impl<'a> Patching<'a> {
-    pub(super) fn new(objects: &'a mut Vec<Object>, written: usize) -> Self {
+    pub(super) fn new(objects: &'a mut Vec<Object>, work: Work) -> Self {
         let index = Index::new(objects);
         Self {
             objects,
             index,
-            written,
+            work,
+            last: None,
         }
     }
 
-    /// Takes out what patches deleted, and says how much was written so far.
-    pub(super) fn finish(self) -> usize {
+    /// Takes out what patches deleted, and says what was done so far.
+    pub(super) fn finish(self) -> Work {
         self.objects.retain(|object| !object.resource.value.is_null());
-        self.written
+        self.work
+    }
+
+    fn known(&mut self, body: &Body) -> Result<Arc<Known>, YamlError> {
+        if let Some(last) = self.last.as_ref().filter(|last| last.text == body.text) {
+            return Ok(last.clone());
+        }
+        let fresh = Arc::new(Known::read(body.text)?);
+        self.last = Some(fresh.clone());
+        Ok(fresh)
     }
 
     /// Applies one entry and says what is wrong with it.
     pub(super) fn apply(&mut self, patch: &Patch, body: &Body) -> Vec<Diagnostic> {
-        let documents = match yaml::load(body.text) {
-            Ok(documents) => documents,
+        let wrong =
+            |message: &str, help: &str| vec![Diagnostic::error(body.place.clone(), "patch", message, help)];
+        if body.text.len() > PATCH_BYTES_MAX {
+            let message = format!("the patch has more than {PATCH_BYTES_MAX} bytes");
+            return wrong(
+                &message,
+                "the API server takes no object as large; make it smaller",
+            );
+        }
+        // An inline patch is read once, as the file around it was; a file may be named many times.
+        let looks = if body.inline {
+            1
+        } else {
+            1 + body.text.len() / READ_BYTES
+        };
+        if let Err(much) = self.work.look(looks) {
+            return self.told(body, too_much(much)).into_iter().collect();
+        }
+        let known = match self.known(body) {
+            Ok(known) => known,
             Err(mut error) => {
                 if body.inline {
                     // An inline patch is a block scalar, whose place is its first line.
@@ -122,37 +188,25 @@ impl<'a> Patching<'a> {
                 return vec![yaml_diagnostic(&body.place.path, error, body.secret)];
             }
         };
-        let wrong =
-            |message: &str, help: &str| vec![Diagnostic::error(body.place.clone(), "patch", message, help)];
-        let mut bodies = Vec::new();
-        for document in &documents {
-            match document.to_json() {
-                Ok(Value::Null) => {}
-                Ok(value) => bodies.push(value),
-                Err(error) => return vec![yaml_diagnostic(&body.place.path, error, body.secret)],
-            }
-        }
-        let lists = bodies.iter().filter(|value| value.is_array()).count();
-        if bodies.is_empty() {
+        let documents = &known.documents;
+        let lists = documents.iter().filter(|(value, _)| value.is_array()).count();
+        if documents.is_empty() {
             return wrong("the patch is empty", "write an object, or a list of operations");
         }
-        if lists > 0 && bodies.len() > 1 {
+        if lists > 0 && documents.len() > 1 {
             return wrong(
                 "a JSON patch is one list of operations, and this file holds more",
                 "keep one document",
             );
         }
-        if lists == 0 && patch.target.is_some() && bodies.len() > 1 {
+        if lists == 0 && patch.target.is_some() && documents.len() > 1 {
             return wrong(
                 "a patch with a target is one document, and this holds more",
                 "write an entry for each",
             );
         }
         let mut diagnostics = Vec::new();
-        let written = documents
-            .iter()
-            .filter(|document| !matches!(document.to_json(), Ok(Value::Null)));
-        for (value, node) in bodies.iter().zip(written) {
+        for (value, node) in documents {
             let places = Places { node, body };
             let outcome = match value {
                 Value::Array(_) => self.json_patch(patch, value, &places),
@@ -161,37 +215,49 @@ impl<'a> Patching<'a> {
                     return wrong("this is no patch", "write an object, or a list of operations");
                 }
             };
-            diagnostics.extend(outcome.err().map(|(rule, message, help)| {
-                // Components are shared by trees in which some of their targets are missing; kustomize says nothing at all.
-                let missing = rule == "patch-target" && patch.target.is_some();
-                let told = if missing {
-                    Diagnostic::warning
-                } else {
-                    Diagnostic::error
-                };
-                told(body.place.clone(), rule, message, help)
-            }));
+            let Err((rule, message, help)) = outcome else {
+                continue;
+            };
+            // Components are shared by trees in which some of their targets are missing; kustomize says nothing at all.
+            if rule == "patch-target" && patch.target.is_some() {
+                diagnostics.push(Diagnostic::warning(body.place.clone(), rule, message, help));
+            } else {
+                diagnostics.extend(self.told(body, (rule, message, help)));
+            }
         }
         diagnostics
     }
 
-    /// Counts what a patch writes into so many objects.
-    fn may_write(&mut self, body: &Body, objects: usize) -> Result<(), Trouble> {
-        self.written = self
-            .written
-            .saturating_add(body.text.len().saturating_mul(objects));
-        too_much(self.written).map_err(|(what, help)| trouble("too-much-work", what, help))
+    /// An error; that it is too much is told once.
+    fn told(&mut self, body: &Body, (rule, message, help): Trouble) -> Option<Diagnostic> {
+        if rule == TOO_MUCH && std::mem::replace(&mut self.work.told, true) {
+            return None;
+        }
+        Some(Diagnostic::error(body.place.clone(), rule, message, help))
     }
 
-    fn selected(&self, target: &Selector) -> Vec<usize> {
+    /// Counts what a patch writes into so many objects.
+    fn may_write(&mut self, body: &Body, value: &Value, objects: usize) -> Result<(), Trouble> {
+        let looks = APPLY_LOOKS + VALUE_LOOKS * values_in(value);
+        self.work.look(looks.saturating_mul(objects)).map_err(too_much)?;
+        let written = body.text.len().saturating_mul(objects);
+        self.work.write(written).map_err(too_much)
+    }
+
+    fn selected(&mut self, target: &Selector) -> Result<Vec<usize>, Trouble> {
+        let candidates = target.candidates(&self.index);
+        let count = candidates.map_or(self.objects.len(), <[usize]>::len);
+        self.work
+            .look((1 + count).saturating_mul(target.looks()))
+            .map_err(too_much)?;
         let takes = |position: &usize| {
             let object = &self.objects[*position];
             !object.resource.value.is_null() && target.takes(object)
         };
-        match target.name.as_ref().and_then(Pattern::word) {
-            Some(name) => self.index.by_name(name).iter().copied().filter(takes).collect(),
+        Ok(match candidates {
+            Some(found) => found.iter().copied().filter(takes).collect(),
             None => (0..self.objects.len()).filter(takes).collect(),
-        }
+        })
     }
 
     fn json_patch(&mut self, patch: &Patch, value: &Value, places: &Places) -> Result<(), Trouble> {
@@ -211,11 +277,12 @@ impl<'a> Patching<'a> {
                 "add `target:` with kind and name",
             ));
         };
-        let positions = self.selected(target);
+        let positions = self.selected(target)?;
         if positions.is_empty() {
             return Err(unmatched());
         }
-        self.may_write(body, positions.len())?;
+        self.may_write(body, value, positions.len())?;
+        let renames = operations.iter().any(renames);
         let changes = Arc::new(places.of_operations(value));
         for position in positions {
             let object = &mut self.objects[position];
@@ -223,17 +290,19 @@ impl<'a> Patching<'a> {
             object.resource.origin.changed.push(changes.clone());
             // What an encrypted patch writes is as secret as what it came from.
             object.resource.origin.secret |= body.secret;
-            json_patch::patch(object.resource.value_mut(), &operations).map_err(|error| {
+            let applied = operate(object.resource.value_mut(), &operations, &mut self.work)?;
+            applied.map_err(|(operation, path)| {
                 let message = format!(
-                    "operation {} at {} fails on {}",
-                    error.operation,
-                    object.resource.origin.told(&error.path.to_string()),
+                    "operation {operation} at {} fails on {}",
+                    object.resource.origin.told(&path),
                     object.resource.label()
                 );
                 trouble("patch", message, "compare the path with the object")
             })?;
-            let object = &self.objects[position];
-            self.index.add(position, object);
+            if renames {
+                let object = &self.objects[position];
+                self.index.add(position, object);
+            }
         }
         Ok(())
     }
@@ -241,9 +310,9 @@ impl<'a> Patching<'a> {
     fn strategic(&mut self, patch: &Patch, value: &Value, places: &Places) -> Result<(), Trouble> {
         let body = places.body;
         let positions = match &patch.target {
-            Some(target) => self.selected(target),
+            Some(target) => self.selected(target)?,
             None => {
-                let id = Id::of(value);
+                let id = Named::of(value);
                 if id.kind.is_empty() || id.name.is_empty() {
                     return Err(trouble(
                         "patch",
@@ -252,7 +321,7 @@ impl<'a> Patching<'a> {
                     ));
                 }
                 let alive = |position: &usize| !self.objects[*position].resource.value.is_null();
-                self.index.by_id(&id).iter().copied().filter(alive).collect()
+                self.index.by_id(id).iter().copied().filter(alive).collect()
             }
         };
         if positions.is_empty() {
@@ -265,8 +334,13 @@ impl<'a> Patching<'a> {
                 "add a `target:` that tells them apart",
             ));
         }
-        self.may_write(body, positions.len())?;
+        self.may_write(body, value, positions.len())?;
         let changes = Arc::new(places.of_leaves(value));
+        // What says nothing of its name and kind changes neither; a directive may.
+        let names = value.as_object().is_some_and(|map| {
+            map.keys()
+                .any(|key| matches!(key.as_str(), "apiVersion" | "kind" | "metadata") || key.starts_with('$'))
+        });
         for position in positions {
             let object = &mut self.objects[position];
             object.resource.origin.changed.push(changes.clone());
@@ -275,19 +349,22 @@ impl<'a> Patching<'a> {
                 object.remember();
             }
             let id = object.id();
-            let label = object.resource.label();
-            let secret = object.resource.origin.secret;
-            merge::merge(object.resource.value_mut(), value, &Shape::of(&id)).map_err(|what| {
+            merge::merge(object.resource.value_mut(), value, &Shape::of(id.named())).map_err(|what| {
                 // The words name fields, and quote directives.
-                let message = match secret {
+                let message = match object.resource.origin.secret {
                     true => "the patch does not fit an object that was encrypted, or was encrypted itself"
                         .to_owned(),
-                    false => format!("{label}: {what}"),
+                    false => format!("{} {}: {what}", id.kind, id.name),
                 };
                 trouble("patch", message, "compare it with the object")
             })?;
             let target = object.resource.value_mut();
             if target.is_null() {
+                continue;
+            }
+            let namespace = target["metadata"].get("namespace");
+            let blank = namespace.is_some_and(|one| one.as_str().is_none_or(str::is_empty));
+            if !names && !blank {
                 continue;
             }
             // A patch selects by name and kind; it changes them only when it says so.
@@ -323,7 +400,65 @@ impl<'a> Patching<'a> {
     }
 }
 
+/// Values that a value holds, with itself.
+fn values_in(value: &Value) -> usize {
+    match value {
+        Value::Object(map) => 1 + map.values().map(values_in).sum::<usize>(),
+        Value::Array(items) => 1 + items.iter().map(values_in).sum::<usize>(),
+        _ => 1,
+    }
+}
+
+/// Whether an operation may change what an object is called.
+fn renames(operation: &PatchOperation) -> bool {
+    let names = |pointer: &str| {
+        let first = pointer.split('/').nth(1);
+        first.is_none_or(|first| matches!(first, "apiVersion" | "kind" | "metadata"))
+    };
+    match operation {
+        PatchOperation::Test(_) => false,
+        PatchOperation::Move(one) => names(one.path.as_str()) || names(one.from.as_str()),
+        other => names(other.path().as_str()),
+    }
+}
+
+/// Applies operations. Those that copy may double what is there, and those that move may put it deeper each time: they are counted
+/// one by one. The inner error is the number of the operation that fails, and its path.
+fn operate(
+    object: &mut Value,
+    operations: &[PatchOperation],
+    work: &mut Work,
+) -> Result<Result<(), (usize, String)>, Trouble> {
+    let mut done = 0;
+    while done < operations.len() {
+        let rest = &operations[done..];
+        let levels = |path: &str| path.matches('/').count();
+        let (from, path) = match &rest[0] {
+            PatchOperation::Copy(one) => (Some(one.from.as_str()), one.path.as_str()),
+            PatchOperation::Move(one) => (Some(one.from.as_str()), one.path.as_str()),
+            other => (None, other.path().as_str()),
+        };
+        if let Some(value) = from.and_then(|from| object.pointer(from)) {
+            work.put(value, levels(path)).map_err(too_much)?;
+        } else {
+            work.put(&Value::Null, levels(path)).map_err(too_much)?;
+        }
+        if let Err(error) = json_patch::patch(object, &rest[..1]) {
+            return Ok(Err((done, error.path.to_string())));
+        }
+        done += 1;
+    }
+    Ok(Ok(()))
+}
+
 type Trouble = (&'static str, String, &'static str);
+
+/// The rule of what is too much.
+const TOO_MUCH: &str = "too-much-work";
+
+fn too_much((what, help): work::Trouble) -> Trouble {
+    trouble(TOO_MUCH, what, help)
+}
 
 fn trouble(rule: &'static str, message: impl Into<String>, help: &'static str) -> Trouble {
     (rule, message.into(), help)

@@ -6,11 +6,13 @@ use super::object::Object;
 use super::{NAMES, OBJECTS_MAX, join};
 use crate::model::desired::Resource;
 use crate::model::diagnostic::Place;
-use crate::model::ids::ObjectId;
-use std::collections::{BTreeSet, HashMap};
+use std::collections::HashMap;
 
 /// Longest reference, as the longest path in Linux and in the trees that are read.
 const PATH_BYTES_MAX: usize = 4096;
+
+/// How many objects that are there twice are told by name; whoever lists a folder twice learns nothing from more.
+const TWICE_MAX: usize = 100;
 
 impl Build<'_> {
     pub(super) fn is_folder(&self, path: &str) -> bool {
@@ -81,29 +83,36 @@ impl Build<'_> {
             return;
         }
         let mut seen: HashMap<_, usize> = HashMap::with_capacity(objects.len());
-        let mut twice = Vec::new();
+        let (mut twice, mut more) = (Vec::new(), 0);
+        let mut is_first = vec![true; objects.len()];
         for (position, object) in objects.iter().enumerate() {
-            // Without a namespace an object lands in `default`: there the two would be one.
-            let id = ObjectId {
-                namespace: object.id().effective_namespace().to_owned(),
-                ..object.resource.id()
-            };
-            if let Some(first) = seen.get(&id) {
-                let place = |object: &Object| object.resource.origin.place("/metadata/name");
-                twice.push((place(object), object.resource.label(), place(&objects[*first])));
-            } else {
+            // Without a namespace an object lands in `default`: there the two would be one. Versions of one are one, too.
+            let named = object.named();
+            let id = (named.group, named.kind, named.effective_namespace(), named.name);
+            let Some(first) = seen.get(&id) else {
                 seen.insert(id, position);
+                continue;
+            };
+            is_first[position] = false;
+            if twice.len() == TWICE_MAX {
+                more += 1;
+                continue;
             }
+            let place = |object: &Object| object.resource.origin.place("/metadata/name");
+            twice.push((place(object), object.resource.label(), place(&objects[*first])));
         }
         if twice.is_empty() {
             return;
         }
-        let mut position = 0;
-        let firsts: BTreeSet<usize> = seen.into_values().collect();
-        objects.retain(|_| {
-            position += 1;
-            firsts.contains(&(position - 1))
-        });
+        let mut firsts = is_first.into_iter();
+        objects.retain(|_| firsts.next().unwrap_or(true));
+        if more > 0
+            && let Some((place, ..)) = twice.last()
+        {
+            let message = format!("{more} more objects are defined twice; the first {TWICE_MAX} are told");
+            let help = "keep one of each two, or give one another name";
+            self.refuse(place.clone(), "duplicate-object", message, help);
+        }
         for (place, id, first) in twice {
             let message = format!("{id} is defined twice; first at {first}");
             self.refuse(

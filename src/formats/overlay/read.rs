@@ -1,9 +1,10 @@
 //! Reading values of a kustomization file by their type, with the place of each mistake.
 
+use super::select::Pattern;
 use crate::formats::yaml::{Kind, Node};
 use crate::model::diagnostic::{Diagnostic, Place};
 use crate::model::secret::MASK;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 
 /// Reads one file and gathers what is wrong with it.
 pub(super) struct Reader<'a> {
@@ -11,6 +12,10 @@ pub(super) struct Reader<'a> {
     /// Whether the file was encrypted: then its keys are not quoted.
     secret: bool,
     pub(super) diagnostics: Vec<Diagnostic>,
+    /// Patterns that had to be compiled, by their texts.
+    pub(super) patterns: HashMap<String, Result<Pattern, String>>,
+    /// How many of them were wrong.
+    pub(super) wrong_patterns: usize,
 }
 
 impl<'a> Reader<'a> {
@@ -19,6 +24,8 @@ impl<'a> Reader<'a> {
             path,
             secret,
             diagnostics: Vec::new(),
+            patterns: HashMap::new(),
+            wrong_patterns: 0,
         }
     }
 
@@ -51,7 +58,7 @@ impl<'a> Reader<'a> {
     }
 
     /// The entries of a map; none for nothing.
-    pub(super) fn entries(&mut self, node: &Node) -> Vec<(String, Node, Place)> {
+    pub(super) fn entries<'n>(&mut self, node: &'n Node) -> Vec<(&'n str, &'n Node, Place)> {
         match &node.kind {
             Kind::Map(entries) => entries
                 .iter()
@@ -61,7 +68,7 @@ impl<'a> Reader<'a> {
                         line: key.line,
                         column: key.column,
                     };
-                    (key.text.clone(), value.clone(), place)
+                    (key.text.as_str(), value, place)
                 })
                 .collect(),
             _ if is_nothing(node) => Vec::new(),
@@ -73,13 +80,13 @@ impl<'a> Reader<'a> {
     }
 
     /// The items of a list; none for nothing.
-    pub(super) fn items(&mut self, node: &Node) -> Vec<Node> {
+    pub(super) fn items<'n>(&mut self, node: &'n Node) -> &'n [Node] {
         match &node.kind {
-            Kind::List(items) => items.clone(),
-            _ if is_nothing(node) => Vec::new(),
+            Kind::List(items) => items,
+            _ if is_nothing(node) => &[],
             _ => {
                 self.wrong(node, "a list is needed here", "start each item with `- `");
-                Vec::new()
+                &[]
             }
         }
     }
@@ -114,7 +121,7 @@ impl<'a> Reader<'a> {
     pub(super) fn pairs(&mut self, node: &Node) -> BTreeMap<String, String> {
         self.entries(node)
             .into_iter()
-            .map(|(key, value, _)| (key, self.string(&value)))
+            .map(|(key, value, _)| (key.to_owned(), self.string(value)))
             .collect()
     }
 

@@ -9,6 +9,7 @@ use super::object::Behavior;
 use super::read::Reader;
 use super::select::{self, Pattern, Selector};
 use super::yaml_diagnostic;
+use crate::formats::pattern;
 use crate::formats::yaml::{self, Node};
 use crate::model::diagnostic::{Diagnostic, Place};
 
@@ -105,6 +106,7 @@ impl Kustomization {
                 "put it into a file of its own",
             ),
         }
+        found.patterns = reader.patterns.len();
         if reader.diagnostics.is_empty() {
             Ok(found)
         } else {
@@ -144,7 +146,7 @@ impl Reader<'_> {
             if let yaml::Kind::List(items) = &value.kind {
                 entries += items.len();
             }
-            self.field(&key, &value, place, found);
+            self.field(key, value, place, found);
         }
         let says = |key: &str| !matches!(key, "apiVersion" | "kind");
         if !self.entries(root).iter().any(|(key, ..)| says(key)) {
@@ -233,7 +235,7 @@ impl Reader<'_> {
                     match item.text() {
                         Some("originAnnotations") => found.origins = true,
                         _ => self.refuse(
-                            self.place(&item),
+                            self.place(item),
                             "kustomization-field",
                             "only `originAnnotations` is read of buildMetadata",
                             "drop the others",
@@ -290,18 +292,18 @@ impl Reader<'_> {
             allow_kind_change: false,
         };
         for (key, value, place) in self.entries(item) {
-            match key.as_str() {
-                "path" => patch.path = Some((self.string(&value), self.place(&value))),
+            match key {
+                "path" => patch.path = Some((self.string(value), self.place(value))),
                 "patch" => {
-                    patch.inline = Some(self.string(&value));
-                    patch.place = self.place(&value);
+                    patch.inline = Some(self.string(value));
+                    patch.place = self.place(value);
                 }
-                "target" => patch.target = Some(self.selector(&value)),
+                "target" => patch.target = Some(self.selector(value)),
                 "options" => {
-                    for (key, value, place) in self.entries(&value) {
-                        match key.as_str() {
-                            "allowNameChange" => patch.allow_name_change = self.boolean(&value),
-                            "allowKindChange" => patch.allow_kind_change = self.boolean(&value),
+                    for (key, value, place) in self.entries(value) {
+                        match key {
+                            "allowNameChange" => patch.allow_name_change = self.boolean(value),
+                            "allowKindChange" => patch.allow_kind_change = self.boolean(value),
                             other => self.strange(
                                 place,
                                 other,
@@ -329,7 +331,7 @@ impl Reader<'_> {
     fn selector(&mut self, node: &Node) -> Selector {
         let mut selector = Selector::default();
         for (key, value, place) in self.entries(node) {
-            let text = self.string(&value);
+            let text = self.string(value);
             if text.is_empty() {
                 continue;
             }
@@ -353,19 +355,23 @@ impl Reader<'_> {
                 }
                 continue;
             }
-            let pattern = match Pattern::read(&text) {
+            let pattern = match self.pattern(&text) {
                 Ok(pattern) => pattern,
                 Err(what) => {
+                    self.wrong_patterns += 1;
+                    if self.wrong_patterns > pattern::MISTAKES_MAX {
+                        continue;
+                    }
                     self.refuse(
                         place,
                         "pattern",
-                        format!("`{}` {what}", self.told(&key)),
+                        format!("`{}` {what}", self.told(key)),
                         "write a short one, and escape special characters with a backslash",
                     );
                     continue;
                 }
             };
-            match key.as_str() {
+            match key {
                 "group" => selector.group = Some(pattern),
                 "version" => selector.version = Some(pattern),
                 "kind" => selector.kind = Some(pattern),
@@ -382,14 +388,31 @@ impl Reader<'_> {
         selector
     }
 
+    /// A pattern, compiled once however often it is written.
+    fn pattern(&mut self, text: &str) -> Result<Pattern, String> {
+        if Pattern::is_word(text) {
+            return Pattern::read(text);
+        }
+        if let Some(known) = self.patterns.get(text) {
+            return known.clone();
+        }
+        if self.patterns.len() == pattern::PATTERNS_MAX || self.wrong_patterns > pattern::MISTAKES_MAX {
+            let max = pattern::PATTERNS_MAX;
+            return Err(format!("is one of more than {max} different regular expressions"));
+        }
+        let fresh = Pattern::read(text);
+        self.patterns.insert(text.to_owned(), fresh.clone());
+        fresh
+    }
+
     fn labels(&mut self, item: &Node) -> Labels {
         let mut labels = Labels::default();
         for (key, value, place) in self.entries(item) {
-            match key.as_str() {
-                "pairs" => labels.pairs = self.pairs(&value),
-                "includeSelectors" => labels.selectors = self.boolean(&value),
-                "includeTemplates" => labels.templates = self.boolean(&value),
-                "fields" => labels.fields = self.each(&value, Self::field_spec),
+            match key {
+                "pairs" => labels.pairs = self.pairs(value),
+                "includeSelectors" => labels.selectors = self.boolean(value),
+                "includeTemplates" => labels.templates = self.boolean(value),
+                "fields" => labels.fields = self.each(value, Self::field_spec),
                 other => self.strange(
                     place,
                     other,
@@ -410,12 +433,12 @@ impl Reader<'_> {
             create: false,
         };
         for (key, value, place) in self.entries(item) {
-            match key.as_str() {
-                "group" => spec.group = self.string(&value),
-                "version" => spec.version = self.string(&value),
-                "kind" => spec.kind = self.string(&value),
-                "path" => spec.path = self.string(&value),
-                "create" => spec.create = self.boolean(&value),
+            match key {
+                "group" => spec.group = self.string(value),
+                "version" => spec.version = self.string(value),
+                "kind" => spec.kind = self.string(value),
+                "path" => spec.path = self.string(value),
+                "create" => spec.create = self.boolean(value),
                 other => self.strange(place, other, "a field", "group, version, kind, path and create"),
             }
         }
@@ -428,12 +451,12 @@ impl Reader<'_> {
             ..Image::default()
         };
         for (key, value, place) in self.entries(item) {
-            match key.as_str() {
-                "name" => image.name = self.string(&value),
-                "newName" => image.new_name = Some(self.string(&value)),
-                "newTag" => image.new_tag = Some(self.string(&value)),
-                "tagSuffix" => image.tag_suffix = Some(self.string(&value)),
-                "digest" => image.digest = Some(self.string(&value)),
+            match key {
+                "name" => image.name = self.string(value),
+                "newName" => image.new_name = Some(self.string(value)),
+                "newTag" => image.new_tag = Some(self.string(value)),
+                "tagSuffix" => image.tag_suffix = Some(self.string(value)),
+                "digest" => image.digest = Some(self.string(value)),
                 other => self.strange(
                     place,
                     other,
@@ -451,9 +474,9 @@ impl Reader<'_> {
             ..Replica::default()
         };
         for (key, value, place) in self.entries(item) {
-            match key.as_str() {
-                "name" => replica.name = self.string(&value),
-                "count" => replica.count = self.integer(&value),
+            match key {
+                "name" => replica.name = self.string(value),
+                "count" => replica.count = self.integer(value),
                 other => self.strange(place, other, "replicas", "name and count"),
             }
         }
@@ -466,17 +489,17 @@ impl Reader<'_> {
             ..Generator::default()
         };
         for (key, value, place) in self.entries(item) {
-            match key.as_str() {
-                "name" => generator.name = self.string(&value),
-                "namespace" => generator.namespace = self.string(&value),
-                "type" => generator.type_ = self.string(&value),
-                "env" => generator.envs.push(self.string(&value)),
-                "envs" => generator.envs.extend(self.strings(&value)),
-                "literals" => generator.literals = self.strings(&value),
-                "files" => generator.files = self.strings(&value),
-                "options" => generator.options = self.options(&value),
+            match key {
+                "name" => generator.name = self.string(value),
+                "namespace" => generator.namespace = self.string(value),
+                "type" => generator.type_ = self.string(value),
+                "env" => generator.envs.push(self.string(value)),
+                "envs" => generator.envs.extend(self.strings(value)),
+                "literals" => generator.literals = self.strings(value),
+                "files" => generator.files = self.strings(value),
+                "options" => generator.options = self.options(value),
                 "behavior" => {
-                    generator.behavior = match self.string(&value).as_str() {
+                    generator.behavior = match self.string(value).as_str() {
                         "replace" => Behavior::Replace,
                         "merge" => Behavior::Merge,
                         _ => Behavior::Create,
@@ -504,11 +527,11 @@ impl Reader<'_> {
     fn options(&mut self, node: &Node) -> GeneratorOptions {
         let mut options = GeneratorOptions::default();
         for (key, value, place) in self.entries(node) {
-            match key.as_str() {
-                "labels" => options.labels = self.pairs(&value),
-                "annotations" => options.annotations = self.pairs(&value),
-                "disableNameSuffixHash" => options.disable_name_suffix_hash = self.boolean(&value),
-                "immutable" => options.immutable = self.boolean(&value),
+            match key {
+                "labels" => options.labels = self.pairs(value),
+                "annotations" => options.annotations = self.pairs(value),
+                "disableNameSuffixHash" => options.disable_name_suffix_hash = self.boolean(value),
+                "immutable" => options.immutable = self.boolean(value),
                 other => self.strange(
                     place,
                     other,
@@ -529,11 +552,11 @@ impl Reader<'_> {
             targets: Vec::new(),
         };
         for (key, value, place) in self.entries(item) {
-            match key.as_str() {
-                "path" => replacement.path = Some((self.string(&value), self.place(&value))),
-                "source" => replacement.source = Some(self.source(&value)),
-                "sourceValue" => replacement.source_value = Some(self.string(&value)),
-                "targets" => replacement.targets = self.each(&value, Self::target),
+            match key {
+                "path" => replacement.path = Some((self.string(value), self.place(value))),
+                "source" => replacement.source = Some(self.source(value)),
+                "sourceValue" => replacement.source_value = Some(self.string(value)),
+                "targets" => replacement.targets = self.each(value, Self::target),
                 other => self.strange(
                     place,
                     other,
@@ -548,14 +571,14 @@ impl Reader<'_> {
     fn source(&mut self, node: &Node) -> ReplacementSource {
         let mut source = ReplacementSource::default();
         for (key, value, place) in self.entries(node) {
-            match key.as_str() {
-                "group" => source.group = self.string(&value),
-                "version" => source.version = self.string(&value),
-                "kind" => source.kind = self.string(&value),
-                "name" => source.name = self.string(&value),
-                "namespace" => source.namespace = self.string(&value),
-                "fieldPath" => source.field_path = self.string(&value),
-                "options" => source.options = self.field_options(&value),
+            match key {
+                "group" => source.group = self.string(value),
+                "version" => source.version = self.string(value),
+                "kind" => source.kind = self.string(value),
+                "name" => source.name = self.string(value),
+                "namespace" => source.namespace = self.string(value),
+                "fieldPath" => source.field_path = self.string(value),
+                "options" => source.options = self.field_options(value),
                 other => self.strange(
                     place,
                     other,
@@ -570,11 +593,11 @@ impl Reader<'_> {
     fn target(&mut self, node: &Node) -> ReplacementTarget {
         let mut target = ReplacementTarget::default();
         for (key, value, place) in self.entries(node) {
-            match key.as_str() {
-                "select" => target.select = Some(self.selector(&value)),
-                "reject" => target.reject = self.each(&value, Self::selector),
-                "fieldPaths" => target.field_paths = self.strings(&value),
-                "options" => target.options = self.field_options(&value),
+            match key {
+                "select" => target.select = Some(self.selector(value)),
+                "reject" => target.reject = self.each(value, Self::selector),
+                "fieldPaths" => target.field_paths = self.strings(value),
+                "options" => target.options = self.field_options(value),
                 other => self.strange(place, other, "a target", "select, reject, fieldPaths and options"),
             }
         }
@@ -584,10 +607,10 @@ impl Reader<'_> {
     fn field_options(&mut self, node: &Node) -> FieldOptions {
         let mut options = FieldOptions::default();
         for (key, value, place) in self.entries(node) {
-            match key.as_str() {
-                "delimiter" => options.delimiter = self.string(&value),
-                "index" => options.index = self.integer(&value),
-                "create" => options.create = self.boolean(&value),
+            match key {
+                "delimiter" => options.delimiter = self.string(value),
+                "index" => options.index = self.integer(value),
+                "create" => options.create = self.boolean(value),
                 "encoding" => self.refuse(
                     place,
                     "kustomization-field",
@@ -604,7 +627,7 @@ impl Reader<'_> {
         let mut order = None;
         let mut legacy = false;
         for (key, value, place) in self.entries(node) {
-            match key.as_str() {
+            match key {
                 "order" => match value.text() {
                     Some("legacy") => legacy = true,
                     Some("fifo") => {}
@@ -620,10 +643,10 @@ impl Reader<'_> {
                         first: Vec::new(),
                         last: Vec::new(),
                     };
-                    for (key, value, place) in self.entries(&value) {
-                        match key.as_str() {
-                            "orderFirst" => lists.first = self.strings(&value),
-                            "orderLast" => lists.last = self.strings(&value),
+                    for (key, value, place) in self.entries(value) {
+                        match key {
+                            "orderFirst" => lists.first = self.strings(value),
+                            "orderLast" => lists.last = self.strings(value),
                             other => {
                                 self.strange(place, other, "legacySortOptions", "orderFirst and orderLast")
                             }

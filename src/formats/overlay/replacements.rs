@@ -1,13 +1,35 @@
 //! `replacements`: a value of one object, put into fields of others.
 
 use super::kustomization::{FieldOptions, Replacement, ReplacementSource, ReplacementTarget};
-use super::object::{Id, Object};
+use super::object::{Named, Object};
+use super::select::Selector;
+use super::work::{self, Work};
 use crate::formats::yaml;
 use crate::model::secret::MASK;
 use serde_json::{Map, Value};
 
 /// What went wrong: a message and what to do.
 type Trouble = (String, &'static str);
+
+/// Why a replacement was not carried out.
+pub(super) enum Failed {
+    /// The build did too much.
+    TooMuch(work::Trouble),
+    /// Something is wrong with it.
+    Wrong(Trouble),
+}
+
+impl From<Trouble> for Failed {
+    fn from(trouble: Trouble) -> Self {
+        Self::Wrong(trouble)
+    }
+}
+
+/// What it takes to follow a path, in looks, and to set what it leads to.
+const PATH_LOOKS: usize = 4;
+
+/// Longest text that is put together from parts, as an object of the API server takes it.
+const PARTS_BYTES_MAX: usize = 1 << 20;
 
 const DEFAULT_PATH: &str = "metadata.name";
 
@@ -16,16 +38,18 @@ pub(super) fn apply(
     objects: &mut [Object],
     replacement: &Replacement,
     encrypted: bool,
-    written: &mut usize,
-) -> Result<(), Trouble> {
+    work: &mut Work,
+) -> Result<(), Failed> {
     if replacement.targets.is_empty() {
         return Err((
             "a replacement needs a source and at least one target".to_owned(),
             "write `source:` and `targets:`",
-        ));
+        )
+            .into());
     }
     let (value, secret) = match (&replacement.source, &replacement.source_value) {
         (Some(source), None) => {
+            work.look(objects.len()).map_err(Failed::TooMuch)?;
             let (value, secret) = value_of(objects, source, encrypted)?;
             (value, secret || encrypted)
         }
@@ -34,16 +58,16 @@ pub(super) fn apply(
             return Err((
                 "a replacement needs exactly one of `source` and `sourceValue`".to_owned(),
                 "keep one of them",
-            ));
+            )
+                .into());
         }
     };
     for target in &replacement.targets {
-        let size = value.as_str().map_or_else(|| value.to_string().len(), str::len);
-        let mut write = || {
-            *written = written.saturating_add(size);
-            super::too_much(*written)
-        };
-        put(objects, target, &value, secret, encrypted, &mut write)?;
+        let selectors = target.select.iter().chain(&target.reject);
+        let looks: usize = selectors.map(Selector::looks).sum();
+        work.look(objects.len().saturating_mul(looks))
+            .map_err(Failed::TooMuch)?;
+        put(objects, target, &value, secret, encrypted, work)?;
     }
     Ok(())
 }
@@ -63,18 +87,18 @@ fn value_of(
     encrypted: bool,
 ) -> Result<(Value, bool), Trouble> {
     let is = |wanted: &str, found: &str| wanted.is_empty() || wanted == found;
-    let selects = |id: &Id| {
-        let wanted = Id {
-            namespace: source.namespace.clone(),
-            ..id.clone()
+    let selects = |id: Named| {
+        let wanted = Named {
+            namespace: &source.namespace,
+            ..id
         };
-        is(&source.name, &id.name)
+        is(&source.kind, id.kind)
+            && is(&source.name, id.name)
             && (source.namespace.is_empty() || wanted.effective_namespace() == id.effective_namespace())
-            && is(&source.group, &id.group)
-            && is(&source.version, &id.version)
-            && is(&source.kind, &id.kind)
+            && is(&source.group, id.group)
+            && is(&source.version, id.version)
     };
-    let mut found = objects.iter().filter(|object| object.ids().iter().any(selects));
+    let mut found = objects.iter().filter(|object| object.all_named().any(selects));
     let (Some(object), None) = (found.next(), found.next()) else {
         return Err((
             "the source of this replacement is not one object".to_owned(),
@@ -211,13 +235,14 @@ fn put(
     value: &Value,
     secret: bool,
     encrypted: bool,
-    write: &mut dyn FnMut() -> Result<(), Trouble>,
-) -> Result<(), Trouble> {
+    work: &mut Work,
+) -> Result<(), Failed> {
     let Some(select) = &target.select else {
         return Err((
             "a target needs `select:`".to_owned(),
             "say which objects it means",
-        ));
+        )
+            .into());
     };
     let default = [DEFAULT_PATH.to_owned()];
     let paths = if target.field_paths.is_empty() {
@@ -226,21 +251,23 @@ fn put(
         &target.field_paths
     };
     for object in objects.iter_mut() {
-        let ids = object.ids();
         let rejected = target.reject.iter().any(|reject| {
             let by_words =
                 !(reject.labels.is_empty() && reject.annotations.is_empty()) && reject.fits_words(object);
-            by_words || (!reject.names_nothing() && ids.iter().any(|id| reject.takes_id(id)))
+            by_words || (!reject.names_nothing() && object.all_named().any(|id| reject.takes_id(id)))
         });
-        if rejected || !select.fits_words(object) || !ids.iter().any(|id| select.takes_id(id)) {
+        if rejected || !select.fits_words(object) || !object.all_named().any(|id| select.takes_id(id)) {
             continue;
         }
         object.resource.origin.secret |= secret;
         for path in paths {
+            let looks = PATH_LOOKS + path.len() / 8;
+            work.look(looks).map_err(Failed::TooMuch)?;
             let parts = parts(path);
             let mut set = |found: &mut Value| {
-                write()?;
-                set(found, value, &target.options)
+                work.look(1).map_err(Failed::TooMuch)?;
+                work.put(value, parts.len()).map_err(Failed::TooMuch)?;
+                set(found, value, &target.options, work)
             };
             let made = if target.options.create { Some(value) } else { None };
             let count = visit(object.resource.value_mut(), &parts, made, &mut set)?;
@@ -248,7 +275,8 @@ fn put(
                 return Err((
                     no_field(object, path, encrypted),
                     "correct the path, or write `create: true` below `options`",
-                ));
+                )
+                    .into());
             }
         }
     }
@@ -260,8 +288,8 @@ fn visit(
     value: &mut Value,
     path: &[String],
     made: Option<&Value>,
-    act: &mut dyn FnMut(&mut Value) -> Result<(), Trouble>,
-) -> Result<usize, Trouble> {
+    act: &mut dyn FnMut(&mut Value) -> Result<(), Failed>,
+) -> Result<usize, Failed> {
     let Some((part, rest)) = path.split_first() else {
         act(value)?;
         return Ok(1);
@@ -329,7 +357,8 @@ fn visit(
         Value::String(_) => Err((
             "the path leads into a text; values inside of texts are not replaced".to_owned(),
             "name the whole field, or use `delimiter` and `index`",
-        )),
+        )
+            .into()),
         _ => Ok(0),
     }
 }
@@ -342,15 +371,27 @@ fn empty_like(value: &Value) -> Value {
     }
 }
 
-fn set(found: &mut Value, value: &Value, options: &FieldOptions) -> Result<(), Trouble> {
+fn set(found: &mut Value, value: &Value, options: &FieldOptions, work: &mut Work) -> Result<(), Failed> {
     let mut fresh = value.clone();
     if !options.delimiter.is_empty() {
         let (Some(old), Some(text)) = (scalar(found), scalar(value)) else {
             return Err((
                 "`delimiter` cuts texts, and this is a list or a map".to_owned(),
                 "drop the option, or choose another field",
-            ));
+            )
+                .into());
         };
+        // Before it is made: what is put into itself doubles each time.
+        let bytes = old.len() + options.delimiter.len() + text.len();
+        if bytes > PARTS_BYTES_MAX {
+            return Err((
+                format!("`delimiter` puts a text of more than {PARTS_BYTES_MAX} bytes together"),
+                "the API server takes no object as large; make the parts shorter",
+            )
+                .into());
+        }
+        work.write(bytes).map_err(Failed::TooMuch)?;
+        work.look(bytes / 64).map_err(Failed::TooMuch)?;
         let mut pieces: Vec<String> = old.split(&options.delimiter).map(str::to_owned).collect();
         match usize::try_from(options.index) {
             Err(_) => pieces.insert(0, text),
@@ -374,7 +415,8 @@ fn set(found: &mut Value, value: &Value, options: &FieldOptions) -> Result<(), T
                 return Err((
                     "the field holds a number or a boolean, and the new value is none of its kind".to_owned(),
                     "choose another source or field",
-                ));
+                )
+                    .into());
             }
             typed
         }

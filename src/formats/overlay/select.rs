@@ -1,6 +1,6 @@
 //! Which objects a patch or a replacement is for: patterns of ids, and selectors of labels and annotations.
 
-use super::object::{Id, Object};
+use super::object::{Index, Named, Object};
 use crate::formats::pattern;
 use regex::Regex;
 use serde_json::Value;
@@ -40,22 +40,27 @@ enum Rule {
 
 /// A pattern that must fit the whole text. Most are words that mean themselves, which need no regular expression and can be
 /// looked up.
+#[derive(Clone)]
 pub(super) enum Pattern {
     Word(String),
     Regex(Regex),
 }
 
 impl Pattern {
+    /// Whether a text is no more than a word.
+    pub(super) fn is_word(text: &str) -> bool {
+        text.len() <= pattern::TEXT_BYTES_MAX
+            && text
+                .bytes()
+                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_')
+    }
+
     /// Reads a pattern.
     ///
     /// # Errors
     /// See [`pattern::compile`].
     pub(super) fn read(text: &str) -> Result<Self, String> {
-        let plain = text.len() <= pattern::TEXT_BYTES_MAX
-            && text
-                .bytes()
-                .all(|byte| byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_');
-        if plain {
+        if Self::is_word(text) {
             return Ok(Self::Word(text.to_owned()));
         }
         pattern::compile(&format!("^(?:{text})$")).map(Self::Regex)
@@ -168,9 +173,32 @@ fn fits(pattern: Option<&Pattern>, text: &str) -> bool {
 }
 
 impl Selector {
-    /// Whether it is for objects of one name, which are looked up.
-    pub(super) fn is_named(&self) -> bool {
-        self.name.as_ref().and_then(Pattern::word).is_some()
+    /// Positions of objects that it may be for, when its name or kind lets them be looked up.
+    pub(super) fn candidates<'i>(&self, index: &'i Index) -> Option<&'i [usize]> {
+        let word = |part: &Option<Pattern>| part.as_ref().and_then(Pattern::word).map(str::to_owned);
+        match (word(&self.name), word(&self.kind)) {
+            (Some(name), _) => Some(index.by_name(&name)),
+            (None, Some(kind)) => Some(index.by_kind(&kind)),
+            (None, None) => None,
+        }
+    }
+
+    /// What it takes to compare it with one object, in looks.
+    pub(super) fn looks(&self) -> usize {
+        let parts = [
+            &self.group,
+            &self.version,
+            &self.kind,
+            &self.name,
+            &self.namespace,
+        ];
+        let regexes = parts.into_iter().flatten().filter(|part| part.word().is_none());
+        let words = self.labels.iter().chain(&self.annotations);
+        let values = words.map(|one| match &one.rule {
+            Rule::In(values) | Rule::NotIn(values) => 1 + values.len() / 8,
+            Rule::Exists | Rule::Missing => 1,
+        });
+        2 + 3 * regexes.count() + values.sum::<usize>()
     }
 
     /// Whether it names no id at all.
@@ -188,29 +216,32 @@ impl Selector {
 
     /// Whether it selects an object as a patch does: by the name and namespace that it has, or those that it had first.
     pub(super) fn takes(&self, object: &Object) -> bool {
-        let (now, first) = (object.id(), object.first_id());
-        (fits(self.namespace.as_ref(), first.effective_namespace())
-            || fits(self.namespace.as_ref(), now.effective_namespace()))
-            && (fits(self.name.as_ref(), &first.name) || fits(self.name.as_ref(), &now.name))
-            && self.fits_kind(&now)
+        let now = object.named();
+        let first = object.before.first().map_or(now, super::object::Id::named);
+        self.fits_kind(now)
+            && (fits(self.name.as_ref(), first.name) || fits(self.name.as_ref(), now.name))
+            && (self.namespace.is_none()
+                || fits(self.namespace.as_ref(), first.effective_namespace())
+                || fits(self.namespace.as_ref(), now.effective_namespace()))
             && self.fits_words(object)
     }
 
     /// Whether it selects an id, as a replacement does.
-    pub(super) fn takes_id(&self, id: &Id) -> bool {
-        fits(self.namespace.as_ref(), &id.namespace)
-            && fits(self.name.as_ref(), &id.name)
-            && self.fits_kind(id)
+    pub(super) fn takes_id(&self, id: Named) -> bool {
+        fits(self.namespace.as_ref(), id.namespace) && fits(self.name.as_ref(), id.name) && self.fits_kind(id)
     }
 
-    fn fits_kind(&self, id: &Id) -> bool {
-        fits(self.group.as_ref(), &id.group)
-            && fits(self.version.as_ref(), &id.version)
-            && fits(self.kind.as_ref(), &id.kind)
+    fn fits_kind(&self, id: Named) -> bool {
+        fits(self.group.as_ref(), id.group)
+            && fits(self.version.as_ref(), id.version)
+            && fits(self.kind.as_ref(), id.kind)
     }
 
     /// Whether labels and annotations fit.
     pub(super) fn fits_words(&self, object: &Object) -> bool {
+        if self.labels.is_empty() && self.annotations.is_empty() {
+            return true;
+        }
         let metadata = object.resource.value.get("metadata");
         hold(&self.labels, metadata.and_then(|all| all.get("labels")))
             && hold(&self.annotations, metadata.and_then(|all| all.get("annotations")))

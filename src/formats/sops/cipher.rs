@@ -20,7 +20,7 @@ pub(super) struct Value {
 impl Value {
     /// Reads the notation; `None` if it is anything else.
     pub(super) fn parse(text: &str) -> Option<Self> {
-        let inner = text.strip_prefix("ENC[AES256_GCM,")?.strip_suffix(']')?;
+        let inner = text.strip_prefix(super::SEALED)?.strip_suffix(']')?;
         let (mut data, mut iv, mut tag, mut kind) = (None, None, None, None);
         for part in inner.split(',') {
             let (name, value) = part.split_once(':')?;
@@ -110,7 +110,9 @@ pub(super) fn typed(kind: &str, bytes: Zeroizing<Vec<u8>>) -> Option<Clear> {
             match text {
                 Ok(text) => {
                     // Reserved once: growing would leave clear copies behind.
-                    yaml.reserve(6 * text.len() + 2);
+                    let plain = |byte: u8| matches!(byte, b' '..=b'~') && byte != b'"' && byte != b'\\';
+                    let escaped = |byte: u8| if plain(byte) { 1 } else { 6 };
+                    yaml.reserve(text.bytes().map(escaped).sum::<usize>() + 2);
                     double_quoted(text, &mut yaml);
                 }
                 Err(_) => {

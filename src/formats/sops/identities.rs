@@ -11,6 +11,10 @@ use zeroize::Zeroizing;
 /// A data key is 32 bytes, a part of one 33; nothing much longer is read.
 const DATA_KEY_MAX: usize = 1024;
 
+/// Stanzas in the headers of age of one file: the sops command writes one for each recipient, and each costs a multiplication
+/// on a curve for every key that we have.
+const STANZAS_MAX: usize = 512;
+
 /// Identities of age that need a plugin or a library that we do not have.
 const OTHER_KINDS: [(&str, &str); 2] = [
     ("AGE-SECRET-KEY-PQ-", "a post-quantum identity"),
@@ -46,7 +50,15 @@ impl Identities {
         for (name, text) in files {
             all.push_str(text);
             if text.contains("-----BEGIN PGP ") {
-                pgp.extend(openpgp::read(name, text)?);
+                let (locked, open): (Vec<_>, Vec<_>) = openpgp::read(name, text)?
+                    .into_iter()
+                    .partition(openpgp::SecretKey::is_locked);
+                if !locked.is_empty() {
+                    unusable.push(format!(
+                        "{name} holds an OpenPGP key with a passphrase, which couchestor does not ask for"
+                    ));
+                }
+                pgp.extend(open);
                 continue;
             }
             if text.contains("-----BEGIN ") {
@@ -117,6 +129,12 @@ impl Identities {
     /// Opens the data key: with any identity where one group is enough, from enough groups where it was split. Recipients that
     /// we cannot use are passed over.
     pub(super) fn open(&self, metadata: &Metadata) -> Result<Zeroizing<Vec<u8>>, SopsError> {
+        let age = metadata.groups.iter().flat_map(|group| &group.age);
+        if age.map(|one| stanzas(&one.enc)).sum::<usize>() > STANZAS_MAX {
+            return Err(SopsError::Metadata {
+                what: format!("has more than {STANZAS_MAX} stanzas in its headers of age"),
+            });
+        }
         let parts: Vec<Zeroizing<Vec<u8>>> = metadata
             .groups
             .iter()
@@ -169,4 +187,12 @@ impl Identities {
             })
         })
     }
+}
+
+/// How many recipients the header of an age file names.
+fn stanzas(armored: &str) -> usize {
+    let mut bytes = Vec::new();
+    // What cannot be read has no header that age could read either.
+    let _ = age::armor::ArmoredReader::new(armored.as_bytes()).read_to_end(&mut bytes);
+    bytes.windows(4).filter(|part| part == b"\n-> ").count()
 }

@@ -10,6 +10,9 @@ use zeroize::Zeroizing;
 /// `AES256_GCM` in base64, at each of the three places where it can begin.
 const MARKS: [&str; 3] = ["QUVTMjU2X0dDT", "FFUzI1Nl9HQ0", "BRVMyNTZfR0NN"];
 
+/// Encrypted files inside of the Secrets of one file: each has recipients of its own to be tried.
+const FILES_MAX: usize = 200;
+
 /// Whether a text may hold such a value; a quick look that says yes too often and never no too often.
 pub fn may_hold(text: &str) -> bool {
     MARKS.iter().any(|mark| text.contains(mark))
@@ -49,14 +52,23 @@ pub fn open_inside(text: &str, identities: &Identities) -> Result<Option<Inside>
             } else {
                 &key.text
             };
-            let Some(opened) = open(name, &bytes, identities)? else {
+            if changes.len() >= FILES_MAX {
+                return Err(SopsError::Unsupported {
+                    what: format!("more than {FILES_MAX} encrypted files inside of Secrets"),
+                });
+            }
+            let opened = open(name, &bytes, identities).map_err(|error| SopsError::Inside {
+                line: value.line,
+                error: Box::new(error),
+            })?;
+            let Some(opened) = opened else {
                 continue;
             };
             mac_only_encrypted |= opened.mac_only_encrypted;
-            let breaks = text[value.bytes.clone()].chars().filter(|one| *one == '\n');
+            let breaks = text[value.bytes()].chars().filter(|one| *one == '\n');
             let mut fresh = Zeroizing::new(format!("\"{}\"", STANDARD.encode(opened.text.expose())));
             fresh.extend(breaks);
-            changes.push((value.bytes.clone(), fresh));
+            changes.push((value.bytes(), fresh));
         }
     }
     if changes.is_empty() {

@@ -14,6 +14,9 @@ const DEPTH_MAX: usize = 16;
 /// Items of one list in the flattened block: as many recipients as nobody has.
 const ITEMS_MAX: usize = 1000;
 
+/// Entries and items of the flattened block: four for each of as many recipients as are read.
+const ENTRIES_MAX: usize = 4000;
+
 /// The two formats.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Lines {
@@ -40,20 +43,41 @@ impl Lines {
         })
     }
 
-    fn read(self, text: &str) -> Result<Vec<(u32, Line<'_>, Range<usize>)>, SopsError> {
-        let mut lines = Vec::new();
+    /// The line on which the `sops` block begins, or one of its entries stands.
+    pub(super) fn line_of_block(self, text: &str, entry: Option<&str>) -> Option<u32> {
+        let mut inside = false;
+        let mut first = None;
+        for (line, number) in text.lines().zip(1..) {
+            let name = match self {
+                Self::Dotenv => line
+                    .split_once('=')
+                    .and_then(|(key, _)| key.strip_prefix("sops_")),
+                Self::Ini if line.trim_start().starts_with('[') => {
+                    inside = line.trim() == "[sops]";
+                    inside.then_some("")
+                }
+                Self::Ini => line.split_once('=').map(|(key, _)| key.trim()).filter(|_| inside),
+            };
+            let Some(name) = name else { continue };
+            first = first.or(Some(number));
+            if entry == Some(name) {
+                return Some(number);
+            }
+        }
+        first
+    }
+
+    /// The lines that hold something, one by one: a file may have millions.
+    fn read(self, text: &str) -> impl Iterator<Item = Result<(u32, Line<'_>, Range<usize>), SopsError>> {
         let mut at = 0;
-        let mut number = 0;
-        for whole in text.split_inclusive('\n') {
-            number += 1;
+        let lines = text.split_inclusive('\n').zip(1..);
+        lines.filter_map(move |(whole, number)| {
             let start = at;
             at += whole.len();
             let line = whole.trim_end_matches(['\n', '\r']);
-            if let Some(read) = self.line(line, start, number)? {
-                lines.push((number, read, start..at));
-            }
-        }
-        Ok(lines)
+            let read = self.line(line, start, number).transpose()?;
+            Some(read.map(|read| (number, read, start..at)))
+        })
     }
 
     fn line(self, line: &str, start: usize, number: u32) -> Result<Option<Line<'_>>, SopsError> {
@@ -92,6 +116,48 @@ impl Lines {
                 let (value, length) = ini_value(value).ok_or_else(wrong)?;
                 Ok(Some(Line::Entry(key, value, from..from + length)))
             }
+        }
+    }
+}
+
+/// Which comments sops takes to stand before a value.
+///
+/// In dotenv those directly before it. In INI its store keeps a comment behind the key that it stands before, and that of a
+/// section as the section's first entry (`treeItemFromSection`): so a comment is said of the key after the next, and one
+/// before `[section]` of the section's first key.
+struct Comments {
+    lines: Lines,
+    /// Read, and not yet at any key.
+    waiting: Vec<String>,
+    /// In force for the next key; INI only.
+    ahead: Vec<String>,
+}
+
+impl Comments {
+    fn new(lines: Lines) -> Self {
+        Self {
+            lines,
+            waiting: Vec::new(),
+            ahead: Vec::new(),
+        }
+    }
+
+    /// A comment was read.
+    fn comment(&mut self, text: &str) {
+        self.waiting.push(text.to_owned());
+    }
+
+    /// A section begins.
+    fn section(&mut self) {
+        self.ahead = std::mem::take(&mut self.waiting);
+    }
+
+    /// A key was read: the comments that are said of it.
+    fn entry(&mut self) -> Vec<String> {
+        let waiting = std::mem::take(&mut self.waiting);
+        match self.lines {
+            Lines::Dotenv => waiting,
+            Lines::Ini => std::mem::replace(&mut self.ahead, waiting),
         }
     }
 }
@@ -146,21 +212,38 @@ fn written(lines: Lines, value: &str) -> Result<Zeroizing<String>, SopsError> {
 pub(super) fn block(lines: Lines, text: &str) -> Result<Node, SopsError> {
     let mut root = Tree::default();
     let mut section = "";
-    for (_, line, _) in lines.read(text)? {
+    let mut room = ENTRIES_MAX;
+    for line in lines.read(text) {
+        let (_, line, _) = line?;
         match (lines, line) {
             (_, Line::Section(name)) => section = name,
             (Lines::Dotenv, Line::Entry(key, value, _)) => {
                 if let Some(key) = key.strip_prefix("sops_") {
-                    root.place(key, value)?;
+                    root.place(key, value, &mut room)?;
                 }
             }
             (Lines::Ini, Line::Entry(key, value, _)) if section == "sops" => {
-                root.place(key, value.replace("\\n", "\n"))?;
+                root.place(key, value.replace("\\n", "\n"), &mut room)?;
             }
             _ => {}
         }
     }
     Ok(root.node())
+}
+
+/// Runs of lines with nothing but comments before a section begins, with its name: such a comment is in it.
+fn sections_ahead(lines: Lines, text: &str) -> Result<Vec<(Range<u32>, &str)>, SopsError> {
+    let mut sections = Vec::new();
+    let mut run = None;
+    for line in lines.read(text) {
+        let (number, line, _) = line?;
+        match line {
+            Line::Comment(..) => run = run.or(Some(number)),
+            Line::Entry(..) => run = None,
+            Line::Section(name) => sections.extend(run.take().map(|from| (from..number, name))),
+        }
+    }
+    Ok(sections)
 }
 
 /// Walks over every value: opens what is encrypted, sums up the MAC, and takes the block out.
@@ -169,8 +252,17 @@ pub(super) fn walk(lines: Lines, text: &str, walk: &mut Walk<'_>) -> Result<(), 
         Lines::Dotenv => None,
         Lines::Ini => Some("DEFAULT"),
     };
-    let mut comments: Vec<String> = Vec::new();
-    for (number, line, whole) in lines.read(text)? {
+    let mut comments = Comments::new(lines);
+    let mut ahead = sections_ahead(lines, text)?.into_iter().peekable();
+    for line in lines.read(text) {
+        let (number, line, whole) = line?;
+        while ahead.peek().is_some_and(|(run, _)| run.end <= number) {
+            ahead.next();
+        }
+        let next = ahead
+            .peek()
+            .filter(|(run, _)| run.contains(&number))
+            .map(|(_, name)| *name);
         let ours = match (&line, lines) {
             (Line::Section(name), _) => {
                 section = Some(name);
@@ -185,29 +277,29 @@ pub(super) fn walk(lines: Lines, text: &str, walk: &mut Walk<'_>) -> Result<(), 
             continue;
         }
         match line {
-            Line::Section(_) => comments.clear(),
+            Line::Section(_) => comments.section(),
             Line::Comment(comment, range) => {
-                let path: Vec<String> = section.map(str::to_owned).into_iter().collect();
+                let path: Vec<String> = next.or(section).map(str::to_owned).into_iter().collect();
                 match walk.comment(&path, comment, number)? {
                     Some(clear) => {
-                        comments.push(clear.to_string());
+                        comments.comment(&clear);
                         walk.replace(range, clear);
                     }
-                    None => comments.push(comment.to_owned()),
+                    None => comments.comment(comment),
                 }
             }
             Line::Entry(key, value, range) => {
                 let mut path: Vec<String> = section.map(str::to_owned).into_iter().collect();
                 path.push(key.to_owned());
+                let said = comments.entry();
                 let leaf = Leaf {
                     path: &path,
-                    comments: &comments,
+                    comments: &said,
                     line: number,
                 };
                 if let Some(clear) = walk.text(&leaf, &value)? {
                     walk.replace(range, written(lines, &clear)?);
                 }
-                comments.clear();
             }
         }
     }
@@ -223,7 +315,14 @@ struct Tree {
 }
 
 impl Tree {
-    fn place(&mut self, path: &str, value: String) -> Result<(), SopsError> {
+    /// Puts a value at its place; `room` is for how many more entries and items the block may have.
+    fn place(&mut self, path: &str, value: String, room: &mut usize) -> Result<(), SopsError> {
+        let mut take = || {
+            *room = room.checked_sub(1).ok_or_else(|| SopsError::Metadata {
+                what: format!("has more than {ENTRIES_MAX} entries"),
+            })?;
+            Ok::<(), SopsError>(())
+        };
         let wrong = || SopsError::Metadata {
             what: "has a key that cannot be read".to_owned(),
         };
@@ -244,6 +343,7 @@ impl Tree {
                     });
                 }
                 while at.items.len() <= index {
+                    take()?;
                     at.items.push(Self::default());
                 }
                 &mut at.items[index]
@@ -251,6 +351,7 @@ impl Tree {
                 let position = match at.entries.iter().position(|(key, _)| key == part) {
                     Some(position) => position,
                     None => {
+                        take()?;
                         at.entries.push((part.to_owned(), Self::default()));
                         at.entries.len() - 1
                     }
@@ -291,13 +392,7 @@ impl Tree {
                 Kind::Map(entries.map(|(text, tree)| (key(text), tree.node())).collect())
             }
         };
-        Node {
-            kind,
-            bytes: 0..0,
-            line: 1,
-            column: 1,
-            comments: Vec::new(),
-        }
+        Node::made(kind)
     }
 }
 

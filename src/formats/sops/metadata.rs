@@ -1,13 +1,47 @@
 //! The `sops` block: recipients, the rule that says what is encrypted, and the MAC.
 
+use super::go_regex::GoRegex;
 use super::{SopsError, cipher};
-use crate::formats::pattern;
 use crate::formats::yaml::{Kind, Node};
-use regex::Regex;
 use zeroize::Zeroizing;
 
 /// A share names its group with one byte.
 const GROUPS_MAX: usize = 255;
+
+/// Recipients of one file: to try one costs as much as to read hundreds of values, and no team is so large.
+const RECIPIENTS_MAX: usize = 256;
+
+/// Bytes of what is sealed to one recipient: 32 bytes and their envelope, below 2 KiB for the largest RSA keys.
+const ENC_BYTES_MAX: usize = 8192;
+
+/// The ways to say which values are encrypted.
+pub(super) const SELECTIONS: [&str; 6] = [
+    "unencrypted_suffix",
+    "encrypted_suffix",
+    "unencrypted_regex",
+    "encrypted_regex",
+    "unencrypted_comment_regex",
+    "encrypted_comment_regex",
+];
+
+/// Which values are encrypted, as a block or a rule of `.sops.yaml` says it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Selection {
+    /// `encrypted_regex` and the like.
+    pub name: &'static str,
+    /// The pattern or ending.
+    pub value: String,
+}
+
+impl Default for Selection {
+    /// The sops command's, when nothing is said.
+    fn default() -> Self {
+        Self {
+            name: "unencrypted_suffix",
+            value: "_unencrypted".to_owned(),
+        }
+    }
+}
 
 /// The block.
 pub(super) struct Metadata {
@@ -93,13 +127,13 @@ pub(super) enum Rule {
     /// Those below a key with this ending.
     EncryptedSuffix(String),
     /// All but those below a matching key.
-    UnencryptedRegex(Regex),
+    UnencryptedRegex(GoRegex),
     /// Those below a matching key.
-    EncryptedRegex(Regex),
+    EncryptedRegex(GoRegex),
     /// All but those that a matching comment stands before, on any level.
-    UnencryptedComment(Regex),
+    UnencryptedComment(GoRegex),
     /// Those that a matching comment stands before, on any level.
-    EncryptedComment(Regex),
+    EncryptedComment(GoRegex),
 }
 
 impl Rule {
@@ -113,6 +147,11 @@ impl Rule {
             Self::UnencryptedComment(_) => !commented,
             Self::EncryptedComment(_) => commented,
         }
+    }
+
+    /// Whether it looks at comments.
+    pub(super) fn about_comments(&self) -> bool {
+        matches!(self, Self::UnencryptedComment(_) | Self::EncryptedComment(_))
     }
 
     /// Whether comments hold what the rule looks for.
@@ -145,6 +184,13 @@ impl Metadata {
         if groups.len() > GROUPS_MAX {
             return Err(wrong(&format!("has more than {GROUPS_MAX} key groups")));
         }
+        let recipients = || groups.iter().flat_map(|group| group.age.iter().chain(&group.pgp));
+        if recipients().count() > RECIPIENTS_MAX {
+            return Err(wrong(&format!("has more than {RECIPIENTS_MAX} recipients")));
+        }
+        if recipients().any(|one| one.enc.len() > ENC_BYTES_MAX) {
+            return Err(wrong(&format!("has an `enc` of more than {ENC_BYTES_MAX} bytes")));
+        }
         let threshold = match text("shamir_threshold").and_then(|count| count.parse().ok()) {
             None | Some(0) => groups.len(),
             Some(threshold) => threshold,
@@ -171,7 +217,7 @@ impl Metadata {
 
 fn rule(text: &dyn Fn(&str) -> Option<String>) -> Result<Rule, SopsError> {
     let regex = |text: String| {
-        pattern::compile(&text).map_err(|what| SopsError::Metadata {
+        GoRegex::new(&text).map_err(|what| SopsError::Metadata {
             what: format!("has a rule that {what}"),
         })
     };

@@ -3,7 +3,7 @@
 //! The format is that of getsops/sops 3.13 (`sops.go`, `aes/cipher.go`, `stores/yaml`). A MAC that holds says that nobody
 //! changed the file since somebody encrypted it; it does not say who: authenticity comes from signed commits.
 
-use crate::formats::yaml::{Node, YamlError, load};
+use crate::formats::yaml::{Node, Tag, YamlError, load, load_commented};
 use crate::model::secret::SecretText;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
@@ -11,20 +11,38 @@ use subtle::ConstantTimeEq;
 /// One encrypted value.
 mod cipher;
 
+/// `.sops.yaml`.
+pub mod creation_rules;
+
+/// Go's regular expressions.
+mod go_regex;
+
 /// Keys that open files.
 mod identities;
 
 /// Encrypted files inside of Secrets.
 mod inside;
 
+/// What anybody sees of an encrypted file.
+mod inspect;
+
 /// dotenv and INI.
 mod lines;
+
+/// Recipients under one name.
+pub mod master_key;
 
 /// The `sops` block: recipients, rules, MAC.
 mod metadata;
 
 /// OpenPGP keys.
 mod openpgp;
+
+/// Where an error is.
+mod place;
+
+/// The recipients of a rule.
+mod rule_keys;
 
 /// Data keys that are split between groups.
 mod shamir;
@@ -37,19 +55,25 @@ mod tests;
 
 pub use identities::Identities;
 pub use inside::{Inside, may_hold, open_inside};
+pub use inspect::{Inspection, inspect};
 use lines::Lines;
 use metadata::Metadata;
+pub use metadata::Selection;
+pub use place::place;
 pub use walk::Unbound;
 use walk::{Change, Walk};
 
-/// Why a file could not be opened. No text quotes a value.
+/// What every encrypted value begins with.
+pub const SEALED: &str = "ENC[AES256_GCM,";
+
+/// Why a file could not be opened. No text quotes a value; [`place()`] says where.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum SopsError {
     /// It is not YAML.
-    #[error("{0}")]
+    #[error("{}", .0.words())]
     Yaml(#[from] YamlError),
     /// A line of dotenv or INI that cannot be read.
-    #[error("line {line}: this is no line of such a file; write `NAME=value`")]
+    #[error("this is no line of such a file; write `NAME=value`")]
     Line {
         /// Its number.
         line: u32,
@@ -75,26 +99,30 @@ pub enum SopsError {
         recipients: String,
     },
     /// A value does not decrypt under its path.
-    #[error(
-        "line {line}: a value does not decrypt; it was moved, renamed or changed by hand: use `sops edit`"
-    )]
+    #[error("a value does not decrypt; it was moved, renamed or changed by hand: use `sops edit`")]
     Value {
         /// Its line.
         line: u32,
     },
     /// A value that should be encrypted is not.
-    #[error(
-        "line {line}: this value should be encrypted and is not; run `sops encrypt --in-place` on the clear file"
-    )]
+    #[error("this value should be encrypted and is not; run `sops encrypt --in-place` on the clear file")]
     Plain {
         /// Its line.
         line: u32,
     },
     /// A value is encrypted, and nothing says how.
-    #[error("line {line}: this value is encrypted, and the file has no `sops` block; restore the block")]
+    #[error("this value is encrypted, and the file has no `sops` block; restore the block")]
     Orphan {
         /// Its line.
         line: u32,
+    },
+    /// A file inside of a Secret's value cannot be opened.
+    #[error("in the encrypted file inside of this value: {error}")]
+    Inside {
+        /// The value's line.
+        line: u32,
+        /// What is wrong with that file.
+        error: Box<SopsError>,
     },
     /// The MAC does not match.
     #[error(
@@ -180,7 +208,7 @@ pub fn open(path: &str, bytes: &[u8], identities: &Identities) -> Result<Option<
     // Most files say nothing of sops; those need no second look.
     let Some(text) = std::str::from_utf8(bytes)
         .ok()
-        .filter(|text| text.contains("sops") || text.contains("ENC[AES256_GCM,"))
+        .filter(|text| text.contains("sops") || text.contains(SEALED))
     else {
         return Ok(None);
     };
@@ -188,11 +216,9 @@ pub fn open(path: &str, bytes: &[u8], identities: &Identities) -> Result<Option<
         Format::Dotenv => Some(Lines::Dotenv),
         Format::Ini => Some(Lines::Ini),
         // A generator may give any name to a file of lines.
-        _ if text.contains("ENC[AES256_GCM,") && !text.trim_start().starts_with('{') => {
-            [Lines::Dotenv, Lines::Ini]
-                .into_iter()
-                .find(|lines| lines.holds_block(text))
-        }
+        _ if text.contains(SEALED) && !text.trim_start().starts_with('{') => [Lines::Dotenv, Lines::Ini]
+            .into_iter()
+            .find(|lines| lines.holds_block(text)),
         _ => None,
     };
     if let Some(lines) = lines {
@@ -238,7 +264,7 @@ fn looks_encrypted(text: &str) -> bool {
         line.strip_prefix("sops")
             .is_some_and(|rest| rest.starts_with([':', '"', '\'', ' ']))
     };
-    text.contains("ENC[AES256_GCM,") && text.lines().any(block)
+    text.contains(SEALED) && text.lines().any(block)
 }
 
 /// Opens an encrypted text of YAML or JSON. Every value keeps its line; the `sops` block is gone.
@@ -260,32 +286,15 @@ fn open_documents(text: &str, documents: &[Node], identities: &Identities) -> Re
     let metadata = Metadata::read(block)?;
     let data_key = identities.open(&metadata)?;
     let mut walk = Walk::new(&metadata, &data_key, text);
-    for document in documents {
+    // Comments are read only where a rule looks at them.
+    let commented = match metadata.rule.about_comments() {
+        true => Some(load_commented(text)?),
+        false => None,
+    };
+    for document in commented.as_deref().unwrap_or(documents) {
         walk.document(document)?;
     }
     finish(text, walk, &metadata, &data_key)
-}
-
-/// Whom an encrypted file is sealed to, by group, in words; `None` for a file that is not encrypted.
-///
-/// # Errors
-/// When its block cannot be read.
-pub fn recipients(path: &str, text: &str) -> Result<Option<Vec<Vec<String>>>, SopsError> {
-    let lines = [Lines::Dotenv, Lines::Ini].into_iter().find(|lines| {
-        !text.trim_start().starts_with('{') && lines.holds_block(text) && text.contains("ENC[AES256_GCM,")
-    });
-    let metadata = match lines.filter(|_| !matches!(Format::of(path), Format::Yaml | Format::Json)) {
-        Some(lines) => lines::metadata(lines, text)?,
-        None => {
-            let documents = load(text)?;
-            let block = documents.iter().find_map(|document| document.get("sops"));
-            match block.filter(|_| is_sops(&documents)) {
-                Some(block) => Metadata::read(block)?,
-                None => return Ok(None),
-            }
-        }
-    };
-    Ok(Some(metadata.groups.iter().map(metadata::Group::words).collect()))
 }
 
 fn open_lines(lines: Lines, text: &str, identities: &Identities) -> Result<Opened, SopsError> {
@@ -338,7 +347,7 @@ fn binary(clear: &SecretText) -> Result<SecretText, SopsError> {
         .and_then(|document| document.get("data"))
         .ok_or_else(broken)?;
     let bytes = match &data.kind {
-        crate::formats::yaml::Kind::Scalar { text, tag, .. } if tag.as_deref() == Some("binary") => {
+        crate::formats::yaml::Kind::Scalar { text, tag, .. } if *tag == Some(Tag::Binary) => {
             base64::Engine::decode(&base64::engine::general_purpose::STANDARD, text).map_err(|_| broken())?
         }
         crate::formats::yaml::Kind::Scalar { text, .. } => text.as_bytes().to_vec(),

@@ -36,6 +36,15 @@ pub(super) fn read(name: &str, text: &str) -> Result<Vec<SecretKey>, String> {
     Ok(keys)
 }
 
+impl SecretKey {
+    /// Whether nothing of the key can be used without a passphrase.
+    pub(super) fn is_locked(&self) -> bool {
+        let subkeys = self.0.secret_subkeys.iter();
+        let mut parts = subkeys.map(|subkey| subkey.key.secret_params().is_encrypted());
+        self.0.primary_key.secret_params().is_encrypted() && parts.all(|locked| locked)
+    }
+}
+
 /// Opens a message, if it is sealed to this key.
 pub(super) fn open(key: &SecretKey, message: &str, max: u64) -> Option<Zeroizing<Vec<u8>>> {
     let (message, _) = Message::from_armor(message.as_bytes()).ok()?;

@@ -2,7 +2,7 @@
 
 use super::metadata::Metadata;
 use super::{SopsError, cipher};
-use crate::formats::yaml::{Key, Kind, Node, scalar};
+use crate::formats::yaml::{Key, Kind, Node, Tag, scalar};
 use sha2::{Digest, Sha512};
 use std::ops::Range;
 use zeroize::Zeroizing;
@@ -12,6 +12,9 @@ const MAC_ONLY_ENCRYPTED_START: [u8; 32] = [
     0x8a, 0x3f, 0xd2, 0xad, 0x54, 0xce, 0x66, 0x52, 0x7b, 0x10, 0x34, 0xf3, 0xd1, 0x47, 0xbe, 0x0b, 0x0b,
     0x97, 0x5b, 0x3b, 0xf4, 0x4f, 0x72, 0xc6, 0xfd, 0xad, 0xec, 0x81, 0x76, 0xf2, 0x7d, 0x69,
 ];
+
+/// Encrypted values of one file: a hundred times as many as large files have.
+const VALUES_MAX: usize = 10_000;
 
 /// Bytes of the text and what stands there in the clear.
 pub(super) type Change = (Range<usize>, Zeroizing<String>);
@@ -47,6 +50,8 @@ pub(super) struct Walk<'a> {
     /// How many of the entries and items on the way have a comment that the rule looks for.
     commented: usize,
     pub(super) unbound: Vec<Unbound>,
+    /// How many values were opened.
+    opened: usize,
 }
 
 impl<'a> Walk<'a> {
@@ -64,6 +69,7 @@ impl<'a> Walk<'a> {
             path: Vec::new(),
             commented: 0,
             unbound: Vec::new(),
+            opened: 0,
         }
     }
 
@@ -116,6 +122,7 @@ impl<'a> Walk<'a> {
         if text.is_empty() {
             return Ok(None);
         }
+        self.count()?;
         let line = leaf.line;
         let value = cipher::Value::parse(text).ok_or(SopsError::Plain { line })?;
         let aad = format!("{}:", leaf.path.join(":"));
@@ -126,6 +133,17 @@ impl<'a> Walk<'a> {
         self.mac.update(&*clear.hashed);
         let text = std::str::from_utf8(&clear.hashed).map_err(|_| SopsError::Value { line })?;
         Ok(Some(Zeroizing::new(text.to_owned())))
+    }
+
+    /// Counts a value that is opened.
+    fn count(&mut self) -> Result<(), SopsError> {
+        self.opened += 1;
+        if self.opened <= VALUES_MAX {
+            return Ok(());
+        }
+        Err(SopsError::Unsupported {
+            what: format!("more than {VALUES_MAX} encrypted values"),
+        })
     }
 
     fn loose(&mut self, node: &Node) {
@@ -153,16 +171,16 @@ impl<'a> Walk<'a> {
     /// Takes the `sops` block out and leaves its line breaks, so that whatever follows keeps its line.
     fn remove(&mut self, document: &Node, entries: &[(Key, Node)], index: usize) {
         let (key, value) = &entries[index];
-        let flow = self.text[document.bytes.start..].starts_with('{');
-        let next = entries.get(index + 1).map(|(next, _)| next.start);
+        let flow = self.text[document.bytes().start..].starts_with('{');
+        let next = entries.get(index + 1).map(|(next, _)| next.start as usize);
         let before = index
             .checked_sub(1)
             .and_then(|before| entries.get(before))
-            .map(|(_, value)| value.bytes.end);
+            .map(|(_, value)| value.bytes().end);
         let range = match (flow, next, before) {
             // The comma goes with it.
-            (true, None, Some(before)) => before..value.bytes.end,
-            _ => key.start..next.unwrap_or(value.bytes.end),
+            (true, None, Some(before)) => before..value.bytes().end,
+            _ => key.start as usize..next.unwrap_or(value.bytes().end),
         };
         let breaks = self.breaks(&range);
         self.changes.push((range, Zeroizing::new(breaks)));
@@ -180,7 +198,7 @@ impl<'a> Walk<'a> {
     }
 
     fn child(&mut self, node: &Node) -> Result<(), SopsError> {
-        let commented = self.metadata.rule.looks_for(&node.comments);
+        let commented = self.metadata.rule.looks_for(node.comments());
         self.commented += usize::from(commented);
         self.node(node)?;
         self.commented -= usize::from(commented);
@@ -201,7 +219,7 @@ impl<'a> Walk<'a> {
             Kind::Map(entries) => entries.iter().try_for_each(|(key, value)| self.entry(key, value)),
             Kind::List(items) => items.iter().try_for_each(|item| self.child(item)),
             Kind::Scalar { text, plain, tag } => {
-                self.scalar(node, text, scalar::hashed(text, *plain, tag.as_deref()))
+                self.scalar(node, text, scalar::hashed(text, *plain, tag.map(Tag::name)))
             }
         }
     }
@@ -224,14 +242,15 @@ impl<'a> Walk<'a> {
             self.loose(node);
             return Ok(());
         }
+        self.count()?;
         let value = cipher::Value::parse(text).ok_or(SopsError::Plain { line })?;
         let aad = format!("{}:", self.path.join(":"));
         let clear = value
             .open(self.key, &aad)
             .and_then(|bytes| cipher::typed(&value.kind, bytes))
             .ok_or(SopsError::Value { line })?;
-        let end = node.bytes.start + self.text[node.bytes.clone()].trim_end().len();
-        let range = node.bytes.start..end;
+        let end = node.bytes().start + self.text[node.bytes()].trim_end().len();
+        let range = node.bytes().start..end;
         let Some(mut yaml) = clear.yaml else {
             return self.drop_comment(range);
         };

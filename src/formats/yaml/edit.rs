@@ -67,11 +67,11 @@ pub fn remove(text: &str, document: usize, pointer: &str) -> Result<String, Edit
     let spans: Vec<(usize, usize)> = match &node.kind {
         Kind::Map(entries) => entries
             .iter()
-            .map(|(key, value)| (key.start, end(text, value)))
+            .map(|(key, value)| (key.start as usize, end(text, value)))
             .collect(),
         Kind::List(items) => items
             .iter()
-            .map(|item| (item.bytes.start, end(text, item)))
+            .map(|item| (item.bytes().start, end(text, item)))
             .collect(),
         Kind::Scalar { .. } => return Err(missing()),
     };
@@ -81,7 +81,7 @@ pub fn remove(text: &str, document: usize, pointer: &str) -> Result<String, Edit
     };
     let index = index.filter(|index| *index < spans.len()).ok_or_else(missing)?;
     let (mut start, mut stop) = spans[index];
-    let flow = text[node.bytes.start..].starts_with(['{', '[']);
+    let flow = text[node.bytes().start..].starts_with(['{', '[']);
     if flow && let Some((next, _)) = spans.get(index + 1) {
         stop = *next;
     } else if flow && index > 0 {
@@ -166,12 +166,12 @@ fn object(key: &str, value: &Value) -> Value {
 
 /// Where a value ends, without the blanks behind it.
 fn end(text: &str, node: &Node) -> usize {
-    node.bytes.start + text.get(node.bytes.clone()).unwrap_or_default().trim_end().len()
+    node.bytes().start + text.get(node.bytes()).unwrap_or_default().trim_end().len()
 }
 
 fn replace(text: &str, node: &Node, value: &Value) -> String {
-    let end = node.bytes.start + text[node.bytes.clone()].trim_end().len();
-    let old = &text[node.bytes.start..end];
+    let end = node.bytes().start + text[node.bytes()].trim_end().len();
+    let old = &text[node.bytes().start..end];
     let new = match value {
         Value::String(string) if old.starts_with('"') => {
             let mut quoted = String::new();
@@ -192,16 +192,16 @@ fn replace(text: &str, node: &Node, value: &Value) -> String {
     }
     let start = match &node.kind {
         // A block scalar's place is that of its first line; its mark stands before.
-        Kind::Scalar { plain: false, .. } if !old.starts_with(['"', '\'']) => text[..node.bytes.start]
+        Kind::Scalar { plain: false, .. } if !old.starts_with(['"', '\'']) => text[..node.bytes().start]
             .rfind(['|', '>'])
-            .unwrap_or(node.bytes.start),
-        _ => node.bytes.start,
+            .unwrap_or(node.bytes().start),
+        _ => node.bytes().start,
     };
     format!("{}{new}{}", &text[..start], &text[end..])
 }
 
 fn add_key(text: &str, node: &Node, entries: &[(Key, Node)], key: &str, value: &Value) -> Option<String> {
-    if text[node.bytes.start..].starts_with('{') {
+    if text[node.bytes().start..].starts_with('{') {
         let entry = format!("{}: {value}", quote(key));
         return add_flow(text, node, entries.last().map(|(_, value)| value), &entry);
     }
@@ -216,11 +216,11 @@ fn add_key(text: &str, node: &Node, entries: &[(Key, Node)], key: &str, value: &
 }
 
 fn add_item(text: &str, node: &Node, items: &[Node], value: &Value) -> Option<String> {
-    if text[node.bytes.start..].starts_with('[') {
+    if text[node.bytes().start..].starts_with('[') {
         return add_flow(text, node, items.last(), &value.to_string());
     }
     let last = items.last()?;
-    let dash = text[..last.bytes.start].rfind('-')?;
+    let dash = text[..last.bytes().start].rfind('-')?;
     let line = text[..dash].rfind('\n').map_or(0, |at| at + 1);
     let column = u32::try_from(dash - line + 1).ok()?;
     let item = emit(&Value::Array(vec![value.clone()]));

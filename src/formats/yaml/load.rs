@@ -1,39 +1,65 @@
 //! Events of the parser → a tree with places.
 
-use super::{Key, Kind, Node, YamlError};
+use super::keys::{Keys, Secret};
+use super::merge::{merge, overridden};
+use super::{Key, Kind, Node, Tag, YamlError, scalar};
 use crate::model::secret::MASK;
-use granit_parser::{Event, Parser, Placement, ScalarStyle, Span, Tag};
-use std::borrow::Cow;
-use std::collections::{HashMap, HashSet};
+use granit_parser::{Event, Options, Parser, Placement, ScalarStyle, Span};
+use std::collections::HashMap;
 
-/// Nodes of one file after aliases are expanded: a few megabytes of YAML, and an end to "billion laughs".
-const NODES_MAX: usize = 200_000;
+/// Values of one file, keys and what aliases copy counted, and an end to "billion laughs". The parser alone takes 0.3 µs for each.
+/// The largest real file that we know, all definitions of the operator of Prometheus, has 92,000 in 4.5 MB.
+const NODES_MAX: usize = 125_000;
 
 /// Nesting: real objects stay below 30.
 const DEPTH_MAX: usize = 100;
 
-/// Documents of one file.
+/// Documents of one file, empty ones counted.
 const DOCUMENTS_MAX: usize = 10_000;
+
+/// Anchors of one file: a name and a copy of the value are kept of each, and people write a handful.
+const ANCHORS_MAX: usize = 10_000;
+
+/// Directives of one file: there are two, `%YAML` and `%TAG`, and the parser is slow with them.
+const DIRECTIVES_MAX: usize = 100;
+
+/// Comments of one file, where they are read: each costs as much as a value.
+const COMMENTS_MAX: usize = 20_000;
 
 /// Bytes of text that anchors and aliases copy within one file: a megabyte that a hundred thousand aliases repeat must not
 /// become a hundred gigabytes.
 const COPIED_BYTES_MAX: usize = 8 << 20;
 
-/// Reads a text of any number of documents; empty ones are left out.
+/// Reads a text of any number of documents; empty ones are left out, and so are comments.
 ///
 /// # Errors
 /// The first thing that is wrong.
 pub fn load(text: &str) -> Result<Vec<Node>, YamlError> {
+    read(text, false)
+}
+
+/// Reads a text with its comments, which costs more.
+///
+/// # Errors
+/// The first thing that is wrong.
+pub fn load_commented(text: &str) -> Result<Vec<Node>, YamlError> {
+    read(text, true)
+}
+
+fn read(text: &str, comments: bool) -> Result<Vec<Node>, YamlError> {
     let bom = '\u{feff}'.len_utf8();
     let (body, offset) = match text.strip_prefix('\u{feff}') {
         Some(rest) => (rest, bom),
         None => (text, 0),
     };
+    check_directives(body)?;
     let mut builder = Builder {
         offset,
         ..Builder::default()
     };
-    for next in Parser::new_from_str(body) {
+    let mut options = Options::default();
+    options.set_emit_comments(comments);
+    for next in Parser::new_from_str_with_options(body, options) {
         let (event, span) = next.map_err(|error| YamlError {
             line: clamp(error.marker().line()),
             column: clamp(error.marker().col() + 1),
@@ -44,6 +70,34 @@ pub fn load(text: &str) -> Result<Vec<Node>, YamlError> {
         builder.take(event, span)?;
     }
     Ok(builder.documents)
+}
+
+/// Refuses lines that start with `%` in such a number that they cannot be meant: the parser reads all of a document's
+/// directives before it says anything.
+fn check_directives(text: &str) -> Result<(), YamlError> {
+    let bytes = text.as_bytes();
+    let pairs = bytes.iter().zip(bytes.get(1..).unwrap_or_default());
+    // Without branches: it is done for every file.
+    let count: usize = pairs
+        .map(|(before, here)| usize::from(*here == b'%' && (*before == b'\n' || *before == b'\r')))
+        .sum();
+    if count <= DIRECTIVES_MAX {
+        return Ok(());
+    }
+    let lines = text.lines().zip(1..);
+    let line = lines
+        .filter(|(line, _)| line.starts_with('%'))
+        .nth(DIRECTIVES_MAX)
+        .map_or(1, |(_, line)| line);
+    Err(YamlError {
+        line,
+        column: 1,
+        message: format!(
+            "the file has more than {DIRECTIVES_MAX} lines that start with `%`, as directives do"
+        ),
+        help: "take the directives out, or indent the text".to_owned(),
+        key: None,
+    })
 }
 
 /// The parser's words, unless they could quote the text.
@@ -60,30 +114,40 @@ fn clamp(number: usize) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
 }
 
-/// Mappings of fewer entries are searched for a key; larger ones keep a table, so that no mapping costs its square.
-const SMALL: usize = 24;
-
 #[derive(Default)]
 struct Builder {
     documents: Vec<Node>,
     open: Vec<Open>,
     anchors: HashMap<usize, Node>,
     nodes: usize,
+    /// Documents so far, empty ones counted.
+    started: usize,
+    anchored: usize,
+    commented: usize,
     /// Bytes that anchors and aliases copied.
     copied: usize,
     offset: usize,
     /// Comments, with their columns, that wait for the entry or item which they stand before.
     comments: Vec<(u32, String)>,
+    secret: Secret,
 }
 
 struct Open {
     node: Node,
     anchor: usize,
     key: Option<Key>,
-    /// The line of every key so far, in a large mapping.
-    lines: HashMap<String, u32>,
+    keys: Keys,
     /// Comments of the entry or item that is being read.
     comments: Vec<String>,
+}
+
+/// Adds to a list; the longest do not double, which would take room for values that the file may not have.
+fn push<T>(list: &mut Vec<T>, item: T) {
+    const LONG: usize = 1 << 15;
+    if list.len() == list.capacity() && list.len() >= LONG {
+        list.reserve_exact((list.len() / 2).min(NODES_MAX.saturating_sub(list.len()) + 1));
+    }
+    list.push(item);
 }
 
 impl Builder {
@@ -93,7 +157,7 @@ impl Builder {
                 let kind = Kind::Scalar {
                     text: text.into_owned(),
                     plain: style == ScalarStyle::Plain,
-                    tag: core_tag(tag.as_ref()),
+                    tag: tag.as_ref().and_then(|tag| meant(tag)),
                 };
                 let node = self.node(kind, span);
                 self.add(node, anchor)
@@ -104,37 +168,14 @@ impl Builder {
                 let Some(mut done) = self.open.pop() else {
                     return Ok(());
                 };
-                done.node.bytes.end = self.range(span).end.max(done.node.bytes.start);
-                merge(&mut done.node)?;
+                done.node.end = self.range(span).1.max(done.node.start);
+                merge(&mut done.node, &self.secret)?;
                 // What stands behind the last entry, as deep as it, is not said of what follows outside.
                 self.comments.retain(|(column, _)| *column < done.node.column);
                 self.add(done.node, done.anchor)
             }
-            Event::Alias(anchor) => {
-                let node = self.node(Kind::List(Vec::new()), span);
-                let Some(target) = self.anchors.get(&anchor) else {
-                    return Err(wrong(
-                        &node,
-                        "this alias is used inside of its own anchor",
-                        "write the value out",
-                    ));
-                };
-                let (values, bytes) = weight(target);
-                self.nodes += values;
-                self.copied += bytes;
-                self.check_copies(&node)?;
-                let Some(target) = self.anchors.get(&anchor).cloned() else {
-                    return Ok(());
-                };
-                if self.open.len() + depth(&target) > DEPTH_MAX {
-                    return Err(too_deep(&node));
-                }
-                self.add(target, 0)
-            }
-            Event::Comment(text, placement) => {
-                self.comment(&text, placement, span);
-                Ok(())
-            }
+            Event::Alias(anchor) => self.alias(anchor, span),
+            Event::Comment(text, placement) => self.comment(&text, placement, span),
             Event::UnresolvedAlias(_) => {
                 let node = self.node(Kind::List(Vec::new()), span);
                 Err(wrong(
@@ -143,12 +184,58 @@ impl Builder {
                     "define the anchor before it",
                 ))
             }
+            Event::DocumentStart(..) => self.document(),
             _ => Ok(()),
         }
     }
 
+    fn document(&mut self) -> Result<(), YamlError> {
+        self.started += 1;
+        if self.started <= DOCUMENTS_MAX {
+            return Ok(());
+        }
+        Err(YamlError {
+            line: 1,
+            column: 1,
+            message: format!("the file has more than {DOCUMENTS_MAX} documents"),
+            help: "split the file".to_owned(),
+            key: None,
+        })
+    }
+
+    fn alias(&mut self, anchor: usize, span: Span) -> Result<(), YamlError> {
+        let node = self.node(Kind::List(Vec::new()), span);
+        let Some(target) = self.anchors.get(&anchor) else {
+            return Err(wrong(
+                &node,
+                "this alias is used inside of its own anchor",
+                "write the value out",
+            ));
+        };
+        let (values, bytes) = weight(target);
+        self.nodes += values;
+        self.copied += bytes;
+        self.check_copies(&node)?;
+        let Some(target) = self.anchors.get(&anchor).cloned() else {
+            return Ok(());
+        };
+        if self.open.len() + depth(&target) > DEPTH_MAX {
+            return Err(too_deep(&node));
+        }
+        self.add(target, 0)
+    }
+
     /// A comment on a value's line belongs to that value, any other to what follows.
-    fn comment(&mut self, text: &str, placement: Placement, span: Span) {
+    fn comment(&mut self, text: &str, placement: Placement, span: Span) -> Result<(), YamlError> {
+        self.commented += 1;
+        if self.commented > COMMENTS_MAX {
+            let node = self.node(Kind::List(Vec::new()), span);
+            return Err(wrong(
+                &node,
+                &format!("the file has more than {COMMENTS_MAX} comments, and a rule that looks at each"),
+                "split it, or use a rule that looks at keys",
+            ));
+        }
         let line = clamp(span.start.line());
         let last = match self.open.last_mut() {
             Some(Open { node, key: None, .. }) => match &mut node.kind {
@@ -160,31 +247,37 @@ impl Builder {
         };
         match last {
             Some(value) if placement == Placement::Right && value.line == line => {
-                value.comments.push(text.to_owned());
+                value.comments.get_or_insert_default().push(text.to_owned());
             }
             _ => self.comments.push((clamp(span.start.col() + 1), text.to_owned())),
         }
+        Ok(())
     }
 
     fn waiting(&mut self) -> Vec<String> {
+        if self.comments.is_empty() {
+            return Vec::new();
+        }
         std::mem::take(&mut self.comments)
             .into_iter()
             .map(|(_, text)| text)
             .collect()
     }
 
-    fn range(&self, span: Span) -> std::ops::Range<usize> {
+    fn range(&self, span: Span) -> (u32, u32) {
         let range = span.byte_range().unwrap_or(0..0);
-        range.start + self.offset..range.end + self.offset
+        (clamp(range.start + self.offset), clamp(range.end + self.offset))
     }
 
     fn node(&self, kind: Kind, span: Span) -> Node {
+        let (start, end) = self.range(span);
         Node {
             kind,
-            bytes: self.range(span),
+            start,
+            end,
             line: clamp(span.start.line()),
             column: clamp(span.start.col() + 1),
-            comments: Vec::new(),
+            comments: None,
         }
     }
 
@@ -207,7 +300,7 @@ impl Builder {
             node,
             anchor,
             key: None,
-            lines: HashMap::new(),
+            keys: Keys::default(),
             comments: Vec::new(),
         });
         Ok(())
@@ -219,13 +312,15 @@ impl Builder {
             format!("the file has more than {NODES_MAX} values, aliases counted")
         } else if self.copied > COPIED_BYTES_MAX {
             format!("anchors and aliases copy more than {COPIED_BYTES_MAX} bytes")
+        } else if self.anchored > ANCHORS_MAX {
+            format!("the file has more than {ANCHORS_MAX} anchors")
         } else {
             return Ok(());
         };
         Err(wrong(node, &what, "split it"))
     }
 
-    fn add(&mut self, node: Node, anchor: usize) -> Result<(), YamlError> {
+    fn add(&mut self, mut node: Node, anchor: usize) -> Result<(), YamlError> {
         self.nodes += 1;
         self.check_copies(&node)?;
         if anchor > 0 {
@@ -233,12 +328,13 @@ impl Builder {
             let (values, bytes) = weight(&node);
             self.nodes += values;
             self.copied += bytes;
+            self.anchored += 1;
             self.check_copies(&node)?;
             self.anchors.insert(anchor, node.clone());
         }
-        let in_mapping = |open: &Open| matches!(open.node.kind, Kind::Map(_));
         let takes = match self.open.last() {
-            Some(parent) if in_mapping(parent) => parent.key.is_none(),
+            _ if self.comments.is_empty() => false,
+            Some(parent) if matches!(parent.node.kind, Kind::Map(_)) => parent.key.is_none(),
             Some(_) => matches!(node.kind, Kind::Scalar { .. }),
             None => true,
         };
@@ -249,60 +345,28 @@ impl Builder {
             if !empty {
                 self.documents.push(node);
             }
-            if self.documents.len() > DOCUMENTS_MAX {
-                return Err(YamlError {
-                    line: 1,
-                    column: 1,
-                    message: format!("the file has more than {DOCUMENTS_MAX} documents"),
-                    help: "split the file".to_owned(),
-                    key: None,
-                });
-            }
             return Ok(());
         };
-        let mut node = node;
+        let mut commented = std::mem::take(&mut parent.comments);
         match &mut parent.node.kind {
             Kind::List(items) => {
-                node.comments = std::mem::take(&mut parent.comments);
-                node.comments.append(&mut waiting);
-                items.push(node);
+                commented.append(&mut waiting);
+                node.say(commented);
+                push(items, node);
             }
             Kind::Map(entries) => match parent.key.take() {
                 None => {
-                    parent.key = Some(key(&node)?);
+                    parent.key = Some(key(node)?);
                     parent.comments = waiting;
                 }
                 Some(key) => {
-                    if key.merge && !entries.is_empty() {
-                        overridden(entries, &node)?;
+                    if key.merge {
+                        overridden(entries, &node, &mut parent.keys, &self.secret)?;
+                    } else if let Some(first) = parent.keys.keep(&self.secret, &key.text, entries) {
+                        return Err(duplicate(key, first));
                     }
-                    let first = if key.merge {
-                        None
-                    } else if entries.len() < SMALL {
-                        entries
-                            .iter()
-                            .find(|(other, _)| !other.merge && other.text == key.text)
-                            .map(|(other, _)| other.line)
-                    } else {
-                        if parent.lines.is_empty() {
-                            let known = entries.iter().filter(|(other, _)| !other.merge);
-                            parent
-                                .lines
-                                .extend(known.map(|(other, _)| (other.text.clone(), other.line)));
-                        }
-                        parent.lines.insert(key.text.clone(), key.line)
-                    };
-                    if let Some(first) = first {
-                        return Err(YamlError {
-                            line: key.line,
-                            column: key.column,
-                            message: format!("duplicate key {MASK}; it is first on line {first}"),
-                            help: "keep one of the two".to_owned(),
-                            key: Some(key.text),
-                        });
-                    }
-                    node.comments = std::mem::take(&mut parent.comments);
-                    entries.push((key, node));
+                    node.say(commented);
+                    push(entries, (key, node));
                 }
             },
             Kind::Scalar { .. } => {}
@@ -311,64 +375,70 @@ impl Builder {
     }
 }
 
-fn key(node: &Node) -> Result<Key, YamlError> {
-    match &node.kind {
-        Kind::Scalar { text, plain, tag } => {
-            let merge_key = *plain && text == "<<";
-            // kubectl makes "true" of `y:` and "1" of `1:`; whoever wrote them meant what is written.
-            let plain = *plain && tag.is_none();
-            if plain
-                && !matches!(
-                    super::scalar::resolve(text, true, None),
-                    Some(serde_json::Value::String(_))
-                )
-            {
-                return Err(wrong(node, "a key must be a string", "put it in quotes"));
-            }
-            let text = match tag.as_deref() {
-                None | Some("str") => text.clone(),
-                tag => match super::scalar::resolve(text, false, tag) {
-                    Some(serde_json::Value::String(text)) => text,
-                    _ => {
-                        return Err(wrong(
-                            node,
-                            "a key must be a string",
-                            "put it in quotes, without a tag",
-                        ));
-                    }
-                },
-            };
-            Ok(Key {
-                text,
-                line: node.line,
-                column: node.column,
-                start: node.bytes.start,
-                merge: merge_key,
-            })
-        }
-        Kind::List(_) | Kind::Map(_) => Err(wrong(
-            node,
-            "a key must be a string",
-            "a list or mapping cannot be a key",
-        )),
+impl Node {
+    fn say(&mut self, comments: Vec<String>) {
+        // Those of an alias are not those of its anchor.
+        self.comments = (!comments.is_empty()).then(|| Box::new(comments));
     }
 }
 
-fn core_tag(tag: Option<&Cow<Tag>>) -> Option<String> {
-    let tag = tag?;
+fn duplicate(key: Key, first: u32) -> YamlError {
+    YamlError {
+        line: key.line,
+        column: key.column,
+        message: format!("duplicate key {MASK}; it is first on line {first}"),
+        help: "keep one of the two".to_owned(),
+        key: Some(key.text),
+    }
+}
+
+fn key(node: Node) -> Result<Key, YamlError> {
+    let refuse = |node: &Node, help: &str| Err(wrong(node, "a key must be a string", help));
+    let (line, column, start) = (node.line, node.column, node.start);
+    let Kind::Scalar { text, plain, tag } = &node.kind else {
+        return refuse(&node, "a list or mapping cannot be a key");
+    };
+    let merge = *plain && text == "<<";
+    // kubectl makes "true" of `y:` and "1" of `1:`; whoever wrote them meant what is written.
+    if *plain && tag.is_none() && !scalar::is_text(text) {
+        return refuse(&node, "put it in quotes");
+    }
+    let other = match tag {
+        None | Some(Tag::Str) => None,
+        Some(tag) => match scalar::resolve(text, false, Some(tag.name())) {
+            Some(serde_json::Value::String(text)) => Some(text),
+            _ => return refuse(&node, "put it in quotes, without a tag"),
+        },
+    };
+    let text = match (other, node.kind) {
+        (Some(other), _) => other,
+        (None, Kind::Scalar { text, .. }) => text,
+        (None, _) => String::new(),
+    };
+    Ok(Key {
+        text,
+        line,
+        column,
+        start,
+        merge,
+    })
+}
+
+/// What a tag means; `!` alone means nothing.
+fn meant(tag: &granit_parser::Tag) -> Option<Tag> {
     let (handle, suffix) = tag.parts();
     let full = format!("{handle}{suffix}");
     full.strip_prefix("tag:yaml.org,2002:")
         .or_else(|| full.strip_prefix("!!"))
-        .or((full != "!").then_some(super::scalar::OWN_TAG))
-        .map(str::to_owned)
+        .map(Tag::core)
+        .or((full != "!").then_some(Tag::Own))
 }
 
 /// Values and bytes of text of a value.
 fn weight(node: &Node) -> (usize, usize) {
     let sum =
         |(values, bytes): (usize, usize), (more, longer): (usize, usize)| (values + more, bytes + longer);
-    let comments: usize = node.comments.iter().map(String::len).sum();
+    let comments: usize = node.comments().iter().map(String::len).sum();
     match &node.kind {
         Kind::Scalar { text, .. } => (1, text.len() + comments),
         Kind::List(items) => items.iter().map(weight).fold((1, comments), sum),
@@ -396,67 +466,7 @@ fn too_deep(node: &Node) -> YamlError {
     )
 }
 
-/// Refuses a `<<` that brings a key which stands before it: kubectl takes the merged value, kustomize the other one.
-fn overridden(before: &[(Key, Node)], merged: &Node) -> Result<(), YamlError> {
-    let sources = match &merged.kind {
-        Kind::List(items) => items.as_slice(),
-        Kind::Map(_) | Kind::Scalar { .. } => std::slice::from_ref(merged),
-    };
-    for source in sources {
-        let Kind::Map(entries) = &source.kind else {
-            continue;
-        };
-        let known = |(key, _): &&(Key, Node)| before.iter().any(|(own, _)| own.text == key.text);
-        if let Some((key, _)) = entries.iter().find(known) {
-            let what = format!(
-                "`<<` brings {MASK}, which stands before it; readers of YAML disagree which one counts"
-            );
-            return Err(YamlError {
-                key: Some(key.text.clone()),
-                ..wrong(merged, &what, "write `<<` as the first key of its mapping")
-            });
-        }
-    }
-    Ok(())
-}
-
-/// Applies `<<`: keys that the mapping has itself win, then the first merged mapping.
-fn merge(node: &mut Node) -> Result<(), YamlError> {
-    let Kind::Map(entries) = &mut node.kind else {
-        return Ok(());
-    };
-    if !entries.iter().any(|(key, _)| key.merge) {
-        return Ok(());
-    }
-    let (merges, mut own): (Vec<_>, Vec<_>) = std::mem::take(entries)
-        .into_iter()
-        .partition(|(key, _)| key.merge);
-    // Not searched one by one: a merge of many keys would cost their square.
-    let mut known: HashSet<String> = own.iter().map(|(key, _)| key.text.clone()).collect();
-    for (_, value) in merges {
-        let sources = match value.kind {
-            Kind::Map(_) => vec![value],
-            Kind::List(items) => items,
-            Kind::Scalar { .. } => {
-                return Err(wrong(&value, "`<<` needs a mapping", "give it an alias of one"));
-            }
-        };
-        for source in sources {
-            let Kind::Map(more) = source.kind else {
-                return Err(wrong(&source, "`<<` needs a mapping", "give it an alias of one"));
-            };
-            for (key, value) in more {
-                if known.insert(key.text.clone()) {
-                    own.push((key, value));
-                }
-            }
-        }
-    }
-    *entries = own;
-    Ok(())
-}
-
-fn wrong(node: &Node, message: &str, help: &str) -> YamlError {
+pub(super) fn wrong(node: &Node, message: &str, help: &str) -> YamlError {
     YamlError {
         line: node.line,
         column: node.column,

@@ -11,6 +11,12 @@ use std::collections::BTreeMap;
 /// Events of the parser → a tree with places.
 mod load;
 
+/// Which keys a mapping has.
+mod keys;
+
+/// What `<<` brings.
+mod merge;
+
 /// What a plain scalar means.
 pub mod scalar;
 
@@ -23,7 +29,7 @@ pub mod edit;
 #[cfg(test)]
 mod tests;
 
-pub use load::load;
+pub use load::{load, load_commented};
 
 /// What is wrong with a text, and where.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -62,14 +68,19 @@ impl YamlError {
 pub struct Node {
     /// The value.
     pub kind: Kind,
-    /// Bytes of the text that it covers.
-    pub bytes: std::ops::Range<usize>,
+    /// Where it starts in the text. A file may hold more than a hundred thousand values: 32 bits are enough for each place.
+    start: u32,
+    end: u32,
     /// Line, from 1.
     pub line: u32,
     /// Column, from 1.
     pub column: u32,
-    /// The comments directly before this entry or item and on its line, without `#`.
-    pub comments: Vec<String>,
+    /// Boxed, since hardly a value has any.
+    #[expect(
+        clippy::box_collection,
+        reason = "a list would take 16 bytes more of each of a hundred thousand values"
+    )]
+    comments: Option<Box<Vec<String>>>,
 }
 
 /// A value.
@@ -81,13 +92,64 @@ pub enum Kind {
         text: String,
         /// Whether it stood without quotes.
         plain: bool,
-        /// `str`, `int`, `binary`, ….
-        tag: Option<String>,
+        /// Its tag, if it has one.
+        tag: Option<Tag>,
     },
     /// A list.
     List(Vec<Node>),
     /// A mapping, in the order of the text.
     Map(Vec<(Key, Node)>),
+}
+
+/// A tag, as far as one means anything to kubectl.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Tag {
+    /// `!!binary`.
+    Binary,
+    /// `!!str`.
+    Str,
+    /// `!!null`.
+    Null,
+    /// `!!bool`.
+    Bool,
+    /// `!!int`.
+    Int,
+    /// `!!float`.
+    Float,
+    /// Any other of YAML itself, such as `!!timestamp`.
+    Core,
+    /// One that is not of YAML itself.
+    Own,
+}
+
+impl Tag {
+    /// The tag's suffix, as [`scalar::resolve`] takes it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Binary => "binary",
+            Self::Str => "str",
+            Self::Null => "null",
+            Self::Bool => "bool",
+            Self::Int => "int",
+            Self::Float => "float",
+            Self::Core => "core",
+            Self::Own => scalar::OWN_TAG,
+        }
+    }
+
+    /// The tag of YAML itself with a suffix.
+    fn core(suffix: &str) -> Self {
+        match suffix {
+            "binary" => Self::Binary,
+            "str" => Self::Str,
+            "null" => Self::Null,
+            "bool" => Self::Bool,
+            "int" => Self::Int,
+            "float" => Self::Float,
+            scalar::OWN_TAG => Self::Own,
+            _ => Self::Core,
+        }
+    }
 }
 
 /// A mapping's key.
@@ -100,28 +162,49 @@ pub struct Key {
     /// Column, from 1.
     pub column: u32,
     /// Where it starts in the text.
-    pub start: usize,
+    pub start: u32,
     /// Whether it is an unquoted `<<`, which merges another mapping in.
     pub merge: bool,
 }
 
 impl Node {
+    /// A value that stands in no text of its own.
+    pub fn made(kind: Kind) -> Self {
+        Self {
+            kind,
+            start: 0,
+            end: 0,
+            line: 1,
+            column: 1,
+            comments: None,
+        }
+    }
+
+    /// Bytes of the text that it covers.
+    pub fn bytes(&self) -> std::ops::Range<usize> {
+        self.start as usize..self.end as usize
+    }
+
+    /// The comments directly before this entry or item and on its line, without `#`; none unless [`load_commented`] read it.
+    pub fn comments(&self) -> &[String] {
+        self.comments.as_deref().map_or(&[], Vec::as_slice)
+    }
+
     /// The value as JSON.
     ///
     /// # Errors
     /// For numbers that JSON does not have (`.inf`, `.nan`).
     pub fn to_json(&self) -> Result<Value, YamlError> {
         Ok(match &self.kind {
-            Kind::Scalar { text, plain, tag } => {
-                scalar::resolve(text, *plain, tag.as_deref()).ok_or_else(|| YamlError {
+            Kind::Scalar { text, plain, tag } => scalar::resolve(text, *plain, tag.map(Tag::name))
+                .ok_or_else(|| YamlError {
                     line: self.line,
                     column: self.column,
                     message: "this number cannot be written in JSON, or the value is not what its tag says"
                         .to_owned(),
                     help: "quote it if it is a string, and write no tag".to_owned(),
                     key: None,
-                })?
-            }
+                })?,
             Kind::List(items) => Value::Array(items.iter().map(Node::to_json).collect::<Result<_, _>>()?),
             Kind::Map(entries) => Value::Object(
                 entries
@@ -144,8 +227,12 @@ impl Node {
                 plain: false,
                 tag: None,
             } => Value::String(text),
-            Kind::Scalar { text, plain, tag } => match scalar::resolve(&text, plain, tag.as_deref()) {
-                Some(Value::String(same)) if same == text => Value::String(text),
+            Kind::Scalar {
+                text,
+                plain: true,
+                tag: None,
+            } if scalar::is_text(&text) => Value::String(text),
+            Kind::Scalar { text, plain, tag } => match scalar::resolve(&text, plain, tag.map(Tag::name)) {
                 Some(value) => value,
                 None => {
                     return Err(YamlError {

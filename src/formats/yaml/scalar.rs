@@ -27,22 +27,40 @@ pub fn resolve(text: &str, plain: bool, tag: Option<&str>) -> Option<Value> {
 /// Stands for every tag that is not of YAML itself: what it says of a scalar is not known, so that it is a string.
 pub const OWN_TAG: &str = "!";
 
-fn plain_value(text: &str) -> Option<Value> {
-    match text {
-        "" | "~" | "null" | "Null" | "NULL" => return Some(Value::Null),
+/// Whether a plain scalar is a string.
+pub(super) fn is_text(text: &str) -> bool {
+    match text.bytes().next() {
+        Some(first) if first.is_ascii_alphabetic() => special(text).is_none(),
+        _ => matches!(plain_value(text), Some(Value::String(_))),
+    }
+}
+
+/// The words that are no texts; `Some(None)` for those that JSON does not have.
+fn special(text: &str) -> Option<Option<Value>> {
+    Some(match text {
+        "" | "~" | "null" | "Null" | "NULL" => Some(Value::Null),
         "y" | "Y" | "yes" | "Yes" | "YES" | "true" | "True" | "TRUE" | "on" | "On" | "ON" => {
-            return Some(Value::Bool(true));
+            Some(Value::Bool(true))
         }
         "n" | "N" | "no" | "No" | "NO" | "false" | "False" | "FALSE" | "off" | "Off" | "OFF" => {
-            return Some(Value::Bool(false));
+            Some(Value::Bool(false))
         }
         ".inf" | ".Inf" | ".INF" | "+.inf" | "+.Inf" | "+.INF" | "-.inf" | "-.Inf" | "-.INF" | ".nan"
-        | ".NaN" | ".NAN" => return None,
-        _ => {}
+        | ".NaN" | ".NAN" => None,
+        _ => return None,
+    })
+}
+
+fn plain_value(text: &str) -> Option<Value> {
+    if let Some(special) = special(text) {
+        return special;
     }
     // No number begins with a letter, and most values are words.
     if text.starts_with(|first: char| first.is_ascii_alphabetic()) {
         return Some(Value::String(text.to_owned()));
+    }
+    if let Some(small) = decimal(text) {
+        return Some(Value::Number(small.into()));
     }
     if let Some(integer) = integer(text) {
         return Some(match i64::try_from(integer) {
@@ -59,15 +77,26 @@ fn plain_value(text: &str) -> Option<Value> {
     }
 }
 
+/// A whole number of digits only, as nearly all are.
+fn decimal(text: &str) -> Option<u64> {
+    let digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    let usual = digits && text.len() < 19 && (text.len() == 1 || !text.starts_with('0'));
+    if usual { text.parse().ok() } else { None }
+}
+
 /// An integer as Go's `ParseInt(text, 0, 64)` reads it once `_` is taken out: `0x`, `0o`, `0b` and a leading 0 for octal.
 pub fn integer(text: &str) -> Option<i128> {
+    let first = text.as_bytes().first()?;
+    if !first.is_ascii_digit() && !matches!(first, b'-' | b'+') {
+        return None;
+    }
     let cleaned = text.replace('_', "");
     let (negative, digits) = match cleaned.as_bytes().first()? {
         b'-' => (true, &cleaned[1..]),
         b'+' => (false, &cleaned[1..]),
         _ => (false, cleaned.as_str()),
     };
-    if !digits.as_bytes().first()?.is_ascii_digit() || text.starts_with('_') {
+    if !digits.as_bytes().first()?.is_ascii_digit() {
         return None;
     }
     let lower = digits.to_ascii_lowercase();

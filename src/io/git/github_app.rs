@@ -151,13 +151,20 @@ impl App {
         let failed = |detail: String| GitError::Failed {
             detail: format!("GitHub at {}: {detail}", self.base),
         };
+        let told = |error: reqwest::Error| match super::http::told(&error) {
+            GitError::HostKey { detail } => GitError::HostKey {
+                detail: format!("GitHub at {}: {detail}", self.base),
+            },
+            GitError::Failed { detail } => failed(detail),
+            other => other,
+        };
         let mut answer = request
             .bearer_auth(jwt)
             .header("Accept", "application/vnd.github+json")
             .timeout(TIMEOUT)
             .send()
             .await
-            .map_err(|error| failed(error.without_url().to_string()))?;
+            .map_err(told)?;
         let status = answer.status();
         if matches!(status.as_u16(), 401 | 403 | 404) {
             return Err(GitError::Denied {
@@ -168,11 +175,7 @@ impl App {
             return Err(failed(format!("answered {status}")));
         }
         let mut body = zeroize::Zeroizing::new(Vec::new());
-        while let Some(chunk) = answer
-            .chunk()
-            .await
-            .map_err(|error| failed(error.without_url().to_string()))?
-        {
+        while let Some(chunk) = answer.chunk().await.map_err(told)? {
             if body.len() + chunk.len() > ANSWER_MAX {
                 return Err(failed(format!("answered with more than {ANSWER_MAX} bytes")));
             }

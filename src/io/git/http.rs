@@ -276,7 +276,7 @@ impl Write for Stream {
 }
 
 /// An error of the client, down to its cause; certificates are a matter for a person.
-fn told(error: &reqwest::Error) -> GitError {
+pub(super) fn told(error: &reqwest::Error) -> GitError {
     let mut words = String::new();
     let mut cause: Option<&dyn std::error::Error> = std::error::Error::source(error);
     while let Some(inner) = cause {
@@ -296,9 +296,17 @@ fn told(error: &reqwest::Error) -> GitError {
         };
     }
     let lower = words.to_lowercase();
-    if ["certificate", "unknownissuer", "unknown issuer"]
-        .iter()
-        .any(|word| lower.contains(word))
+    // The alerts are those with which servers refuse a client's certificate (RFC 8446, section 6.2), as rustls names them.
+    if [
+        "certificate",
+        "unknownissuer",
+        "unknown issuer",
+        "alert: unknownca",
+        "alert: accessdenied",
+        "alert: decrypterror",
+    ]
+    .iter()
+    .any(|word| lower.contains(word))
     {
         return GitError::HostKey {
             detail: format!(

@@ -57,6 +57,9 @@ pub const REQUESTED_AT: &str = "reconcile.fluxcd.io/requestedAt";
 /// The annotation on a PersistentVolume that says when couchestor last moved it (RFC 3339).
 pub const LAST_MIGRATION: &str = "storage.billyronks.io/last-migration";
 
+/// The annotation on a PersistentVolumeClaim that keeps its volume where it is: `true`, or until when (RFC 3339).
+pub const PINNED: &str = "storage.billyronks.io/pinned";
+
 /// Annotations with the value `disabled` that keep an object from being pruned: ours and Flux's.
 pub const PRUNE: [&str; 2] = ["storage.billyronks.io/prune", "kustomize.toolkit.fluxcd.io/prune"];
 
@@ -95,11 +98,11 @@ pub fn all_crds() -> Vec<CustomResourceDefinition> {
     ]
 }
 
-/// The CRDs of the kinds that live in Git, by kind.
+/// The CRDs of the kinds that people write into Git, by kind.
 pub fn git_crds() -> BTreeMap<String, CustomResourceDefinition> {
     all_crds()
         .into_iter()
         .map(|crd| (crd.spec.names.kind.clone(), crd))
-        .filter(|(kind, _)| kind != "PolicySource" && kind != "VolumeMigration")
+        .filter(|(kind, _)| kind != "VolumeMigration")
         .collect()
 }

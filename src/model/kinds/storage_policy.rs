@@ -49,6 +49,50 @@ pub struct StoragePolicySpec {
     #[serde(default = "default_cooldown")]
     pub cooldown_period: String,
 
+    /// What makes a volume hot or cold. A volume is hot when every signal with an `above` is at or above it, and cold when every
+    /// signal with a `below` is below it. Without this list it is `iops` with the two watermarks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    pub signals: Vec<SignalSpec>,
+
+    /// Load that is no heat although the signals say so: when all of these hold, the volume is not hot. A backup that reads a volume
+    /// from end to end has large requests (`requestSize`, `above: 262144`) and hardly a write (`readRatio`, `above: 0.95`).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 8))]
+    pub not_heat_when: Vec<SignalSpec>,
+
+    /// How long a volume must have been beyond its thresholds without a break, a Go duration such as `30m`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sustained_for: Option<String>,
+
+    /// How far, in percent, a signal must go back past its threshold before an open proposal is withdrawn, or an approved move is
+    /// not carried out any more.
+    #[serde(default = "default_hysteresis")]
+    #[schemars(range(min = 0, max = 90))]
+    pub hysteresis_percent: u32,
+
+    /// How old a volume must be before it is moved, a Go duration such as `24h`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub min_volume_age: Option<String>,
+
+    /// Windows of the week in which load is not counted, such as those of backups.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub excluded_windows: Vec<WindowSpec>,
+
+    /// Windows of the week in which approved moves may start. Without any they start at any time.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 16))]
+    pub move_windows: Vec<WindowSpec>,
+
+    /// How full tiers must or may be.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub fullness: Option<FullnessSpec>,
+
+    /// How much may be moved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub budgets: Option<BudgetsSpec>,
+
     /// Volumes of this StorageClass are watched.
     #[serde(default = "default_class")]
     pub storage_class_name: String,
@@ -92,6 +136,79 @@ pub struct StoragePolicySpec {
     pub dry_run: bool,
 }
 
+/// One signal with its thresholds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SignalSpec {
+    /// `iops` (operations per second), `throughput` (bytes per second), `latency`, `readLatency` or `writeLatency` (mean, in
+    /// milliseconds), `requestSize` (mean, in bytes), `readRatio` (part of the operations that read, 0 to 1), or a name of your own
+    /// for a `query`.
+    #[schemars(regex(pattern = r"^[a-zA-Z][a-zA-Z0-9-]{0,62}$"))]
+    pub name: String,
+    /// PromQL of your own that gives one value per volume, by the label `pv_name`; `$window` stands for the sampling window.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(length(max = 4096))]
+    pub query: Option<String>,
+    /// Instead of the mean over the window: the value below which so many percent of the window lie, such as 95.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 99))]
+    pub percentile: Option<u32>,
+    /// At or above this it speaks for hot. For `iops` without thresholds it is `highWatermarkIOPS`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub above: Option<f64>,
+    /// Below this it speaks for cold. For `iops` without thresholds it is `lowWatermarkIOPS`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub below: Option<f64>,
+}
+
+/// A window of the week. It belongs to the day on which it begins, and may go over midnight.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct WindowSpec {
+    /// Days such as `Mon`, `Sat` or `Mon-Fri`; every day when there are none.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    #[schemars(length(max = 7))]
+    pub days: Vec<String>,
+    /// When it begins, such as `22:00`.
+    pub from: String,
+    /// When it ends, such as `06:00`; `24:00` is the end of the day.
+    pub to: String,
+    /// The zone of these times, such as `Europe/Berlin`; UTC when there is none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub time_zone: Option<String>,
+}
+
+/// How full tiers must or may be: used bytes of all pools of a tier, in percent of their capacity.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct FullnessSpec {
+    /// Cold volumes leave a tier only while it is at least so full.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 0, max = 100))]
+    pub demote_above_percent: Option<u32>,
+    /// Hot volumes go to a tier only if it is at most so full afterwards.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100))]
+    pub promote_below_percent: Option<u32>,
+}
+
+/// How much may be moved, beside `maxConcurrentMigrations`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BudgetsSpec {
+    /// How many moves of this policy may start within an hour.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 1000))]
+    pub moves_per_hour: Option<u32>,
+    /// How many bytes this policy's moves may copy within an hour, a quantity such as `500Gi`. One move that is larger starts alone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes_per_hour: Option<String>,
+    /// How many moves may read from or write to one node at one time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100))]
+    pub moves_per_node: Option<u32>,
+}
+
 fn default_high() -> u64 {
     5000
 }
@@ -112,6 +229,9 @@ fn default_concurrent() -> u32 {
 }
 fn default_migration_timeout() -> String {
     "30m".to_owned()
+}
+fn default_hysteresis() -> u32 {
+    10
 }
 fn default_coverage() -> u32 {
     75

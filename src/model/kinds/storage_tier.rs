@@ -48,6 +48,11 @@ pub struct StorageTierSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub pool_reserve: Option<String>,
 
+    /// How many moves to or from this tier may run at one time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100))]
+    pub max_concurrent_moves: Option<u32>,
+
     /// Price of one GiB for a month, in a currency of your choice.
     #[serde(rename = "costPerGiBMonth", default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 0.0))]

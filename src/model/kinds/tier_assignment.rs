@@ -34,6 +34,13 @@ pub struct TierAssignmentSpec {
     pub volume: String,
     /// The tier.
     pub tier: String,
+    /// Whether the volume stays on this tier whatever policies say.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub pinned: bool,
+    /// Until when it is pinned, RFC 3339; without it until the file is changed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(extend("format" = "date-time"))]
+    pub until: Option<String>,
     /// What the decision rested on; absent when a person wrote the assignment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decision: Option<DecisionNote>,
@@ -51,10 +58,12 @@ pub struct DecisionNote {
     pub signal: String,
     /// Its value.
     pub value: f64,
-    /// The watermark that it crossed.
-    pub watermark: f64,
-    /// The window over which it was averaged.
-    pub window: String,
+    /// The threshold that it crossed; absent when the policy is encrypted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub watermark: Option<f64>,
+    /// The window over which it was measured; absent when the policy is encrypted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window: Option<String>,
 }
 
 /// Where an assigned volume is.

@@ -10,6 +10,9 @@ use std::collections::BTreeSet;
 /// A Velero Schedule's name is a label value, and Velero adds 15 characters for a backup's name.
 const SCHEDULE_NAME_MAX: usize = 48;
 
+/// Phases of a rollout: people write a handful.
+const PHASES_MAX: usize = 100;
+
 /// The locations of a tree, by namespace and name.
 pub(super) fn locations(resources: &[Resource]) -> BTreeSet<(String, String)> {
     resources
@@ -115,6 +118,11 @@ impl Reader<'_> {
         let Some(spec) = self.spec::<RolloutSpec>(resource) else {
             return;
         };
+        if spec.phases.len() > PHASES_MAX {
+            let message = format!("a rollout has at most {PHASES_MAX} phases");
+            self.wrong(resource, "", "value", message, "join some of them");
+            return;
+        }
         for (index, phase) in spec.phases.iter().enumerate() {
             if let Some(soak) = &phase.soak {
                 self.duration(resource, &format!("/spec/phases/{index}/soak"), soak);

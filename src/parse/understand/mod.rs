@@ -1,26 +1,26 @@
 //! Objects as written → as understood: durations, quantities, schedules and references are checked here.
 
-use crate::formats::{duration, quantity};
-use crate::model::desired::{Assignment, Policy, Resource, Tier, TierPools};
+use crate::formats::duration;
+use crate::model::desired::{Assignment, Policy, Resource, Tier};
 use crate::model::diagnostic::Diagnostic;
 use crate::model::ids::{ClaimRef, PolicyName, TierName, VolumeName};
 use crate::model::kinds::GROUP;
-use crate::model::kinds::LabelSelector;
-use crate::model::kinds::storage_policy::StoragePolicySpec;
-use crate::model::kinds::storage_tier::StorageTierSpec;
 use crate::model::kinds::tier_assignment::TierAssignmentSpec;
-use crate::model::secret::MASK;
+use crate::model::observation::Pin;
 use crate::model::tree::ClearTree;
+use jiff::Timestamp;
 use serde::de::DeserializeOwned;
-use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-/// Names of the tiers that a policy's two selectors imply.
-const IMPLIED: [(&str, i32); 2] = [("hot", 100), ("cold", 0)];
-
 /// Backups and phases.
 mod backups;
+
+/// Storage policies.
+mod policies;
+
+/// Tiers.
+mod tiers;
 
 #[derive(Default)]
 pub(super) struct Understood {
@@ -53,10 +53,9 @@ pub(super) fn understand(
         resources
             .iter()
             .filter(move |resource| resource.kind() == kind && resource.api_version().starts_with(GROUP))
+            .filter(|resource| super::schema::too_large(resource).is_none())
     };
-    for resource in ours("StorageTier") {
-        reader.tier(resource);
-    }
+    reader.tiers(ours("StorageTier"));
     for resource in ours("StoragePolicy") {
         reader.policy(resource);
     }
@@ -149,275 +148,6 @@ impl Reader<'_> {
         }
     }
 
-    fn tier(&mut self, resource: &Resource) {
-        let Some(spec) = self.spec::<StorageTierSpec>(resource) else {
-            return;
-        };
-        let pools = match (&spec.pool_selector, &spec.local) {
-            (Some(selector), None) if !selector.match_labels.is_empty() => {
-                TierPools::Mayastor(selector.match_labels.clone())
-            }
-            (None, Some(_)) => TierPools::Local,
-            (Some(_), None) => {
-                self.wrong(
-                    resource,
-                    "/spec/poolSelector",
-                    "value",
-                    "an empty selector would take every pool",
-                    "give at least one label",
-                );
-                return;
-            }
-            (selector, _) => {
-                self.wrong(
-                    resource,
-                    "/spec",
-                    "tier-pools",
-                    "a tier needs exactly one of `poolSelector` and `local`",
-                    match selector {
-                        Some(_) => "keep one of them",
-                        None => "write `poolSelector: {matchLabels: …}` for Mayastor pools, or `local:` for local disks",
-                    },
-                );
-                return;
-            }
-        };
-        if let (TierPools::Local, Some(class)) = (&pools, &spec.storage_class) {
-            if class.mayastor.is_some() {
-                self.wrong(
-                    resource,
-                    "/spec/storageClass/mayastor",
-                    "value",
-                    "a local tier has no Mayastor parameters",
-                    "take them out",
-                );
-            }
-            if class.allow_volume_expansion == Some(true) {
-                self.wrong(
-                    resource,
-                    "/spec/storageClass/allowVolumeExpansion",
-                    "value",
-                    "LocalPV hostpath volumes cannot grow",
-                    "take it out",
-                );
-            }
-        }
-        let pool_reserve = match spec.pool_reserve.as_deref().map(quantity::parse_ceil) {
-            None => 0,
-            Some(Ok(bytes)) => bytes,
-            Some(Err(help)) => {
-                let help = hint(resource, help, "write a quantity such as 500M, 10Gi or 1.5Ti");
-                self.wrong(
-                    resource,
-                    "/spec/poolReserve",
-                    "quantity",
-                    "`poolReserve` is no quantity",
-                    help,
-                );
-                0
-            }
-        };
-        let name = TierName(resource.name().to_owned());
-        let storage_class = spec.storage_class.map(|class| class.name);
-        let tier = Tier {
-            name: name.clone(),
-            rank: spec.rank,
-            pools,
-            pool_reserve,
-            storage_class,
-        };
-        if let Some(other) = self.understood.tiers.values().find(|other| {
-            other.rank == tier.rank || other.pools == tier.pools && other.pools != TierPools::Local
-        }) {
-            let whose = match self.encrypted.contains(other.name.as_str()) {
-                true => MASK,
-                false => other.name.as_str(),
-            };
-            let message = format!("tier {whose} has the same rank or the same pools");
-            self.wrong(
-                resource,
-                "/spec",
-                "tier-overlap",
-                message,
-                "give each tier a rank and labels of its own",
-            );
-        }
-        self.understood.tiers.insert(name, tier);
-    }
-
-    fn policy(&mut self, resource: &Resource) {
-        let Some(spec) = self.spec::<StoragePolicySpec>(resource) else {
-            return;
-        };
-        if spec.low_watermark_iops >= spec.high_watermark_iops {
-            self.wrong(
-                resource,
-                "/spec/lowWatermarkIOPS",
-                "watermarks",
-                "`lowWatermarkIOPS` must be below `highWatermarkIOPS`",
-                "keep them well apart, or volumes move to and fro",
-            );
-        }
-        let window = self.duration(resource, "/spec/samplingWindow", &spec.sampling_window);
-        let readable = duration::parse(&spec.sampling_window).is_ok();
-        if readable && window < Duration::from_secs(60) {
-            self.wrong(
-                resource,
-                "/spec/samplingWindow",
-                "duration",
-                "`samplingWindow` is shorter than a minute",
-                "use at least four scrape intervals, such as 5m",
-            );
-        }
-        let cooldown = self.duration(resource, "/spec/cooldownPeriod", &spec.cooldown_period);
-        let timeout = self.duration(resource, "/spec/migrationTimeout", &spec.migration_timeout);
-        let tiers = self.tiers_of(resource, &spec);
-        let name = PolicyName(resource.name().to_owned());
-        let fingerprint = resource
-            .value
-            .get("spec")
-            .map(|spec| hash(&spec.to_string()))
-            .unwrap_or_default();
-        let labels = spec
-            .volume_selector
-            .map(|selector| selector.match_labels)
-            .unwrap_or_default();
-        self.understood.policies.insert(
-            name.clone(),
-            Policy {
-                name,
-                storage_class: spec.storage_class_name,
-                claim_labels: labels,
-                high_watermark: spec.high_watermark_iops as f64,
-                low_watermark: spec.low_watermark_iops as f64,
-                window_text: spec.sampling_window,
-                window,
-                min_coverage: f64::from(spec.min_coverage_percent) / 100.0,
-                cooldown,
-                tiers,
-                max_concurrent: spec.max_concurrent_migrations,
-                timeout,
-                enabled: spec.enabled,
-                dry_run: spec.dry_run,
-                fingerprint,
-            },
-        );
-    }
-
-    /// The policy's tiers from the coldest to the hottest.
-    fn tiers_of(&mut self, resource: &Resource, spec: &StoragePolicySpec) -> Vec<TierName> {
-        match (&spec.tiers, &spec.nvme_pool_selector, &spec.sata_pool_selector) {
-            (Some(names), None, None) => {
-                let mut tiers: Vec<(i32, TierName)> = Vec::new();
-                for (index, name) in names.iter().enumerate() {
-                    match self.understood.tiers.get(&TierName(name.clone())) {
-                        Some(Tier {
-                            pools: TierPools::Local,
-                            ..
-                        }) => {
-                            self.wrong(
-                                resource,
-                                &format!("/spec/tiers/{index}"),
-                                "reference",
-                                format!(
-                                    "tier {} is local: no volume can be moved to or from it",
-                                    resource.origin.told(name)
-                                ),
-                                "name tiers with a poolSelector",
-                            );
-                        }
-                        Some(_) if names[..index].contains(name) => self.wrong(
-                            resource,
-                            &format!("/spec/tiers/{index}"),
-                            "value",
-                            "this tier is named twice",
-                            "keep one of the two",
-                        ),
-                        Some(tier) => tiers.push((tier.rank, tier.name.clone())),
-                        None if self.tier_names.contains(name) => {}
-                        None => self.wrong(
-                            resource,
-                            &format!("/spec/tiers/{index}"),
-                            "reference",
-                            format!("there is no StorageTier {}", resource.origin.told(name)),
-                            "correct the name, or add the tier",
-                        ),
-                    }
-                }
-                if names.len() < 2 {
-                    self.wrong(
-                        resource,
-                        "/spec/tiers",
-                        "value",
-                        "a policy needs at least two tiers",
-                        "add one",
-                    );
-                }
-                tiers.sort();
-                tiers.into_iter().map(|(_, name)| name).collect()
-            }
-            (None, Some(nvme), Some(sata)) => {
-                let hot = self.implied(resource, "/spec/nvmePoolSelector", nvme, IMPLIED[0]);
-                let cold = self.implied(resource, "/spec/sataPoolSelector", sata, IMPLIED[1]);
-                vec![cold, hot]
-            }
-            _ => {
-                self.wrong(
-                    resource,
-                    "/spec",
-                    "policy-tiers",
-                    "a policy needs either `tiers`, or both `nvmePoolSelector` and `sataPoolSelector`",
-                    "keep one of the two ways",
-                );
-                Vec::new()
-            }
-        }
-    }
-
-    /// The StorageTier with these labels, or a tier that exists for this policy's sake only.
-    fn implied(
-        &mut self,
-        resource: &Resource,
-        pointer: &str,
-        selector: &LabelSelector,
-        (name, rank): (&str, i32),
-    ) -> TierName {
-        let pools = TierPools::Mayastor(selector.match_labels.clone());
-        if let Some(tier) = self.understood.tiers.values().find(|tier| tier.pools == pools) {
-            return tier.name.clone();
-        }
-        let name = TierName(name.to_owned());
-        if selector.match_labels.is_empty() {
-            self.wrong(
-                resource,
-                pointer,
-                "value",
-                "an empty selector would take every pool",
-                "give at least one label",
-            );
-        } else if self.understood.tiers.contains_key(&name) {
-            self.wrong(
-                resource,
-                pointer,
-                "tier-overlap",
-                format!("a tier called {name} with other labels is there already"),
-                "use `tiers:` and name the StorageTiers",
-            );
-        } else {
-            self.understood.tiers.insert(
-                name.clone(),
-                Tier {
-                    name: name.clone(),
-                    rank,
-                    pools,
-                    pool_reserve: 0,
-                    storage_class: None,
-                },
-            );
-        }
-        name
-    }
-
     fn assignment(&mut self, resource: &Resource, tree: &ClearTree) {
         self.needs_namespace(resource);
         let Some(spec) = self.spec::<TierAssignmentSpec>(resource) else {
@@ -476,6 +206,24 @@ impl Reader<'_> {
             .and_then(|file| file.text.expose_str().ok())
             .unwrap_or_default()
             .to_owned();
+        let pin = match (&spec.until, spec.pinned) {
+            (None, false) => None,
+            (None, true) => Some(Pin::Always),
+            (Some(_), false) => {
+                let help = "write `pinned: true` beside it, or take it out";
+                let message = "`until` says until when an assignment is pinned, and this one is not";
+                self.wrong(resource, "/spec/until", "value", message, help);
+                None
+            }
+            (Some(until), true) => match until.parse::<Timestamp>() {
+                Ok(until) => Some(Pin::Until(until.as_second())),
+                Err(_) => {
+                    let help = "write a time such as 2027-01-31T00:00:00Z, in quotes";
+                    self.wrong(resource, "/spec/until", "value", "`until` is no time", help);
+                    Some(Pin::Unreadable)
+                }
+            },
+        };
         let volume = VolumeName(spec.volume);
         self.understood.assignments.insert(
             claim.clone(),
@@ -483,6 +231,7 @@ impl Reader<'_> {
                 claim,
                 volume,
                 tier,
+                pin,
                 decision: spec.decision,
                 path,
                 text,
@@ -490,11 +239,4 @@ impl Reader<'_> {
             },
         );
     }
-}
-
-fn hash(text: &str) -> String {
-    Sha256::digest(text.as_bytes())[..8]
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
 }

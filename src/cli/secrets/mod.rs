@@ -3,16 +3,18 @@
 use super::folder::{self, KeyArguments};
 use super::{Failed, Output, data, no_sarif, table, value, words};
 use crate::decrypt::FILE_BYTES_MAX;
-use crate::formats::pattern;
 use crate::formats::sops::{self, Identities};
 use crate::formats::yaml::{self, Kind, Node};
-use crate::model::diagnostic::shown;
 use crate::model::secret::MASK;
-use crate::model::tree::EntryKind;
-use regex::Regex;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+
+/// `secrets check`.
+mod check;
+
+/// The rules of `.sops.yaml`.
+mod rules;
 
 /// Subcommands.
 #[derive(clap::Subcommand)]
@@ -63,7 +65,7 @@ pub fn secrets(command: &Command) -> Result<u8, Failed> {
         no_sarif(*output)?;
     }
     match command {
-        Command::Check { path, keys, output } => check(path, &folder::identities(keys)?, *output),
+        Command::Check { path, keys, output } => check::check(path, &folder::identities(keys)?, *output),
         Command::Diff { a, b, keys, output } => diff(a, b, &folder::identities(keys)?, *output),
         Command::Textconv { file, keys } => textconv(file, &folder::identities(keys)?),
     }
@@ -107,7 +109,7 @@ impl Contents {
         // Nothing is shown but what the file itself shows.
         let shown = |key: &str, value: &str| {
             raw.get(key)
-                .is_some_and(|raw| raw == value && !raw.starts_with("ENC[AES256_GCM,"))
+                .is_some_and(|raw| raw == value && !raw.starts_with(sops::SEALED))
         };
         // Whoever forgot to encrypt a file did not mean it to be read.
         let forgotten = forgotten(&name, &bytes);
@@ -132,7 +134,7 @@ impl Contents {
 fn forgotten(name: &str, bytes: &[u8]) -> impl Fn(&str) -> bool {
     let lines = matches!(sops::Format::of(name), sops::Format::Dotenv | sops::Format::Ini);
     let text = std::str::from_utf8(bytes).unwrap_or_default();
-    let sealed = text.contains("ENC[AES256_GCM,");
+    let sealed = text.contains(sops::SEALED);
     let secret = is_plain_secret(text);
     move |key: &str| {
         let data = |part: &str| matches!(part, "data" | "stringData");
@@ -265,200 +267,6 @@ fn textconv(file: &Path, identities: &Identities) -> Result<u8, Failed> {
     }
     data(&text);
     Ok(0)
-}
-
-/// One creation rule of `.sops.yaml`.
-struct Rule {
-    number: usize,
-    path: Option<Regex>,
-    age: BTreeSet<String>,
-}
-
-/// The creation rules that hold for a file: those of the nearest `.sops.yaml` upward, the first that fits its path.
-fn rule_for(
-    file: &Path,
-    root: &Path,
-    known: &mut BTreeMap<PathBuf, Vec<Rule>>,
-) -> Result<Option<(usize, BTreeSet<String>)>, Failed> {
-    let Some(config) = file
-        .ancestors()
-        .skip(1)
-        .take_while(|folder| folder.starts_with(root))
-        .map(|folder| folder.join(".sops.yaml"))
-        .find(|path| path.is_file())
-    else {
-        return Ok(None);
-    };
-    if !known.contains_key(&config) {
-        let rules = rules(&config)?;
-        known.insert(config.clone(), rules);
-    }
-    let base = config.parent().unwrap_or(root);
-    let rest = file
-        .strip_prefix(base)
-        .unwrap_or(file)
-        .to_string_lossy()
-        .into_owned();
-    let rules = known.get(&config).map(Vec::as_slice).unwrap_or_default();
-    let found = rules
-        .iter()
-        .find(|rule| rule.path.as_ref().is_none_or(|path| path.is_match(&rest)));
-    Ok(found.map(|rule| (rule.number, rule.age.clone())))
-}
-
-fn rules(config: &Path) -> Result<Vec<Rule>, Failed> {
-    let wrong = |what: &str| Failed(format!("{}: {what}", config.display()));
-    let text = String::from_utf8(read(config)?).map_err(|_| wrong("it is no text"))?;
-    let documents = yaml::load(&text).map_err(|error| wrong(&error.to_string()))?;
-    let config = documents
-        .first()
-        .map(Node::to_json)
-        .transpose()
-        .map_err(|error| wrong(&error.to_string()))?;
-    let list = config
-        .as_ref()
-        .and_then(|config| config["creation_rules"].as_array())
-        .cloned()
-        .unwrap_or_default();
-    let mut rules = Vec::new();
-    for (index, rule) in list.iter().enumerate() {
-        let path = match rule["path_regex"].as_str() {
-            Some(pattern) => Some(
-                pattern::compile(pattern)
-                    .map_err(|what| wrong(&format!("rule {}: path_regex {what}", index + 1)))?,
-            ),
-            None => None,
-        };
-        let mut age = BTreeSet::new();
-        let groups = rule["key_groups"].as_array().cloned().unwrap_or_default();
-        for part in groups.iter().chain([rule]) {
-            match &part["age"] {
-                Value::String(keys) => age.extend(keys.split(',').map(|key| key.trim().to_owned())),
-                Value::Array(keys) => age.extend(keys.iter().filter_map(Value::as_str).map(str::to_owned)),
-                _ => {}
-            }
-        }
-        age.remove("");
-        rules.push(Rule {
-            number: index + 1,
-            path,
-            age,
-        });
-    }
-    Ok(rules)
-}
-
-fn check(path: &Path, identities: &Identities, output: Output) -> Result<u8, Failed> {
-    let (target, root) = folder::located(path, true)?;
-    let mut files = Vec::new();
-    if target.is_file() {
-        files.push(target);
-    } else {
-        let mut entries = BTreeMap::new();
-        folder::list(&target, &target, &mut entries)?;
-        let plain = entries.iter().filter(|(_, entry)| entry.kind == EntryKind::File);
-        files.extend(plain.map(|(name, _)| target.join(name)));
-    }
-    let (mut known, mut rows, mut findings) = (BTreeMap::new(), Vec::new(), Vec::new());
-    for file in files {
-        let name = file
-            .strip_prefix(&root)
-            .unwrap_or(&file)
-            .to_string_lossy()
-            .into_owned();
-        if name.ends_with(".sops.yaml") && file.file_name().is_some_and(|name| name == ".sops.yaml") {
-            continue;
-        }
-        let rule = rule_for(&file, &root, &mut known)?;
-        let bytes = match read(&file) {
-            Ok(bytes) => bytes,
-            Err(Failed(why)) if rule.is_some() => {
-                findings.push((shown(&name).into_owned(), shown(&why).into_owned()));
-                continue;
-            }
-            Err(_) => continue,
-        };
-        let text = std::str::from_utf8(&bytes).unwrap_or_default();
-        let sealed = match text.contains("sops") {
-            true => match sops::recipients(&name, text) {
-                // It speaks of sops and is no file of its.
-                Err(_) if !text.contains("ENC[AES256_GCM,") => Ok(None),
-                other => other,
-            },
-            false => Ok(None),
-        };
-        let name = shown(&name).into_owned();
-        let mut tell = |what: String| findings.push((name.clone(), shown(&what).into_owned()));
-        let (to, opens) = match &sealed {
-            Ok(Some(groups)) => {
-                let opens = match sops::open_file(&name, &bytes, identities) {
-                    Ok(_) => "yes".to_owned(),
-                    Err(sops::SopsError::NoKey { .. }) => "no".to_owned(),
-                    Err(error) => {
-                        tell(error.to_string());
-                        "broken".to_owned()
-                    }
-                };
-                let all: BTreeSet<String> = groups.iter().flatten().cloned().collect();
-                if let Some((number, age)) = &rule {
-                    let sealed: BTreeSet<String> = all
-                        .iter()
-                        .filter(|one| one.starts_with("age1") || one.starts_with("ssh-"))
-                        .cloned()
-                        .collect();
-                    if !age.is_empty() && *age != sealed {
-                        tell(format!(
-                            "its recipients are not those of rule {number}; run `sops updatekeys {name}`"
-                        ));
-                    }
-                }
-                let words: Vec<String> = groups.iter().map(|group| group.join(", ")).collect();
-                (shown(&words.join(" + ")).into_owned(), opens)
-            }
-            Ok(None) => {
-                if let Some((number, _)) = &rule {
-                    tell(format!(
-                        "rule {number} of .sops.yaml is for it, and it is not encrypted; run `sops encrypt --in-place {name}`"
-                    ));
-                } else if is_plain_secret(text) {
-                    tell("it holds a Secret in plain text; encrypt it with sops".to_owned());
-                } else if text.contains("kind: Secret") && yaml::load(text).is_err() {
-                    tell(
-                        "it seems to hold a Secret in plain text, and is no YAML that can be read".to_owned(),
-                    );
-                } else {
-                    continue;
-                }
-                ("nobody".to_owned(), "plain".to_owned())
-            }
-            Err(error) => {
-                tell(error.to_string());
-                ("?".to_owned(), "broken".to_owned())
-            }
-        };
-        let number = rule.map_or("-".to_owned(), |(number, _)| number.to_string());
-        rows.push(vec![name, to, number, opens]);
-    }
-    match output {
-        Output::Text => {
-            data(&table::table(&["FILE", "ENCRYPTED TO", "RULE", "OPENS"], &rows));
-            for (name, what) in &findings {
-                data(&format!("{name}: {what}"));
-            }
-        }
-        output => {
-            let files: Vec<Value> = rows
-                .iter()
-                .map(|row| json!({"file": row[0], "encryptedTo": row[1], "rule": row[2], "opens": row[3]}))
-                .collect();
-            let findings: Vec<Value> = findings
-                .iter()
-                .map(|(file, what)| json!({"file": file, "what": what}))
-                .collect();
-            value(&json!({"files": files, "findings": findings}), output);
-        }
-    }
-    Ok(u8::from(!findings.is_empty()))
 }
 
 /// Whether a text holds a Secret with something in it, also one in a list.

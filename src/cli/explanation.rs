@@ -1,0 +1,97 @@
+//! One volume explained, as people read it.
+
+use super::table::table;
+use super::{Output, data, value};
+use crate::decide::explain::{Explanation, SignalFacts};
+use crate::model::decision::measured;
+
+/// Prints an explanation.
+pub(super) fn print(one: &Explanation, output: Output) -> u8 {
+    if output != Output::Text {
+        value(&serde_json::json!(one), output);
+        return 0;
+    }
+    let nothing = || "none".to_owned();
+    let rows = [
+        ("Claim", one.claim.clone()),
+        ("Volume", one.volume.clone()),
+        ("Policy", one.policy.clone().unwrap_or_else(nothing)),
+        (
+            "Tier",
+            one.tier
+                .clone()
+                .unwrap_or_else(|| "on no tier, or on several".to_owned()),
+        ),
+        ("Tiers", one.tiers.join(" → ")),
+        ("Verdict", one.verdict.clone()),
+    ];
+    for (name, text) in rows.iter().filter(|(_, text)| !text.is_empty()) {
+        data(&format!("{name:<8} {text}"));
+    }
+    if !one.signals.is_empty() {
+        let over = one
+            .window
+            .as_ref()
+            .map(|window| format!(" over {window}"))
+            .unwrap_or_default();
+        let samples = one.coverage_percent.map_or_else(
+            || "no samples".to_owned(),
+            |part| format!("samples cover {part} %"),
+        );
+        data(&format!("\nSignals{over} ({samples})"));
+        data(&table(
+            &["SIGNAL", "VALUE", "COLD BELOW", "HOT FROM", "SAYS"],
+            &signals(&one.signals),
+        ));
+    }
+    if !one.not_heat_when.is_empty() {
+        data("\nNot heat when all of these hold");
+        data(&table(
+            &["SIGNAL", "VALUE", "BELOW", "FROM", "SAYS"],
+            &signals(&one.not_heat_when),
+        ));
+    }
+    if !one.facts.is_empty() {
+        data("\nFacts");
+        for fact in &one.facts {
+            data(&format!("  {fact}"));
+        }
+    }
+    if !one.pools.is_empty() {
+        data("\nPools of the other tiers");
+        let rows: Vec<Vec<String>> = one
+            .pools
+            .iter()
+            .map(|pool| {
+                let excluded = pool
+                    .excluded
+                    .clone()
+                    .unwrap_or_else(|| "could take a copy".to_owned());
+                vec![pool.tier.clone(), pool.pool.clone(), excluded]
+            })
+            .collect();
+        data(&table(&["TIER", "POOL", "WHY NOT"], &rows));
+    }
+    0
+}
+
+fn signals(facts: &[SignalFacts]) -> Vec<Vec<String>> {
+    let threshold = |facts: &SignalFacts, threshold: Option<f64>| {
+        let name = facts.name.split(' ').next().unwrap_or_default();
+        threshold.map_or_else(|| "-".to_owned(), |threshold| measured(name, threshold))
+    };
+    let row = |facts: &SignalFacts| {
+        let range = match (facts.least, facts.greatest) {
+            (Some(least), Some(greatest)) => format!(" (from {least:.1} to {greatest:.1})"),
+            _ => String::new(),
+        };
+        vec![
+            facts.name.clone(),
+            format!("{}{range}", facts.shown),
+            threshold(facts, facts.below),
+            threshold(facts, facts.above),
+            facts.says.to_owned(),
+        ]
+    };
+    facts.iter().map(row).collect()
+}

@@ -1,0 +1,304 @@
+//! Which volumes a policy would move: named filters in order, cheap ones first. Budgets and room come later.
+
+use super::View;
+use super::heat::{Direction, Held, Measured, Pointed};
+use super::select::Taken;
+use crate::model::decision::{Decision, Why};
+use crate::model::desired::Policy;
+use crate::model::kinds::policy_source::{ProposalState, ProposalStatus};
+use crate::model::observation::{Backing, BoundVolume, CopyAt, MayastorVolume, Pin, UNKNOWN};
+use std::collections::BTreeSet;
+
+/// A refused move is asked for again only when the signal is this many times further out than when it was refused.
+const MATERIAL: f64 = 1.5;
+
+/// A move that a policy wants, before budgets and room.
+pub(super) struct Wanted<'a> {
+    pub(super) bound: &'a BoundVolume,
+    pub(super) volume: &'a MayastorVolume,
+    pub(super) policy: &'a Policy,
+    pub(super) from: usize,
+    pub(super) to: usize,
+    pub(super) pointed: Pointed<'a>,
+    /// Whether it is proposed already.
+    pub(super) open: Option<&'a ProposalStatus>,
+}
+
+pub(super) fn judge<'a>(view: &View<'a>, handled: &[bool], decision: &mut Decision<'a>) -> Vec<Wanted<'a>> {
+    let mut wanted = Vec::new();
+    for (index, bound) in view.observation.volumes.iter().enumerate() {
+        if handled[index] {
+            continue;
+        }
+        let measured = match taker(view, bound) {
+            Ok(measured) => measured,
+            Err(why) => {
+                decision.left_alone.push(view.leave(bound, None, why));
+                continue;
+            }
+        };
+        match one(view, index, bound, measured) {
+            Ok(one) => wanted.push(one),
+            Err(why) => decision
+                .left_alone
+                .push(view.leave(bound, Some(measured.policy), why)),
+        }
+    }
+    wanted
+}
+
+/// The policy that takes a volume.
+pub(super) fn taker<'v, 'a>(view: &'v View<'a>, bound: &BoundVolume) -> Result<&'v Measured<'a>, Why> {
+    match view.of_group.get(bound.group as usize) {
+        Some(Taken::By(policy)) => Ok(&view.policies[*policy]),
+        Some(Taken::Several(names)) => Err(Why::ClaimedTwice {
+            policies: names.clone(),
+        }),
+        Some(Taken::Nobody) | None => Err(Why::NoPolicy),
+    }
+}
+
+pub(super) fn one<'a>(
+    view: &View<'a>,
+    index: usize,
+    bound: &'a BoundVolume,
+    measured: &Measured<'a>,
+) -> Result<Wanted<'a>, Why> {
+    let policy = measured.policy;
+    if !policy.enabled {
+        return Err(Why::PolicyDisabled);
+    }
+    let driver = match &bound.backing {
+        Backing::Local => Some("LocalPV"),
+        Backing::Other(driver) => Some(&**driver),
+        Backing::Mayastor(_) | Backing::NotInEngine => None,
+    };
+    if let Some(provider) = driver {
+        return Err(Why::NotMovable {
+            provider: provider.to_owned(),
+        });
+    }
+    kept(view, bound)?;
+    if let Some(running) = view.running.get(&*bound.name) {
+        return Err(Why::InFlight {
+            migration: running.name.clone(),
+        });
+    }
+    if let Err(error) = &view.observation.engine {
+        return Err(Why::EngineUnknown {
+            error: error.as_str().into(),
+        });
+    }
+    let Backing::Mayastor(volume) = &bound.backing else {
+        return Err(Why::NotInEngine);
+    };
+    let of_policy = super::place::tiers_of(bound, &view.pool_tiers) & measured.mask;
+    let from = super::place::only(of_policy).ok_or_else(|| Why::OnNoTier {
+        pools: pools_of(view, volume),
+    })?;
+    let here = measured
+        .tiers
+        .iter()
+        .position(|tier| *tier == from)
+        .ok_or(Why::NotFound)?;
+    let hotter = measured.tiers.get(here + 1).copied();
+    let colder = here.checked_sub(1).map(|index| measured.tiers[index]);
+    let open = |to: Option<usize>| to.and_then(|to| open_proposal(view, bound, to));
+    let held = Held {
+        hotter: open(hotter).is_some(),
+        colder: open(colder).is_some(),
+    };
+    let pointed = measured.points(index, held)?;
+    let to = match pointed.direction {
+        Direction::Hotter => hotter,
+        Direction::Colder => colder,
+    };
+    let to = to.ok_or_else(|| Why::OnRightTier {
+        tier: view.tiers[from].name.clone(),
+    })?;
+    old_enough(view, bound, policy)?;
+    cooled_down(view, bound, policy)?;
+    full_enough(view, volume, policy, from, to, pointed.direction)?;
+    not_declined(view, bound, policy, to, &pointed)?;
+    not_assigned(view, bound, to)?;
+    if let Some(unfit) = volume.unfit {
+        return Err(Why::Unfit(unfit));
+    }
+    if policy.dry_run || view.limits.dry_run {
+        return Err(Why::DryRun {
+            to: view.tiers[to].name.clone(),
+        });
+    }
+    Ok(Wanted {
+        bound,
+        volume,
+        policy,
+        from,
+        to,
+        pointed,
+        open: open(Some(to)),
+    })
+}
+
+/// Whether a person keeps it where it is, by an annotation or by its assignment.
+fn kept(view: &View, bound: &BoundVolume) -> Result<(), Why> {
+    let assigned = || {
+        let assignments = &view.desired.assignments;
+        (!assignments.is_empty())
+            .then(|| assignments.get(&bound.claim_ref()))
+            .flatten()
+    };
+    let (pin, by_assignment) = match bound.pin {
+        Some(pin) => (pin, false),
+        None => match assigned().and_then(|assignment| assignment.pin) {
+            Some(pin) => (pin, true),
+            None => return Ok(()),
+        },
+    };
+    match pin {
+        Pin::Always => Err(Why::Kept {
+            until: None,
+            by_assignment,
+        }),
+        Pin::Unreadable => Err(Why::KeptUnreadably),
+        Pin::Until(until) if until > view.now.as_second() => Err(Why::Kept {
+            until: Some(until),
+            by_assignment,
+        }),
+        Pin::Until(_) => Ok(()),
+    }
+}
+
+fn pools_of(view: &View, volume: &MayastorVolume) -> String {
+    let Ok(fleet) = &view.observation.engine else {
+        return String::new();
+    };
+    let named = |copy: &CopyAt| match fleet.pools.get(copy.pool as usize) {
+        Some(pool) if copy.pool != UNKNOWN => {
+            let labels: Vec<String> = pool
+                .labels
+                .iter()
+                .map(|(key, value)| format!("{key}={value}"))
+                .collect();
+            format!("{} ({})", pool.name, labels.join(", "))
+        }
+        _ => "a pool that Mayastor does not show".to_owned(),
+    };
+    let pools: BTreeSet<String> = volume.copies.iter().map(named).collect();
+    pools.into_iter().collect::<Vec<_>>().join(", ")
+}
+
+fn seconds_left(view: &View, since: Option<i64>, needed: std::time::Duration) -> Option<u64> {
+    let passed = view.now.as_second().saturating_sub(since?);
+    let needed = i64::try_from(needed.as_secs()).unwrap_or(i64::MAX);
+    u64::try_from(needed.saturating_sub(passed))
+        .ok()
+        .filter(|left| *left > 0)
+}
+
+fn old_enough(view: &View, bound: &BoundVolume, policy: &Policy) -> Result<(), Why> {
+    match seconds_left(view, bound.created, policy.min_age) {
+        Some(seconds_left) => Err(Why::TooYoung { seconds_left }),
+        None => Ok(()),
+    }
+}
+
+fn cooled_down(view: &View, bound: &BoundVolume, policy: &Policy) -> Result<(), Why> {
+    match seconds_left(view, bound.last_migration, policy.cooldown) {
+        Some(seconds_left) => Err(Why::CoolingDown { seconds_left }),
+        None => Ok(()),
+    }
+}
+
+fn full_enough(
+    view: &View,
+    volume: &MayastorVolume,
+    policy: &Policy,
+    from: usize,
+    to: usize,
+    direction: Direction,
+) -> Result<(), Why> {
+    let percent = |part: f64| (part.clamp(0.0, 9.99) * 100.0).round() as u32;
+    match direction {
+        Direction::Colder => match policy.fullness.demote_above {
+            Some(needed) if view.fullness[from] < needed => Err(Why::TierHasRoom {
+                tier: view.tiers[from].name.clone(),
+                percent: percent(view.fullness[from]),
+                needed_percent: percent(needed),
+            }),
+            _ => Ok(()),
+        },
+        Direction::Hotter => {
+            let Some(allowed) = policy.fullness.promote_below else {
+                return Ok(());
+            };
+            let after = super::place::fullness_after(view, to, volume);
+            match after > allowed {
+                true => Err(Why::TierFull {
+                    tier: view.tiers[to].name.clone(),
+                    percent: percent(after),
+                    allowed_percent: percent(allowed),
+                }),
+                false => Ok(()),
+            }
+        }
+    }
+}
+
+fn open_proposal<'a>(view: &View<'a>, bound: &BoundVolume, to: usize) -> Option<&'a ProposalStatus> {
+    recorded(view, bound, to)
+        .find(|proposal| matches!(proposal.state, ProposalState::Open | ProposalState::Edited))
+}
+
+fn recorded<'v, 'a>(
+    view: &'v View<'a>,
+    bound: &'v BoundVolume,
+    to: usize,
+) -> impl Iterator<Item = &'a ProposalStatus> + use<'v, 'a> {
+    let of_claim = view.proposed.get(&(&*bound.namespace, &*bound.claim));
+    let to = view.tiers[to].name.as_str();
+    let same = move |proposal: &&ProposalStatus| proposal.volume == *bound.name && proposal.to == to;
+    of_claim.into_iter().flatten().copied().filter(same)
+}
+
+fn not_declined(
+    view: &View,
+    bound: &BoundVolume,
+    policy: &Policy,
+    to: usize,
+    pointed: &Pointed,
+) -> Result<(), Why> {
+    let mut refusals = recorded(view, bound, to).filter(|proposal| match proposal.state {
+        ProposalState::Declined => true,
+        ProposalState::Merged => view.desired.reverted.contains(&bound.claim_ref()),
+        ProposalState::Open | ProposalState::Edited => false,
+    });
+    let Some(refusal) = refusals.next() else {
+        return Ok(());
+    };
+    let then = refusal.decision.value;
+    let same_signal = refusal.decision.signal == *pointed.signal.name;
+    let further_out = match pointed.direction {
+        Direction::Hotter => pointed.value >= then * MATERIAL,
+        Direction::Colder => pointed.value <= then / MATERIAL && then >= 1.0,
+    };
+    if refusal.policy_fingerprint != policy.fingerprint || same_signal && further_out {
+        return Ok(());
+    }
+    Err(Why::Declined {
+        branch: refusal.branch.clone(),
+    })
+}
+
+fn not_assigned(view: &View, bound: &BoundVolume, to: usize) -> Result<(), Why> {
+    if view.desired.assignments.is_empty() {
+        return Ok(());
+    }
+    let tier = &view.tiers[to].name;
+    match view.desired.assignments.get(&bound.claim_ref()) {
+        Some(assignment) if assignment.tier == *tier && *assignment.volume.as_str() == *bound.name => {
+            Err(Why::Assigned { tier: tier.clone() })
+        }
+        _ => Ok(()),
+    }
+}

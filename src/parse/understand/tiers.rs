@@ -1,0 +1,122 @@
+//! StorageTiers as written → as understood, each compared with all others.
+
+use super::{Reader, hint};
+use crate::formats::quantity;
+use crate::model::desired::{Resource, Tier, TierPools};
+use crate::model::ids::TierName;
+use crate::model::kinds::storage_tier::StorageTierSpec;
+use crate::model::secret::MASK;
+
+/// Tiers of a repository: sets of them are kept as bits, with room for those that policies imply; people have a handful.
+const TIERS_MAX: usize = 60;
+
+impl Reader<'_> {
+    pub(super) fn tiers<'r>(&mut self, resources: impl Iterator<Item = &'r Resource> + Clone) {
+        if let Some(resource) = resources.clone().nth(TIERS_MAX) {
+            let message = format!("there are more than {TIERS_MAX} tiers, and none is read");
+            self.wrong(resource, "", "value", message, "take some out");
+            return;
+        }
+        for resource in resources {
+            self.tier(resource);
+        }
+    }
+
+    fn tier(&mut self, resource: &Resource) {
+        let Some(spec) = self.spec::<StorageTierSpec>(resource) else {
+            return;
+        };
+        let pools = match (&spec.pool_selector, &spec.local) {
+            (Some(selector), None) if !selector.match_labels.is_empty() => {
+                TierPools::Mayastor(selector.match_labels.clone())
+            }
+            (None, Some(_)) => TierPools::Local,
+            (Some(_), None) => {
+                self.wrong(
+                    resource,
+                    "/spec/poolSelector",
+                    "value",
+                    "an empty selector would take every pool",
+                    "give at least one label",
+                );
+                return;
+            }
+            (selector, _) => {
+                self.wrong(
+                    resource,
+                    "/spec",
+                    "tier-pools",
+                    "a tier needs exactly one of `poolSelector` and `local`",
+                    match selector {
+                        Some(_) => "keep one of them",
+                        None => "write `poolSelector: {matchLabels: …}` for Mayastor pools, or `local:` for local disks",
+                    },
+                );
+                return;
+            }
+        };
+        if let (TierPools::Local, Some(class)) = (&pools, &spec.storage_class) {
+            if class.mayastor.is_some() {
+                self.wrong(
+                    resource,
+                    "/spec/storageClass/mayastor",
+                    "value",
+                    "a local tier has no Mayastor parameters",
+                    "take them out",
+                );
+            }
+            if class.allow_volume_expansion == Some(true) {
+                self.wrong(
+                    resource,
+                    "/spec/storageClass/allowVolumeExpansion",
+                    "value",
+                    "LocalPV hostpath volumes cannot grow",
+                    "take it out",
+                );
+            }
+        }
+        let pool_reserve = match spec.pool_reserve.as_deref().map(quantity::parse_ceil) {
+            None => 0,
+            Some(Ok(bytes)) => bytes,
+            Some(Err(help)) => {
+                let help = hint(resource, help, "write a quantity such as 500M, 10Gi or 1.5Ti");
+                self.wrong(
+                    resource,
+                    "/spec/poolReserve",
+                    "quantity",
+                    "`poolReserve` is no quantity",
+                    help,
+                );
+                0
+            }
+        };
+        let name = TierName(resource.name().to_owned());
+        let storage_class = spec.storage_class.map(|class| class.name);
+        let tier = Tier {
+            name: name.clone(),
+            rank: spec.rank,
+            pools,
+            pool_reserve,
+            storage_class,
+            max_moves: spec.max_concurrent_moves,
+            cost_per_gib_month: spec.cost_per_gib_month,
+        };
+        if let Some(other) = self.understood.tiers.values().find(|other| {
+            other.rank == tier.rank || other.pools == tier.pools && other.pools != TierPools::Local
+        }) {
+            let whose = match self.encrypted.contains(other.name.as_str()) {
+                true => MASK,
+                false => other.name.as_str(),
+            };
+            let message = format!("tier {whose} has the same rank or the same pools");
+            self.wrong(
+                resource,
+                "/spec",
+                "tier-overlap",
+                message,
+                "give each tier a rank and labels of its own",
+            );
+        }
+        self.understood.tiers.insert(name, tier);
+    }
+}

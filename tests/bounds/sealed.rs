@@ -1,0 +1,119 @@
+//! Bounds of encrypted files.
+
+use super::{Row, words};
+use crate::support::seal::Sealer;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use couchestor::formats::sops::{self, Identities};
+
+fn block(more: &str) -> String {
+    let text = format!("a: ENC[AES256_GCM,data:AA==]\nsops:\n  mac: x\n  lastmodified: y\n{more}");
+    words(sops::decrypt(&text, &Identities::default()))
+}
+
+fn lines(more: &str) -> String {
+    let text = format!("A=ENC[AES256_GCM,data:AA==]\nsops_mac=x\n{more}\n");
+    words(sops::open_file("a.env", text.as_bytes(), &Identities::default()))
+}
+
+/// Recipients whose age headers have so many stanzas each.
+fn stanzas(each: usize, recipients: usize) -> String {
+    let stanza = format!("-> X25519 {0}\n{0}\n", "A".repeat(43));
+    let header = format!("age-encryption.org/v1\n{}---", stanza.repeat(each));
+    let body = STANDARD.encode(header);
+    let lines: Vec<&str> = body
+        .as_bytes()
+        .chunks(64)
+        .filter_map(|line| std::str::from_utf8(line).ok())
+        .collect();
+    let one = format!(
+        "  - recipient: age1x\n    enc: |\n      -----BEGIN AGE ENCRYPTED FILE-----\n      {}\n      -----END AGE ENCRYPTED FILE-----\n",
+        lines.join("\n      ")
+    );
+    one.repeat(recipients)
+}
+
+fn inside(files: usize) -> String {
+    let sealer = Sealer::new();
+    let one = STANDARD.encode(sealer.yaml("a: b\n"));
+    let data: String = (0..files).map(|n| format!("  k{n}.yaml: {one}\n")).collect();
+    let text = format!("apiVersion: v1\nkind: Secret\nmetadata: {{name: s}}\ndata:\n{data}");
+    let identities = Identities::parse([("key", sealer.key.as_str())]).unwrap();
+    words(sops::open_inside(&text, &identities).map(|_| ()))
+}
+
+fn sealed(values: usize) -> String {
+    let sealer = Sealer::new();
+    let all: Vec<String> = (0..values).map(|n| format!("\"k{n}\": {n}")).collect();
+    let identities = Identities::parse([("key", sealer.key.as_str())]).unwrap();
+    words(sops::decrypt(
+        &sealer.yaml(&format!("{{{}}}", all.join(", "))),
+        &identities,
+    ))
+}
+
+pub(super) fn of_sops() -> Vec<Row> {
+    vec![
+        (
+            "key groups",
+            "more than 255 key groups",
+            block(&format!("  key_groups:\n{}", "  - age: []\n".repeat(256))),
+        ),
+        (
+            "bytes of a rule",
+            "more than 1000 bytes",
+            block(&format!("  encrypted_regex: '{}'\n", "a".repeat(1001))),
+        ),
+        (
+            "program of a rule",
+            "becomes more than 131072 bytes",
+            block("  encrypted_regex: '\\w{100}'\n"),
+        ),
+        (
+            "levels of a flattened key",
+            "more than 16 levels",
+            lines(&format!("sops_a{}=x", "__map_a".repeat(16))),
+        ),
+        (
+            "items of a flattened list",
+            "more than 1000 items",
+            lines("sops_age__list_1000__map_enc=x"),
+        ),
+        (
+            "entries of a flattened block",
+            "more than 4000 entries",
+            lines(&(0..4001).map(|n| format!("sops_k{n}=x\n")).collect::<String>()),
+        ),
+        (
+            "recipients",
+            "more than 256 recipients",
+            block(&format!(
+                "  age:\n{}",
+                "  - {recipient: age1x, enc: x}\n".repeat(257)
+            )),
+        ),
+        (
+            "bytes of what is sealed to a recipient",
+            "more than 8192 bytes",
+            block(&format!(
+                "  age:\n  - {{recipient: age1x, enc: {}}}\n",
+                "x".repeat(8193)
+            )),
+        ),
+        (
+            "headers of age",
+            "more than 512 stanzas",
+            block(&format!("  age:\n{}", stanzas(60, 9))),
+        ),
+        (
+            "encrypted files inside of Secrets",
+            "more than 200 encrypted files inside of Secrets",
+            inside(201),
+        ),
+        (
+            "encrypted values of a file",
+            "more than 10000 encrypted values",
+            sealed(10_001),
+        ),
+    ]
+}

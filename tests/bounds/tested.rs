@@ -1,0 +1,153 @@
+//! Every bound of the code that reads input, and the test that exceeds it: a new one is named here, or this fails.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::{Path, PathBuf};
+
+/// Who exceeds a bound.
+enum Proof {
+    /// The row of this name beside this file.
+    Row(&'static str),
+    /// The test of this name.
+    Test(&'static str),
+    /// Nothing is refused: what is beyond is left out, for this reason.
+    LeftOut(&'static str),
+}
+
+use Proof::{LeftOut, Row, Test};
+
+#[rustfmt::skip]
+const ALL: [(&str, &str, Proof); 58] = [
+    ("formats/cron.rs", "TEXT_MAX", Row("bytes of a schedule")),
+    ("formats/duration.rs", "TEXT_MAX", Row("bytes of a duration")),
+    ("formats/pattern.rs", "TEXT_BYTES_MAX", Row("bytes of any pattern")),
+    ("formats/pattern.rs", "PROGRAM_BYTES_MAX", Row("program of a pattern")),
+    ("formats/quantity.rs", "TEXT_MAX", Row("bytes of a quantity")),
+    ("formats/version_range.rs", "RANGE_MAX", Row("bytes of a range of versions")),
+    ("formats/version_range.rs", "TAG_MAX", Test("a_tag_that_is_too_long_is_no_version")),
+    ("formats/overlay/generators.rs", "KEY_BYTES_MAX", Row("bytes of a generated key")),
+    ("formats/overlay/generators.rs", "DATA_BYTES_MAX", Row("bytes of a generated object")),
+    ("formats/overlay/generators.rs", "GENERATED_BYTES_MAX", Row("bytes of all that is generated")),
+    ("formats/overlay/mod.rs", "DEPTH_MAX", Row("folders one by one")),
+    ("formats/overlay/mod.rs", "FILES_MAX", Row("files of a build")),
+    ("formats/overlay/mod.rs", "FOLDERS_MAX", Row("folders that are built")),
+    ("formats/overlay/mod.rs", "OBJECTS_MAX", Row("objects of a build")),
+    ("formats/overlay/mod.rs", "LOOKS_MAX", Row("looks at objects")),
+    ("formats/overlay/mod.rs", "WRITTEN_BYTES_MAX", Row("bytes that patches write")),
+    ("formats/overlay/paths.rs", "PATH_BYTES_MAX", Row("bytes of a path")),
+    ("formats/overlay/reading.rs", "ENTRIES_MAX", Row("entries of a kustomization")),
+    ("formats/overlay/select.rs", "TEXT_MAX", Row("bytes of a selector")),
+    ("formats/overlay/select.rs", "REQUIREMENTS_MAX", Row("requirements of a selector")),
+    ("formats/signature/mod.rs", "FILES_MAX", Row("files of signers")),
+    ("formats/signature/mod.rs", "FILE_BYTES_MAX", Row("bytes of a file of signers")),
+    ("formats/signature/mod.rs", "OBJECT_BYTES_MAX", Test("a_commit_that_is_too_large_to_have_its_signature_checked_is_not_believed")),
+    ("formats/signature/openpgp.rs", "KEYS_MAX", Row("OpenPGP keys of a file of signers")),
+    ("formats/signature/ssh.rs", "KEYS_MAX", Row("keys of a file of signers")),
+    ("formats/sops/identities.rs", "DATA_KEY_MAX", LeftOut("a data key is 32 bytes, and what is longer opens nothing")),
+    ("formats/sops/lines.rs", "DEPTH_MAX", Row("levels of a flattened key")),
+    ("formats/sops/lines.rs", "ITEMS_MAX", Row("items of a flattened list")),
+    ("formats/sops/metadata.rs", "GROUPS_MAX", Row("key groups")),
+    ("formats/sops/openpgp.rs", "KEYS_MAX", Row("OpenPGP keys of a file")),
+    ("formats/substitute/mod.rs", "DEPTH_MAX", Row("levels of a substitution")),
+    ("formats/substitute/mod.rs", "TEXT_MAX", Row("bytes of a substitution")),
+    ("formats/yaml/load.rs", "NODES_MAX", Row("values of a file")),
+    ("formats/yaml/load.rs", "DEPTH_MAX", Row("levels of a file")),
+    ("formats/yaml/load.rs", "DOCUMENTS_MAX", Row("documents of a file")),
+    ("formats/yaml/load.rs", "COPIED_BYTES_MAX", Row("bytes that aliases copy")),
+    ("parse/understand/backups.rs", "SCHEDULE_NAME_MAX", Row("characters of a schedule's name")),
+    ("decrypt.rs", "FILE_BYTES_MAX", Row("bytes of a file")),
+    ("decrypt.rs", "FILES_MAX", Row("files with assignments")),
+    ("decrypt.rs", "DOUBTS_MAX", LeftOut("the first doubts about a file say what to do about all of them")),
+    ("io/git/clone.rs", "FOLLOWED_MAX", LeftOut("the oldest references of a clone are forgotten, and fetched again when they are followed")),
+    ("io/git/clone.rs", "SAID_MAX", LeftOut("a server's words beside the protocol are quoted at their end")),
+    ("io/git/github_app.rs", "ANSWER_MAX", Test("an_answer_of_github_is_read_to_its_bound")),
+    ("io/git/http.rs", "CONNECT_MAX", Test("a_server_that_says_nothing_ends_in_a_timeout")),
+    ("io/git/http.rs", "QUOTED_MAX", LeftOut("an address that we are sent to is quoted at its beginning")),
+    ("io/git/http.rs", "SENT_BYTES_MAX", Test("a_push_is_collected_to_its_bound")),
+    ("io/git/mod.rs", "RECEIVED_BYTES_MAX", Test("an_answer_without_end_is_read_to_its_bound")),
+    ("io/git/provenance.rs", "COMMITS_MAX", LeftOut("what is older was brought by the oldest commit that is looked at")),
+    ("io/git/provenance.rs", "REMEMBERED_MAX", Test("a_history_that_is_too_large_to_remember_is_walked_anew")),
+    ("io/git/ssh.rs", "WORDS_MAX", Test("what_the_server_says_beside_the_data_is_kept_to_its_bound")),
+    ("io/git/trees.rs", "ENTRIES_MAX", Test("folders_that_are_many_are_counted_and_folders_that_are_deep_are_read")),
+    ("io/git/trees.rs", "PATH_MAX", Test("folders_that_are_many_are_counted_and_folders_that_are_deep_are_read")),
+    ("io/git/trees.rs", "SHOWN_MAX", LeftOut("a path is quoted at its beginning")),
+    ("io/git/trees.rs", "TREE_BYTES_MAX", Test("a_listing_that_is_too_large_is_not_read")),
+    ("io/git/write.rs", "SEARCH_MAX", LeftOut("a record that is older is not looked for again")),
+    ("cli/demo.rs", "STEP_MAX", LeftOut("the demonstration waits so long for itself")),
+    ("cli/folder.rs", "FILES_MAX", Test("a_folder_with_too_many_files_is_probably_the_wrong_one")),
+    ("cli/report.rs", "SHOWN_MAX", LeftOut("the rest of a long report is counted")),
+];
+
+/// Where input is read.
+const READERS: [&str; 5] = ["formats", "parse", "decrypt.rs", "io/git", "cli"];
+
+fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+    if folder.is_file() {
+        found.push(folder.to_owned());
+        return;
+    }
+    for entry in std::fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() || path.extension().is_some_and(|end| end == "rs") {
+            sources(&path, found);
+        }
+    }
+}
+
+/// The texts of all Rust files below a folder of this crate.
+fn texts(folder: &str) -> BTreeMap<String, String> {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join(folder);
+    let mut found = Vec::new();
+    sources(&root, &mut found);
+    let name = |path: &Path| {
+        path.strip_prefix(&root)
+            .unwrap_or(path)
+            .to_string_lossy()
+            .into_owned()
+    };
+    found
+        .iter()
+        .map(|path| (name(path), std::fs::read_to_string(path).unwrap()))
+        .collect()
+}
+
+#[test]
+fn every_bound_of_what_is_read_is_exceeded_by_a_test() {
+    let source = texts("src");
+    let of_readers = source
+        .iter()
+        .filter(|(path, _)| READERS.iter().any(|reader| path.starts_with(reader)));
+    let mut there = BTreeSet::new();
+    for (path, text) in of_readers {
+        let names = text.lines().filter_map(|line| {
+            let rest = line
+                .strip_prefix("pub ")
+                .or_else(|| line.strip_prefix("pub(super) "))
+                .unwrap_or(line);
+            let (name, _) = rest.strip_prefix("const ")?.split_once(':')?;
+            (name.ends_with("_MAX") || name.starts_with("MAX_")).then(|| name.to_owned())
+        });
+        there.extend(names.map(|name| (path.clone(), name)));
+    }
+    let told: BTreeSet<(String, String)> = ALL
+        .iter()
+        .map(|(path, name, _)| ((*path).to_owned(), (*name).to_owned()))
+        .collect();
+    let missing: Vec<_> = there.difference(&told).collect();
+    let gone: Vec<_> = told.difference(&there).collect();
+    assert!(
+        missing.is_empty(),
+        "bounds that no test is named for: {missing:?}"
+    );
+    assert!(gone.is_empty(), "these are no bounds of the source: {gone:?}");
+    let mut all = texts("tests");
+    all.extend(source);
+    let rows = include_str!("../bounds.rs");
+    for (path, name, proof) in &ALL {
+        let holds = match proof {
+            Row(row) => rows.contains(&format!("\"{row}\"")),
+            Test(test) => all.values().any(|text| text.contains(&format!("fn {test}()"))),
+            LeftOut(reason) => !reason.is_empty(),
+        };
+        assert!(holds, "{path}: {name} is exceeded by nobody");
+    }
+}

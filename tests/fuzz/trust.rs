@@ -1,0 +1,241 @@
+//! What authority hangs on, under mutation: nothing that was changed is believed or opened, and nothing panics.
+
+use super::{fuzz, kept, mutate};
+use crate::signatures::{Bench, DATE};
+use crate::support::canary::Canary;
+use crate::support::seal::Sealer;
+use couchestor::formats::overlay;
+use couchestor::formats::signature::{Signable, Signers};
+use couchestor::formats::sops::{self, Identities};
+use couchestor::formats::substitute::{Variables, substitute};
+use couchestor::formats::version_range::VersionRange;
+use std::cell::Cell;
+use std::process::Command;
+
+/// A commit without its signatures, as git takes it apart (`parse_signed_commit`): the header and the lines that go on from it.
+fn unsigned(commit: &str) -> String {
+    let (head, message) = commit.split_once("\n\n").unwrap_or((commit, ""));
+    let mut inside = false;
+    let kept: Vec<&str> = head
+        .split('\n')
+        .filter(|line| {
+            inside = line.starts_with("gpgsig ")
+                || line.starts_with("gpgsig-sha256 ")
+                || (inside && line.starts_with(' '));
+            !inside
+        })
+        .collect();
+    format!("{}\n\n{message}", kept.join("\n"))
+}
+
+/// A tag without the signature at its end.
+fn untagged(tag: &str) -> &str {
+    let marks = ["-----BEGIN SSH SIGNATURE-----", "-----BEGIN PGP SIGNATURE-----"];
+    let at = marks
+        .iter()
+        .filter_map(|mark| tag.rfind(&format!("\n{mark}")))
+        .max();
+    &tag[..at.unwrap_or(tag.len())]
+}
+
+#[test]
+fn a_signed_object_that_was_changed_is_not_believed() {
+    let bench = Bench::new();
+    let ssh = bench.ssh_key("anna", &["-t", "ed25519"]);
+    let gpg = bench.gpg_key("anna@example.org", &["ed25519", "sign", "never"]);
+    let signers = Signers::parse([("a.sshpub", ssh.as_str()), ("a.asc", &gpg)]).unwrap();
+    let private = bench.path("anna").display().to_string();
+    let (mut commits, mut tags) = (Vec::new(), Vec::new());
+    for (format, key) in [("ssh", private.as_str()), ("openpgp", "anna@example.org")] {
+        commits.push(String::from_utf8(bench.commit(format, key, DATE)).unwrap());
+        let (format, key) = (format!("gpg.format={format}"), format!("user.signingkey={key}"));
+        let name = format!("v{}", commits.len());
+        bench.git(
+            &["-c", &format, "-c", &key, "tag", "-s", "-m", "words", &name],
+            &[],
+        );
+        tags.push(String::from_utf8(bench.object("tag", &name)).unwrap());
+    }
+    let believed = Cell::new(0);
+    let texts: Vec<&str> = commits.iter().map(String::as_str).collect();
+    fuzz("commit signatures", &texts, |text, _| {
+        if signers.verify(text.as_bytes(), Signable::Commit).is_ok() {
+            believed.set(believed.get() + 1);
+            assert!(
+                commits.iter().any(|one| unsigned(one) == unsigned(text)),
+                "{text:?}"
+            );
+        }
+        drop(signers.verify(text.as_bytes(), Signable::Tag));
+    });
+    assert!(
+        believed.replace(0) >= 2,
+        "not even the commits as they were signed are believed"
+    );
+    let texts: Vec<&str> = tags.iter().map(String::as_str).collect();
+    fuzz("tag signatures", &texts, |text, _| {
+        if signers.verify(text.as_bytes(), Signable::Tag).is_ok() {
+            believed.set(believed.get() + 1);
+            assert!(tags.iter().any(|one| untagged(one) == untagged(text)), "{text:?}");
+        }
+    });
+    assert!(
+        believed.get() >= 2,
+        "not even the tags as they were signed are believed"
+    );
+    // Broken keys are no signers, and name their file.
+    fuzz("signers", &[&ssh, &gpg], |text, _| {
+        for name in ["a.sshpub", "a.asc"] {
+            if let Err(error) = Signers::parse([(name, text)]) {
+                assert!(
+                    error.contains(name) || error.contains("holds no signer"),
+                    "{error}: {text:?}"
+                );
+            }
+        }
+    });
+}
+
+/// The lines that say something, but for those of the block.
+fn entries(text: &str) -> Vec<String> {
+    text.lines()
+        .map(str::trim)
+        .filter(|line| {
+            line.split_once('=')
+                .is_some_and(|(_, value)| !value.trim().is_empty())
+        })
+        .filter(|line| !line.starts_with(['#', ';']))
+        .map(|line| line.replace(' ', ""))
+        .collect()
+}
+
+#[test]
+fn sealed_lines_open_as_they_were_sealed_or_not_at_all() {
+    let sealer = Sealer::new();
+    let identities = Identities::parse([("key", sealer.key.as_str())]).unwrap();
+    let dotenv = "A=one\nB=two words\nC=three\n";
+    let ini = "[s]\na = one\nb = two\n[t]\na = three\n";
+    for (target, name, clear, sealed) in [
+        ("sealed dotenv", "f.env", dotenv, sealer.dotenv(dotenv)),
+        ("sealed ini", "f.ini", ini, sealer.ini(ini)),
+    ] {
+        let opened = Cell::new(0);
+        fuzz(target, &[&sealed], |text, _| {
+            if let Ok(Some(clear_again)) = sops::open_file(name, text.as_bytes(), &identities) {
+                opened.set(opened.get() + 1);
+                let read = entries(clear_again.expose_str().unwrap());
+                assert_eq!(read, entries(clear), "{text}");
+            }
+        });
+        assert!(opened.get() > 0, "{target}: not even what was sealed was opened");
+    }
+}
+
+#[test]
+fn variables_are_substituted_or_refused_without_their_values() {
+    let canary = Canary::new();
+    let mut variables = Variables::default();
+    variables.set("SECRET", canary.word.clone(), true).unwrap();
+    variables.set("A", "x".to_owned(), false).unwrap();
+    let texts = [
+        "${A}-${SECRET}",
+        "${A:-${SECRET}} ${B:=c} ${A:+d} ${A:1:2}",
+        "$${A} $A ${A^^} ${A,,} ${#A} ${A/x/y} ${A//x/${SECRET}}",
+        "${SECRET:1} ${SECRET%y*} ${SECRET##c*}",
+    ];
+    fuzz("variables", &texts, |text, _| {
+        let object = serde_json::json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "m"}, "data": {"a": text}});
+        let Ok(mut read) = overlay::read_objects("a.yaml", &object.to_string(), false) else {
+            return;
+        };
+        let before = read[0].value["data"]["a"].clone();
+        match substitute(&mut read[0], &variables) {
+            Ok(()) if !text.contains('$') => assert_eq!(read[0].value["data"]["a"], before, "{text:?}"),
+            Ok(()) => {
+                let secret = canary.is_in(&read[0].value.to_string());
+                assert!(
+                    !secret || read[0].origin.secret,
+                    "a secret went into a plain object: {text:?}"
+                );
+            }
+            Err(error) => assert!(!canary.is_in(&format!("{error:?}")), "{text:?}"),
+        }
+    });
+}
+
+#[test]
+fn ranges_choose_a_tag_that_is_there_whatever_the_order() {
+    let tags = [
+        "1.0.0",
+        "v1.2.3",
+        "1.2.3",
+        "2.0.0-rc.1",
+        "2.0.0",
+        "0.0.1",
+        "nightly",
+        "10.0.0+b",
+    ];
+    let backwards: Vec<&str> = tags.iter().rev().copied().collect();
+    fuzz(
+        "ranges",
+        &[
+            "^1.2",
+            ">=1.0.0 <2.0.0 || 10.x",
+            "~1.2.3, !=1.2.4",
+            "1.0 - 2.0",
+            "*",
+        ],
+        |text, _| {
+            if let Ok(range) = VersionRange::parse(text) {
+                let newest = range.newest(tags);
+                assert_eq!(newest, range.newest(backwards.iter().copied()), "{text:?}");
+                assert!(
+                    newest.is_none_or(|tag| tags.contains(&tag) && tag != "nightly"),
+                    "{text:?}"
+                );
+            }
+        },
+    );
+}
+
+/// A program starts for each, so these are fewer.
+const RULES: usize = 60;
+
+#[test]
+fn rules_of_sops_are_read_or_refused_by_the_name_of_their_file() {
+    let texts = [
+        "creation_rules:\n- path_regex: \\.env$\n  age: age1x,age1y\n- key_groups: [{age: [age1z]}]\n  encrypted_regex: ^data$\n",
+        "creation_rules: [{path_regex: '.*', age: [a, b], shamir_threshold: 2}]\n",
+    ];
+    let kept = kept("rules of sops");
+    let corpus: Vec<&str> = texts.into_iter().chain(kept.iter().map(String::as_str)).collect();
+    let seed = crate::support::seed("rules of sops");
+    let mut random = fastrand::Rng::with_seed(seed);
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("a.env"), "A=b\n").unwrap();
+    std::fs::write(folder.path().join("a.yaml"), "kind: ConfigMap\n").unwrap();
+    let made: Vec<String> = (0..RULES).map(|_| mutate(&corpus, &mut random)).collect();
+    let mut refused = 0;
+    for text in corpus.iter().copied().chain(made.iter().map(String::as_str)) {
+        std::fs::write(folder.path().join(".sops.yaml"), text).unwrap();
+        let output = Command::new(env!("CARGO_BIN_EXE_couchestor"))
+            .current_dir(folder.path())
+            .args(["secrets", "check", "."])
+            .env("HOME", folder.path())
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(
+            !said.contains("panicked") && output.status.code().is_some_and(|code| code <= 2),
+            "{text:?}: {said}"
+        );
+        if said.contains("couchestor:") || said.starts_with("error") {
+            refused += 1;
+            assert!(said.contains(".sops.yaml"), "{text:?}: {said}");
+        }
+    }
+    crate::support::say(&format!(
+        "rules of sops: {} texts, {refused} refused",
+        corpus.len() + RULES
+    ));
+}
