@@ -34,6 +34,10 @@ const EDITED: &str = "Somebody else has changed this branch, so couchestor write
 const DECLINED: &str = "Understood: these moves are not asked for again unless the load or the policy changes materially, or the \
     memory of this expires (`proposals.rejections`). Reopen this to change your mind.";
 
+/// What is said when base holds what was proposed and the forge does not know.
+const MERGED: &str = "The base branch holds these moves already, so this is done and closed. They are carried out as if this had \
+    been merged here.";
+
 /// The trailer by which couchestor knows a commit of its own again.
 pub const TRAILER: &str = "Couchestor-Proposal";
 
@@ -102,7 +106,8 @@ pub fn plan(
         .filter(|record| record.state == ProposalState::Declined)
     {
         let pull = record.number.and_then(|number| pulls.get(&number));
-        if pull == Some(&PullRequestState::Open) {
+        // Gitea shows a pull request as open for a while after its branch is gone.
+        if pull == Some(&PullRequestState::Open) && tips.branches.contains_key(&record.branch) {
             actions.entry(record.branch.clone()).or_insert(Action::Reopened);
         }
     }
@@ -382,6 +387,14 @@ async fn carry_out(
             for record in records.iter_mut().filter(|record| open(record)) {
                 for one in &mut record.moves {
                     one.accepted = in_base(one);
+                }
+            }
+            let pull = number.and_then(|number| here.proposals.pulls.get(&number));
+            if pull == Some(&PullRequestState::Open) {
+                // Merged on the command line, which a forge need not notice.
+                here.say(number, "merged", MERGED).await?;
+                if let (Some(forge), Some(number)) = (here.forge, number) {
+                    forge.close(number).await?;
                 }
             }
             if let Some(tip) = tip {

@@ -294,6 +294,15 @@ fn what_the_forge_knows_counts_where_git_is_silent() {
             None,
         ),
         (
+            "its branch deleted, and the forge has yet to notice",
+            None,
+            ProposalState::Declined,
+            None,
+            Open,
+            &[],
+            None,
+        ),
+        (
             "opened again",
             Some("k"),
             ProposalState::Declined,

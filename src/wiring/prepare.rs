@@ -185,17 +185,7 @@ fn forge(
     let credentials = match token {
         None => source.clone(),
         Some(secret) => {
-            let mut secret = secret.clone();
-            let app = secret.keys().any(|key| key.starts_with("githubApp"));
-            if let Some(token) = secret.remove("token") {
-                secret.insert("bearerToken".to_owned(), token);
-            }
-            let read = match app {
-                true => Credentials::github_app(&secret),
-                // The API is spoken by https, whatever the repository is.
-                false => Credentials::from_secret(&secret, "https://"),
-            };
-            let read = read.map_err(|error| TurnFailure::from(&error))?;
+            let read = Credentials::for_api(secret).map_err(|error| TurnFailure::from(&error))?;
             match proxy {
                 Some(proxy) => read
                     .with_proxy(proxy)
