@@ -71,6 +71,9 @@ mod overlay_real;
 /// Pull requests on every forge.
 mod forges;
 
+/// Webhooks of forges.
+mod webhooks;
+
 /// Branches, tags, ranges, references, commits.
 mod references;
 
