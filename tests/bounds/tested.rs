@@ -16,7 +16,7 @@ enum Proof {
 use Proof::{LeftOut, Row, Test};
 
 #[rustfmt::skip]
-const ALL: [(&str, &str, Proof); 89] = [
+const ALL: [(&str, &str, Proof); 90] = [
     ("formats/cron.rs", "TEXT_MAX", Row("bytes of a schedule")),
     ("formats/duration.rs", "TEXT_MAX", Row("bytes of a duration")),
     ("formats/pattern.rs", "TEXT_BYTES_MAX", Row("bytes of any pattern")),
@@ -27,6 +27,7 @@ const ALL: [(&str, &str, Proof); 89] = [
     ("formats/overlay/generators.rs", "KEY_BYTES_MAX", Row("bytes of a generated key")),
     ("formats/overlay/generators.rs", "DATA_BYTES_MAX", Row("bytes of a generated object")),
     ("formats/overlay/generators.rs", "GENERATED_BYTES_MAX", Row("bytes of all that is generated")),
+    ("formats/webhook.rs", "ID_MAX", LeftOut("a delivery's id is kept at its beginning")),
     ("formats/overlay/build.rs", "KUSTOMIZATION_BYTES_MAX", Row("bytes of a kustomization")),
     ("formats/overlay/generators.rs", "KEYS_MAX", Row("entries of a generated object")),
     ("formats/overlay/names.rs", "LOOKS_MAX", Row("objects of one name")),
