@@ -13,11 +13,15 @@ use crate::model::rendering::ProposalText;
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// Proposals that are remembered after they ended; the oldest are forgotten first.
-const REMEMBERED_MAX: usize = 100;
+/// What is done.
+mod plan;
 
-/// Characters of a body that status keeps, for sources without a forge: an object may have a megabyte and a half in all.
-const BODY_MAX: usize = 10_000;
+/// What is remembered.
+mod remembered;
+
+use plan::is_open;
+pub use plan::{Action, Pulls, plan};
+use remembered::{forget_oldest, record, replace, set_state};
 
 /// Open pull requests that are looked through: also people's own.
 const LISTED_MAX: usize = 200;
@@ -40,89 +44,6 @@ const MERGED: &str = "The base branch holds these moves already, so this is done
 
 /// The trailer by which couchestor knows a commit of its own again.
 pub const TRAILER: &str = "Couchestor-Proposal";
-
-/// What is done with one branch and its pull request.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// It is made.
-    Create,
-    /// It is replaced by a new commit, if it is still where we left it.
-    Refresh(CommitId),
-    /// It stands as it is.
-    Keep,
-    /// It is closed and deleted, because the decision no longer holds.
-    Withdraw(CommitId),
-    /// A person works on it.
-    LeaveEdited,
-    /// A person closed the pull request, or deleted the branch.
-    Declined,
-    /// A person opened it again.
-    Reopened,
-    /// It is gone and no longer wanted: withdrawn by us before a crash, or by a person who was right.
-    Forget,
-    /// Base holds it, or all that a person left of it; the branch is deleted if it is still there and ours.
-    Merged(Option<CommitId>),
-}
-
-/// Decides what is done with every branch that is wanted or remembered. `in_base` says whether base already holds what a recorded
-/// move asked for; `pulls` is where the pull requests stand, as far as the forge was asked.
-pub fn plan(
-    wanted: &[ProposalText],
-    recorded: &[ProposalStatus],
-    tips: &Tips,
-    base: &CommitId,
-    pulls: &Pulls,
-    in_base: impl Fn(&ProposedMoveStatus) -> bool,
-) -> BTreeMap<String, Action> {
-    let mut actions = BTreeMap::new();
-    for record in recorded.iter().filter(|record| is_open(record)) {
-        let tip = tips.branches.get(&record.branch);
-        let ours = tip.is_some_and(|tip| tip.as_str() == record.commit);
-        let proposal = wanted.iter().find(|proposal| proposal.branch == record.branch);
-        let pull = record.number.and_then(|number| pulls.get(&number));
-        let merged = Action::Merged(tip.filter(|_| ours).cloned());
-        let some = record.moves.iter().any(&in_base);
-        let action = if record.moves.iter().all(&in_base) || pull == Some(&PullRequestState::Merged) {
-            merged
-        } else {
-            match (tip, proposal) {
-                // Merged by hand without some of it, and deleted.
-                (None, _) if some => merged,
-                (None, None) => Action::Forget,
-                (None, Some(_)) => Action::Declined,
-                (Some(_), Some(_)) if pull == Some(&PullRequestState::Closed) => Action::Declined,
-                (Some(_), _) if !ours => Action::LeaveEdited,
-                (Some(tip), None) => Action::Withdraw(tip.clone()),
-                (Some(tip), Some(proposal)) if proposal.key != record.key || record.base != base.as_str() => {
-                    Action::Refresh(tip.clone())
-                }
-                (Some(_), Some(_)) => Action::Keep,
-            }
-        };
-        actions.insert(record.branch.clone(), action);
-    }
-    for record in recorded
-        .iter()
-        .filter(|record| record.state == ProposalState::Declined)
-    {
-        let pull = record.number.and_then(|number| pulls.get(&number));
-        // Gitea shows a pull request as open for a while after its branch is gone.
-        if pull == Some(&PullRequestState::Open) && tips.branches.contains_key(&record.branch) {
-            actions.entry(record.branch.clone()).or_insert(Action::Reopened);
-        }
-    }
-    for proposal in wanted {
-        actions.entry(proposal.branch.clone()).or_insert(Action::Create);
-    }
-    actions
-}
-
-fn is_open(record: &ProposalStatus) -> bool {
-    matches!(record.state, ProposalState::Open | ProposalState::Edited)
-}
-
-/// Where pull requests stand, by number.
-pub type Pulls = BTreeMap<u64, PullRequestState>;
 
 /// Why something was not proposed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -424,22 +345,6 @@ async fn create(here: &Here<'_>, proposal: &ProposalText) -> Result<CommitId, Gi
     }
 }
 
-/// Remembers a proposal; what was said of the same moves before is void.
-fn replace(records: &mut Vec<ProposalStatus>, new: ProposalStatus) {
-    let again = |one: &ProposedMoveStatus| {
-        let same = |other: &ProposedMoveStatus| {
-            (&one.namespace, &one.claim, &one.volume, &one.to)
-                == (&other.namespace, &other.claim, &other.volume, &other.to)
-        };
-        new.moves.iter().any(same)
-    };
-    for record in records.iter_mut() {
-        record.moves.retain(|one| !again(one));
-    }
-    records.retain(|record| !record.moves.is_empty());
-    records.push(new);
-}
-
 async fn push(
     repository: &Repository,
     proposal: &ProposalText,
@@ -475,74 +380,6 @@ async fn own_commit(
         let ours = entry.committer == crate::io::git::Signature::default().email;
         Some((entry.commit.0, entry.parent?.0, key)).filter(|_| ours)
     }))
-}
-
-fn set_state(
-    records: &mut [ProposalStatus],
-    which: impl Fn(&ProposalStatus) -> bool,
-    state: ProposalState,
-    now: Timestamp,
-) -> bool {
-    let mut changed = false;
-    for record in records.iter_mut().filter(|record| which(record)) {
-        if record.state != state {
-            record.state = state;
-            record.since = now.to_string();
-            changed = true;
-        }
-    }
-    changed
-}
-
-fn record(
-    proposals: &Proposals,
-    proposal: &ProposalText,
-    commit: CommitId,
-    before: Option<ProposalStatus>,
-    forge: bool,
-) -> ProposalStatus {
-    let policy = proposal.policy.to_string();
-    let moves = proposal.moves.iter().map(|one| ProposedMoveStatus {
-        namespace: one.claim.namespace.clone(),
-        claim: one.claim.name.clone(),
-        volume: one.volume.to_string(),
-        from: one.from.to_string(),
-        to: one.to.to_string(),
-        decision: one.note.clone(),
-        accepted: false,
-    });
-    ProposalStatus {
-        branch: proposal.branch.clone(),
-        state: ProposalState::Open,
-        key: proposal.key.clone(),
-        commit: commit.0,
-        base: proposals.base.to_string(),
-        number: before.as_ref().and_then(|before| before.number),
-        url: before.and_then(|before| before.url),
-        moves: moves.collect(),
-        policy_fingerprint: proposals.fingerprints.get(&policy).cloned().unwrap_or_default(),
-        policy,
-        title: proposal.title.clone(),
-        body: if forge {
-            String::new()
-        } else {
-            cut(&proposal.body, BODY_MAX)
-        },
-        since: proposals.now.to_string(),
-    }
-}
-
-fn forget_oldest(records: &mut Vec<ProposalStatus>) {
-    records.sort_by(|a, b| (a.since.as_str(), a.branch.as_str()).cmp(&(b.since.as_str(), b.branch.as_str())));
-    while records.len() > REMEMBERED_MAX {
-        let Some(oldest) = records
-            .iter()
-            .position(|record| matches!(record.state, ProposalState::Merged | ProposalState::Declined))
-        else {
-            return;
-        };
-        records.remove(oldest);
-    }
 }
 
 #[cfg(test)]
