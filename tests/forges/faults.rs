@@ -3,9 +3,11 @@
 use super::world::{World, options, proposal};
 use crate::support::{say, seed};
 use couchestor::io::forge::{Forge, ForgeError, Options};
+use couchestor::io::git::Credentials;
 use couchestor::model::failure::{Class, Failure};
 use couchestor::model::ids::CommitId;
 use couchestor::model::pull_request::{CommitState, ForgeKind, Label, PullRequestState, hidden_marker};
+use couchestor::model::secret::SecretText;
 use couchestor::sim::forge::{Fault, ForgeSim, Standing, Verdict};
 use std::time::Duration;
 
@@ -433,4 +435,45 @@ async fn a_branch_pushed_to_base_by_hand_is_merged_and_a_rewritten_one_is_not_re
             _ => assert!(reopened.unwrap().pull_request.is_open()),
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_app_comments_under_its_own_name_and_renews_its_token_once() {
+    let (world, _) = begun(ForgeKind::Github).await;
+    let sim = world.simulated();
+    let key = std::process::Command::new("openssl")
+        .args(["genrsa", "-traditional", "2048"])
+        .output()
+        .unwrap();
+    let base = format!("{}/api/v3", sim.url());
+    let data = [
+        ("githubAppID", "42".as_bytes()),
+        ("githubAppInstallationID", b"7"),
+        ("githubAppBaseURL", base.as_bytes()),
+        ("githubAppPrivateKey", &key.stdout),
+    ];
+    let data = data
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), SecretText::new(value.to_vec())));
+    let credentials = Credentials::for_api(&data.collect()).unwrap();
+    let forge = Forge::new(world.forge.address(), credentials, options()).unwrap();
+    assert_eq!(forge.whoami().await.unwrap(), "couchestor-app[bot]");
+    let number = forge.open(&proposal(BRANCH)).await.unwrap().pull_request.number;
+    assert!(forge.upsert_comment(number, "plan", "one").await.unwrap().written);
+    assert_eq!(sim.take_back_token(), 1, "one token is enough for all");
+    assert!(forge.upsert_comment(number, "plan", "two").await.unwrap().written);
+    assert_eq!(sim.take_back_token(), 2, "it was renewed");
+    let comments = forge.comments(number, None).await.unwrap();
+    let said: Vec<&str> = comments.iter().map(|comment| comment.author.as_str()).collect();
+    assert_eq!(said, ["couchestor-app[bot]"]);
+    // The other identity's comment is another's.
+    assert!(
+        world
+            .forge
+            .upsert_comment(number, "plan", "mine")
+            .await
+            .unwrap()
+            .written
+    );
+    assert_eq!(forge.comments(number, None).await.unwrap().len(), 2);
 }
