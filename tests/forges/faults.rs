@@ -247,11 +247,11 @@ async fn too_late(kind: ForgeKind, act: Act) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_that_was_merged_before_its_lost_answer_is_looked_for_is_not_opened_again() {
+async fn one_that_was_closed_before_its_lost_answer_was_looked_for_is_found() {
     for kind in [ForgeKind::Github, ForgeKind::Gitlab] {
         let (world, _) = begun(kind).await;
         let sim = world.simulated();
-        // Another client of ours opens it, and its answer is lost; a person closes it at once.
+        // It is opened, its answer is lost, and so is the look for it; a person closes it meanwhile.
         sim.fault(1, Fault::LostReply);
         sim.fault(2, Fault::Cut);
         let error = world.forge.open(&proposal(BRANCH)).await.unwrap_err();
