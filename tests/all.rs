@@ -71,6 +71,9 @@ mod overlay_real;
 /// Pull requests on every forge.
 mod forges;
 
+/// The life of a proposal.
+mod proposals;
+
 /// Webhooks of forges.
 mod webhooks;
 

@@ -13,7 +13,7 @@ use crate::model::desired::Tier;
 use crate::model::engine::GIB;
 use crate::model::kinds::tier_assignment::DecisionNote;
 use std::cmp::Ordering;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 
 /// Moves that may go before one that needs their room; if so many do not help, the volume waits for its tier to be given more.
 const LEAVERS_MAX: usize = 8;
@@ -23,7 +23,8 @@ const NAMED_MAX: usize = 3;
 
 /// What is left of the budgets.
 struct Budgets<'a> {
-    open: usize,
+    /// Policies that have a proposal.
+    open: BTreeSet<&'a str>,
     of_policy: HashMap<&'a str, u32>,
 }
 
@@ -175,7 +176,7 @@ fn place<'a>(
         Ok(chosen) => {
             let candidates = room.candidates(view, wanted.volume, wanted.to);
             room.take(wanted.volume, &chosen);
-            budgets.open += 1;
+            budgets.open.insert(wanted.policy.name.as_str());
             *budgets.of_policy.entry(wanted.policy.name.as_str()).or_default() += 1;
             decision.proposals.push(proposed(view, wanted, candidates));
         }
@@ -207,7 +208,10 @@ fn budgets<'a>(view: &View<'a>, decision: &Decision<'a>) -> Budgets<'a> {
     for name in running.chain(started).filter_map(known) {
         *of_policy.entry(name).or_default() += 1;
     }
-    Budgets { open: 0, of_policy }
+    Budgets {
+        open: BTreeSet::new(),
+        of_policy,
+    }
 }
 
 fn within(view: &View, wanted: &Wanted, budgets: &Budgets) -> Result<(), Why> {
@@ -219,7 +223,8 @@ fn within(view: &View, wanted: &Wanted, budgets: &Budgets) -> Result<(), Why> {
         .get(wanted.policy.name.as_str())
         .copied()
         .unwrap_or(0);
-    let budget = if budgets.open >= view.limits.max_open as usize {
+    let name = wanted.policy.name.as_str();
+    let budget = if !budgets.open.contains(name) && budgets.open.len() >= view.limits.max_open as usize {
         format!("the source's proposals.maxOpen of {}", view.limits.max_open)
     } else if used >= wanted.policy.max_concurrent {
         let (allowed, name) = (wanted.policy.max_concurrent, &wanted.policy.name);

@@ -5,8 +5,9 @@ use super::heat::{Direction, Held, Measured, Pointed};
 use super::select::Taken;
 use crate::model::decision::{Decision, Why};
 use crate::model::desired::Policy;
-use crate::model::kinds::policy_source::{ProposalState, ProposalStatus};
+use crate::model::kinds::policy_source::{ProposalState, ProposalStatus, ProposedMoveStatus};
 use crate::model::observation::{Backing, BoundVolume, CopyAt, MayastorVolume, Pin, UNKNOWN};
+use jiff::Timestamp;
 use std::collections::BTreeSet;
 
 /// A refused move is asked for again only when the signal is this many times further out than when it was refused.
@@ -20,8 +21,8 @@ pub(super) struct Wanted<'a> {
     pub(super) from: usize,
     pub(super) to: usize,
     pub(super) pointed: Pointed<'a>,
-    /// Whether it is proposed already.
-    pub(super) open: Option<&'a ProposalStatus>,
+    /// The open proposal of it, if there is one.
+    pub(super) open: Option<&'a ProposedMoveStatus>,
 }
 
 pub(super) fn judge<'a>(view: &View<'a>, handled: &[bool], decision: &mut Decision<'a>) -> Vec<Wanted<'a>> {
@@ -245,19 +246,23 @@ fn full_enough(
     }
 }
 
-fn open_proposal<'a>(view: &View<'a>, bound: &BoundVolume, to: usize) -> Option<&'a ProposalStatus> {
-    recorded(view, bound, to)
-        .find(|proposal| matches!(proposal.state, ProposalState::Open | ProposalState::Edited))
+fn open_proposal<'a>(view: &View<'a>, bound: &BoundVolume, to: usize) -> Option<&'a ProposedMoveStatus> {
+    let open =
+        |proposal: &ProposalStatus| matches!(proposal.state, ProposalState::Open | ProposalState::Edited);
+    let found = recorded(view, bound, to).find(|(proposal, _)| open(proposal));
+    found.map(|(_, one)| one)
 }
 
+/// What was proposed of a volume to a tier, with the proposal that it was part of.
 fn recorded<'v, 'a>(
     view: &'v View<'a>,
     bound: &'v BoundVolume,
     to: usize,
-) -> impl Iterator<Item = &'a ProposalStatus> + use<'v, 'a> {
+) -> impl Iterator<Item = (&'a ProposalStatus, &'a ProposedMoveStatus)> + use<'v, 'a> {
     let of_claim = view.proposed.get(&(&*bound.namespace, &*bound.claim));
     let to = view.tiers[to].name.as_str();
-    let same = move |proposal: &&ProposalStatus| proposal.volume == *bound.name && proposal.to == to;
+    let same =
+        move |(_, one): &(&ProposalStatus, &ProposedMoveStatus)| one.volume == *bound.name && one.to == to;
     of_claim.into_iter().flatten().copied().filter(same)
 }
 
@@ -268,12 +273,14 @@ fn not_declined(
     to: usize,
     pointed: &Pointed,
 ) -> Result<(), Why> {
-    let mut refusals = recorded(view, bound, to).filter(|proposal| match proposal.state {
-        ProposalState::Declined => true,
-        ProposalState::Merged => view.desired.reverted.contains(&bound.claim_ref()),
+    let mut refusals = recorded(view, bound, to).filter(|(proposal, one)| match proposal.state {
+        ProposalState::Declined => !expired(view, proposal),
+        ProposalState::Merged if one.accepted => view.desired.reverted.contains(&bound.claim_ref()),
+        // It was taken out of the proposal before that was merged.
+        ProposalState::Merged => !expired(view, proposal),
         ProposalState::Open | ProposalState::Edited => false,
     });
-    let Some(refusal) = refusals.next() else {
+    let Some((proposal, refusal)) = refusals.next() else {
         return Ok(());
     };
     let then = refusal.decision.value;
@@ -282,12 +289,24 @@ fn not_declined(
         Direction::Hotter => pointed.value >= then * MATERIAL,
         Direction::Colder => pointed.value <= then / MATERIAL && then >= 1.0,
     };
-    if refusal.policy_fingerprint != policy.fingerprint || same_signal && further_out {
+    if proposal.policy_fingerprint != policy.fingerprint || same_signal && further_out {
         return Ok(());
     }
     Err(Why::Declined {
-        branch: refusal.branch.clone(),
+        branch: proposal.branch.clone(),
     })
+}
+
+/// Whether a no is so old that it may be asked again.
+fn expired(view: &View, proposal: &ProposalStatus) -> bool {
+    let since = proposal.since.parse::<Timestamp>().ok();
+    match (view.limits.rejections_expire, since) {
+        (Some(expire), Some(since)) => {
+            let passed = view.now.as_second().saturating_sub(since.as_second());
+            u64::try_from(passed).is_ok_and(|passed| passed >= expire.as_secs())
+        }
+        _ => false,
+    }
 }
 
 fn not_assigned(view: &View, bound: &BoundVolume, to: usize) -> Result<(), Why> {

@@ -5,11 +5,12 @@
 use crate::model::decision::{Decision, LeftAlone, Subject, Why};
 use crate::model::desired::{Desired, Policy, Tier};
 use crate::model::ids::{ClaimRef, TierName};
-use crate::model::kinds::policy_source::ProposalStatus;
+use crate::model::kinds::policy_source::{ProposalStatus, ProposedMoveStatus};
 use crate::model::migration_brief::MigrationBrief;
 use crate::model::observation::{BoundVolume, Observation};
 use jiff::Timestamp;
 use std::collections::HashMap;
+use std::time::Duration;
 
 /// Which moves fit together: budgets and room, the most useful first.
 mod admit;
@@ -52,8 +53,10 @@ pub struct InFlight {
 /// Bounds and switches that the operator set for all policies.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// How many proposals of the source may be open.
+    /// How many proposals of the source may be open; each holds the moves of one policy.
     pub max_open: u32,
+    /// How long a no is remembered; for ever when there is none.
+    pub rejections_expire: Option<Duration>,
     /// How many migrations may run in the whole cluster.
     pub max_concurrent: u32,
     /// Whether anything may be proposed or started at all.
@@ -82,6 +85,9 @@ pub fn decide<'a>(
     decision
 }
 
+/// A move that was proposed, and the proposal that it was part of.
+type Proposed<'a> = (&'a ProposalStatus, &'a ProposedMoveStatus);
+
 /// What every part of deciding reads, with the tables that make each look cheap.
 pub(crate) struct View<'a> {
     desired: &'a Desired,
@@ -102,7 +108,7 @@ pub(crate) struct View<'a> {
     /// The unfinished migration of a volume.
     running: HashMap<&'a str, &'a MigrationBrief>,
     /// What was proposed for a claim.
-    proposed: HashMap<(&'a str, &'a str), Vec<&'a ProposalStatus>>,
+    proposed: HashMap<(&'a str, &'a str), Vec<Proposed<'a>>>,
 }
 
 impl<'a> View<'a> {
@@ -124,8 +130,10 @@ impl<'a> View<'a> {
         }
         let mut proposed: HashMap<_, Vec<_>> = HashMap::new();
         for proposal in &in_flight.proposals {
-            let claim = (proposal.namespace.as_str(), proposal.claim.as_str());
-            proposed.entry(claim).or_default().push(proposal);
+            for one in &proposal.moves {
+                let claim = (one.namespace.as_str(), one.claim.as_str());
+                proposed.entry(claim).or_default().push((proposal, one));
+            }
         }
         Self {
             policies: heat::measured(desired, observation, &tiers),

@@ -50,3 +50,6 @@ pub mod failure;
 
 /// Windows of the week.
 pub mod week;
+
+/// Why a volume is left alone.
+pub mod why;
