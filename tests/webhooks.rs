@@ -79,8 +79,9 @@ async fn a_signed_delivery_is_a_hint_once_and_others_are_none() {
     let large = vec![b'x'; BODY_MAX + 1];
     let large_right = signature(SECRET, &large);
     let wrong = signature("wrong key", body);
+    type Sent<'a> = (&'a str, &'a str, Option<&'a str>, &'a [u8], u16);
     #[rustfmt::skip]
-    let table: [(&str, &str, Option<&str>, &[u8], u16); 8] = [
+    let table: [Sent<'_>; 8] = [
         ("it is not signed", "1", None, body, 401),
         ("it is signed with another key", "1", Some(&wrong), body, 401),
         ("one byte was changed", "1", Some(&right), br#"{"ref":"refs/heads/mail"}"#, 401),

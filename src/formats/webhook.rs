@@ -162,7 +162,7 @@ fn gitlab<'a>(
     let right = signatures
         .split(' ')
         .filter_map(|one| STANDARD.decode(one.strip_prefix("v1,")?).ok())
-        .fold(false, |right, claimed| is_hmac(key, &parts, &claimed) || right);
+        .any(|claimed| is_hmac(key, &parts, &claimed));
     match right && now.abs_diff(time) > APART_SECS.unsigned_abs() {
         true => Err(Refused::Late),
         false => Ok(right),
@@ -204,6 +204,8 @@ mod tests {
     /// The example of docs.github.com, "Validating webhook deliveries".
     const HEX: &str = "757107ea0eb2509fc211221cce984b8a37570b6d7586c22c46f4379c8b043e17";
     const NOW: i64 = 1_800_000_000;
+
+    type Headers<'a> = &'a [(&'a str, &'a str)];
 
     fn mac(key: &[u8], text: &[u8]) -> Vec<u8> {
         let mut mac = Hmac::<Sha256>::new_from_slice(key).unwrap();
@@ -268,7 +270,7 @@ mod tests {
             ("webhook-timestamp", &stamp),
             ("webhook-signature", &v1),
         ];
-        let table: [(&[(&str, &str)], Sender, &str); 5] = [
+        let table: [(Headers<'_>, Sender, &str); 5] = [
             (&github, Sender::Github, "g-1"),
             (&gitea, Sender::Gitea, "t-1"),
             (&forgejo, Sender::Forgejo, "f-1"),
@@ -304,7 +306,7 @@ mod tests {
         let late = (NOW - 400).to_string();
         let signed = [b"i.".as_slice(), late.as_bytes(), b".", BODY].concat();
         let v1 = format!("v1,{}", STANDARD.encode(mac(SECRET.as_bytes(), &signed)));
-        let table: [(&[(&str, &str)], Refused); 13] = [
+        let table: [(Headers<'_>, Refused); 13] = [
             (&[], Refused::Unknown),
             (&[("x-hub-signature-256", &hub)], Refused::Unknown),
             (&[event], Refused::Unsigned),

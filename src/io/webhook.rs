@@ -225,7 +225,7 @@ mod tests {
             "the number is known"
         );
         assert!(
-            !seen.is_new(&delivery(usize::MAX), &first.to_le_bytes()),
+            !seen.is_new(&delivery(usize::MAX), &(first + 9).to_le_bytes()),
             "the text is known"
         );
         assert!(
