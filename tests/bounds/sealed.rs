@@ -67,7 +67,7 @@ pub(super) fn of_sops() -> Vec<Row> {
         (
             "program of a rule",
             "becomes more than 131072 bytes",
-            block("  encrypted_regex: '\\w{100}'\n"),
+            block("  encrypted_regex: '\\pL{100}'\n"),
         ),
         (
             "levels of a flattened key",

@@ -161,7 +161,13 @@ impl Index {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+    #![allow(
+        clippy::unwrap_used,
+        clippy::panic,
+        clippy::disallowed_methods,
+        clippy::print_stderr,
+        reason = "tests; the seed of random ones is printed, and taken from the environment"
+    )]
 
     use super::*;
     use serde_json::json;

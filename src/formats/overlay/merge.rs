@@ -10,8 +10,8 @@ use std::collections::HashSet;
 
 /// What is known of a kind's lists.
 pub(super) struct Shape<'a> {
-    known: bool,
     group: &'a str,
+    version: &'a str,
     kind: &'a str,
     pod: &'static [&'static str],
 }
@@ -56,10 +56,6 @@ const KNOWN: [&str; 34] = [
 
 impl<'a> Shape<'a> {
     pub(super) fn of(id: Named<'a>) -> Self {
-        let is_version = |known: &str| match id.group {
-            "" => known == id.version,
-            group => split_api_version(known) == (group, id.version),
-        };
         let pod: &'static [&'static str] = match (id.group, id.kind) {
             ("", "Pod") => &["spec"],
             ("", "PodTemplate") => &["template", "spec"],
@@ -70,16 +66,24 @@ impl<'a> Shape<'a> {
             _ => &[],
         };
         Self {
-            known: KNOWN.iter().any(|known| is_version(known)),
             group: id.group,
+            version: id.version,
             kind: id.kind,
             pod,
         }
     }
 
+    /// Whether kustomize knows the type. Most patches have no lists, and nobody asks.
+    fn known(&self) -> bool {
+        KNOWN.iter().any(|known| match self.group {
+            "" => *known == self.version,
+            group => split_api_version(known) == (group, self.version),
+        })
+    }
+
     /// How a list merges; `None` when it is replaced. The path has the names of maps' keys only.
     fn keys(&self, path: &[String]) -> Option<Keys> {
-        if !self.known {
+        if !self.known() {
             return None;
         }
         let path: Vec<&str> = path.iter().map(String::as_str).collect();

@@ -7,9 +7,9 @@ use serde_json::Value;
 /// as reading its objects takes.
 const LOOKS_MAX: usize = 200_000;
 
-/// The same for each object of the files: twenty small patches that are for every object, which take some 24 looks each, and what
+/// The same for each object of the files: twenty small patches that are for every object, which take some 26 looks each, and what
 /// else a kustomization does to all.
-const LOOKS_PER_OBJECT: usize = 520;
+const LOOKS_PER_OBJECT: usize = 600;
 
 /// The same for each object of files that were listed before. What is small on disk may not make much work, so these count for less
 /// and only up to a number: a base with a few dozen variants.

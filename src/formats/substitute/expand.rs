@@ -55,6 +55,9 @@ impl<'a> Expanding<'a> {
                 "the substitution has more than {DEPTH_MAX} levels"
             )));
         }
+        if depth == 0 {
+            self.work.text(text.len());
+        }
         self.work.step(text.len())?;
         let mut fresh = String::new();
         let mut rest = text;

@@ -35,6 +35,8 @@ pub struct Work {
     steps: usize,
     objects: usize,
     grown: usize,
+    /// Bytes of the texts that have expressions.
+    read: usize,
     /// Whether it was told that it is too much.
     pub(super) told: bool,
 }
@@ -45,8 +47,15 @@ impl Work {
         self.objects += 1;
     }
 
+    /// Counts a text that has expressions, which is looked through twice: for where they begin and for where they end.
+    pub(super) fn text(&mut self, bytes: usize) {
+        self.read = self.read.saturating_add(bytes);
+    }
+
     fn steps_max(&self) -> usize {
-        STEPS_MAX.saturating_add(self.objects.saturating_mul(STEPS_PER_OBJECT))
+        STEPS_MAX
+            .saturating_add(self.objects.saturating_mul(STEPS_PER_OBJECT))
+            .saturating_add(self.read.saturating_mul(2))
     }
 
     /// Whether a bound was passed.
