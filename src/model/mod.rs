@@ -27,6 +27,9 @@ pub mod engine;
 /// One dated, immutable reading of the world.
 pub mod observation;
 
+/// How it is put together.
+mod joining;
+
 /// A migration in brief.
 pub mod migration_brief;
 

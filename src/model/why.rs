@@ -1,6 +1,6 @@
 //! Why a volume is left alone, in one word and in one line.
 
-use super::ids::{TierName, VolumeName};
+use super::ids::VolumeName;
 use super::observation::Unfit;
 use jiff::Timestamp;
 use std::fmt;
@@ -21,7 +21,7 @@ pub enum Why {
     /// The policy only says what it would do.
     DryRun {
         /// The tier that it would propose.
-        to: TierName,
+        to: Arc<str>,
     },
     /// The volume lives on one node's own disk.
     NotMovable {
@@ -92,7 +92,7 @@ pub enum Why {
     /// The tier that it would leave is not full enough for that.
     TierHasRoom {
         /// The tier.
-        tier: TierName,
+        tier: Arc<str>,
         /// How full it is, in percent.
         percent: u32,
         /// How full it must be, in percent.
@@ -101,7 +101,7 @@ pub enum Why {
     /// The tier that it would go to would become too full.
     TierFull {
         /// The tier.
-        tier: TierName,
+        tier: Arc<str>,
         /// How full it would be, in percent.
         percent: u32,
         /// How full it may be, in percent.
@@ -110,7 +110,7 @@ pub enum Why {
     /// It waits for colder volumes to leave the tier that it would go to.
     WaitsForRoom {
         /// The tier.
-        tier: TierName,
+        tier: Arc<str>,
         /// The claims that leave first.
         after: String,
     },
@@ -129,7 +129,7 @@ pub enum Why {
     /// It is hot and on the hottest tier, or cold and on the coldest.
     OnRightTier {
         /// The tier.
-        tier: TierName,
+        tier: Arc<str>,
     },
     /// Its replicas are not all on pools of one tier of the policy.
     OnNoTier {
@@ -149,7 +149,7 @@ pub enum Why {
     /// An assignment already says so and waits for its migration.
     Assigned {
         /// The tier.
-        tier: TierName,
+        tier: Arc<str>,
     },
     /// A person said no, and nothing material has changed.
     Declined {
@@ -183,7 +183,7 @@ pub enum Why {
     /// No pool of the target tier has room.
     NoRoom {
         /// The tier.
-        tier: TierName,
+        tier: Arc<str>,
         /// Bytes that are needed on each pool.
         needed: u64,
         /// Bytes that the roomiest pool has left, after what is under way and planned before it.
@@ -192,14 +192,14 @@ pub enum Why {
     /// No pool of the target tier can take a replica.
     NoPool {
         /// The tier.
-        tier: TierName,
+        tier: Arc<str>,
         /// What excluded each pool.
-        excluded: Vec<String>,
+        excluded: Box<[String]>,
     },
     /// The policy's or the source's budget is used up.
     OverBudget {
         /// Which budget.
-        budget: String,
+        budget: Arc<str>,
     },
 }
 
