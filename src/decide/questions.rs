@@ -73,6 +73,11 @@ pub fn value(policy: &Policy, signal: &Signal, now: Timestamp) -> String {
     }
 }
 
+/// The query for operations per second, over so many seconds: what is served, whatever a policy asks.
+pub fn operations(seconds: u64) -> String {
+    expression(&Measure::Iops, &format!("{}s", RATE_SECS.max(seconds)))
+}
+
 /// The query for the part of the window that has samples, of what is counted: in how many of sixty steps the series is there. It
 /// does not depend on the scrape interval.
 pub fn coverage(policy: &Policy, now: Timestamp) -> String {

@@ -50,3 +50,6 @@ pub mod failure;
 
 /// Windows of the week.
 pub mod week;
+
+/// Times at an even distance.
+pub mod timeline;
