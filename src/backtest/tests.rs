@@ -128,19 +128,16 @@ fn a_swinging_volume_flaps_under_plain_watermarks_and_not_under_policies() {
     let swing = |hour: i64| if hour.rem_euclid(16) < 8 { 6000.0 } else { 100.0 };
     let mut world = world();
     world.policy().cooldown = Duration::from_secs(72 * 3600);
+    // A cool-down alone makes it rare; it still goes to and fro.
     let rested = ran(&world, 10 * 24, 2 * HOUR, one(swing));
-    assert_eq!(
-        flapping(&rested),
-        [Some(0), Some(0), Some(1), None],
-        "{:?}",
-        moved(&rested)
-    );
+    assert_eq!(flapping(&rested)[2], Some(1), "{:?}", moved(&rested));
     assert!(rested.ours().unwrap().moved <= 4 && rested.strategies[2].moved >= 20);
     // What must be sustained for longer than it ever is, is not moved at all.
     world.policy().sustained = Duration::from_secs(12 * 3600);
     let load = move |hour: i64| if hour.rem_euclid(6) < 3 { 6000.0 } else { 100.0 };
     let sustained = ran(&world, 10 * 24, HOUR, one(load));
-    assert_eq!((moved(&sustained)[0], flapping(&sustained)[2]), (0, Some(1)));
+    assert_eq!(flapping(&sustained), [Some(0), Some(0), Some(1), None]);
+    assert_eq!(moved(&sustained)[0], 0);
     assert!(
         sustained.left_alone.contains_key("NotSustained"),
         "{:?}",
