@@ -159,12 +159,13 @@ fn known() -> Vec<(String, String, &'static str, Option<f64>)> {
     let mut add = |claim: &str, query: String, volume, expected| {
         known.push((claim.to_owned(), query, volume, expected));
     };
-    // 2 hours of 24 at 1000, else 10.
+    // Two hours of 24 at 1000, else 10; the first half minute has no sample before it, and is taken to be like the rest.
+    let mean = (7200.0 * 1000.0 + (79_200.0 - 30.0) * 10.0) / (86_400.0 - 30.0);
     add(
         "a mean counts the backup",
         value(&day, Measure::Iops, None),
         "pvc-b",
-        Some(92.5),
+        Some(mean),
     );
     add(
         "95th counts the backup",
@@ -251,6 +252,7 @@ async fn each_question_has_the_value_that_is_known() {
     if servers::left_out("each_question_has_the_value_that_is_known") {
         return;
     }
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let server = Prometheus::with(&two_days());
     let prometheus = client::Prometheus::new(&server.url).unwrap();
     let mut wrong = Vec::new();
@@ -282,6 +284,7 @@ async fn a_range_gives_what_each_time_gives_by_itself() {
     if servers::left_out("a_range_gives_what_each_time_gives_by_itself") {
         return;
     }
+    let _ = rustls::crypto::ring::default_provider().install_default();
     let server = Prometheus::with(&two_days());
     let prometheus = client::Prometheus::new(&server.url).unwrap();
     // Also at times that are on no even step.
@@ -369,19 +372,19 @@ fn eight_days() -> Recording {
 
 fn world() -> Observation {
     let names = ["hot", "swing", "idle"];
-    let volume = |number: usize, pool: &str| Volume {
+    let volume = |number: usize, pool: &str, node: &str| Volume {
         uuid: number.to_string(),
         size: 10 * GIB,
         num_replicas: 1,
         created: true,
         busy: false,
         state: Health::Online,
-        target_node: Some("n1".into()),
+        target_node: Some(node.into()),
         target_state: Some(Health::Online),
         rebuilds: 0,
         replicas: vec![Replica {
             id: format!("r{number}").into(),
-            node: "n1".into(),
+            node: node.into(),
             pool: pool.into(),
             state: Health::Online,
             child: Some(Health::Online),
@@ -398,19 +401,20 @@ fn world() -> Observation {
         node_inclusion: BTreeMap::new(),
         allowed_nodes: Vec::new(),
     };
-    let pools = [("cold-1", "cold", 20), ("hot-1", "hot", 10)].map(|(name, tier, used)| Pool {
+    let pools =
+        [("cold-1", "n1", "cold", 20), ("hot-2", "n2", "hot", 10)].map(|(name, node, tier, used)| Pool {
+            name: name.into(),
+            node: node.into(),
+            labels: BTreeMap::from([("storage-tier".to_owned(), tier.to_owned())]),
+            state: Health::Online,
+            capacity: 100 * GIB,
+            used: used * GIB,
+            committed: None,
+            cordoned: false,
+            encrypted: false,
+        });
+    let node = |name: &str| Node {
         name: name.into(),
-        node: "n1".into(),
-        labels: BTreeMap::from([("storage-tier".to_owned(), tier.to_owned())]),
-        state: Health::Online,
-        capacity: 100 * GIB,
-        used: used * GIB,
-        committed: None,
-        cordoned: false,
-        encrypted: false,
-    });
-    let node = Node {
-        name: "n1".into(),
         labels: BTreeMap::new(),
         state: Health::Online,
         cordons: Vec::new(),
@@ -418,11 +422,11 @@ fn world() -> Observation {
         version: None,
     };
     let engine = EngineState {
-        volumes: [(1, "cold-1"), (2, "cold-1"), (3, "hot-1")]
-            .map(|(number, pool)| (number.to_string(), volume(number, pool)))
+        volumes: [(1, "cold-1", "n1"), (2, "cold-1", "n1"), (3, "hot-2", "n2")]
+            .map(|(number, pool, node)| (number.to_string(), volume(number, pool, node)))
             .into(),
         pools: pools.map(|pool| (pool.name.clone(), pool)).into(),
-        nodes: BTreeMap::from([(node.name.clone(), node)]),
+        nodes: ["n1", "n2"].map(|name| (name.into(), node(name))).into(),
     };
     let seen = names.iter().enumerate().map(|(index, name)| ClusterVolume {
         name: VolumeName(format!("pvc-{}", index + 1)),
@@ -521,7 +525,7 @@ fn seven_days_of_a_real_prometheus_are_replayed() {
     // The idle one at once; the hot one when it has been hot for twelve hours; four hours later each. The swinging one never.
     let expected = [("db/idle", "cold", 4), ("db/hot", "hot", 24 + 12 + 4)];
     let expected = expected.map(|(claim, to, hour)| (claim.to_owned(), to.to_owned(), hour));
-    assert_eq!(moves, expected);
+    assert_eq!(moves, expected, "{}", report["leftAlone"]);
     let flapping = |index: usize| strategy(index)["flapping"].as_array().map(Vec::len);
     assert_eq!([0, 1, 2, 3].map(flapping), [Some(0), Some(0), Some(1), None]);
     assert_eq!(strategy(2)["flapping"][0], "db/swing");

@@ -248,10 +248,10 @@ fn print(report: &Report) {
     }
     let left: Vec<Vec<String>> = shown::reasons(report);
     if !left.is_empty() {
-        data("Why volumes were left alone, of all evaluations of all volumes");
+        data("\nWhy volumes were left alone, of all evaluations of all volumes");
         data(&table(&["REASON", "PART"], &left));
     }
-    data("What this takes for granted");
+    data("\nWhat this takes for granted");
     for line in &report.assumptions {
         data(&format!("- {line}"));
     }
@@ -259,7 +259,7 @@ fn print(report: &Report) {
 
 fn moves(ours: &Outcome) {
     if ours.moves.is_empty() {
-        data("No move would have been carried out.\n");
+        data("\nNo move would have been carried out.");
         return;
     }
     let row = |moved: &backtest::report::Moved| {
@@ -273,12 +273,12 @@ fn moves(ours: &Outcome) {
         ]
     };
     let rows: Vec<Vec<String>> = ours.moves.iter().take(SHOWN).map(row).collect();
-    data("Moves of the policies");
+    data("\nMoves of the policies");
     data(&table(
         &["MOVED", "CLAIM", "MOVE", "MEASURED", "THRESHOLD", "BYTES"],
         &rows,
     ));
     if ours.moves.len() > SHOWN {
-        data(&format!("and {} more, in -o json\n", ours.moves.len() - SHOWN));
+        data(&format!("and {} more, in -o json", ours.moves.len() - SHOWN));
     }
 }
