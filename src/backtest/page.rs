@@ -29,7 +29,8 @@ svg{display:block;width:100%;height:auto}svg text{font-size:11px;fill:var(--soft
 .grid{stroke:var(--rule);stroke-width:1}.line{fill:none;stroke-width:1.6;stroke-linejoin:round}
 .policies{stroke:var(--policies);stroke-width:2.4}.watermarks{stroke:var(--watermarks);stroke-dasharray:7 3}
 .nothing{stroke:var(--nothing);stroke-dasharray:2 3}.oracle{stroke:var(--oracle);stroke-dasharray:10 3 2 3}
-.level{stroke:var(--level);stroke-width:1;stroke-dasharray:4 4}svg .level-name{fill:var(--level)}
+.level{stroke:var(--level);stroke-width:1;stroke-dasharray:4 4}svg .level-name{fill:var(--level);stroke:var(--card);
+stroke-width:4px;paint-order:stroke}
 .mark{stroke:var(--card);stroke-width:1}.up{fill:var(--level)}.down{fill:var(--policies)}
 .legend{display:flex;flex-wrap:wrap;gap:4px 22px;margin:6px 0;font-size:13px;color:var(--soft)}
 .legend svg{display:inline-block;width:34px;height:12px;vertical-align:middle;margin-right:6px}

@@ -16,6 +16,9 @@ const POINTS_MAX: usize = 480;
 /// Marks of a plot; more hide the lines.
 const MARKS_MAX: usize = 400;
 
+/// What a mark takes with some room around it.
+const MARK_HEIGHT: f64 = 13.0;
+
 /// Labels below a plot.
 const LABELS: usize = 6;
 
@@ -72,13 +75,13 @@ pub(super) fn escaped(text: &str) -> String {
     safe
 }
 
-/// The least of 1, 2 and 5 times a power of ten that is not below a value.
+/// The least round number that is not below a value, of which quarters are round too.
 pub(super) fn nice(value: f64) -> f64 {
     if !value.is_finite() || value <= 0.0 {
         return 1.0;
     }
     let power = 10_f64.powf(value.log10().floor());
-    let steps = [1.0, 2.0, 5.0, 10.0];
+    let steps = [1.0, 1.2, 1.6, 2.0, 2.4, 3.0, 4.0, 5.0, 6.0, 8.0, 10.0];
     steps
         .iter()
         .map(|step| step * power)
@@ -104,16 +107,12 @@ impl Plot<'_> {
             escaped(&self.label)
         );
         self.axes(&mut svg);
-        for (value, name) in &self.levels {
+        for (value, _) in &self.levels {
             let y = self.y(*value);
             let _ = writeln!(
                 svg,
-                "<line class=\"level\" x1=\"{LEFT}\" x2=\"{}\" y1=\"{y:.1}\" y2=\"{y:.1}\"/><text class=\"level-name\" x=\"{}\" \
-                 y=\"{:.1}\" text-anchor=\"end\">{name} {}</text>",
-                WIDTH - RIGHT,
-                WIDTH - RIGHT,
-                y - 4.0,
-                escaped(&(self.unit)(*value)),
+                "<line class=\"level\" x1=\"{LEFT}\" x2=\"{}\" y1=\"{y:.1}\" y2=\"{y:.1}\"/>",
+                WIDTH - RIGHT
             );
         }
         // The first line is the one that matters: it is drawn last.
@@ -126,8 +125,22 @@ impl Plot<'_> {
                 escaped(line.name)
             );
         }
+        let mut before: Option<(i64, f64)> = None;
         for mark in self.marks.iter().take(MARKS_MAX) {
-            self.mark(&mut svg, mark);
+            // Marks of one time stand above each other.
+            let raised = before.filter(|(at, _)| *at == mark.at);
+            let raised = raised.map_or(0.0, |(_, raised)| raised + MARK_HEIGHT);
+            self.mark(&mut svg, mark, raised);
+            before = Some((mark.at, raised));
+        }
+        for (value, name) in &self.levels {
+            let _ = writeln!(
+                svg,
+                "<text class=\"level-name\" x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{name} {}</text>",
+                WIDTH - RIGHT,
+                self.y(*value) - 4.0,
+                escaped(&(self.unit)(*value)),
+            );
         }
         svg.push_str("</svg>\n");
         svg
@@ -193,12 +206,12 @@ impl Plot<'_> {
         path
     }
 
-    fn mark(&self, svg: &mut String, mark: &Mark) {
+    fn mark(&self, svg: &mut String, mark: &Mark, raised: f64) {
         let values = self.lines.first().map_or(&[][..], |line| line.values);
         let length = (self.last - self.first).max(1) as f64;
         let place = (mark.at - self.first) as f64 / length * values.len().saturating_sub(1) as f64;
         let value = values.get(place.max(0.0).round() as usize).copied().flatten();
-        let (x, y) = (self.x(mark.at as f64), self.y(value.unwrap_or(0.0)));
+        let (x, y) = (self.x(mark.at as f64), self.y(value.unwrap_or(0.0)) - raised);
         let (class, tip, base) = match mark.up {
             true => ("up", y - 7.0, y + 4.0),
             false => ("down", y + 7.0, y - 4.0),
