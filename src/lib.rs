@@ -87,6 +87,9 @@ pub mod io;
 /// Simulated servers that speak the real protocols over loopback.
 pub mod sim;
 
+/// What policies would have done with recorded load. Pure.
+pub mod backtest;
+
 /// Logging and metrics.
 pub mod telemetry;
 

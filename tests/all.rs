@@ -89,3 +89,6 @@ mod canaries;
 /// `couchestor secrets`.
 mod schema;
 mod secrets;
+
+/// What policies would have done, out of a real Prometheus.
+mod backtest;

@@ -9,7 +9,8 @@ const STAGES: [&str; 10] = [
 /// Files that may name every stage: the line, and the edge.
 const EVERYWHERE: [&str; 5] = ["turn.rs", "turn/", "wiring/", "lib.rs", "cli/"];
 
-const PURE: [&str; 7] = [
+const PURE: [&str; 8] = [
+    "backtest/",
     "model/",
     "parse/",
     "decide/",

@@ -27,6 +27,9 @@ mod secrets;
 /// What would happen, and why everything else would not.
 mod plan;
 
+/// What policies would have done.
+mod backtest;
+
 /// Sources, proposals and migrations.
 mod status;
 
@@ -100,6 +103,11 @@ enum Command {
         after_help = "Examples:\n  couchestor plan policies/homelab --kubeconfig ~/.kube/config --prometheus-url http://localhost:9090 --mayastor-url http://localhost:8081\n  couchestor plan policies/homelab --observation world.json\n\nExit codes: 0 nothing to do, 2 changes, 1 error."
     )]
     Plan(plan::Arguments),
+    /// Replay recorded load through the policies: what they would have moved, beside doing nothing and other ways.
+    #[command(
+        after_help = "Examples:\n  couchestor backtest policies/homelab --kubeconfig ~/.kube/config --prometheus-url http://localhost:9090 --mayastor-url http://localhost:8081\n  couchestor plan policies/homelab --kubeconfig ~/.kube/config --record world.json\n  couchestor backtest policies/homelab --observation world.json --prometheus-url http://localhost:9090 --days 7 --html backtest.html\n  couchestor backtest policies/homelab --observation world.json --prometheus-url http://localhost:9090 --step 15m --approval-delay 0 -o json"
+    )]
+    Backtest(Box<backtest::Arguments>),
     /// Show sources, proposals and migrations.
     #[command(
         after_help = "Examples:\n  couchestor status\n  couchestor status --watch\n\nExit codes: 0 all ready, 1 something is not."
@@ -182,6 +190,7 @@ pub fn main(cli: Cli) -> ExitCode {
         Command::Demo(arguments) => block_on(demo::demo(arguments)),
         Command::Run(arguments) => block_on(run::run(*arguments)),
         Command::Plan(arguments) => block_on(plan::plan(arguments)),
+        Command::Backtest(arguments) => block_on(backtest::backtest(*arguments)),
         Command::Status(arguments) => block_on(status::status(arguments)),
         Command::Audit(arguments) => block_on(audit::audit(arguments)),
         Command::Simulate(arguments) => block_on(simulate::simulate(arguments)),

@@ -17,7 +17,7 @@ use crate::model::observation::Observation;
 use crate::model::rendering::RenderedObject;
 use crate::observe::{self, volumes};
 use serde_json::json;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// Options of `plan`.
 #[derive(clap::Args, Debug)]
@@ -48,17 +48,7 @@ pub async fn plan(arguments: Arguments) -> Result<u8, Failed> {
     let wanted = arguments.volume.as_deref().map(claim).transpose()?;
     let objects = crate::render::render(&desired);
     let (observation, in_flight, changes) = match &arguments.observation {
-        Some(path) => {
-            let text = std::fs::read_to_string(path)
-                .map_err(|error| Failed(format!("{}: {error}", path.display())))?;
-            let observation: Observation = serde_json::from_str(&text).map_err(|error| {
-                Failed(format!(
-                    "{}: {error}; write it with `couchestor plan --record`",
-                    path.display()
-                ))
-            })?;
-            (observation, InFlight::default(), None)
-        }
+        Some(path) => (recorded(path)?, InFlight::default(), None),
         None => {
             let cluster = Cluster::connect(arguments.cluster.kubeconfig.as_deref()).await?;
             let mayastor = Mayastor::new(&arguments.engine.mayastor_url)?;
@@ -107,6 +97,18 @@ pub async fn plan(arguments: Arguments) -> Result<u8, Failed> {
     let changed = changes.is_some_and(|changes| !changes.is_empty());
     let nothing = decision.proposals.is_empty() && decision.starts.is_empty() && !changed;
     Ok(if nothing { 0 } else { 2 })
+}
+
+/// A world that `--record` wrote.
+pub(super) fn recorded(path: &Path) -> Result<Observation, Failed> {
+    let text =
+        std::fs::read_to_string(path).map_err(|error| Failed(format!("{}: {error}", path.display())))?;
+    serde_json::from_str(&text).map_err(|error| {
+        Failed(format!(
+            "{}: {error}; write it with `couchestor plan --record`",
+            path.display()
+        ))
+    })
 }
 
 /// A claim as people write it.

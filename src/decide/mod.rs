@@ -40,7 +40,7 @@ mod select;
 mod starts;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 pub use questions::questions;
 

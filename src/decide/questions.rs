@@ -73,6 +73,11 @@ pub fn value(policy: &Policy, signal: &Signal, now: Timestamp) -> String {
     }
 }
 
+/// The query for operations per second, over so many seconds: what is served, whatever a policy asks.
+pub fn operations(seconds: u64) -> String {
+    expression(&Measure::Iops, &format!("{}s", RATE_SECS.max(seconds)))
+}
+
 /// The query for the part of the window that has samples, of what is counted: in how many of sixty steps the series is there. It
 /// does not depend on the scrape interval.
 pub fn coverage(policy: &Policy, now: Timestamp) -> String {
@@ -102,8 +107,20 @@ pub fn coverage(policy: &Policy, now: Timestamp) -> String {
 /// A signal step by step, brought together by a function.
 fn aggregated(policy: &Policy, signal: &Signal, function: &str, over: Duration, now: Timestamp) -> String {
     let step = (over.as_secs() / STEPS).max(STEP_SECS_MIN);
-    let inner = expression(&signal.measure, &format!("{}s", RATE_SECS.max(step)));
-    let excluded = excluded(policy, over, now);
+    let range = RATE_SECS.max(step);
+    let inner = expression(&signal.measure, &format!("{range}s"));
+    let inner = match signal.measure {
+        Measure::Iops | Measure::Throughput | Measure::Query(_) => inner,
+        // In a step without operations these are not a number, and one such step would make the whole mean unknown.
+        _ => format!("({inner}) >= 0"),
+    };
+    // A rate at a time speaks of the range before it: it is left out while any of that lies in a window that is not counted.
+    let reach = i64::try_from(range).unwrap_or(i64::MAX);
+    let excluded: Vec<(i64, i64)> = excluded(policy, over + Duration::from_secs(range), now)
+        .into_iter()
+        .map(|(from, to)| (from + 1, to.saturating_add(reach)))
+        .collect();
+    let excluded = merged(excluded);
     format!(
         "{function}({})[{}s:{step}s])",
         without(inner, &excluded),

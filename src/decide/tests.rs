@@ -7,7 +7,7 @@
 )]
 
 /// The world.
-mod world;
+pub(crate) mod world;
 
 /// Signals, windows, budgets, room.
 mod policies;

@@ -56,3 +56,6 @@ pub mod week;
 
 /// Why a volume is left alone.
 pub mod why;
+
+/// Times at an even distance.
+pub mod timeline;

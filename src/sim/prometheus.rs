@@ -165,6 +165,10 @@ fn understood(text: &str) -> Option<fn(&Load) -> f64> {
         .captures(text)
         .and_then(|parts| parts.get(1))
         .map_or(text, |inner| inner.as_str());
+    let text = text
+        .strip_prefix('(')
+        .and_then(|rest| rest.strip_suffix(") >= 0"))
+        .unwrap_or(text);
     let ranges = Regex::new(r"\[[0-9a-z.]+\]").ok()?;
     let plain = ranges.replace_all(text, "").replace("sum by (pv_name) ", "");
     match plain.as_str() {

@@ -36,3 +36,6 @@ pub mod canary;
 
 /// Encrypted files.
 pub mod seal;
+
+/// A real Prometheus with recorded series.
+pub mod prometheus;

@@ -73,6 +73,22 @@ pub fn gitea() -> (PathBuf, PathBuf) {
     (binary, ask())
 }
 
+pub fn prometheus() -> PathBuf {
+    built(
+        "prometheus",
+        "prometheus",
+        "github.com/prometheus/prometheus/cmd/prometheus",
+    )
+}
+
+pub fn promtool() -> PathBuf {
+    built(
+        "prometheus",
+        "promtool",
+        "github.com/prometheus/prometheus/cmd/promtool",
+    )
+}
+
 /// Reads SOPS files with the rops library: a program of ours in a cargo project of its own.
 pub fn rops() -> PathBuf {
     let _one = BUILD.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
@@ -148,7 +164,7 @@ fn built_with(module: &str, name: &str, package: &str, tags: &[&str]) -> PathBuf
             }
             Ok(status) => panic!("go build of {name} ended with {status}"),
             Err(error) => panic!(
-                "this test builds {name} with Go, which did not start ({error}): install Go 1.25.8 or later from https://go.dev/dl, \
+                "this test builds {name} with Go, which did not start ({error}): install Go 1.26 or later from https://go.dev/dl, \
                  or set COUCHESTOR_TEST_SERVERS=none to leave such tests out"
             ),
         }

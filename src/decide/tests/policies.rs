@@ -396,11 +396,13 @@ fn load_in_excluded_windows_is_not_asked_for() {
         .into_iter()
         .collect();
     let (from, to) = (NOW - 1800, NOW - 900);
+    // A rate speaks of the five minutes before it.
+    let (after, until) = (from + 1, to + 300);
     assert_eq!(
         asked,
         [
             format!(
-                "avg_over_time(((sum by (pv_name) (rate(volume_num_read_ops[300s])) + sum by (pv_name) (rate(volume_num_write_ops[300s]))) unless on () ((vector(time()) >= {from} < {to})))[3600s:60s])"
+                "avg_over_time(((sum by (pv_name) (rate(volume_num_read_ops[300s])) + sum by (pv_name) (rate(volume_num_write_ops[300s]))) unless on () ((vector(time()) >= {after} < {until})))[3600s:60s])"
             ),
             format!(
                 "count_over_time(((sum by (pv_name) (volume_num_read_ops)) unless on () ((vector(time()) >= {from} < {to})))[1h:60s]) / 45"

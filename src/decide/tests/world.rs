@@ -18,10 +18,10 @@ use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-pub(super) const GIB: u64 = 1 << 30;
-pub(super) const NOW: i64 = 1_800_000_000;
+pub(crate) const GIB: u64 = 1 << 30;
+pub(crate) const NOW: i64 = 1_800_000_000;
 
-pub(super) fn note(value: f64) -> DecisionNote {
+pub(crate) fn note(value: f64) -> DecisionNote {
     DecisionNote {
         policy: "p".into(),
         from: "cold".into(),
@@ -33,30 +33,30 @@ pub(super) fn note(value: f64) -> DecisionNote {
 }
 
 /// What Prometheus knows of a volume, by the name of the signal.
-pub(super) type Load = BTreeMap<&'static str, f64>;
+pub(crate) type Load = BTreeMap<&'static str, f64>;
 
-pub(super) struct World {
-    pub(super) desired: Desired,
-    pub(super) seen: Vec<ClusterVolume>,
-    pub(super) engine: Result<EngineState, String>,
+pub(crate) struct World {
+    pub(crate) desired: Desired,
+    pub(crate) seen: Vec<ClusterVolume>,
+    pub(crate) engine: Result<EngineState, String>,
     /// Load by volume, or why Prometheus does not answer.
-    pub(super) loads: Result<BTreeMap<String, Load>, String>,
-    pub(super) in_flight: InFlight,
-    pub(super) limits: Limits,
+    pub(crate) loads: Result<BTreeMap<String, Load>, String>,
+    pub(crate) in_flight: InFlight,
+    pub(crate) limits: Limits,
 }
 
-pub(super) fn claim() -> ClaimRef {
+pub(crate) fn claim() -> ClaimRef {
     ClaimRef {
         namespace: "db".into(),
         name: "data-0".into(),
     }
 }
 
-pub(super) fn labels(tier: &str) -> BTreeMap<String, String> {
+pub(crate) fn labels(tier: &str) -> BTreeMap<String, String> {
     BTreeMap::from([("tier".to_owned(), tier.to_owned())])
 }
 
-pub(super) fn pool(name: &str, node: &str, tier: &str, free: u64) -> Pool {
+pub(crate) fn pool(name: &str, node: &str, tier: &str, free: u64) -> Pool {
     Pool {
         name: name.into(),
         node: node.into(),
@@ -71,7 +71,7 @@ pub(super) fn pool(name: &str, node: &str, tier: &str, free: u64) -> Pool {
 }
 
 /// A volume of 10 GiB on a cold pool, at 6000 IOPS, with a hot pool free: it should move.
-pub(super) fn world() -> World {
+pub(crate) fn world() -> World {
     let tier = |name: &str, rank| Tier {
         name: name.into(),
         rank,
@@ -193,7 +193,7 @@ pub(super) fn world() -> World {
     .at(6000.0, 1.0)
 }
 
-pub(super) fn signal(name: &str, measure: Measure, above: Option<f64>, below: Option<f64>) -> Signal {
+pub(crate) fn signal(name: &str, measure: Measure, above: Option<f64>, below: Option<f64>) -> Signal {
     Signal {
         name: name.into(),
         measure,
@@ -204,11 +204,11 @@ pub(super) fn signal(name: &str, measure: Measure, above: Option<f64>, below: Op
 }
 
 impl World {
-    pub(super) fn at(self, iops: f64, coverage: f64) -> Self {
+    pub(crate) fn at(self, iops: f64, coverage: f64) -> Self {
         self.with(&[("iops", iops), ("coverage", coverage)])
     }
 
-    pub(super) fn with(mut self, load: &[(&'static str, f64)]) -> Self {
+    pub(crate) fn with(mut self, load: &[(&'static str, f64)]) -> Self {
         let known = self
             .loads
             .as_mut()
@@ -220,7 +220,7 @@ impl World {
     }
 
     /// What Prometheus answers to every question of the policies.
-    pub(super) fn answers(&self, now: Timestamp) -> BTreeMap<String, RawAnswer> {
+    pub(crate) fn answers(&self, now: Timestamp) -> BTreeMap<String, RawAnswer> {
         let of = |name: &str| -> RawAnswer {
             let loads = self.loads.as_ref().map_err(Clone::clone)?;
             let known = |(volume, load): (&String, &Load)| Some((volume.clone(), *load.get(name)?));
@@ -246,7 +246,7 @@ impl World {
         answers
     }
 
-    pub(super) fn observation(&self) -> Observation {
+    pub(crate) fn observation(&self) -> Observation {
         let now = Timestamp::from_second(NOW).unwrap();
         Observation::assemble(
             now,
@@ -257,7 +257,7 @@ impl World {
         )
     }
 
-    pub(super) fn decided<T>(&self, read: impl FnOnce(&Decision) -> T) -> T {
+    pub(crate) fn decided<T>(&self, read: impl FnOnce(&Decision) -> T) -> T {
         let observation = self.observation();
         let now = observation.at;
         read(&decide(
@@ -269,33 +269,33 @@ impl World {
         ))
     }
 
-    pub(super) fn volume(&mut self) -> &mut Volume {
+    pub(crate) fn volume(&mut self) -> &mut Volume {
         self.engine.as_mut().unwrap().volumes.get_mut("u").unwrap()
     }
 
-    pub(super) fn pool(&mut self, name: &str) -> &mut Pool {
+    pub(crate) fn pool(&mut self, name: &str) -> &mut Pool {
         self.engine.as_mut().unwrap().pools.get_mut(&name.into()).unwrap()
     }
 
-    pub(super) fn policy(&mut self) -> &mut Policy {
+    pub(crate) fn policy(&mut self) -> &mut Policy {
         self.desired.policies.get_mut(&PolicyName("p".into())).unwrap()
     }
 
-    pub(super) fn tier(&mut self, name: &str) -> &mut Tier {
+    pub(crate) fn tier(&mut self, name: &str) -> &mut Tier {
         self.desired.tiers.get_mut(&TierName(name.into())).unwrap()
     }
 
-    pub(super) fn bound(&mut self) -> &mut ClusterVolume {
+    pub(crate) fn bound(&mut self) -> &mut ClusterVolume {
         &mut self.seen[0]
     }
 
-    pub(super) fn on_hot(&mut self) {
+    pub(crate) fn on_hot(&mut self) {
         let replica = &mut self.volume().replicas[0];
         (replica.pool, replica.node) = ("hot-2".into(), "n2".into());
     }
 
     /// Another volume, `gibs` large, on a pool.
-    pub(super) fn beside(&mut self, name: &str, gibs: u64, pool: &str, node: &str, iops: f64) {
+    pub(crate) fn beside(&mut self, name: &str, gibs: u64, pool: &str, node: &str, iops: f64) {
         let mut bound = self.seen[0].clone();
         bound.name = VolumeName(format!("pvc-{name}"));
         bound.claim.name = name.to_owned();
@@ -313,7 +313,7 @@ impl World {
         self.loads.as_mut().unwrap().insert(format!("pvc-{name}"), load);
     }
 
-    pub(super) fn assigned(&mut self, to: &str, pin: Option<Pin>) {
+    pub(crate) fn assigned(&mut self, to: &str, pin: Option<Pin>) {
         let assignment = Assignment {
             claim: claim(),
             volume: "pvc-u".into(),
@@ -327,16 +327,16 @@ impl World {
         self.desired.assignments.insert(claim(), assignment);
     }
 
-    pub(super) fn window(&mut self, from: &str, to: &str) -> WeekWindow {
+    pub(crate) fn window(&mut self, from: &str, to: &str) -> WeekWindow {
         WeekWindow::read(&[], from, to, None).unwrap()
     }
 
     /// The reason why the volume is left alone, or the move that is proposed or started.
-    pub(super) fn verdict(&self) -> String {
+    pub(crate) fn verdict(&self) -> String {
         self.decided(verdict_of)
     }
 
-    pub(super) fn approve(&mut self, to: &str) {
+    pub(crate) fn approve(&mut self, to: &str) {
         let what = Move {
             claim: claim(),
             volume: "pvc-u".into(),
@@ -355,7 +355,7 @@ impl World {
             .push(Approved::read_from_verified_tree(what, approval));
     }
 
-    pub(super) fn migrated(&mut self, phase: Phase) {
+    pub(crate) fn migrated(&mut self, phase: Phase) {
         self.in_flight.migrations.push(MigrationBrief {
             name: "m".into(),
             claim: claim(),
@@ -370,7 +370,7 @@ impl World {
         });
     }
 
-    pub(super) fn declined(&mut self, value: f64) {
+    pub(crate) fn declined(&mut self, value: f64) {
         self.in_flight.proposals.push(ProposalStatus {
             branch: "b".into(),
             policy: "p".into(),
@@ -397,7 +397,7 @@ impl World {
     }
 }
 
-pub(super) fn verdict_of(decision: &Decision) -> String {
+pub(crate) fn verdict_of(decision: &Decision) -> String {
     let total = decision.proposals.len() + decision.starts.len() + decision.left_alone.len();
     assert!(total <= 1, "one volume has one verdict: {decision:?}");
     let proposed = decision

@@ -1,0 +1,92 @@
+//! Figures of a replay as people read them, for the terminal and the page alike.
+
+use super::report::{Outcome, Report};
+use crate::model::decision::{measured, span};
+use crate::model::engine::GIB;
+use jiff::Timestamp;
+
+/// What a strategy is called.
+pub fn title(outcome: &Outcome) -> &'static str {
+    match outcome.name {
+        "policies" => "POLICIES",
+        "nothing" => "NOTHING DONE",
+        "watermarks" => "PLAIN WATERMARKS",
+        _ => "ORACLE",
+    }
+}
+
+/// A time in UTC, to the minute.
+pub fn time(at: i64) -> String {
+    let read = Timestamp::from_second(at).map(|at| at.strftime("%Y-%m-%d %H:%M").to_string());
+    read.unwrap_or_default()
+}
+
+/// A length of time in seconds.
+pub fn seconds(seconds: i64) -> String {
+    span(u64::try_from(seconds).unwrap_or(0))
+}
+
+/// Bytes in GiB: columns are compared, so all have one unit.
+pub fn gibs(bytes: u64) -> String {
+    format!("{:.1} GiB", bytes as f64 / GIB as f64)
+}
+
+/// A signal's threshold, unless it is secret.
+pub fn threshold(signal: &str, threshold: Option<f64>) -> String {
+    threshold.map_or_else(
+        || "(encrypted)".to_owned(),
+        |threshold| measured(signal, threshold),
+    )
+}
+
+/// The comparison: the name of each figure with one cell for each strategy.
+pub fn figures(report: &Report) -> Vec<(&'static str, Vec<String>)> {
+    let none = || "-".to_owned();
+    let count = |count: Option<usize>| count.map_or_else(none, |count| count.to_string());
+    type Cell<'a> = Box<dyn Fn(&Outcome) -> String + 'a>;
+    let rows: [(&'static str, Cell); 8] = [
+        (
+            "I/O served by the hottest tier",
+            Box::new(move |one| {
+                one.hot_share
+                    .map_or_else(none, |share| format!("{:.1} %", share * 100.0))
+            }),
+        ),
+        (
+            "operations served by it",
+            Box::new(|one| format!("{:.0}", one.hot_operations)),
+        ),
+        ("moves proposed", Box::new(move |one| count(one.proposed))),
+        (
+            "taken back before approval",
+            Box::new(move |one| count(one.withdrawn)),
+        ),
+        ("moves carried out", Box::new(|one| one.moved.to_string())),
+        ("bytes copied", Box::new(|one| gibs(one.bytes_moved))),
+        (
+            "volumes that flap",
+            Box::new(move |one| count(one.flapping.as_ref().map(Vec::len))),
+        ),
+        (
+            "cost of a month",
+            Box::new(move |one| one.monthly_cost.map_or_else(none, |cost| format!("{cost:.2}"))),
+        ),
+    ];
+    rows.into_iter()
+        .map(|(name, cell)| (name, report.strategies.iter().map(cell).collect()))
+        .collect()
+}
+
+/// Why volumes were left alone, the most frequent reason first, with its part of all evaluations of all volumes.
+pub fn reasons(report: &Report) -> Vec<Vec<String>> {
+    let all = report.volumes as f64 * report.evaluations as f64;
+    let mut reasons: Vec<(&&str, &u64)> = report.left_alone.iter().collect();
+    reasons.sort_by(|a, b| b.1.cmp(a.1).then(a.0.cmp(b.0)));
+    reasons
+        .into_iter()
+        .map(|(reason, count)| {
+            let part = *count as f64 / all.max(1.0) * 100.0;
+            vec![(*reason).to_owned(), format!("{part:.1} %")]
+        })
+        .collect()
+}
