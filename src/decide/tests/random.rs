@@ -21,7 +21,7 @@ fn random_pools(random: &mut fastrand::Rng, engine: &mut EngineState) {
     let node = engine.nodes.values().next().unwrap().clone();
     engine.pools.clear();
     engine.nodes.clear();
-    for number in 0..random.usize(2..8) {
+    for number in 0..random.usize(3..10) {
         let mut node = node.clone();
         node.name = format!("n{number}").as_str().into();
         node.labels = BTreeMap::from([("zone".to_owned(), format!("z{}", number % 2))]);
@@ -86,11 +86,9 @@ fn random_volume(random: &mut fastrand::Rng, template: &Volume, engine: &EngineS
 fn random_policy(random: &mut fastrand::Rng, template: &Policy, number: usize) -> Policy {
     let mut policy = template.clone();
     policy.name = PolicyName(format!("p{number}"));
-    if random.usize(..4) > 0 {
-        policy
-            .claim_labels
-            .insert("app".into(), format!("a{}", random.usize(..4)));
-    }
+    // Now and then a policy takes what another takes too.
+    let app = if random.usize(..8) == 0 { 0 } else { number };
+    policy.claim_labels.insert("app".into(), format!("a{app}"));
     policy.tiers = match random.usize(..4) {
         0 => vec!["cold".into(), "hot".into()],
         _ => TIERS.iter().map(|tier| (*tier).into()).collect(),
@@ -121,7 +119,7 @@ pub(super) fn random_world(random: &mut fastrand::Rng) -> World {
         tier.pool_reserve = random.u64(..20) * GIB;
         tier.max_moves = (random.usize(..3) == 0).then(|| random.u32(..4));
     }
-    made.desired.policies = (0..random.usize(1..6))
+    made.desired.policies = (0..random.usize(2..6))
         .map(|number| random_policy(random, &policy, number))
         .map(|policy| (policy.name.clone(), policy))
         .collect();
