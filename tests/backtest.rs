@@ -616,7 +616,7 @@ fn what_cannot_be_replayed_is_said() {
         (&["--prometheus-url", url, "--step", "1d"], "write 24h"),
         (&["--prometheus-url", url, "--step", "1s"], "between 1m and 24h"),
         (
-            &["--prometheus-url", url, "--days", "3650", "--step", "1m"],
+            &["--prometheus-url", url, "--days", "365", "--step", "1m"],
             "choose a longer --step",
         ),
         (

@@ -47,7 +47,7 @@ pub struct Arguments {
     #[command(flatten)]
     engine: EngineArguments,
     /// How many days are replayed.
-    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..=3650))]
+    #[arg(long, default_value_t = 30, value_parser = clap::value_parser!(u16).range(1..=1000))]
     days: u16,
     /// When the replay ends, as `2026-11-21T00:00:00Z`; now, unless it is given.
     #[arg(long, value_name = "TIME")]
@@ -118,10 +118,7 @@ fn settings(arguments: &Arguments, now: Timestamp) -> Result<Settings, Failed> {
     let length = i64::from(arguments.days) * DAY_SECS;
     let step = match arguments.step.as_deref() {
         Some(text) => read("--step", text)?,
-        None => {
-            let fits = |step: &&i64| length / **step < EVALUATIONS;
-            STEPS.iter().find(fits).copied().unwrap_or(DAY_SECS)
-        }
+        None => default_step(length),
     };
     if !(60..=DAY_SECS).contains(&step) {
         return Err(Failed("--step: choose between 1m and 24h".to_owned()));
@@ -140,6 +137,12 @@ fn settings(arguments: &Arguments, now: Timestamp) -> Result<Settings, Failed> {
         step,
     };
     Ok(Settings { span, approval_delay })
+}
+
+/// The shortest step with which there are not too many evaluations.
+fn default_step(length: i64) -> i64 {
+    let fits = |step: &&i64| length / **step <= EVALUATIONS;
+    STEPS.iter().find(fits).copied().unwrap_or(DAY_SECS)
 }
 
 async fn observation(arguments: &Arguments) -> Result<Observation, Failed> {
@@ -280,5 +283,27 @@ fn moves(ours: &Outcome) {
     ));
     if ours.moves.len() > SHOWN {
         data(&format!("and {} more, in -o json", ours.moves.len() - SHOWN));
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn unless_told_there_are_at_most_a_thousand_evaluations() {
+        for (days, minutes) in [
+            (1, 15),
+            (10, 15),
+            (11, 30),
+            (30, 60),
+            (90, 180),
+            (365, 720),
+            (1000, 1440),
+        ] {
+            let step = default_step(days * DAY_SECS);
+            assert_eq!(step, minutes * 60, "{days} days");
+            assert!(days * DAY_SECS / step <= EVALUATIONS);
+        }
     }
 }
