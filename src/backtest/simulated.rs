@@ -192,7 +192,7 @@ impl<'a> Simulated<'a> {
 /// Books a volume's bytes on its new pools and off those that it leaves; a thin volume counts with its full size, as when room is
 /// shared out.
 fn book(fleet: &mut Fleet, volume: &MayastorVolume, copies: &[CopyAt]) {
-    for old in &volume.copies {
+    for old in volume.copies.iter() {
         if let Some(pool) = fleet.pools.get_mut(old.pool as usize) {
             pool.used = pool.used.saturating_sub(volume.size);
             pool.committed = pool.committed.map(|sum| sum.saturating_sub(volume.size));

@@ -6,7 +6,7 @@ use crate::model::decision::{Decision, ProposedMove, Start, Why};
 use crate::model::desired::{Policy, Tier};
 use crate::model::engine::{EngineState, Health, Pool, Volume};
 use crate::model::ids::ClaimRef;
-use crate::model::kinds::policy_source::ProposalState;
+use crate::model::kinds::policy_source::{ProposalState, ProposedMoveStatus};
 use crate::model::migration_brief::MigrationBrief;
 use crate::model::observation::Provider;
 use jiff::Timestamp;
@@ -195,8 +195,10 @@ impl Rules<'_> {
         let open = |claim: &ClaimRef| {
             let mut known = self.world.in_flight.proposals.iter();
             known.any(|one| {
-                one.state == ProposalState::Open
-                    && (&one.namespace, &one.claim) == (&claim.namespace, &claim.name)
+                let of_claim = |step: &ProposedMoveStatus| {
+                    (&step.namespace, &step.claim) == (&claim.namespace, &claim.name)
+                };
+                one.state == ProposalState::Open && one.moves.iter().any(of_claim)
             })
         };
         let fresh: Vec<&ProposedMove> = decision
@@ -204,13 +206,12 @@ impl Rules<'_> {
             .iter()
             .filter(|one| !open(&one.claim))
             .collect();
-        let kept = decision.proposals.len() - fresh.len();
+        // All moves of a policy are one proposal.
+        let all: BTreeSet<_> = decision.proposals.iter().map(|one| &one.policy).collect();
+        let kept = decision.proposals.iter().filter(|one| open(&one.claim));
+        let kept: BTreeSet<_> = kept.map(|one| &one.policy).collect();
         let max_open = self.world.limits.max_open as usize;
-        assert!(
-            fresh.is_empty() || kept + fresh.len() <= max_open,
-            "{}: maxOpen",
-            self.what
-        );
+        assert!(all == kept || all.len() <= max_open, "{}: maxOpen", self.what);
         let running = self
             .world
             .in_flight

@@ -166,6 +166,7 @@ pub(super) fn random_world(random: &mut fastrand::Rng) -> World {
     made.loads = Ok(loads);
     made.limits = Limits {
         max_open: [0, 3, 10, 1000][random.usize(..4)],
+        rejections_expire: None,
         max_concurrent: [0, 2, 5, 1000][random.usize(..4)],
         dry_run: random.usize(..20) == 0,
     };
@@ -210,9 +211,9 @@ fn random_past(random: &mut fastrand::Rng, made: &mut World) {
             3 => {
                 made.declined([2000.0, 6000.0][random.usize(..2)]);
                 let proposal: &mut ProposalStatus = made.in_flight.proposals.last_mut().unwrap();
-                (proposal.namespace, proposal.claim) =
-                    (bound.claim.namespace.clone(), bound.claim.name.clone());
-                (proposal.volume, proposal.to) = (bound.name.to_string(), to.to_owned());
+                let step = &mut proposal.moves[0];
+                (step.namespace, step.claim) = (bound.claim.namespace.clone(), bound.claim.name.clone());
+                (step.volume, step.to) = (bound.name.to_string(), to.to_owned());
                 if random.bool() {
                     proposal.state = ProposalState::Open;
                 }
