@@ -132,7 +132,7 @@ impl WeekWindow {
             return Vec::new();
         };
         let mut parts = Vec::new();
-        while let Some(noon) = self.zone.to_zoned(date.to_datetime(Time::midnight())).ok() {
+        while let Ok(noon) = self.zone.to_zoned(date.to_datetime(Time::midnight())) {
             if noon.timestamp().as_second() >= last {
                 break;
             }

@@ -211,10 +211,10 @@ fn body(policy: &str, moves: &[ProposedMove], left_alone: &[&LeftAlone], site: S
         };
         body.push_str(&format!("| **all** | | | | | {} | {cost} | |\n", gib(copied)));
     }
-    body.push_str(&format!(
+    body.push_str(
         "\n**Yes:** merge this. A complete copy is made on the new tier before the old one is removed, and the load is looked at once \
-         more before anything starts.\n\n"
-    ));
+         more before anything starts.\n\n",
+    );
     if !one {
         body.push_str(
             "**Some of it:** delete the files of the others from this branch, and merge. couchestor does not write to a branch that a \

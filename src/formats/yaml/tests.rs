@@ -1,5 +1,11 @@
 //! Claims about reading, writing and editing YAML.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    clippy::print_stdout,
+    reason = "tests, one of which draws a seed and says it"
+)]
 
 use super::edit::set;
 use super::emit::emit;
