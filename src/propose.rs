@@ -1,78 +1,75 @@
-//! Rendered proposals → branches: one branch per claim, one commit on base's tip, never over a person's work.
+//! Rendered proposals → branches and pull requests: one per policy, one commit on base's tip, never over a person's work.
 //!
-//! Without a forge the branch is the proposal: merging it approves, deleting it declines.
+//! Without a forge the branch is the proposal: merging it approves, deleting it declines. With one the pull request is what people
+//! see, and closing it declines. Whether something was merged is read from the base branch, whatever a forge says.
 
+use crate::io::forge::{Forge, ForgeError};
 use crate::io::git::{GitError, Lease, Repository, Tips};
+use crate::model::failure::{Class, Failure};
 use crate::model::ids::CommitId;
-use crate::model::kinds::policy_source::{ProposalState, ProposalStatus};
+use crate::model::kinds::policy_source::{ProposalState, ProposalStatus, ProposedMoveStatus};
+use crate::model::pull_request::{NewPullRequest, PullRequestState, cut};
 use crate::model::rendering::ProposalText;
 use jiff::Timestamp;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-/// Proposals that are remembered after they ended; the oldest are forgotten first.
-const REMEMBERED_MAX: usize = 100;
+/// What is done.
+mod plan;
+
+/// What is remembered.
+mod remembered;
+
+use plan::is_open;
+pub use plan::{Action, Pulls, plan};
+use remembered::{forget_oldest, record, replace, set_state};
+
+/// Open pull requests that are looked through: also people's own.
+const LISTED_MAX: usize = 200;
+
+/// What is said when a proposal is withdrawn.
+const WITHDRAWN: &str = "The load, the policy or the room for these moves has changed, so they are not proposed any more. \
+    couchestor closes this and will ask again if they are needed.";
+
+/// What is said when a person has changed the branch.
+const EDITED: &str = "Somebody else has changed this branch, so couchestor writes to it no more. Merge it or close it as it is; \
+    delete the branch's own commits to have it kept up to date again.";
+
+/// What is said when a person has said no.
+const DECLINED: &str = "Understood: these moves are not asked for again unless the load or the policy changes materially, or the \
+    memory of this expires (`proposals.rejections`). Reopen this to change your mind.";
+
+/// What is said when base holds what was proposed and the forge does not know.
+const MERGED: &str = "The base branch holds these moves already, so this is done and closed. They are carried out as if this had \
+    been merged here.";
 
 /// The trailer by which couchestor knows a commit of its own again.
 pub const TRAILER: &str = "Couchestor-Proposal";
 
-/// What is done with one branch.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Action {
-    /// It is made.
-    Create,
-    /// It is replaced by a new commit, if it is still where we left it.
-    Refresh(CommitId),
-    /// It stands as it is.
-    Keep,
-    /// It is deleted, because the decision no longer holds.
-    Withdraw(CommitId),
-    /// A person works on it.
-    LeaveEdited,
-    /// A person deleted it.
-    Declined,
-    /// It is gone and no longer wanted: withdrawn by us before a crash, or by a person who was right.
-    Forget,
-    /// Base holds it; the branch is deleted if it is still there and ours.
-    Merged(Option<CommitId>),
+/// Why something was not proposed.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum ProposeError {
+    /// Git would not.
+    #[error(transparent)]
+    Git(#[from] GitError),
+    /// The forge would not.
+    #[error(transparent)]
+    Forge(#[from] ForgeError),
 }
 
-/// Decides what is done with every branch that is wanted or remembered. `in_base` says whether base already holds what a
-/// recorded proposal asked for.
-pub fn plan(
-    wanted: &[ProposalText],
-    recorded: &[ProposalStatus],
-    tips: &Tips,
-    base: &CommitId,
-    in_base: impl Fn(&ProposalStatus) -> bool,
-) -> BTreeMap<String, Action> {
-    let mut actions = BTreeMap::new();
-    for record in recorded
-        .iter()
-        .filter(|record| matches!(record.state, ProposalState::Open | ProposalState::Edited))
-    {
-        let tip = tips.branches.get(&record.branch);
-        let ours = tip.is_some_and(|tip| tip.as_str() == record.commit);
-        let proposal = wanted.iter().find(|proposal| proposal.branch == record.branch);
-        let action = if in_base(record) {
-            Action::Merged(tip.filter(|_| ours).cloned())
-        } else {
-            match (tip, proposal) {
-                (None, None) => Action::Forget,
-                (None, Some(_)) => Action::Declined,
-                (Some(_), _) if !ours => Action::LeaveEdited,
-                (Some(tip), None) => Action::Withdraw(tip.clone()),
-                (Some(tip), Some(proposal)) if proposal.key != record.key || record.base != base.as_str() => {
-                    Action::Refresh(tip.clone())
-                }
-                (Some(_), Some(_)) => Action::Keep,
-            }
-        };
-        actions.insert(record.branch.clone(), action);
+impl Failure for ProposeError {
+    fn class(&self) -> Class {
+        match self {
+            Self::Git(error) => error.class(),
+            Self::Forge(error) => error.class(),
+        }
     }
-    for proposal in wanted {
-        actions.entry(proposal.branch.clone()).or_insert(Action::Create);
+
+    fn reason(&self) -> &'static str {
+        match self {
+            Self::Git(error) => error.reason(),
+            Self::Forge(error) => error.reason(),
+        }
     }
-    actions
 }
 
 /// What became of the branches.
@@ -83,7 +80,7 @@ pub struct Proposed {
     /// What was done, branch by branch, for events.
     pub done: Vec<(String, Action)>,
     /// What could not be done.
-    pub errors: Vec<(String, GitError)>,
+    pub errors: Vec<(String, ProposeError)>,
 }
 
 /// What proposing starts from.
@@ -97,96 +94,186 @@ pub struct Proposals<'a> {
     pub tips: &'a Tips,
     /// The tip of the base branch.
     pub base: &'a CommitId,
+    /// The base branch.
+    pub base_branch: &'a str,
+    /// Labels for pull requests.
+    pub labels: &'a [String],
+    /// Where pull requests stand.
+    pub pulls: &'a Pulls,
     /// Hashes of the policies' specs, by name.
     pub fingerprints: &'a BTreeMap<String, String>,
     /// Now.
     pub now: Timestamp,
 }
 
-/// Carries the plan out. `in_base` says whether base already holds what a recorded proposal asked for.
+/// Asks the forge where the pull requests of the records stand: one question for all that are open, and one for each that is not
+/// among them any more.
+///
+/// # Errors
+/// Any [`ForgeError`].
+pub async fn poll(forge: &Forge, recorded: &[ProposalStatus]) -> Result<Pulls, ForgeError> {
+    let numbers = || {
+        recorded
+            .iter()
+            .filter_map(|record| Some((record.number?, is_open(record))))
+    };
+    let mut pulls = Pulls::new();
+    if numbers().next().is_none() {
+        return Ok(pulls);
+    }
+    let open: BTreeSet<u64> = forge
+        .list_open(LISTED_MAX)
+        .await?
+        .iter()
+        .map(|pull| pull.number)
+        .collect();
+    for (number, is_open) in numbers() {
+        if open.contains(&number) {
+            pulls.insert(number, PullRequestState::Open);
+        } else if is_open {
+            pulls.insert(number, forge.get(number).await?.state);
+        }
+    }
+    Ok(pulls)
+}
+
+/// Carries the plan out. `in_base` says whether base already holds what a recorded move asked for.
 pub async fn propose(
     repository: &Repository,
+    forge: Option<&Forge>,
     proposals: &Proposals<'_>,
-    in_base: impl Fn(&ProposalStatus) -> bool,
+    in_base: impl Fn(&ProposedMoveStatus) -> bool,
 ) -> Proposed {
     let Proposals {
         wanted,
         recorded,
         tips,
         base,
+        pulls,
         ..
     } = *proposals;
-    let actions = plan(wanted, recorded, tips, base, in_base);
+    let actions = plan(wanted, recorded, tips, base, pulls, &in_base);
     let mut proposed = Proposed {
         records: recorded.to_vec(),
         ..Proposed::default()
     };
     for (branch, action) in actions {
-        let outcome = carry_out(repository, proposals, &mut proposed.records, &branch, &action).await;
+        let here = Here {
+            repository,
+            forge,
+            proposals,
+            branch: &branch,
+        };
+        let outcome = carry_out(&here, &mut proposed.records, &action, &in_base).await;
         match outcome {
             Ok(true) => proposed.done.push((branch, action)),
             Ok(false) => {}
             Err(error) => proposed.errors.push((branch, error)),
         }
     }
+    if let Some(forge) = forge {
+        open_missing(forge, proposals, &mut proposed).await;
+    }
     forget_oldest(&mut proposed.records);
     proposed
 }
 
+/// Opens the pull requests of branches that have none: after the push, and again when that did not succeed.
+async fn open_missing(forge: &Forge, proposals: &Proposals<'_>, proposed: &mut Proposed) {
+    for record in proposed.records.iter_mut() {
+        if record.state != ProposalState::Open || record.number.is_some() {
+            continue;
+        }
+        let Some(text) = proposals.wanted.iter().find(|text| text.branch == record.branch) else {
+            continue;
+        };
+        let limits = forge.address().kind.limits();
+        let new = NewPullRequest {
+            title: cut(&text.title, limits.title),
+            body: cut(&text.body, limits.body),
+            head_branch: text.branch.clone(),
+            base_branch: proposals.base_branch.to_owned(),
+            labels: proposals.labels.to_vec(),
+        };
+        match forge.open(&new).await {
+            Ok(opened) => {
+                record.number = Some(opened.pull_request.number);
+                record.url = Some(opened.pull_request.url);
+                record.body = String::new();
+            }
+            Err(error) => proposed.errors.push((record.branch.clone(), error.into())),
+        }
+    }
+}
+
+/// What carrying out one action needs.
+struct Here<'a> {
+    repository: &'a Repository,
+    forge: Option<&'a Forge>,
+    proposals: &'a Proposals<'a>,
+    branch: &'a str,
+}
+
+impl Here<'_> {
+    /// Says something on the pull request, once.
+    async fn say(&self, number: Option<u64>, topic: &str, words: &str) -> Result<(), ForgeError> {
+        if let (Some(forge), Some(number)) = (self.forge, number) {
+            let marker = format!("couchestor {topic}");
+            forge.upsert_comment(number, &marker, words).await?;
+        }
+        Ok(())
+    }
+}
+
 /// Returns whether anything happened.
 async fn carry_out(
-    repository: &Repository,
-    proposals: &Proposals<'_>,
+    here: &Here<'_>,
     records: &mut Vec<ProposalStatus>,
-    branch: &str,
     action: &Action,
-) -> Result<bool, GitError> {
+    in_base: impl Fn(&ProposedMoveStatus) -> bool,
+) -> Result<bool, ProposeError> {
+    let (repository, branch) = (here.repository, here.branch);
     let Proposals {
-        wanted,
-        tips,
-        base,
-        fingerprints,
-        now,
-        ..
-    } = *proposals;
-    let open = |record: &ProposalStatus| {
-        record.branch == branch && matches!(record.state, ProposalState::Open | ProposalState::Edited)
-    };
+        wanted, base, now, ..
+    } = *here.proposals;
+    let open = |record: &ProposalStatus| record.branch == branch && is_open(record);
+    let number = records
+        .iter()
+        .find(|record| open(record))
+        .and_then(|record| record.number);
     let proposal = wanted.iter().find(|proposal| proposal.branch == branch);
     match (action, proposal) {
         (Action::Keep, _) | (Action::Create | Action::Refresh(_), None) => return Ok(false),
         (Action::Create, Some(proposal)) => {
-            let commit = match tips.branches.get(branch) {
-                None => push(repository, proposal, Lease::Absent, base, now).await?,
-                // A branch that nobody recorded: ours, if we crashed after the push; else somebody else's.
-                Some(tip) if is_ours(repository, branch, proposal).await? => {
-                    if let Some(adopted) = adopt(repository, branch, base).await? {
-                        adopted
-                    } else {
-                        push(repository, proposal, Lease::At(tip.clone()), base, now).await?
-                    }
-                }
-                Some(_) => {
-                    return Err(GitError::Refused {
-                        branch: branch.to_owned(),
-                        detail: "a branch of this name is there already and is not couchestor's".to_owned(),
-                    });
-                }
-            };
-            records.retain(|record| {
-                !(record.namespace == proposal.claim.namespace
-                    && record.claim == proposal.claim.name
-                    && record.volume == proposal.volume.as_str()
-                    && record.to == proposal.to.as_str())
-            });
-            records.push(record(proposal, commit, base, fingerprints, now));
+            let commit = create(here, proposal).await?;
+            replace(
+                records,
+                record(here.proposals, proposal, commit, None, here.forge.is_some()),
+            );
         }
         (Action::Refresh(tip), Some(proposal)) => {
             let commit = push(repository, proposal, Lease::At(tip.clone()), base, now).await?;
+            let before = records.iter().find(|record| open(record)).cloned();
             records.retain(|record| !open(record));
-            records.push(record(proposal, commit, base, fingerprints, now));
+            let changed = before.as_ref().is_some_and(|before| before.key != proposal.key);
+            replace(
+                records,
+                record(here.proposals, proposal, commit, before, here.forge.is_some()),
+            );
+            if let (Some(forge), Some(number), true) = (here.forge, number, changed) {
+                let limits = forge.address().kind.limits();
+                let (title, body) = (
+                    cut(&proposal.title, limits.title),
+                    cut(&proposal.body, limits.body),
+                );
+                forge.update(number, &title, &body).await?;
+            }
         }
         (Action::Withdraw(tip), _) => {
+            here.say(number, "withdrawn", WITHDRAWN).await?;
+            if let (Some(forge), Some(number)) = (here.forge, number) {
+                forge.close(number).await?;
+            }
             repository.delete_branch(branch, tip.clone()).await?;
             records.retain(|record| !open(record));
         }
@@ -200,10 +287,37 @@ async fn carry_out(
                 }
                 return Ok(false);
             }
-            return Ok(set_state(records, open, ProposalState::Edited, now));
+            let changed = set_state(records, open, ProposalState::Edited, now);
+            if changed {
+                here.say(number, "edited", EDITED).await?;
+            }
+            return Ok(changed);
         }
-        (Action::Declined, _) => return Ok(set_state(records, open, ProposalState::Declined, now)),
+        (Action::Declined, _) => {
+            here.say(number, "declined", DECLINED).await?;
+            return Ok(set_state(records, open, ProposalState::Declined, now));
+        }
+        (Action::Reopened, _) => {
+            let reopened = |record: &ProposalStatus| {
+                let pull = record.number.and_then(|number| here.proposals.pulls.get(&number));
+                record.branch == branch && pull == Some(&PullRequestState::Open)
+            };
+            return Ok(set_state(records, reopened, ProposalState::Open, now));
+        }
         (Action::Merged(tip), _) => {
+            for record in records.iter_mut().filter(|record| open(record)) {
+                for one in &mut record.moves {
+                    one.accepted = in_base(one);
+                }
+            }
+            let pull = number.and_then(|number| here.proposals.pulls.get(&number));
+            if pull == Some(&PullRequestState::Open) {
+                // Merged on the command line, which a forge need not notice.
+                here.say(number, "merged", MERGED).await?;
+                if let (Some(forge), Some(number)) = (here.forge, number) {
+                    forge.close(number).await?;
+                }
+            }
             if let Some(tip) = tip {
                 repository.delete_branch(branch, tip.clone()).await?;
             }
@@ -211,6 +325,24 @@ async fn carry_out(
         }
     }
     Ok(true)
+}
+
+/// Makes the branch, or finds that it is there already.
+async fn create(here: &Here<'_>, proposal: &ProposalText) -> Result<CommitId, GitError> {
+    let (repository, branch) = (here.repository, here.branch);
+    let Proposals { tips, base, now, .. } = *here.proposals;
+    let Some(tip) = tips.branches.get(branch) else {
+        return push(repository, proposal, Lease::Absent, base, now).await;
+    };
+    // A branch that nobody recorded: ours, if we crashed after the push or a person closed its pull request; else somebody else's.
+    match own_commit(repository, branch).await? {
+        Some((commit, parent, key)) if key == proposal.key && parent == base.as_str() => Ok(CommitId(commit)),
+        Some(_) => push(repository, proposal, Lease::At(tip.clone()), base, now).await,
+        None => Err(GitError::Refused {
+            branch: branch.to_owned(),
+            detail: "a branch of this name is there already and is not couchestor's".to_owned(),
+        }),
+    }
 }
 
 async fn push(
@@ -233,15 +365,6 @@ async fn push(
         .await
 }
 
-async fn is_ours(repository: &Repository, branch: &str, proposal: &ProposalText) -> Result<bool, GitError> {
-    let trailer = format!("{TRAILER}: {}", proposal.key);
-    let newest = repository.log_branch(branch, 1).await?;
-    Ok(newest.first().is_some_and(|entry| {
-        entry.committer == crate::io::git::Signature::default().email
-            && entry.message.lines().any(|line| line == trailer)
-    }))
-}
-
 /// Commit, parent and key of a branch whose tip is a commit of our own: a person who amends it becomes its committer.
 async fn own_commit(
     repository: &Repository,
@@ -257,74 +380,6 @@ async fn own_commit(
         let ours = entry.committer == crate::io::git::Signature::default().email;
         Some((entry.commit.0, entry.parent?.0, key)).filter(|_| ours)
     }))
-}
-
-/// The tip of a branch of ours that stands on base's tip already.
-async fn adopt(repository: &Repository, branch: &str, base: &CommitId) -> Result<Option<CommitId>, GitError> {
-    let newest = repository.log_branch(branch, 1).await?;
-    Ok(newest
-        .into_iter()
-        .find(|entry| entry.parent.as_ref() == Some(base))
-        .map(|entry| entry.commit))
-}
-
-fn set_state(
-    records: &mut [ProposalStatus],
-    which: impl Fn(&ProposalStatus) -> bool,
-    state: ProposalState,
-    now: Timestamp,
-) -> bool {
-    let mut changed = false;
-    for record in records.iter_mut().filter(|record| which(record)) {
-        if record.state != state {
-            record.state = state;
-            record.since = now.to_string();
-            changed = true;
-        }
-    }
-    changed
-}
-
-fn record(
-    proposal: &ProposalText,
-    commit: CommitId,
-    base: &CommitId,
-    fingerprints: &BTreeMap<String, String>,
-    now: Timestamp,
-) -> ProposalStatus {
-    ProposalStatus {
-        branch: proposal.branch.clone(),
-        state: ProposalState::Open,
-        key: proposal.key.clone(),
-        commit: commit.0,
-        base: base.to_string(),
-        namespace: proposal.claim.namespace.clone(),
-        claim: proposal.claim.name.clone(),
-        volume: proposal.volume.to_string(),
-        from: proposal.from.to_string(),
-        to: proposal.to.to_string(),
-        policy_fingerprint: fingerprints
-            .get(&proposal.note.policy)
-            .cloned()
-            .unwrap_or_default(),
-        decision: proposal.note.clone(),
-        title: proposal.title.clone(),
-        body: proposal.body.clone(),
-        since: now.to_string(),
-    }
-}
-
-fn forget_oldest(records: &mut Vec<ProposalStatus>) {
-    records.sort_by(|a, b| (a.since.as_str(), a.branch.as_str()).cmp(&(b.since.as_str(), b.branch.as_str())));
-    while records.len() > REMEMBERED_MAX {
-        let Some(oldest) = records
-            .iter()
-            .position(|record| matches!(record.state, ProposalState::Merged | ProposalState::Declined))
-        else {
-            return;
-        };
-        records.remove(oldest);
-    }
 }
 
 #[cfg(test)]

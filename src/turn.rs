@@ -8,32 +8,36 @@ use crate::fetch::{Follow, Verification};
 use crate::formats::sops::Identities;
 use crate::formats::substitute::Variables;
 use crate::io::cluster::{Cluster, ClusterError};
+use crate::io::forge::Forge;
 use crate::io::git::Repository;
 use crate::io::mayastor::Mayastor;
 use crate::io::prometheus::Prometheus;
-use crate::model::decision::Decision;
+use crate::model::decision::{Decision, ProposedMove};
 use crate::model::desired::{Desired, TierPools};
 use crate::model::diagnostic::Diagnostic;
 use crate::model::failure::{Class, Failure};
-use crate::model::ids::{ClaimRef, Revision, SourceRef};
+use crate::model::ids::{ClaimRef, PolicyName, Revision, SourceRef};
 use crate::model::kinds::policy_source::{Inventory, PolicySourceStatus, ProposalState};
 use crate::model::kinds::volume_migration::VolumeMigration;
 use crate::model::migration_brief::MigrationBrief;
 use crate::model::observation::{BoundVolume, Observation};
 use crate::observe::{self, volumes};
 use crate::parse::ParseCache;
-use crate::propose::{self, Proposals, Proposed};
+use crate::propose::{self, Proposals, Proposed, Pulls};
 use crate::record::{self, status::Facts};
 use crate::render;
 use crate::telemetry::{Metrics, Reason};
 use crate::wiring::{EngineAdapter, StoreAdapter};
 use jiff::Timestamp;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Fetch, verify, decrypt and parse.
 mod reading;
 
 use reading::read;
+
+/// How often the forge is asked where pull requests stand: forty questions an hour. A webhook asks for a turn at once.
+const POLL_SECS: i64 = 90;
 
 /// How often everything is compared with the cluster although nothing changed, so that what others changed is set right.
 const COMPARE_SECS: i64 = 600;
@@ -60,6 +64,10 @@ pub struct Source<'a> {
     pub repository: &'a Repository,
     /// The branch.
     pub branch: String,
+    /// The forge, when proposals are pull requests.
+    pub forge: Option<&'a Forge>,
+    /// Labels of pull requests.
+    pub labels: Vec<String>,
     /// What is followed.
     pub follow: &'a Follow,
     /// Which signatures are demanded.
@@ -115,6 +123,8 @@ pub struct Memory {
     pub tree: Option<crate::model::tree::ClearTree>,
     /// How often objects were rendered.
     pub renders: u64,
+    /// Where pull requests stood, and when that was asked.
+    pub pulls: Option<(Pulls, Timestamp)>,
 }
 
 /// What one turn came to.
@@ -237,7 +247,8 @@ pub async fn turn(
 
     // propose (git): only on a tip that is read and applied
     if turned.applied {
-        turned.proposed = Some(propose_all(source, desired, &decision, before, &tips, now).await);
+        let pulls = poll(source, &mut memory.pulls, before, now, &mut turned).await;
+        turned.proposed = Some(propose_all(source, desired, &decision, before, (&tips, &pulls), now).await);
     }
     // execute: approved moves start (cluster, engine)
     let started = start_all(world, source, desired, &observation, &decision, &mut turned).await;
@@ -394,25 +405,65 @@ fn apply_failure(failure: &apply::ApplyFailure) -> TurnFailure {
     }
 }
 
+/// Where pull requests stand: asked now and then, and when somebody pokes.
+async fn poll(
+    source: &Source<'_>,
+    known: &mut Option<(Pulls, Timestamp)>,
+    before: &PolicySourceStatus,
+    now: Timestamp,
+    turned: &mut Turned,
+) -> Pulls {
+    let Some(forge) = source.forge else {
+        return Pulls::new();
+    };
+    let fresh = |at: &Timestamp| now.as_second().saturating_sub(at.as_second()) < POLL_SECS;
+    if let Some((pulls, at)) = known.as_ref()
+        && fresh(at)
+        && !source.poked
+    {
+        return pulls.clone();
+    }
+    match propose::poll(forge, &before.proposals).await {
+        Ok(pulls) => {
+            *known = Some((pulls.clone(), now));
+            pulls
+        }
+        // What the forge said before may be old, so nothing is concluded from it.
+        Err(error) => {
+            turned.failures.push(TurnFailure::from(&error));
+            Pulls::new()
+        }
+    }
+}
+
 async fn propose_all(
     source: &Source<'_>,
     desired: &Desired,
     decision: &Decision<'_>,
     before: &PolicySourceStatus,
-    tips: &crate::io::git::Tips,
+    (tips, pulls): (&crate::io::git::Tips, &Pulls),
     now: Timestamp,
 ) -> Proposed {
+    let site = render::proposal::Site {
+        prefix: &source.prefix,
+        assignments: &source.assignments,
+        trailer: propose::TRAILER,
+        forge: source.forge.is_some(),
+    };
+    let mut of_policy: BTreeMap<&PolicyName, Vec<&ProposedMove>> = BTreeMap::new();
+    for one in &decision.proposals {
+        of_policy.entry(&one.policy).or_default().push(one);
+    }
     let mut texts = Vec::new();
-    for proposed in &decision.proposals {
-        match render::proposal::render(
-            proposed,
-            desired,
-            &source.prefix,
-            &source.assignments,
-            propose::TRAILER,
-        ) {
-            Ok(text) => texts.push(text),
-            Err(error) => tracing::warn!(claim = %proposed.claim, error, "not proposed"),
+    for (policy, moves) in of_policy {
+        let left = decision.left_alone.iter();
+        let left: Vec<_> = left
+            .filter(|left| left.policy.is_some_and(|one| one.name == *policy))
+            .collect();
+        let (text, refused) = render::proposal::render(policy, &moves, &left, desired, site);
+        texts.extend(text);
+        for (claim, error) in refused {
+            tracing::warn!(%claim, error, "not proposed");
         }
     }
     let fingerprints = desired
@@ -425,16 +476,19 @@ async fn propose_all(
         recorded: &before.proposals,
         tips,
         base: &desired.revision.commit,
+        base_branch: &source.branch,
+        labels: &source.labels,
+        pulls,
         fingerprints: &fingerprints,
         now,
     };
-    propose::propose(source.repository, &proposals, |record| {
+    propose::propose(source.repository, source.forge, &proposals, |one| {
         let claim = ClaimRef {
-            namespace: record.namespace.clone(),
-            name: record.claim.clone(),
+            namespace: one.namespace.clone(),
+            name: one.claim.clone(),
         };
         desired.assignments.get(&claim).is_some_and(|assignment| {
-            assignment.tier.as_str() == record.to && assignment.volume.as_str() == record.volume
+            assignment.tier.as_str() == one.to && assignment.volume.as_str() == one.volume
         })
     })
     .await

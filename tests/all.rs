@@ -71,6 +71,12 @@ mod overlay_real;
 /// Pull requests on every forge.
 mod forges;
 
+/// The life of a proposal.
+mod proposals;
+
+/// Webhooks of forges.
+mod webhooks;
+
 /// Branches, tags, ranges, references, commits.
 mod references;
 

@@ -222,7 +222,7 @@ fn of_overlays() -> Vec<Row> {
         ),
         ("p/a.yaml", maps),
     ]);
-    rows.push(("looks at objects", "more than 200000 times", looks));
+    rows.push(("looks at objects", "more than 1200000 times", looks));
     let large = format!(
         "- {{target: {{name: 'm.*'}}, patch: '{{data: {{a: {}}}}}'}}\n",
         "x".repeat(9000)

@@ -279,7 +279,12 @@ impl Stage {
                 self.status().await.proposals.into_iter().next()
             })
             .await;
-        assert_eq!((proposal.claim.as_str(), proposal.to.as_str()), ("data-0", "hot"));
+        let moves: Vec<_> = proposal
+            .moves
+            .iter()
+            .map(|one| (one.claim.as_str(), one.to.as_str()))
+            .collect();
+        assert_eq!(moves, [("data-0", "hot")]);
         let log = self.repository.log_branch(&proposal.branch, 1).await.unwrap();
         let content = self.repository.read_at(&log[0].commit, ASSIGNMENT).await.unwrap();
         let files = vec![FileChange {

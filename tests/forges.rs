@@ -12,7 +12,7 @@ use world::{World, credentials, options, proposal};
 mod faults;
 
 /// A repository with people.
-mod world;
+pub mod world;
 
 /// Each claim on each forge.
 macro_rules! claims {

@@ -51,7 +51,7 @@ const CLIENTS: [(&str, &[&str]); 9] = [
             "sim/kubernetes/",
         ],
     ),
-    ("axum::", &["sim/", "cli/run.rs"]),
+    ("axum::", &["sim/", "cli/run.rs", "io/webhook.rs"]),
     ("prometheus_client::", &["telemetry.rs"]),
     ("granit_parser::", &["formats/yaml/"]),
 ];

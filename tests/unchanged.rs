@@ -81,6 +81,8 @@ async fn an_unchanged_tip_reads_no_blob_decrypts_renders_and_writes_nothing() {
         },
         repository: &repository,
         branch: "main".into(),
+        forge: None,
+        labels: Vec::new(),
         follow: &couchestor::fetch::Follow::Branch,
         verification: None,
         root: "p".into(),
@@ -94,6 +96,7 @@ async fn an_unchanged_tip_reads_no_blob_decrypts_renders_and_writes_nothing() {
         poked: false,
         limits: Limits {
             max_open: 3,
+            rejections_expire: None,
             max_concurrent: 2,
             dry_run: false,
         },

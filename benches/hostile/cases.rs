@@ -8,30 +8,58 @@ use std::collections::BTreeMap;
 #[path = "overlays.rs"]
 mod overlays;
 
+/// Variables.
+#[path = "substitutions.rs"]
+mod substitutions;
+
 /// Encrypted files.
 #[path = "sealed.rs"]
 mod sealed;
+
+/// How each of them ends.
+#[path = "ends.rs"]
+mod ends;
+
+pub use ends::{ENDS, Ends};
 
 /// Files by path.
 pub struct Case {
     pub name: &'static str,
     pub files: BTreeMap<String, Vec<u8>>,
-    /// Objects in it that are honest, each of which may take its time.
+    /// Objects in it that are honest, each of which may take its time to be read.
     pub objects: usize,
+    /// Those of them for each of which the entries of kustomizations may do what their budget allows.
+    pub overlaid: usize,
+    /// Whether all of its bytes are honest: many files, each of which may take its time.
+    pub large: bool,
 }
 
 impl Case {
     fn of(self, objects: usize) -> Self {
         Self { objects, ..self }
     }
+
+    fn overlaid(self, objects: usize) -> Self {
+        Self {
+            objects,
+            overlaid: objects,
+            ..self
+        }
+    }
 }
 
 fn case(name: &'static str, files: Vec<(String, String)>) -> Case {
     let bytes = files.into_iter().map(|(path, text)| (path, text.into_bytes()));
+    bytes_case(name, bytes.collect())
+}
+
+fn bytes_case(name: &'static str, files: BTreeMap<String, Vec<u8>>) -> Case {
     Case {
         name,
-        files: bytes.collect(),
+        files,
         objects: 0,
+        overlaid: 0,
+        large: false,
     }
 }
 
@@ -104,6 +132,7 @@ pub fn all() -> Vec<fn(&Sealer) -> Case> {
     all.extend(overlays::folders());
     all.extend(sealed::sealed());
     all.extend(fields());
+    all.extend(substitutions::substitutions());
     all
 }
 
@@ -282,18 +311,16 @@ fn yaml() -> Vec<fn(&Sealer) -> Case> {
         |_| one("long number", format!("a: {}\n", full("9"))),
         |_| one("long float", format!("a: 0.{}\n", full("9"))),
         |_| one("long exponent", format!("a: 1e{}\n", full("9"))),
-        |_| Case {
-            objects: 0,
-            name: "bad UTF-8",
-            files: BTreeMap::from([("p/a.yaml".to_owned(), vec![0xff; FULL])]),
+        |_| {
+            let bytes = vec![0xff; FULL];
+            bytes_case("bad UTF-8", BTreeMap::from([("p/a.yaml".to_owned(), bytes)]))
         },
-        |_| Case {
-            objects: 0,
-            name: "bad UTF-8 at the end",
-            files: BTreeMap::from([(
-                "p/a.yaml".to_owned(),
-                [full("a: 1\n").into_bytes(), vec![0xff]].concat(),
-            )]),
+        |_| {
+            let bytes = [full("a: 1\n").into_bytes(), vec![0xff]].concat();
+            bytes_case(
+                "bad UTF-8 at the end",
+                BTreeMap::from([("p/a.yaml".to_owned(), bytes)]),
+            )
         },
         |_| one("zero bytes", full("\0")),
         |_| one("a file beyond the largest", "x".repeat((5 << 20) + 1)),
@@ -402,86 +429,6 @@ fn fields() -> Vec<fn(&Sealer) -> Case> {
                 format!(
                     "apiVersion: storage.billyronks.io/v1\nkind: Rollout\nmetadata: {{name: r}}\nspec:\n  storageClassName: x\n  phases:\n{}",
                     "  - {name: a, workloads: [], soak: x}\n".repeat(20_000)
-                ),
-            )
-        },
-        |_| {
-            one(
-                "a value of many variables",
-                format!(
-                    "{}data: {{a: '{}'}}\n",
-                    head("ConfigMap", "m"),
-                    "${LONG}".repeat(100_000)
-                ),
-            )
-        },
-        |_| {
-            one(
-                "many values of a variable",
-                format!(
-                    "{}data:\n{}",
-                    head("ConfigMap", "m"),
-                    numbered(20_000, |n| format!("  k{n}: '${{LONG}}'\n"))
-                ),
-            )
-        },
-        |_| {
-            one(
-                "defaults in defaults",
-                format!(
-                    "{}data: {{a: '{}x{}'}}\n",
-                    head("ConfigMap", "m"),
-                    "${A:-".repeat(500_000),
-                    "}".repeat(500_000)
-                ),
-            )
-        },
-        |_| {
-            one(
-                "unclosed variables",
-                format!(
-                    "{}data: {{a: '{}'}}\n",
-                    head("ConfigMap", "m"),
-                    "${".repeat(1_000_000)
-                ),
-            )
-        },
-        |_| {
-            one(
-                "replacing every letter",
-                format!(
-                    "{}data: {{a: '${{LONG//x/${{LONG}}}}'}}\n",
-                    head("ConfigMap", "m")
-                ),
-            )
-        },
-        |_| {
-            one(
-                "replacing again and again",
-                format!(
-                    "{}data: {{a: '{}'}}\n",
-                    head("ConfigMap", "m"),
-                    "${LONG//x/zzzzzzzzzz}".repeat(2_000)
-                ),
-            )
-        },
-        |_| {
-            one(
-                "patterns of many stars",
-                format!(
-                    "{}data: {{a: '${{LONG##{}b}}'}}\n",
-                    head("ConfigMap", "m"),
-                    "*x".repeat(1000)
-                ),
-            )
-        },
-        |_| {
-            one(
-                "patterns over and over",
-                format!(
-                    "{}data:\n{}",
-                    head("ConfigMap", "m"),
-                    numbered(1000, |n| format!("  k{n}: '${{LONG%%*y*}}'\n"))
                 ),
             )
         },

@@ -23,7 +23,7 @@ pub fn overlays() -> Vec<fn(&Sealer) -> Case> {
                 },
                 &[("a.yaml", maps(9_000))],
             )
-            .of(9_000)
+            .overlaid(9_000)
         },
         |_| {
             overlay(
@@ -36,7 +36,7 @@ pub fn overlays() -> Vec<fn(&Sealer) -> Case> {
                     )
                 },
                 &[("a.yaml", maps(5_000))],
-            ).of(5_000)
+            ).overlaid(5_000)
         },
         |_| {
             overlay(
@@ -62,7 +62,7 @@ pub fn overlays() -> Vec<fn(&Sealer) -> Case> {
                     )
                 },
                 &[("a.yaml", maps(5_000))],
-            ).of(5_000)
+            ).overlaid(5_000)
         },
         |_| {
             overlay(
@@ -75,7 +75,7 @@ pub fn overlays() -> Vec<fn(&Sealer) -> Case> {
                     "a.yaml",
                     format!("{}---\n{}data: {{a: x}}\n", maps(5_000), head("Source", "s")),
                 )],
-            ).of(5_000)
+            ).overlaid(5_000)
         },
         |_| {
             overlay(
@@ -118,7 +118,7 @@ pub fn overlays() -> Vec<fn(&Sealer) -> Case> {
                 },
                 &[("a.yaml", maps(5_000))],
             )
-            .of(5_000)
+            .overlaid(5_000)
         },
         |_| {
             overlay(
@@ -131,7 +131,7 @@ pub fn overlays() -> Vec<fn(&Sealer) -> Case> {
                 },
                 &[("a.yaml", maps(5_000))],
             )
-            .of(5_000)
+            .overlaid(5_000)
         },
         |_| {
             overlay(
@@ -142,7 +142,7 @@ pub fn overlays() -> Vec<fn(&Sealer) -> Case> {
                 },
                 &[("a.yaml", maps(5_000))],
             )
-            .of(5_000)
+            .overlaid(5_000)
         },
         |_| {
             overlay(
@@ -153,7 +153,7 @@ pub fn overlays() -> Vec<fn(&Sealer) -> Case> {
                 },
                 &[("a.yaml", maps(5_000))],
             )
-            .of(5_000)
+            .overlaid(5_000)
         },
         |_| {
             overlay(
@@ -177,7 +177,7 @@ pub fn overlays() -> Vec<fn(&Sealer) -> Case> {
                 },
                 &[("a.yaml", maps(1_000))],
             )
-            .of(1_000)
+            .overlaid(1_000)
         },
         |_| {
             overlay(
@@ -204,7 +204,7 @@ pub fn overlays() -> Vec<fn(&Sealer) -> Case> {
                 },
                 &[("a.yaml", maps(1_000))],
             )
-            .of(1_000)
+            .overlaid(1_000)
         },
         |_| {
             overlay(
@@ -248,7 +248,7 @@ pub fn overlays() -> Vec<fn(&Sealer) -> Case> {
                 "prefixes on references of many",
                 "resources: [a.yaml]\nnamePrefix: x-\n".to_owned(),
                 &[("a.yaml", {
-                    let pods: Vec<String> = (0..300)
+                    let pods: Vec<String> = (0..100)
                         .map(|n| {
                             format!(
                                 "{}spec: {{volumes: [{}]}}\n",
@@ -259,6 +259,46 @@ pub fn overlays() -> Vec<fn(&Sealer) -> Case> {
                         .collect();
                     pods.join("---\n")
                 })],
+            )
+        },
+        |_| {
+            overlay(
+                "twenty patches of all",
+                {
+                    let patches = numbered(20, |n| {
+                        format!("- {{target: {{kind: ConfigMap}}, patch: '{{data: {{p{n}: c}}}}'}}\n")
+                    });
+                    format!("resources: [a.yaml]\npatches:\n{patches}")
+                },
+                &[("a.yaml", maps(9_000))],
+            )
+            .overlaid(9_000)
+        },
+        |_| {
+            overlay(
+                "twenty operations of all",
+                {
+                    let patches = numbered(20, |n| format!("- {{target: {{name: m.*}}, patch: '[{{op: add, path: /data/p{n}, value: c}}]'}}\n"));
+                    format!("resources: [a.yaml]\npatches:\n{patches}")
+                },
+                &[("a.yaml", maps(9_000))],
+            )
+            .overlaid(9_000)
+        },
+        |_| {
+            let pod = |turn: usize| {
+                let items = numbered(5_000, |n| {
+                    format!("{{name: e{}, value: x}}, ", (n * 7 + turn) % 5_000)
+                });
+                format!(
+                    "{}spec: {{containers: [{{name: c, env: [{items}]}}]}}\n",
+                    head("Pod", "p")
+                )
+            };
+            overlay(
+                "keyed lists of many items",
+                "resources: [a.yaml]\npatches: [{path: p.yaml}]\n".to_owned(),
+                &[("a.yaml", pod(0)), ("p.yaml", pod(5))],
             )
         },
         |_| {
@@ -276,7 +316,7 @@ pub fn overlays() -> Vec<fn(&Sealer) -> Case> {
                     let pods: Vec<String> = (0..2000).map(|n| format!("apiVersion: v1\nkind: Pod\nmetadata: {{name: p, namespace: n{n}}}\nspec: {{volumes: [{{configMap: {{name: m}}}}]}}\n")).collect();
                     [maps, pods].concat().join("---\n")
                 })],
-            ).of(4_000)
+            ).overlaid(4_000)
         },
         |_| {
             overlay(
@@ -284,7 +324,7 @@ pub fn overlays() -> Vec<fn(&Sealer) -> Case> {
                 "resources: [a.yaml]\n".to_owned(),
                 &[("a.yaml", map(1) + &format!("---\n{}", map(1)).repeat(9_000))],
             )
-            .of(9_000)
+            .overlaid(9_000)
         },
     ]
 }
@@ -305,6 +345,14 @@ pub fn folders() -> Vec<fn(&Sealer) -> Case> {
                         files.push((format!("p/l{level}/{side}/kustomization.yaml"), text));
                     }
                 }
+                for side in ["l18/a", "l18/b"] {
+                    let text = "resources: [../../l18]\n".to_owned();
+                    files.push((format!("p/{side}/kustomization.yaml"), text));
+                }
+                files.push((
+                    "p/l18/kustomization.yaml".to_owned(),
+                    "resources: [a.yaml]\n".to_owned(),
+                ));
                 files.push(("p/l18/a.yaml".to_owned(), map(1)));
                 files.push(("p/kustomization.yaml".to_owned(), "resources: [l0]\n".to_owned()));
                 files
@@ -349,7 +397,7 @@ pub fn folders() -> Vec<fn(&Sealer) -> Case> {
                     ("p/a.yaml".to_owned(), maps(1000)),
                 ]
             })
-            .of(1_000)
+            .overlaid(1_000)
         },
         |_| {
             case("components that multiply", {
@@ -367,7 +415,7 @@ pub fn folders() -> Vec<fn(&Sealer) -> Case> {
                     ),
                 ]
             })
-            .of(1_000)
+            .overlaid(1_000)
         },
         |_| {
             case("deep folders", {
@@ -405,11 +453,17 @@ pub fn folders() -> Vec<fn(&Sealer) -> Case> {
                     .collect(),
             )
         },
-        |_| {
-            case(
-                "many full files",
-                (0..6).map(|n| (format!("p/f{n}.yaml"), full("- 1\n"))).collect(),
-            )
-        },
+        |_| full_files("2 full files", 2),
+        |_| full_files("6 full files", 6),
+        |_| full_files("12 full files", 12),
     ]
+}
+
+/// As many files as large as a file may be, full of values: what they take grows with their number and no faster.
+fn full_files(name: &'static str, count: usize) -> Case {
+    let files = (0..count).map(|n| (format!("p/f{n}.yaml"), full("- 1\n")));
+    Case {
+        large: true,
+        ..case(name, files.collect())
+    }
 }

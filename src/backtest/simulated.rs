@@ -4,7 +4,7 @@ use super::report::{Moved, Pending};
 use crate::decide::{self, InFlight, Limits, place};
 use crate::model::decision::{Decision, ProposedMove};
 use crate::model::desired::{Desired, Policy};
-use crate::model::kinds::policy_source::{ProposalState, ProposalStatus};
+use crate::model::kinds::policy_source::{ProposalState, ProposalStatus, ProposedMoveStatus};
 use crate::model::observation::{Answer, Backing, CopyAt, Fleet, MayastorVolume, Observation};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
@@ -15,6 +15,7 @@ const HOUR_SECS: i64 = 3600;
 /// The replay proposes what the policies ask for, whatever a source's own limit.
 const LIMITS: Limits = Limits {
     max_open: u32::MAX,
+    rejections_expire: None,
     max_concurrent: u32::MAX,
     dry_run: false,
 };
@@ -209,16 +210,22 @@ fn status(open: &Open) -> ProposalStatus {
     let what = &open.what;
     ProposalStatus {
         branch: String::new(),
+        policy: what.policy.to_string(),
         state: ProposalState::Open,
         key: String::new(),
         commit: String::new(),
         base: String::new(),
-        namespace: what.claim.namespace.clone(),
-        claim: what.claim.name.clone(),
-        volume: what.volume.to_string(),
-        from: what.from.to_string(),
-        to: what.to.to_string(),
-        decision: what.note.clone(),
+        number: None,
+        url: None,
+        moves: vec![ProposedMoveStatus {
+            namespace: what.claim.namespace.clone(),
+            claim: what.claim.name.clone(),
+            volume: what.volume.to_string(),
+            from: what.from.to_string(),
+            to: what.to.to_string(),
+            decision: what.note.clone(),
+            accepted: false,
+        }],
         policy_fingerprint: String::new(),
         title: String::new(),
         body: String::new(),

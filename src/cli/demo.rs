@@ -283,9 +283,14 @@ impl Demo {
 
     fn proposal(&self) -> Option<Value> {
         let all = self.source_status("proposals");
+        let moves = |one: &Value| {
+            one["moves"]
+                .as_array()
+                .is_some_and(|all| all.iter().any(|one| one["claim"] == CLAIM.1))
+        };
         all.as_array()?
             .iter()
-            .find(|one| one["state"] == "Open" && one["claim"] == CLAIM.1)
+            .find(|one| one["state"] == "Open" && moves(one))
             .cloned()
     }
 

@@ -82,6 +82,7 @@ pub async fn plan(arguments: Arguments) -> Result<u8, Failed> {
     }
     let limits = Limits {
         max_open: u32::MAX,
+        rejections_expire: None,
         max_concurrent: u32::MAX,
         dry_run: false,
     };

@@ -4,6 +4,7 @@ use super::table::table;
 use super::{ClusterArguments, Failed, Output, data, value};
 use crate::io::cluster::Cluster;
 use crate::model::conditions;
+use crate::model::kinds::policy_source::ProposalState;
 use crate::model::kinds::volume_migration::Phase;
 use crate::model::kinds::{PolicySource, VolumeMigration};
 use serde_json::json;
@@ -79,20 +80,25 @@ fn print(sources: &[PolicySource], migrations: &[VolumeMigration]) {
             ready.map_or("no turn yet".to_owned(), |condition| condition.message.clone()),
         ]);
         for one in status.proposals {
-            proposals.push(vec![
-                format!("{}/{}", one.namespace, one.claim),
-                format!("{} → {}", one.from, one.to),
-                format!("{:?}", one.state),
-                one.branch,
-                one.since,
-            ]);
+            for step in &one.moves {
+                proposals.push(vec![
+                    format!("{}/{}", step.namespace, step.claim),
+                    format!("{} → {}", step.from, step.to),
+                    match (one.state, step.accepted) {
+                        (ProposalState::Merged, false) => "Declined".to_owned(),
+                        (state, _) => format!("{state:?}"),
+                    },
+                    one.url.clone().unwrap_or_else(|| one.branch.clone()),
+                    one.since.clone(),
+                ]);
+            }
         }
     }
     data(&table(&["SOURCE", "READY", "APPLIED", "MESSAGE"], &rows));
     if !proposals.is_empty() {
         data("");
         data(&table(
-            &["PROPOSAL", "MOVE", "STATE", "BRANCH", "SINCE"],
+            &["PROPOSAL", "MOVE", "STATE", "WHERE", "SINCE"],
             &proposals,
         ));
     }

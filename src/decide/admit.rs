@@ -12,8 +12,8 @@ use crate::model::decision::{Decision, ProposedMove, Why};
 use crate::model::desired::Tier;
 use crate::model::engine::GIB;
 use crate::model::kinds::tier_assignment::DecisionNote;
-use std::cmp::Ordering;
-use std::collections::{HashMap, VecDeque};
+use std::collections::VecDeque;
+use std::sync::Arc;
 
 /// Moves that may go before one that needs their room; if so many do not help, the volume waits for its tier to be given more.
 const LEAVERS_MAX: usize = 8;
@@ -22,178 +22,190 @@ const LEAVERS_MAX: usize = 8;
 const NAMED_MAX: usize = 3;
 
 /// What is left of the budgets.
-struct Budgets<'a> {
+struct Budgets {
+    /// For each policy by its place in order of name the moves that are proposed: all of them are one proposal.
+    has_proposal: Vec<u32>,
+    /// How many have one.
     open: usize,
-    of_policy: HashMap<&'a str, u32>,
+    /// For each policy by its place in order of name the moves that are proposed or run.
+    of_policy: Vec<u32>,
+    /// What is said of all that the source's budget leaves out.
+    of_source: Arc<str>,
 }
 
-/// A wanted move, with how useful it is.
-struct Ranked<'a> {
-    wanted: Wanted<'a>,
-    /// Load per byte, as a multiple of the threshold; the greater the hotter.
-    density: f64,
+impl Budgets {
+    /// Counts a move that is proposed.
+    fn count(&mut self, taker: usize) {
+        self.of_policy[taker] += 1;
+        self.has_proposal[taker] += 1;
+        self.open += usize::from(self.has_proposal[taker] == 1);
+    }
+
+    /// Takes it back.
+    fn uncount(&mut self, taker: usize) {
+        self.of_policy[taker] -= 1;
+        self.has_proposal[taker] -= 1;
+        self.open -= usize::from(self.has_proposal[taker] == 0);
+    }
 }
 
-fn ranked(wanted: Wanted) -> Ranked {
-    let gibs = (bytes(&wanted.volume).max(1) as f64) / GIB as f64;
+/// In what order moves are admitted: open ones, then those to hotter tiers by density, then those to colder ones, the coldest first;
+/// claims decide what is equal.
+fn rank(wanted: &Wanted) -> (bool, bool, u64, usize) {
+    let hotter = wanted.pointed.direction == Direction::Hotter;
+    // Load per byte, as a multiple of the threshold; the greater the hotter.
+    let gibs = (bytes(wanted.volume).max(1) as f64) / GIB as f64;
     let excess = wanted.pointed.value / wanted.pointed.threshold.max(f64::MIN_POSITIVE);
-    Ranked {
-        density: excess / gibs,
-        wanted,
-    }
+    let bits = (excess / gibs).to_bits();
+    // As integers in the order of the numbers: `f64::total_cmp` does the same.
+    let rising = if bits >> 63 == 0 { bits | 1 << 63 } else { !bits };
+    let density = if hotter { !rising } else { rising };
+    (wanted.open.is_none(), !hotter, density, wanted.index)
 }
 
-/// Open ones first, then to hotter tiers by density, then to colder ones, the coldest first; claims decide what is equal.
-fn order(a: &Ranked, b: &Ranked) -> Ordering {
-    let hotter = |one: &Ranked| one.wanted.pointed.direction == Direction::Hotter;
-    let claims = || {
-        let key = |one: &Ranked| (one.wanted.bound.namespace.clone(), one.wanted.bound.claim.clone());
-        key(a).cmp(&key(b))
-    };
-    let open = b.wanted.open.is_some().cmp(&a.wanted.open.is_some());
-    open.then(hotter(b).cmp(&hotter(a)))
-        .then_with(|| match hotter(a) {
-            true => b.density.total_cmp(&a.density).then_with(claims),
-            false => a.density.total_cmp(&b.density).then_with(claims),
-        })
+/// Moves that are looked at in turn.
+struct Admitting<'v, 'a> {
+    view: &'v View<'a>,
+    room: &'v mut Room,
+    all: Vec<Wanted<'a>>,
+    done: Vec<bool>,
+    /// For each tier the moves that leave it for a colder one, the coldest first.
+    leaving: Vec<VecDeque<usize>>,
+    budgets: Budgets,
+    decision: &'v mut Decision<'a>,
+    /// Reasons that nobody needs, since their volumes are proposed.
+    gone: Vec<usize>,
 }
 
-pub(super) fn admit<'a>(
-    view: &View<'a>,
-    room: &mut Room,
-    wanted: Vec<Wanted<'a>>,
-    decision: &mut Decision<'a>,
-) {
-    let mut all: Vec<Ranked> = wanted.into_iter().map(ranked).collect();
-    all.sort_by(order);
-    let mut budgets = budgets(view, decision);
-    let mut done = vec![false; all.len()];
-    let mut leaving = leaving(view, &all);
-    for index in 0..all.len() {
-        if done[index] {
-            continue;
-        }
-        done[index] = true;
-        let one = &all[index];
-        if let Err(why) = within(view, &one.wanted, &budgets) {
-            decision
-                .left_alone
-                .push(view.leave(one.wanted.bound, Some(one.wanted.policy), why));
-            continue;
-        }
-        let chosen = room.choose(view, one.wanted.volume, one.wanted.to);
-        let waits = match &chosen {
-            Err(Why::NoRoom { .. }) if one.wanted.pointed.direction == Direction::Hotter => {
-                leavers(view, room, &all, &done, &mut leaving, index)
-            }
-            _ => Vec::new(),
-        };
-        if !waits.is_empty() {
-            // What makes room goes first; what needs the room is proposed when it is there.
-            let mut names = Vec::new();
-            for leaver in waits {
-                done[leaver] = true;
-                let other = &all[leaver].wanted;
-                names.push(other.bound.claim_ref().to_string());
-                let chosen = room.choose(view, other.volume, other.to);
-                place(view, room, other, chosen, &mut budgets, decision);
-            }
-            let after = match names.len() {
-                0..=NAMED_MAX => names.join(", "),
-                more => format!("{} and {} more", names[..NAMED_MAX].join(", "), more - NAMED_MAX),
-            };
-            let why = Why::WaitsForRoom {
-                tier: view.tiers[one.wanted.to].name.clone(),
-                after,
-            };
-            decision
-                .left_alone
-                .push(view.leave(one.wanted.bound, Some(one.wanted.policy), why));
-            continue;
-        }
-        place(view, room, &one.wanted, chosen, &mut budgets, decision);
-    }
-}
-
-/// For each tier the moves that leave it for a colder one, the coldest first.
-fn leaving(view: &View, all: &[Ranked]) -> Vec<VecDeque<usize>> {
+pub(super) fn admit<'a>(view: &View<'a>, room: &mut Room, all: Vec<Wanted<'a>>, decision: &mut Decision<'a>) {
+    let mut order: Vec<_> = all.iter().map(rank).zip(0..all.len()).collect();
+    order.sort_unstable();
     let mut leaving = vec![VecDeque::new(); view.tiers.len()];
-    for (index, one) in all.iter().enumerate() {
-        if one.wanted.pointed.direction == Direction::Colder {
-            leaving[one.wanted.from].push_back(index);
+    for (_, index) in &order {
+        let wanted = &all[*index];
+        if wanted.pointed.direction == Direction::Colder {
+            leaving[wanted.from].push_back(*index);
         }
     }
-    leaving
-}
-
-/// The coldest moves away from a tier after which a volume would have room there; none if even all of them do not help.
-fn leavers(
-    view: &View,
-    room: &mut Room,
-    all: &[Ranked],
-    done: &[bool],
-    leaving: &mut [VecDeque<usize>],
-    index: usize,
-) -> Vec<usize> {
-    let hot = &all[index].wanted;
-    let from = &mut leaving[hot.to];
-    while from.front().is_some_and(|first| done[*first]) {
-        from.pop_front();
-    }
-    let mut left: Vec<usize> = Vec::new();
-    let mut helps = false;
-    for other in from
-        .iter()
-        .copied()
-        .filter(|other| !done[*other])
-        .take(LEAVERS_MAX)
-    {
-        room.give_back(all[other].wanted.volume);
-        left.push(other);
-        if room.choose(view, hot.volume, hot.to).is_ok() {
-            helps = true;
-            break;
-        }
-    }
-    for other in &left {
-        room.take_back(all[*other].wanted.volume);
-    }
-    if helps { left } else { Vec::new() }
-}
-
-/// Admits a move, or says why not.
-fn place<'a>(
-    view: &View<'a>,
-    room: &mut Room,
-    wanted: &Wanted<'a>,
-    chosen: Result<Vec<u32>, Why>,
-    budgets: &mut Budgets<'a>,
-    decision: &mut Decision<'a>,
-) {
-    let outcome = chosen.and_then(|chosen| within(view, wanted, budgets).map(|()| chosen));
-    match outcome {
-        Ok(chosen) => {
-            let candidates = room.candidates(view, wanted.volume, wanted.to);
-            room.take(wanted.volume, &chosen);
-            budgets.open += 1;
-            *budgets.of_policy.entry(wanted.policy.name.as_str()).or_default() += 1;
-            decision.proposals.push(proposed(view, wanted, candidates));
-        }
-        Err(why) => decision
-            .left_alone
-            .push(view.leave(wanted.bound, Some(wanted.policy), why)),
-    }
-}
-
-fn budgets<'a>(view: &View<'a>, decision: &Decision<'a>) -> Budgets<'a> {
-    let mut of_policy: HashMap<&str, u32> = HashMap::new();
-    let known = |name: &str| {
-        let key = crate::model::ids::PolicyName(name.to_owned());
-        view.desired
-            .policies
-            .get_key_value(&key)
-            .map(|(name, _)| name.as_str())
+    let mut admitting = Admitting {
+        budgets: budgets(view, decision),
+        done: vec![false; all.len()],
+        view,
+        room,
+        all,
+        leaving,
+        decision,
+        gone: Vec::new(),
     };
+    for (_, index) in order {
+        if !std::mem::replace(&mut admitting.done[index], true) {
+            admitting.one(index);
+        }
+    }
+    let mut gone = admitting.gone;
+    gone.sort_unstable();
+    let (mut slot, mut next) = (0, gone.into_iter().peekable());
+    decision.left_alone.retain(|_| {
+        let proposed = next.next_if_eq(&slot).is_some();
+        slot += 1;
+        !proposed
+    });
+}
+
+impl<'a> Admitting<'_, 'a> {
+    fn one(&mut self, index: usize) {
+        let one = &self.all[index];
+        if let Err(why) = within(self.view, one, &self.budgets) {
+            return self.leave(index, why);
+        }
+        match self.room.choose(self.view, one.volume, one.to) {
+            Ok(chosen) => self.propose(index, &chosen),
+            Err(why @ Why::NoRoom { .. }) if one.pointed.direction == Direction::Hotter => {
+                let leavers = self.leavers(index);
+                match leavers.is_empty() {
+                    true => self.leave(index, why),
+                    false => self.wait(index, leavers),
+                }
+            }
+            Err(why) => self.leave(index, why),
+        }
+    }
+
+    fn leave(&mut self, index: usize, why: Why) {
+        self.decision.left_alone[self.all[index].slot].why = why;
+    }
+
+    fn propose(&mut self, index: usize, chosen: &[u32]) {
+        let wanted = &self.all[index];
+        let candidates = self.room.candidates(self.view, wanted.volume, wanted.to);
+        self.room.take(wanted.volume, chosen);
+        self.budgets.count(wanted.taker);
+        self.gone.push(wanted.slot);
+        let proposed = proposed(self.view, wanted, candidates);
+        self.decision.proposals.push(proposed);
+    }
+
+    /// What makes room goes first; what needs the room is proposed when it is there.
+    fn wait(&mut self, index: usize, leavers: Vec<(usize, Vec<u32>)>) {
+        let mut names = Vec::new();
+        for (leaver, chosen) in leavers {
+            self.done[leaver] = true;
+            names.push(self.all[leaver].bound.claim_ref().to_string());
+            self.propose(leaver, &chosen);
+        }
+        let after = match names.len() {
+            0..=NAMED_MAX => names.join(", "),
+            more => format!("{} and {} more", names[..NAMED_MAX].join(", "), more - NAMED_MAX),
+        };
+        let tier = self.view.names[self.all[index].to].clone();
+        self.leave(index, Why::WaitsForRoom { tier, after });
+    }
+
+    /// The coldest moves away from a tier after which a volume would have room there, with the pools that they go to; none if all that
+    /// budgets and room admit do not help.
+    fn leavers(&mut self, index: usize) -> Vec<(usize, Vec<u32>)> {
+        let (view, hot) = (self.view, &self.all[index]);
+        let from = &mut self.leaving[hot.to];
+        while from.front().is_some_and(|first| self.done[*first]) {
+            from.pop_front();
+        }
+        let mut leavers: Vec<(usize, Vec<u32>)> = Vec::new();
+        let mut helps = false;
+        let (mut counted, mut before) = (Vec::new(), Vec::new());
+        for other in from.iter().copied().filter(|other| !self.done[*other]) {
+            if leavers.len() == LEAVERS_MAX {
+                break;
+            }
+            let leaver = &self.all[other];
+            if within(view, leaver, &self.budgets).is_err() {
+                continue;
+            }
+            let Ok(chosen) = self.room.choose(view, leaver.volume, leaver.to) else {
+                continue;
+            };
+            before.push(self.room.remember(leaver.volume, &chosen));
+            self.room.take(leaver.volume, &chosen);
+            self.room.give_back(leaver.volume);
+            self.budgets.count(leaver.taker);
+            counted.push(leaver.taker);
+            leavers.push((other, chosen));
+            if self.room.choose(view, hot.volume, hot.to).is_ok() {
+                helps = true;
+                break;
+            }
+        }
+        for remembered in before.iter().rev() {
+            self.room.put_back(remembered);
+        }
+        for taker in counted {
+            self.budgets.uncount(taker);
+        }
+        if helps { leavers } else { Vec::new() }
+    }
+}
+
+fn budgets(view: &View, decision: &Decision) -> Budgets {
+    let mut of_policy = vec![0; view.policies.len()];
     let running = view
         .in_flight
         .migrations
@@ -204,26 +216,33 @@ fn budgets<'a>(view: &View<'a>, decision: &Decision<'a>) -> Budgets<'a> {
         .starts
         .iter()
         .filter_map(|start| start.approved.what().policy.as_deref());
-    for name in running.chain(started).filter_map(known) {
-        *of_policy.entry(name).or_default() += 1;
+    let place = |name: &str| {
+        view.policies
+            .binary_search_by(|measured| measured.policy.name.as_str().cmp(name))
+            .ok()
+    };
+    for policy in running.chain(started).filter_map(place) {
+        of_policy[policy] += 1;
     }
-    Budgets { open: 0, of_policy }
+    Budgets {
+        has_proposal: vec![0; view.policies.len()],
+        open: 0,
+        of_policy,
+        of_source: format!("the source's proposals.maxOpen of {}", view.limits.max_open).into(),
+    }
 }
 
 fn within(view: &View, wanted: &Wanted, budgets: &Budgets) -> Result<(), Why> {
     if wanted.open.is_some() {
         return Ok(());
     }
-    let used = budgets
-        .of_policy
-        .get(wanted.policy.name.as_str())
-        .copied()
-        .unwrap_or(0);
-    let budget = if budgets.open >= view.limits.max_open as usize {
-        format!("the source's proposals.maxOpen of {}", view.limits.max_open)
+    let used = budgets.of_policy[wanted.taker];
+    let new = budgets.has_proposal[wanted.taker] == 0;
+    let budget = if new && budgets.open >= view.limits.max_open as usize {
+        budgets.of_source.clone()
     } else if used >= wanted.policy.max_concurrent {
         let (allowed, name) = (wanted.policy.max_concurrent, &wanted.policy.name);
-        format!("maxConcurrentMigrations: {allowed} of {name}")
+        format!("maxConcurrentMigrations: {allowed} of {name}").into()
     } else {
         return Ok(());
     };

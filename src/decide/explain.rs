@@ -89,6 +89,7 @@ pub fn explain(
     let index = observation.find(claim)?;
     let bound = &observation.volumes[index];
     let taker = judge::taker(&view, bound).ok();
+    let taker = taker.map(|taker| &view.policies[taker]);
     let name = |tier: &usize| view.tiers[*tier].name.to_string();
     let mut explanation = Explanation {
         claim: claim.to_string(),
@@ -227,8 +228,8 @@ fn rest(explanation: &mut Explanation, view: &View, of: &Measured, index: usize)
         let copies = volume.copies.len();
         facts.push(format!("{size}, {copies} of {} copies", volume.wanted_copies));
     }
-    for tier in &of.tiers {
-        let full = view.fullness[*tier] * 100.0;
+    for tier in of.tiers.iter() {
+        let full = view.filled[*tier].part * 100.0;
         facts.push(format!("tier {} is {full:.0} % full", view.tiers[*tier].name));
     }
 }

@@ -2,10 +2,11 @@
 
 use super::place;
 use super::questions;
+use super::quick::Table;
 use crate::model::decision::Why;
 use crate::model::desired::{Desired, Measure, Policy, Signal, Tier};
+use crate::model::ids::TierName;
 use crate::model::observation::Observation;
-use std::collections::HashMap;
 use std::hash::{Hash, Hasher};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -56,7 +57,7 @@ pub(super) struct Answers<'a> {
 pub(super) struct Measured<'a> {
     pub(super) policy: &'a Policy,
     /// Its tiers from the coldest to the hottest, by their places in order of name.
-    pub(super) tiers: Vec<usize>,
+    pub(super) tiers: Rc<[usize]>,
     /// The same as bits.
     pub(super) mask: u64,
     pub(super) answers: Option<Rc<Answers<'a>>>,
@@ -104,27 +105,35 @@ pub(super) fn measured<'a>(
     observation: &'a Observation,
     tiers: &[&Tier],
 ) -> Vec<Measured<'a>> {
-    let mut known: HashMap<Asks<'a>, Rc<Answers<'a>>> = HashMap::new();
+    let mut known: Table<Asks<'a>, Rc<Answers<'a>>> = Table::default();
     let place = |name| tiers.binary_search_by(|tier| tier.name.cmp(name)).ok();
-    desired
-        .policies
-        .values()
-        .map(|policy| {
-            let tiers: Vec<usize> = policy.tiers.iter().filter_map(place).collect();
-            let answers = policy.enabled.then(|| {
+    // Most policies ask what the one before them asked, of the same tiers.
+    let mut last: Option<(&Policy, Rc<Answers>)> = None;
+    let mut tiers_of: Option<(&[TierName], Rc<[usize]>)> = None;
+    let mut all = Vec::with_capacity(desired.policies.len());
+    for policy in desired.policies.values() {
+        let tiers = match &tiers_of {
+            Some((names, tiers)) if **names == *policy.tiers => tiers.clone(),
+            _ => policy.tiers.iter().filter_map(place).collect(),
+        };
+        tiers_of = Some((&policy.tiers, tiers.clone()));
+        let answers = policy.enabled.then(|| match &last {
+            Some((same, answers)) if Asks(same) == Asks(policy) => answers.clone(),
+            _ => {
                 let entry = known.entry(Asks(policy));
-                entry
-                    .or_insert_with(|| Rc::new(answers(policy, observation)))
-                    .clone()
-            });
-            Measured {
-                policy,
-                mask: tiers.iter().fold(0, |mask, tier| mask | place::bit(*tier)),
-                tiers,
-                answers,
+                let answers = entry.or_insert_with(|| Rc::new(answers(policy, observation)));
+                last = Some((policy, answers.clone()));
+                answers.clone()
             }
-        })
-        .collect()
+        });
+        all.push(Measured {
+            policy,
+            mask: tiers.iter().fold(0, |mask, tier| mask | place::bit(*tier)),
+            tiers,
+            answers,
+        });
+    }
+    all
 }
 
 fn answers<'a>(policy: &Policy, observation: &'a Observation) -> Answers<'a> {
@@ -186,6 +195,23 @@ fn percent(part: f64) -> u32 {
     (part.clamp(0.0, 1.0) * 100.0) as u32
 }
 
+/// Whether the signals speak for one direction.
+#[derive(Clone, Copy)]
+enum Way<'a> {
+    /// All that have a threshold there are beyond it.
+    Beyond(Pointed<'a>),
+    /// One is not.
+    Between(&'a Signal, f64),
+    /// One is not known, and the others are: some are silent without load, as latency is.
+    Silent(&'a Signal),
+    /// One is not known.
+    Unknown(&'a Signal),
+    /// One is beyond it, but was not for long enough.
+    Short(&'a Signal, f64),
+    /// None has a threshold there.
+    NoThreshold,
+}
+
 impl<'a> Measured<'a> {
     /// Which way a volume's signals point.
     pub(super) fn points(&self, volume: usize, held: Held) -> Result<Pointed<'a>, Why> {
@@ -196,29 +222,66 @@ impl<'a> Measured<'a> {
         if let Some(error) = &answers.trouble {
             return Err(Why::HeatUnknown { error: error.clone() });
         }
-        let nothing = || Why::NoData {
-            signal: policy
+        let first = || {
+            policy
                 .signals
                 .first()
-                .map_or_else(|| "iops".into(), |signal| signal.name.clone()),
+                .map_or_else(|| "iops".into(), |signal| signal.name.clone())
         };
-        let coverage = known(&answers.coverage, volume).ok_or_else(nothing)?;
+        let coverage = known(&answers.coverage, volume).ok_or_else(|| Why::NoData { signal: first() })?;
         if coverage < policy.min_coverage {
             return Err(Why::LowCoverage {
                 percent: percent(coverage),
                 needed_percent: percent(policy.min_coverage),
             });
         }
-        let not_hot = match self.one_way(answers, volume, Direction::Hotter, held.hotter)? {
-            Ok(hot) => return self.not_excepted(answers, volume, hot),
-            Err(why) => why,
-        };
-        match self.one_way(answers, volume, Direction::Colder, held.colder)? {
-            Ok(cold) => Ok(cold),
+        let hot = self.one_way(answers, volume, Direction::Hotter, held.hotter);
+        match hot {
+            Way::Beyond(pointed) => return self.not_excepted(answers, volume, pointed),
+            Way::Unknown(_) | Way::Short(..) => return Err(self.why(answers, volume, hot)),
+            Way::Between(..) | Way::Silent(_) | Way::NoThreshold => {}
+        }
+        let cold = self.one_way(answers, volume, Direction::Colder, held.colder);
+        match (cold, hot) {
+            (Way::Beyond(pointed), _) => Ok(pointed),
+            (Way::Unknown(_) | Way::Short(..), _) | (_, Way::Silent(_)) => {
+                Err(self.why(answers, volume, cold))
+            }
             // The signal that keeps it from being hot is the one that people ask about.
-            Err(not_cold) => Err(match (not_cold, not_hot) {
-                (why @ Why::NotSustained { .. }, _) | (why, Why::NoData { .. }) | (_, why) => why,
-            }),
+            _ => Err(self.why(answers, volume, hot)),
+        }
+    }
+
+    fn why(&self, answers: &Answers, volume: usize, way: Way) -> Why {
+        match way {
+            Way::Beyond(pointed) => Why::BetweenWatermarks {
+                signal: pointed.signal.name.clone(),
+                value: pointed.value,
+            },
+            Way::Between(signal, value) => Why::BetweenWatermarks {
+                signal: signal.name.clone(),
+                value,
+            },
+            Way::Silent(signal) | Way::Unknown(signal) => Why::NoData {
+                signal: signal.name.clone(),
+            },
+            Way::Short(signal, value) => Why::NotSustained {
+                signal: signal.name.clone(),
+                value,
+                needed_seconds: self.policy.sustained.as_secs(),
+            },
+            Way::NoThreshold => Why::BetweenWatermarks {
+                signal: self
+                    .policy
+                    .signals
+                    .first()
+                    .map_or_else(|| "iops".into(), |signal| signal.name.clone()),
+                value: answers
+                    .signals
+                    .first()
+                    .and_then(|one| known(&one.value, volume))
+                    .unwrap_or(0.0),
+            },
         }
     }
 
@@ -229,28 +292,20 @@ impl<'a> Measured<'a> {
             .answers
             .as_ref()
             .filter(|answers| answers.trouble.is_none())?;
-        match self.one_way(answers, volume, direction, true) {
-            Ok(Err(Why::BetweenWatermarks { signal, value })) => Some((signal, value)),
+        let way = self.one_way(answers, volume, direction, true);
+        match (way, self.why(answers, volume, way)) {
+            (Way::Between(..) | Way::NoThreshold, Why::BetweenWatermarks { signal, value }) => {
+                Some((signal, value))
+            }
             _ => None,
         }
     }
 
-    /// Whether all signals with a threshold on that side are beyond it. The inner error says which is not; the outer one that one is
-    /// not known, and then nothing is decided.
-    #[expect(
-        clippy::type_complexity,
-        reason = "three outcomes: beyond, not beyond, not known"
-    )]
-    fn one_way(
-        &self,
-        answers: &Answers,
-        volume: usize,
-        direction: Direction,
-        held: bool,
-    ) -> Result<Result<Pointed<'a>, Why>, Why> {
+    /// Whether all signals with a threshold on that side are beyond it.
+    fn one_way(&self, answers: &Answers, volume: usize, direction: Direction, held: bool) -> Way<'a> {
         let policy = self.policy;
         let mut pointed: Option<Pointed<'a>> = None;
-        let mut short: Option<Why> = None;
+        let mut short: Option<Way<'a>> = None;
         for (signal, columns) in policy.signals.iter().zip(&answers.signals) {
             let threshold = match direction {
                 Direction::Hotter => signal.above,
@@ -258,34 +313,26 @@ impl<'a> Measured<'a> {
             };
             let Some(threshold) = threshold else { continue };
             let Some(value) = known(&columns.value, volume) else {
-                let signal = signal.name.clone();
-                // Some signals are silent without load, as latency is: such a volume is not hot, and may be cold.
+                // Such a volume is not hot, and may be cold.
                 let silent = direction == Direction::Hotter && anything_known(answers, volume);
-                let why = Why::NoData { signal };
-                return if silent { Ok(Err(why)) } else { Err(why) };
+                return if silent {
+                    Way::Silent(signal)
+                } else {
+                    Way::Unknown(signal)
+                };
             };
-            if !beyond(
-                direction,
-                value,
-                threshold,
-                if held { policy.hysteresis } else { 0.0 },
-            ) {
-                let signal = signal.name.clone();
-                return Ok(Err(Why::BetweenWatermarks { signal, value }));
+            let slack = if held { policy.hysteresis } else { 0.0 };
+            if !beyond(direction, value, threshold, slack) {
+                return Way::Between(signal, value);
             }
             if let (Some((least, greatest)), false) = (&columns.extremes, held) {
-                let column = if direction == Direction::Hotter {
-                    least
-                } else {
-                    greatest
+                let column = match direction {
+                    Direction::Hotter => least,
+                    Direction::Colder => greatest,
                 };
                 let value = known(column, volume);
                 if !value.is_some_and(|value| beyond(direction, value, threshold, 0.0)) {
-                    short.get_or_insert_with(|| Why::NotSustained {
-                        signal: signal.name.clone(),
-                        value: value.unwrap_or(0.0),
-                        needed_seconds: policy.sustained.as_secs(),
-                    });
+                    short.get_or_insert(Way::Short(signal, value.unwrap_or(0.0)));
                 }
             }
             pointed.get_or_insert(Pointed {
@@ -295,21 +342,7 @@ impl<'a> Measured<'a> {
                 threshold,
             });
         }
-        Ok(match (short, pointed) {
-            (Some(why), _) => Err(why),
-            (None, Some(pointed)) => Ok(pointed),
-            (None, None) => Err(Why::BetweenWatermarks {
-                signal: policy
-                    .signals
-                    .first()
-                    .map_or_else(|| "iops".into(), |signal| signal.name.clone()),
-                value: answers
-                    .signals
-                    .first()
-                    .and_then(|one| known(&one.value, volume))
-                    .unwrap_or(0.0),
-            }),
-        })
+        short.or(pointed.map(Way::Beyond)).unwrap_or(Way::NoThreshold)
     }
 
     fn not_excepted(&self, answers: &Answers, volume: usize, hot: Pointed<'a>) -> Result<Pointed<'a>, Why> {

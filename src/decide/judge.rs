@@ -1,13 +1,14 @@
 //! Which volumes a policy would move: named filters in order, cheap ones first. Budgets and room come later.
 
-use super::View;
-use super::heat::{Direction, Held, Measured, Pointed};
+use super::heat::{Direction, Held, Pointed};
 use super::select::Taken;
-use crate::model::decision::{Decision, Why};
+use super::{Past, Proposed, View, place};
+use crate::model::decision::{Decision, LeftAlone, Subject, Why};
 use crate::model::desired::Policy;
-use crate::model::kinds::policy_source::{ProposalState, ProposalStatus};
+use crate::model::kinds::policy_source::{ProposalState, ProposalStatus, ProposedMoveStatus};
 use crate::model::observation::{Backing, BoundVolume, CopyAt, MayastorVolume, Pin, UNKNOWN};
-use std::collections::BTreeSet;
+use jiff::Timestamp;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// A refused move is asked for again only when the signal is this many times further out than when it was refused.
 const MATERIAL: f64 = 1.5;
@@ -15,42 +16,73 @@ const MATERIAL: f64 = 1.5;
 /// A move that a policy wants, before budgets and room.
 pub(super) struct Wanted<'a> {
     pub(super) bound: &'a BoundVolume,
+    /// Its place among the volumes.
+    pub(super) index: usize,
+    /// Where its reason stands among [`Decision::left_alone`], in case that it stays.
+    pub(super) slot: usize,
     pub(super) volume: &'a MayastorVolume,
     pub(super) policy: &'a Policy,
+    /// Its place in order of name.
+    pub(super) taker: usize,
     pub(super) from: usize,
     pub(super) to: usize,
     pub(super) pointed: Pointed<'a>,
-    /// Whether it is proposed already.
-    pub(super) open: Option<&'a ProposalStatus>,
+    /// The open proposal of it, if there is one.
+    pub(super) open: Option<&'a ProposedMoveStatus>,
 }
 
-pub(super) fn judge<'a>(view: &View<'a>, handled: &[bool], decision: &mut Decision<'a>) -> Vec<Wanted<'a>> {
+/// Every volume whose move does not start gets a reason, in order; those that a policy would move get one for the case that they
+/// must stay.
+pub(super) fn judge<'a>(
+    view: &View<'a>,
+    left: BTreeMap<usize, LeftAlone<'a>>,
+    started: &BTreeSet<usize>,
+    decision: &mut Decision<'a>,
+) -> Vec<Wanted<'a>> {
     let mut wanted = Vec::new();
+    let mut left = left.into_iter().peekable();
+    let reasons = &mut decision.left_alone;
+    reasons.reserve_exact(view.observation.volumes.len());
     for (index, bound) in view.observation.volumes.iter().enumerate() {
-        if handled[index] {
+        if let Some((_, left)) = left.next_if(|(left, _)| *left == index) {
+            reasons.push(left);
             continue;
         }
-        let measured = match taker(view, bound) {
-            Ok(measured) => measured,
-            Err(why) => {
-                decision.left_alone.push(view.leave(bound, None, why));
-                continue;
+        if !started.is_empty() && started.contains(&index) {
+            continue;
+        }
+        let tiers = place::tiers_of(bound, &view.pool_tiers);
+        let (policy, why) = match taker(view, bound) {
+            Err(why) => (None, why),
+            Ok(taker) => {
+                let policy = view.policies[taker].policy;
+                let why = match one(view, index, bound, taker, tiers) {
+                    Err(why) => why,
+                    Ok(one) => {
+                        wanted.push(Wanted {
+                            slot: reasons.len(),
+                            ..one
+                        });
+                        Why::NotFound
+                    }
+                };
+                (Some(policy), why)
             }
         };
-        match one(view, index, bound, measured) {
-            Ok(one) => wanted.push(one),
-            Err(why) => decision
-                .left_alone
-                .push(view.leave(bound, Some(measured.policy), why)),
-        }
+        reasons.push(LeftAlone {
+            subject: Subject::Volume(bound),
+            policy,
+            tier: place::only(tiers).map(|tier| &view.tiers[tier].name),
+            why,
+        });
     }
     wanted
 }
 
 /// The policy that takes a volume.
-pub(super) fn taker<'v, 'a>(view: &'v View<'a>, bound: &BoundVolume) -> Result<&'v Measured<'a>, Why> {
+pub(super) fn taker(view: &View, bound: &BoundVolume) -> Result<usize, Why> {
     match view.of_group.get(bound.group as usize) {
-        Some(Taken::By(policy)) => Ok(&view.policies[*policy]),
+        Some(Taken::By(policy)) => Ok(*policy),
         Some(Taken::Several(names)) => Err(Why::ClaimedTwice {
             policies: names.clone(),
         }),
@@ -58,12 +90,15 @@ pub(super) fn taker<'v, 'a>(view: &'v View<'a>, bound: &BoundVolume) -> Result<&
     }
 }
 
-pub(super) fn one<'a>(
+fn one<'a>(
     view: &View<'a>,
     index: usize,
     bound: &'a BoundVolume,
-    measured: &Measured<'a>,
+    taker: usize,
+    on_tiers: u64,
 ) -> Result<Wanted<'a>, Why> {
+    let measured = &view.policies[taker];
+    let past = view.past(index);
     let policy = measured.policy;
     if !policy.enabled {
         return Err(Why::PolicyDisabled);
@@ -78,8 +113,8 @@ pub(super) fn one<'a>(
             provider: provider.to_owned(),
         });
     }
-    kept(view, bound)?;
-    if let Some(running) = view.running.get(&*bound.name) {
+    kept(view, bound, past)?;
+    if let Some(running) = past.and_then(|past| past.running) {
         return Err(Why::InFlight {
             migration: running.name.clone(),
         });
@@ -92,8 +127,7 @@ pub(super) fn one<'a>(
     let Backing::Mayastor(volume) = &bound.backing else {
         return Err(Why::NotInEngine);
     };
-    let of_policy = super::place::tiers_of(bound, &view.pool_tiers) & measured.mask;
-    let from = super::place::only(of_policy).ok_or_else(|| Why::OnNoTier {
+    let from = place::only(on_tiers & measured.mask).ok_or_else(|| Why::OnNoTier {
         pools: pools_of(view, volume),
     })?;
     let here = measured
@@ -103,7 +137,7 @@ pub(super) fn one<'a>(
         .ok_or(Why::NotFound)?;
     let hotter = measured.tiers.get(here + 1).copied();
     let colder = here.checked_sub(1).map(|index| measured.tiers[index]);
-    let open = |to: Option<usize>| to.and_then(|to| open_proposal(view, bound, to));
+    let open = |to: Option<usize>| past.and_then(|past| open_proposal(view, past, to?));
     let held = Held {
         hotter: open(hotter).is_some(),
         colder: open(colder).is_some(),
@@ -114,25 +148,30 @@ pub(super) fn one<'a>(
         Direction::Colder => colder,
     };
     let to = to.ok_or_else(|| Why::OnRightTier {
-        tier: view.tiers[from].name.clone(),
+        tier: view.names[from].clone(),
     })?;
     old_enough(view, bound, policy)?;
     cooled_down(view, bound, policy)?;
     full_enough(view, volume, policy, from, to, pointed.direction)?;
-    not_declined(view, bound, policy, to, &pointed)?;
-    not_assigned(view, bound, to)?;
+    if let Some(past) = past {
+        not_declined(view, bound, past, policy, to, &pointed)?;
+        not_assigned(view, bound, past, to)?;
+    }
     if let Some(unfit) = volume.unfit {
         return Err(Why::Unfit(unfit));
     }
     if policy.dry_run || view.limits.dry_run {
         return Err(Why::DryRun {
-            to: view.tiers[to].name.clone(),
+            to: view.names[to].clone(),
         });
     }
     Ok(Wanted {
         bound,
+        index,
+        slot: 0,
         volume,
         policy,
+        taker,
         from,
         to,
         pointed,
@@ -141,13 +180,8 @@ pub(super) fn one<'a>(
 }
 
 /// Whether a person keeps it where it is, by an annotation or by its assignment.
-fn kept(view: &View, bound: &BoundVolume) -> Result<(), Why> {
-    let assigned = || {
-        let assignments = &view.desired.assignments;
-        (!assignments.is_empty())
-            .then(|| assignments.get(&bound.claim_ref()))
-            .flatten()
-    };
+fn kept(view: &View, bound: &BoundVolume, past: Option<&Past>) -> Result<(), Why> {
+    let assigned = || past.and_then(|past| past.assigned);
     let (pin, by_assignment) = match bound.pin {
         Some(pin) => (pin, false),
         None => match assigned().and_then(|assignment| assignment.pin) {
@@ -221,9 +255,9 @@ fn full_enough(
     let percent = |part: f64| (part.clamp(0.0, 9.99) * 100.0).round() as u32;
     match direction {
         Direction::Colder => match policy.fullness.demote_above {
-            Some(needed) if view.fullness[from] < needed => Err(Why::TierHasRoom {
-                tier: view.tiers[from].name.clone(),
-                percent: percent(view.fullness[from]),
+            Some(needed) if view.filled[from].part < needed => Err(Why::TierHasRoom {
+                tier: view.names[from].clone(),
+                percent: percent(view.filled[from].part),
                 needed_percent: percent(needed),
             }),
             _ => Ok(()),
@@ -232,10 +266,10 @@ fn full_enough(
             let Some(allowed) = policy.fullness.promote_below else {
                 return Ok(());
             };
-            let after = super::place::fullness_after(view, to, volume);
+            let after = place::fullness_after(view, to, volume);
             match after > allowed {
                 true => Err(Why::TierFull {
-                    tier: view.tiers[to].name.clone(),
+                    tier: view.names[to].clone(),
                     percent: percent(after),
                     allowed_percent: percent(allowed),
                 }),
@@ -245,35 +279,39 @@ fn full_enough(
     }
 }
 
-fn open_proposal<'a>(view: &View<'a>, bound: &BoundVolume, to: usize) -> Option<&'a ProposalStatus> {
-    recorded(view, bound, to)
-        .find(|proposal| matches!(proposal.state, ProposalState::Open | ProposalState::Edited))
+fn open_proposal<'a>(view: &View<'a>, past: &Past<'a>, to: usize) -> Option<&'a ProposedMoveStatus> {
+    let open =
+        |proposal: &ProposalStatus| matches!(proposal.state, ProposalState::Open | ProposalState::Edited);
+    let found = recorded(view, past, to).find(|(proposal, _)| open(proposal));
+    found.map(|(_, one)| one)
 }
 
+/// What was proposed of a volume to a tier, with the proposal that it was part of.
 fn recorded<'v, 'a>(
     view: &'v View<'a>,
-    bound: &'v BoundVolume,
+    past: &'v Past<'a>,
     to: usize,
-) -> impl Iterator<Item = &'a ProposalStatus> + use<'v, 'a> {
-    let of_claim = view.proposed.get(&(&*bound.namespace, &*bound.claim));
+) -> impl Iterator<Item = Proposed<'a>> + use<'v, 'a> {
     let to = view.tiers[to].name.as_str();
-    let same = move |proposal: &&ProposalStatus| proposal.volume == *bound.name && proposal.to == to;
-    of_claim.into_iter().flatten().copied().filter(same)
+    past.proposed.iter().copied().filter(move |(_, one)| one.to == to)
 }
 
 fn not_declined(
     view: &View,
     bound: &BoundVolume,
+    past: &Past,
     policy: &Policy,
     to: usize,
     pointed: &Pointed,
 ) -> Result<(), Why> {
-    let mut refusals = recorded(view, bound, to).filter(|proposal| match proposal.state {
-        ProposalState::Declined => true,
-        ProposalState::Merged => view.desired.reverted.contains(&bound.claim_ref()),
+    let mut refusals = recorded(view, past, to).filter(|(proposal, one)| match proposal.state {
+        ProposalState::Declined => !expired(view, proposal),
+        ProposalState::Merged if one.accepted => view.desired.reverted.contains(&bound.claim_ref()),
+        // It was taken out of the proposal before that was merged.
+        ProposalState::Merged => !expired(view, proposal),
         ProposalState::Open | ProposalState::Edited => false,
     });
-    let Some(refusal) = refusals.next() else {
+    let Some((proposal, refusal)) = refusals.next() else {
         return Ok(());
     };
     let then = refusal.decision.value;
@@ -282,22 +320,33 @@ fn not_declined(
         Direction::Hotter => pointed.value >= then * MATERIAL,
         Direction::Colder => pointed.value <= then / MATERIAL && then >= 1.0,
     };
-    if refusal.policy_fingerprint != policy.fingerprint || same_signal && further_out {
+    if proposal.policy_fingerprint != policy.fingerprint || same_signal && further_out {
         return Ok(());
     }
     Err(Why::Declined {
-        branch: refusal.branch.clone(),
+        branch: proposal.branch.clone(),
     })
 }
 
-fn not_assigned(view: &View, bound: &BoundVolume, to: usize) -> Result<(), Why> {
-    if view.desired.assignments.is_empty() {
-        return Ok(());
+/// Whether a no is so old that it may be asked again.
+fn expired(view: &View, proposal: &ProposalStatus) -> bool {
+    let since = proposal.since.parse::<Timestamp>().ok();
+    match (view.limits.rejections_expire, since) {
+        (Some(expire), Some(since)) => {
+            let passed = view.now.as_second().saturating_sub(since.as_second());
+            u64::try_from(passed).is_ok_and(|passed| passed >= expire.as_secs())
+        }
+        _ => false,
     }
+}
+
+fn not_assigned(view: &View, bound: &BoundVolume, past: &Past, to: usize) -> Result<(), Why> {
     let tier = &view.tiers[to].name;
-    match view.desired.assignments.get(&bound.claim_ref()) {
+    match past.assigned {
         Some(assignment) if assignment.tier == *tier && *assignment.volume.as_str() == *bound.name => {
-            Err(Why::Assigned { tier: tier.clone() })
+            Err(Why::Assigned {
+                tier: view.names[to].clone(),
+            })
         }
         _ => Ok(()),
     }

@@ -3,13 +3,14 @@
 //! Pure: the same desires, observation, history and `now` give the same decision. Missing data is unknown, never cold.
 
 use crate::model::decision::{Decision, LeftAlone, Subject, Why};
-use crate::model::desired::{Desired, Policy, Tier};
+use crate::model::desired::{Assignment, Desired, Policy, Tier};
 use crate::model::ids::{ClaimRef, TierName};
-use crate::model::kinds::policy_source::ProposalStatus;
+use crate::model::kinds::policy_source::{ProposalStatus, ProposedMoveStatus};
 use crate::model::migration_brief::MigrationBrief;
 use crate::model::observation::{BoundVolume, Observation};
 use jiff::Timestamp;
-use std::collections::HashMap;
+use std::sync::Arc;
+use std::time::Duration;
 
 /// Which moves fit together: budgets and room, the most useful first.
 mod admit;
@@ -28,6 +29,9 @@ pub mod place;
 
 /// What Prometheus is asked.
 pub mod questions;
+
+/// Tables for one plan.
+mod quick;
 
 /// Which policy takes a volume.
 mod select;
@@ -52,8 +56,10 @@ pub struct InFlight {
 /// Bounds and switches that the operator set for all policies.
 #[derive(Clone, Copy, Debug)]
 pub struct Limits {
-    /// How many proposals of the source may be open.
+    /// How many proposals of the source may be open; each holds the moves of one policy.
     pub max_open: u32,
+    /// How long a no is remembered; for ever when there is none.
+    pub rejections_expire: Option<Duration>,
     /// How many migrations may run in the whole cluster.
     pub max_concurrent: u32,
     /// Whether anything may be proposed or started at all.
@@ -71,16 +77,22 @@ pub fn decide<'a>(
     let view = View::new(desired, observation, in_flight, limits, now);
     let mut decision = Decision::default();
     let mut room = place::Room::of(&view);
-    let mut handled = vec![false; observation.volumes.len()];
-    starts::starts(&view, &mut room, &mut handled, &mut decision);
-    let wanted = judge::judge(&view, &handled, &mut decision);
+    let begun = starts::starts(&view, &mut room, &mut decision);
+    let wanted = judge::judge(&view, begun.left, &begun.started, &mut decision);
     admit::admit(&view, &mut room, wanted, &mut decision);
-    decision
-        .left_alone
-        .sort_by(|a, b| (a.claim(), a.volume()).cmp(&(b.claim(), b.volume())));
+    if !begun.missing.is_empty() {
+        decision.left_alone.extend(begun.missing);
+        // Two runs that are in order: what was seen, and what was not.
+        decision
+            .left_alone
+            .sort_by(|a, b| (a.claim(), a.volume()).cmp(&(b.claim(), b.volume())));
+    }
     decision.proposals.sort_by(|a, b| a.claim.cmp(&b.claim));
     decision
 }
+
+/// A move that was proposed, and the proposal that it was part of.
+type Proposed<'a> = (&'a ProposalStatus, &'a ProposedMoveStatus);
 
 /// What every part of deciding reads, with the tables that make each look cheap.
 pub(crate) struct View<'a> {
@@ -91,18 +103,31 @@ pub(crate) struct View<'a> {
     in_flight: &'a InFlight,
     /// Tiers in order of name.
     tiers: Vec<&'a Tier>,
+    /// Their names, to be shared by the reasons.
+    names: Vec<Arc<str>>,
     /// For each pool the tiers that it belongs to, a bit for each.
     pool_tiers: Vec<u64>,
-    /// For each tier the part of its capacity that is used.
-    fullness: Vec<f64>,
+    /// For each tier how full it is.
+    filled: Vec<place::Filled>,
     /// For each group of volumes the policy that takes it.
     of_group: Vec<select::Taken>,
     /// Policies in order of name, with their signals' answers.
     policies: Vec<heat::Measured<'a>>,
-    /// The unfinished migration of a volume.
-    running: HashMap<&'a str, &'a MigrationBrief>,
-    /// What was proposed for a claim.
-    proposed: HashMap<(&'a str, &'a str), Vec<&'a ProposalStatus>>,
+    /// Volumes with a past: most have none, and for those nothing is looked up.
+    has_past: Vec<bool>,
+    /// What is under way and was decided before about a volume.
+    past: quick::Table<usize, Past<'a>>,
+}
+
+/// What is under way and was decided before about a volume.
+#[derive(Default)]
+struct Past<'a> {
+    /// The unfinished migration.
+    running: Option<&'a MigrationBrief>,
+    /// What was proposed.
+    proposed: Vec<Proposed<'a>>,
+    /// What its claim is assigned to.
+    assigned: Option<&'a Assignment>,
 }
 
 impl<'a> View<'a> {
@@ -114,20 +139,11 @@ impl<'a> View<'a> {
         now: Timestamp,
     ) -> Self {
         let tiers: Vec<&Tier> = desired.tiers.values().collect();
-        let (pool_tiers, fullness) = match &observation.engine {
-            Ok(fleet) => (place::pool_tiers(fleet, &tiers), place::fullness(fleet, &tiers)),
-            Err(_) => (Vec::new(), vec![0.0; tiers.len()]),
+        let (pool_tiers, filled) = match &observation.engine {
+            Ok(fleet) => (place::pool_tiers(fleet, &tiers), place::filled(fleet, &tiers)),
+            Err(_) => (Vec::new(), vec![place::Filled::default(); tiers.len()]),
         };
-        let mut running = HashMap::new();
-        for migration in in_flight.migrations.iter().filter(|one| !one.phase.is_final()) {
-            running.entry(migration.volume.as_str()).or_insert(migration);
-        }
-        let mut proposed: HashMap<_, Vec<_>> = HashMap::new();
-        for proposal in &in_flight.proposals {
-            let claim = (proposal.namespace.as_str(), proposal.claim.as_str());
-            proposed.entry(claim).or_default().push(proposal);
-        }
-        Self {
+        let mut view = Self {
             policies: heat::measured(desired, observation, &tiers),
             of_group: select::select(desired, observation),
             desired,
@@ -135,11 +151,59 @@ impl<'a> View<'a> {
             limits,
             now,
             in_flight,
-            tiers,
             pool_tiers,
-            fullness,
-            running,
-            proposed,
+            names: tiers.iter().map(|tier| tier.name.as_str().into()).collect(),
+            filled,
+            has_past: vec![false; observation.volumes.len()],
+            past: quick::Table::default(),
+            tiers,
+        };
+        view.remember();
+        view
+    }
+
+    /// Finds the volumes that have a past.
+    fn remember(&mut self) {
+        let (desired, observation, in_flight) = (self.desired, self.observation, self.in_flight);
+        let unfinished = in_flight.migrations.iter().filter(|one| !one.phase.is_final());
+        let mut moved_claims: Vec<&MigrationBrief> = Vec::new();
+        for migration in unfinished {
+            let (claim, volume) = (&migration.claim, &migration.volume);
+            match observation.index_of(&claim.namespace, &claim.name, volume.as_str()) {
+                Some(index) => drop(self.past_of(index).running.get_or_insert(migration)),
+                None => moved_claims.push(migration),
+            }
+        }
+        // A volume may have been bound to another claim since: that is rare, and looked for one by one.
+        for migration in moved_claims {
+            let same = |bound: &BoundVolume| *bound.name == *migration.volume.as_str();
+            if let Some(index) = observation.volumes.iter().position(same) {
+                self.past_of(index).running.get_or_insert(migration);
+            }
+        }
+        for proposal in &in_flight.proposals {
+            for one in &proposal.moves {
+                if let Some(index) = observation.index_of(&one.namespace, &one.claim, &one.volume) {
+                    self.past_of(index).proposed.push((proposal, one));
+                }
+            }
+        }
+        for assignment in desired.assignments.values() {
+            for index in observation.all_of(&assignment.claim) {
+                self.past_of(index).assigned = Some(assignment);
+            }
+        }
+    }
+
+    fn past_of(&mut self, index: usize) -> &mut Past<'a> {
+        self.has_past[index] = true;
+        self.past.entry(index).or_default()
+    }
+
+    fn past(&self, index: usize) -> Option<&Past<'a>> {
+        match self.has_past.get(index) {
+            Some(true) => self.past.get(&index),
+            _ => None,
         }
     }
 

@@ -6,6 +6,7 @@ use crate::model::desired::{Tier, TierPools};
 use crate::model::engine::{Health, Pool, gib};
 use crate::model::ids::PoolName;
 use crate::model::observation::{Backing, BoundVolume, Fleet, MayastorVolume, Topology, UNKNOWN};
+use std::cmp::Reverse;
 use std::collections::BTreeSet;
 
 /// How often the promises of thin volumes may exceed a pool's capacity, and the part of a thin volume that must be free when a copy
@@ -13,7 +14,7 @@ use std::collections::BTreeSet;
 const POOL_COMMITMENT: f64 = 2.5;
 const VOLUME_COMMITMENT: f64 = 0.4;
 
-/// Pools whose exclusion is told; more are counted.
+/// Pools that are told, of those that could take a copy and of those that could not.
 const TOLD_MAX: usize = 20;
 
 /// A tier as a bit; a source has at most 64 tiers.
@@ -74,29 +75,36 @@ fn sums(fleet: &Fleet, tier: &Tier) -> (u64, u64) {
     })
 }
 
-/// For each tier the part of its capacity that is used.
-pub(super) fn fullness(fleet: &Fleet, tiers: &[&Tier]) -> Vec<f64> {
+/// How full a tier is.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Filled {
+    /// Bytes of its pools.
+    capacity: u64,
+    /// The part of them that is used.
+    pub(super) part: f64,
+}
+
+/// How full each tier is.
+pub(super) fn filled(fleet: &Fleet, tiers: &[&Tier]) -> Vec<Filled> {
     let of = |tier: &&Tier| {
         let (used, capacity) = sums(fleet, tier);
-        if capacity == 0 {
+        let part = if capacity == 0 {
             0.0
         } else {
             used as f64 / capacity as f64
-        }
+        };
+        Filled { capacity, part }
     };
     tiers.iter().map(of).collect()
 }
 
 /// How full a tier would be with a volume on it.
 pub(super) fn fullness_after(view: &View, tier: usize, volume: &MayastorVolume) -> f64 {
-    let Ok(fleet) = &view.observation.engine else {
-        return 1.0;
-    };
-    let (_, capacity) = sums(fleet, view.tiers[tier]);
+    let Filled { capacity, part } = view.filled[tier];
     if capacity == 0 {
         return 1.0;
     }
-    view.fullness[tier] + bytes(volume) as f64 / capacity as f64
+    part + bytes(volume) as f64 / capacity as f64
 }
 
 /// Bytes of all copies of a volume.
@@ -128,8 +136,10 @@ pub(super) struct Room {
     committed: Vec<u64>,
     /// For each pool its node.
     nodes: Vec<u32>,
-    /// For each tier its open pools, the roomiest last.
-    open: Vec<BTreeSet<(u64, u32)>>,
+    /// For each pool the tiers among whose open pools it is.
+    tiers: Vec<Vec<usize>>,
+    /// For each tier its open pools, the roomiest last, and of equals the first by name.
+    open: Vec<BTreeSet<(u64, Reverse<u32>)>>,
 }
 
 impl Room {
@@ -138,6 +148,7 @@ impl Room {
             free: Vec::new(),
             committed: Vec::new(),
             nodes: Vec::new(),
+            tiers: Vec::new(),
             open: vec![BTreeSet::new(); view.tiers.len()],
         };
         let Ok(fleet) = &view.observation.engine else {
@@ -147,35 +158,41 @@ impl Room {
             room.free.push(pool.free());
             room.committed.push(pool.committed.unwrap_or(pool.used));
             room.nodes.push(fleet.node(&pool.node));
+            room.tiers.push(Vec::new());
             let Ok(number) = u32::try_from(index) else { break };
             if closed(fleet, pool).is_some() {
                 continue;
             }
             for (tier, open) in room.open.iter_mut().enumerate() {
                 if view.pool_tiers[index] & bit(tier) != 0 {
-                    open.insert((pool.free(), number));
+                    open.insert((pool.free(), Reverse(number)));
+                    room.tiers[index].push(tier);
                 }
             }
         }
         room
     }
 
-    fn set_free(&mut self, pool: u32, free: u64) {
-        let old = std::mem::replace(&mut self.free[pool as usize], free);
-        for open in &mut self.open {
-            if open.remove(&(old, pool)) {
-                open.insert((free, pool));
-            }
+    fn set(&mut self, pool: u32, free: u64, committed: u64) {
+        let at = pool as usize;
+        let old = std::mem::replace(&mut self.free[at], free);
+        self.committed[at] = committed;
+        for tier in self.tiers[at].iter() {
+            let open = &mut self.open[*tier];
+            open.remove(&(old, Reverse(pool)));
+            open.insert((free, Reverse(pool)));
         }
     }
 
     /// Takes room for copies.
     pub(super) fn take(&mut self, volume: &MayastorVolume, pools: &[u32]) {
         for pool in pools {
-            let free = self.free[*pool as usize].saturating_sub(volume.size);
-            let committed = &mut self.committed[*pool as usize];
-            *committed = committed.saturating_add(volume.size);
-            self.set_free(*pool, free);
+            let (free, committed) = (self.free[*pool as usize], self.committed[*pool as usize]);
+            let (free, committed) = (
+                free.saturating_sub(volume.size),
+                committed.saturating_add(volume.size),
+            );
+            self.set(*pool, free, committed);
         }
     }
 
@@ -186,28 +203,31 @@ impl Room {
                 continue;
             };
             let free = free.saturating_add(volume.size);
-            let committed = &mut self.committed[copy.pool as usize];
-            *committed = committed.saturating_sub(volume.size);
-            self.set_free(copy.pool, free);
+            let committed = self.committed[copy.pool as usize].saturating_sub(volume.size);
+            self.set(copy.pool, free, committed);
+        }
+    }
+
+    /// What there is on pools, to be put back by [`Room::put_back`].
+    pub(super) fn remember(&self, volume: &MayastorVolume, pools: &[u32]) -> Vec<(u32, u64, u64)> {
+        let copies = volume.copies.iter().map(|copy| copy.pool);
+        let known = copies.chain(pools.iter().copied());
+        let known = known.filter(|pool| (*pool as usize) < self.free.len());
+        known
+            .map(|pool| (pool, self.free[pool as usize], self.committed[pool as usize]))
+            .collect()
+    }
+
+    /// Undoes what was taken and given back since, the latest first.
+    pub(super) fn put_back(&mut self, remembered: &[(u32, u64, u64)]) {
+        for (pool, free, committed) in remembered {
+            self.set(*pool, *free, *committed);
         }
     }
 
     /// The nodes of pools.
     pub(super) fn nodes_of(&self, pools: &[u32]) -> impl Iterator<Item = u32> {
         pools.iter().map(|pool| self.nodes[*pool as usize])
-    }
-
-    /// Undoes [`Room::give_back`].
-    pub(super) fn take_back(&mut self, volume: &MayastorVolume) {
-        for copy in &volume.copies {
-            let Some(free) = self.free.get(copy.pool as usize) else {
-                continue;
-            };
-            let free = free.saturating_sub(volume.size);
-            let committed = &mut self.committed[copy.pool as usize];
-            *committed = committed.saturating_add(volume.size);
-            self.set_free(copy.pool, free);
-        }
     }
 
     /// Whether a pool has room for a copy: a thick one needs its size, a thin one a part of it and a promise that can be kept.
@@ -237,7 +257,7 @@ impl Room {
         };
         let needed_copies = self.copies_to_move(view, volume, to);
         let mut chosen: Vec<u32> = Vec::new();
-        for (_, pool) in self.open[to].iter().rev() {
+        for (_, Reverse(pool)) in self.open[to].iter().rev() {
             if chosen.len() == needed_copies {
                 break;
             }
@@ -258,7 +278,7 @@ impl Room {
         }
     }
 
-    /// Every pool of a tier that could take a copy, the roomiest first.
+    /// Pools of a tier that could take a copy, the roomiest first, as many as anybody reads.
     pub(super) fn candidates(&self, view: &View, volume: &MayastorVolume, to: usize) -> Vec<PoolName> {
         let Ok(fleet) = &view.observation.engine else {
             return Vec::new();
@@ -273,14 +293,11 @@ impl Room {
             .is_none()
                 && self.has_room(view, volume, view.tiers[to], pool)
         };
-        let mut open: Vec<(u64, u32)> = self.open[to]
-            .iter()
-            .copied()
-            .filter(|(_, pool)| usable(*pool))
-            .collect();
-        open.sort_by(|a, b| b.0.cmp(&a.0).then(a.1.cmp(&b.1)));
-        let name = |(_, pool): (u64, u32)| fleet.pools[pool as usize].name.clone();
-        open.into_iter().map(name).collect()
+        let open = self.open[to].iter().rev().map(|(_, Reverse(pool))| *pool);
+        let usable = open.filter(|pool| usable(*pool)).take(TOLD_MAX);
+        usable
+            .map(|pool| fleet.pools[pool as usize].name.clone())
+            .collect()
     }
 
     fn copies_to_move(&self, view: &View, volume: &MayastorVolume, to: usize) -> usize {
@@ -303,7 +320,7 @@ impl Room {
             && !volume.thin
         {
             return Why::NoRoom {
-                tier: tier.name.clone(),
+                tier: view.names[to].clone(),
                 needed,
                 roomiest: *roomiest,
             };
@@ -340,8 +357,8 @@ impl Room {
             ));
         }
         Why::NoPool {
-            tier: tier.name.clone(),
-            excluded,
+            tier: view.names[to].clone(),
+            excluded: excluded.into(),
         }
     }
 

@@ -1,8 +1,8 @@
 //! Which policy takes a volume: decided once per group of volumes that are alike.
 
+use super::quick::Table;
 use crate::model::desired::{Desired, Policy};
 use crate::model::observation::{Group, Observation};
-use std::collections::HashMap;
 
 /// Which policy takes a group of volumes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,53 +18,67 @@ pub(super) enum Taken {
 /// By class and the first label that is demanded: no group is compared with every policy.
 type Key<'a> = (&'a str, Option<(&'a str, &'a str)>);
 
-pub(super) fn select(desired: &Desired, observation: &Observation) -> Vec<Taken> {
-    let policies: Vec<&Policy> = desired.policies.values().collect();
-    let mut by_key: HashMap<Key, Vec<usize>> = HashMap::new();
-    for (index, policy) in policies.iter().enumerate() {
-        let mut labels = policy.claim_labels.iter();
-        let first = labels.next().map(|(key, value)| (key.as_str(), value.as_str()));
-        by_key
-            .entry((&policy.storage_class, first))
-            .or_default()
-            .push(index);
-    }
-    let taken = |group: &Group| taken(group, &policies, &by_key);
-    observation.groups.iter().map(taken).collect()
+/// Policies by their keys.
+struct Index<'a> {
+    policies: Vec<&'a Policy>,
+    /// The last policy of a key.
+    last: Table<Key<'a>, usize>,
+    /// For each policy the one of the same key before it.
+    before: Vec<Option<usize>>,
 }
 
-fn taken(group: &Group, policies: &[&Policy], by_key: &HashMap<Key, Vec<usize>>) -> Taken {
-    let labels = group
-        .labels
-        .iter()
-        .map(|(key, value)| Some((key.as_str(), value.as_str())));
-    let keys = std::iter::once(None).chain(labels);
-    let takes = |policy: &Policy| {
-        let mut labels = policy.claim_labels.iter();
-        labels.all(|(key, value)| group.labels.get(key) == Some(value))
-    };
-    let mut matching: Vec<usize> = keys
-        .filter_map(|label| by_key.get(&(group.storage_class.as_str(), label)))
-        .flatten()
-        .copied()
-        .filter(|index| takes(policies[*index]))
-        .collect();
-    matching.sort_unstable();
-    let enabled: Vec<usize> = matching
-        .iter()
-        .copied()
-        .filter(|index| policies[*index].enabled)
-        .collect();
-    match (enabled.as_slice(), matching.first()) {
-        ([one], _) => Taken::By(*one),
-        ([], Some(one)) => Taken::By(*one),
-        ([], None) => Taken::Nobody,
-        (several, _) => {
-            let names: Vec<&str> = several
-                .iter()
-                .map(|index| policies[*index].name.as_str())
-                .collect();
-            Taken::Several(names.join(", "))
+impl<'a> Index<'a> {
+    fn of(policies: Vec<&'a Policy>) -> Self {
+        let mut last = Table::with_capacity_and_hasher(policies.len(), Default::default());
+        let before = policies.iter().enumerate().map(|(index, policy)| {
+            let first = policy.claim_labels.first_key_value();
+            let first = first.map(|(key, value)| (key.as_str(), value.as_str()));
+            last.insert((policy.storage_class.as_str(), first), index)
+        });
+        let before = before.collect();
+        Self {
+            policies,
+            last,
+            before,
         }
     }
+
+    /// Policies that take a group, in order of name.
+    fn matching(&self, group: &Group, found: &mut Vec<usize>) {
+        found.clear();
+        let labels = group.labels.iter().map(|(key, value)| Some((&**key, &**value)));
+        for label in std::iter::once(None).chain(labels) {
+            let mut next = self.last.get(&(&*group.storage_class, label)).copied();
+            while let Some(index) = next {
+                let mut labels = self.policies[index].claim_labels.iter();
+                if labels.all(|(key, value)| group.label(key) == Some(value.as_str())) {
+                    found.push(index);
+                }
+                next = self.before[index];
+            }
+        }
+        found.sort_unstable();
+    }
+
+    fn taken(&self, group: &Group, found: &mut Vec<usize>) -> Taken {
+        self.matching(group, found);
+        let mut enabled = found.iter().filter(|index| self.policies[**index].enabled);
+        match (enabled.next(), enabled.next(), found.first()) {
+            (Some(_), Some(_), _) => {
+                let enabled = found.iter().map(|index| self.policies[*index]);
+                let names = enabled.filter(|policy| policy.enabled);
+                let names: Vec<&str> = names.map(|policy| policy.name.as_str()).collect();
+                Taken::Several(names.join(", "))
+            }
+            (Some(one), None, _) | (None, _, Some(one)) => Taken::By(*one),
+            (None, _, None) => Taken::Nobody,
+        }
+    }
+}
+
+pub(super) fn select(desired: &Desired, observation: &Observation) -> Vec<Taken> {
+    let index = Index::of(desired.policies.values().collect());
+    let mut found = Vec::new();
+    let taken = |group: &Group| index.taken(group, &mut found);
+    observation.groups.iter().map(taken).collect()
 }

@@ -2,6 +2,7 @@
 
 use super::heat::{self, Direction};
 use super::place::{self, Room};
+use super::quick::Table;
 use super::{InFlight, View};
 use crate::model::approval::{Approved, Move};
 use crate::model::decision::{Decision, LeftAlone, Start, Subject, Why};
@@ -11,7 +12,7 @@ use crate::model::kinds::volume_migration::Phase;
 use crate::model::migration_brief::MigrationBrief;
 use crate::model::observation::{Backing, BoundVolume, MayastorVolume};
 use jiff::Timestamp;
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// How long a migration may take when no policy says it: the seed's default.
 const DEFAULT_TIMEOUT_SECS: u64 = 30 * 60;
@@ -87,38 +88,54 @@ fn started_within_an_hour(migration: &MigrationBrief, now: Timestamp) -> bool {
     started.is_some_and(|at| now.as_second().saturating_sub(at.as_second()) < HOUR_SECS)
 }
 
-pub(super) fn starts<'a>(
-    view: &View<'a>,
-    room: &mut Room,
-    handled: &mut [bool],
-    decision: &mut Decision<'a>,
-) {
+/// What became of the approved moves, beside those that start.
+#[derive(Default)]
+pub(super) struct Begun<'a> {
+    /// Volumes whose move starts, by index.
+    pub(super) started: BTreeSet<usize>,
+    /// Volumes that are left alone, by index.
+    pub(super) left: BTreeMap<usize, LeftAlone<'a>>,
+    /// What assignments name and nobody has seen.
+    pub(super) missing: Vec<LeftAlone<'a>>,
+}
+
+pub(super) fn starts<'a>(view: &View<'a>, room: &mut Room, decision: &mut Decision<'a>) -> Begun<'a> {
+    let mut begun = Begun::default();
     let mut running = Running::of(view, view.in_flight);
+    let tried = tried(view.in_flight);
     for approved in &view.desired.approved {
         let what = approved.what();
         let found = view.observation.find(&what.claim);
         let outcome = match found {
             None => Err(Why::NotFound),
-            Some(index) => start(view, room, &mut running, approved, index),
+            // What was approved twice has one verdict: the first.
+            Some(index) if begun.started.contains(&index) || begun.left.contains_key(&index) => Ok(None),
+            Some(index) => start(view, room, &mut running, &tried, approved, index),
         };
-        match outcome {
-            Ok(None) => {}
-            Ok(Some(start)) => {
-                mark(handled, found);
+        match (outcome, found) {
+            (Ok(None), _) => {}
+            (Ok(Some(start)), found) => {
+                begun.started.extend(found);
                 decision.starts.push(start);
             }
-            Err(why) => {
-                mark(handled, found);
-                decision.left_alone.push(left(view, what, found, why));
-            }
+            (Err(why), Some(index)) => drop(begun.left.insert(index, left(view, what, found, why))),
+            (Err(why), None) => begun.missing.push(left(view, what, found, why)),
         }
     }
+    begun
 }
 
-fn mark(handled: &mut [bool], found: Option<usize>) {
-    if let Some(handled) = found.and_then(|index| handled.get_mut(index)) {
-        *handled = true;
+/// Migrations by volume, tier and approval.
+type Tried<'a> = Table<(&'a str, &'a str, &'a str), &'a MigrationBrief>;
+
+fn tried(in_flight: &InFlight) -> Tried<'_> {
+    let mut tried = Tried::default();
+    for migration in &in_flight.migrations {
+        let (volume, to) = (migration.volume.as_str(), migration.to.as_str());
+        let approved_in = migration.approved_in.as_str();
+        tried.entry((volume, to, approved_in)).or_insert(migration);
     }
+    tried
 }
 
 fn left<'a>(view: &View<'a>, what: &'a Move, found: Option<usize>, why: Why) -> LeftAlone<'a> {
@@ -143,6 +160,7 @@ fn start<'a>(
     view: &View<'a>,
     room: &mut Room,
     running: &mut Running<'a>,
+    tried: &Tried,
     approved: &'a Approved<Move>,
     index: usize,
 ) -> Result<Option<Start>, Why> {
@@ -155,10 +173,10 @@ fn start<'a>(
     }
     let volume = movable(view, bound)?;
     let to = view.tier(&what.to).ok_or_else(|| Why::NoPool {
-        tier: what.to.clone(),
-        excluded: vec!["the tier does not exist".to_owned()],
+        tier: what.to.as_str().into(),
+        excluded: Box::new(["the tier does not exist".to_owned()]),
     })?;
-    if let Some(running) = view.running.get(&*bound.name) {
+    if let Some(running) = view.past(index).and_then(|past| past.running) {
         return Err(Why::InFlight {
             migration: running.name.clone(),
         });
@@ -167,7 +185,7 @@ fn start<'a>(
     if from == Some(to) {
         return Ok(None);
     }
-    not_tried(view, approved)?;
+    not_tried(tried, approved)?;
     if let Some(unfit) = volume.unfit {
         return Err(Why::Unfit(unfit));
     }
@@ -179,7 +197,9 @@ fn start<'a>(
         in_window(view, policy)?;
     }
     if view.limits.dry_run {
-        return Err(Why::DryRun { to: what.to.clone() });
+        return Err(Why::DryRun {
+            to: view.names[to].clone(),
+        });
     }
     let from_name = from.map(|tier| &view.tiers[tier].name);
     let nodes = volume
@@ -229,14 +249,14 @@ fn movable<'a>(view: &View<'a>, bound: &'a BoundVolume) -> Result<&'a MayastorVo
 }
 
 /// An approval moves a volume once.
-fn not_tried(view: &View, approved: &Approved<Move>) -> Result<(), Why> {
+fn not_tried(tried: &Tried, approved: &Approved<Move>) -> Result<(), Why> {
     let what = approved.what();
-    let same = view.in_flight.migrations.iter().find(|migration| {
-        migration.volume == what.volume
-            && migration.to == what.to
-            && migration.approved_in == approved.approval().commit
-    });
-    match same {
+    let key = (
+        what.volume.as_str(),
+        what.to.as_str(),
+        approved.approval().commit.as_str(),
+    );
+    match tried.get(&key) {
         None => Ok(()),
         Some(done) if done.phase == Phase::Completed => Err(Why::Drifted {
             migration: done.name.clone(),
@@ -256,10 +276,11 @@ fn still_holds(view: &View, what: &Move, index: usize, from: Option<usize>, to: 
     let (Some(decision), None, Some(from)) = (&assignment.decision, assignment.pin, from) else {
         return Ok(());
     };
-    let of_policy = |measured: &&heat::Measured| measured.policy.name.as_str() == decision.policy;
-    let Some(measured) = view.policies.iter().find(of_policy) else {
+    let by_name = |measured: &heat::Measured| measured.policy.name.as_str().cmp(&decision.policy);
+    let Ok(place) = view.policies.binary_search_by(by_name) else {
         return Ok(());
     };
+    let measured = &view.policies[place];
     let direction = match view.tiers[to].rank > view.tiers[from].rank {
         true => Direction::Hotter,
         false => Direction::Colder,
@@ -290,7 +311,11 @@ fn within_budgets(
     chosen: &[u32],
     room: &Room,
 ) -> Result<(), Why> {
-    let over = |budget: String| Err(Why::OverBudget { budget });
+    let over = |budget: String| {
+        Err(Why::OverBudget {
+            budget: budget.into(),
+        })
+    };
     let max = view.limits.max_concurrent;
     if running.all >= max as usize {
         return over(format!("the controller's --max-concurrent-migrations of {max}"));

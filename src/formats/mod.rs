@@ -27,5 +27,8 @@ pub mod signature;
 /// Ranges of semantic versions, as Flux selects tags with them.
 pub mod version_range;
 
+/// Signatures of webhooks.
+pub mod webhook;
+
 /// Flux's post-build substitution.
 pub mod substitute;

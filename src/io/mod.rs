@@ -6,6 +6,9 @@ pub mod git;
 /// GitHub, GitLab, Gitea and Forgejo: pull requests.
 pub mod forge;
 
+/// Webhooks of forges: hints to fetch now.
+pub mod webhook;
+
 /// The Kubernetes API.
 pub mod cluster;
 

@@ -27,6 +27,9 @@ pub mod engine;
 /// One dated, immutable reading of the world.
 pub mod observation;
 
+/// How it is put together.
+mod joining;
+
 /// A migration in brief.
 pub mod migration_brief;
 
@@ -53,3 +56,6 @@ pub mod week;
 
 /// Times at an even distance.
 pub mod timeline;
+
+/// Why a volume is left alone.
+pub mod why;

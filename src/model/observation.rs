@@ -3,7 +3,7 @@
 //!
 //! A hundred thousand volumes are ordinary, so a record holds indices and short names, not objects: see [`Observation::assemble`].
 
-use super::engine::{EngineState, Health, Node, Pool, Volume};
+use super::engine::{Health, Node, Pool, Volume};
 use super::ids::{ClaimRef, NodeName, PoolName, VolumeName};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -57,9 +57,36 @@ pub struct ClusterVolume {
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Group {
     /// The StorageClass.
-    pub storage_class: String,
-    /// The claim's labels.
-    pub labels: BTreeMap<String, String>,
+    pub storage_class: Box<str>,
+    /// The claim's labels, in order of key.
+    #[serde(with = "pairs")]
+    pub labels: Box<[(Box<str>, Box<str>)]>,
+}
+
+impl Group {
+    /// The value of a label.
+    pub fn label(&self, key: &str) -> Option<&str> {
+        // A claim has a handful of labels.
+        let found = self.labels.iter().find(|(own, _)| **own == *key);
+        found.map(|(_, value)| &**value)
+    }
+}
+
+/// Labels are written as a mapping.
+mod pairs {
+    use serde::{Deserialize, Deserializer, Serializer};
+    use std::collections::BTreeMap;
+
+    type Pairs = Box<[(Box<str>, Box<str>)]>;
+
+    pub(super) fn serialize<S: Serializer>(pairs: &Pairs, to: S) -> Result<S::Ok, S::Error> {
+        to.collect_map(pairs.iter().map(|(key, value)| (key, value)))
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Pairs, D::Error> {
+        let read = BTreeMap::<Box<str>, Box<str>>::deserialize(from)?;
+        Ok(read.into_iter().collect())
+    }
 }
 
 /// Why a volume could not be moved as it is now, whatever the target.
@@ -274,7 +301,7 @@ impl Fleet {
     }
 }
 
-fn index(number: usize) -> u32 {
+pub(super) fn index(number: usize) -> u32 {
     u32::try_from(number).unwrap_or(UNKNOWN)
 }
 
@@ -339,39 +366,6 @@ mod answers {
 }
 
 impl Observation {
-    /// Joins what the cluster, the engine and Prometheus said.
-    pub fn assemble(
-        at: Timestamp,
-        mut seen: Vec<ClusterVolume>,
-        classes_in_use: BTreeSet<String>,
-        engine: Result<EngineState, String>,
-        raw: BTreeMap<String, RawAnswer>,
-    ) -> Self {
-        seen.sort_by(|a, b| a.claim.cmp(&b.claim).then_with(|| a.name.cmp(&b.name)));
-        let mut joining = Joining::default();
-        let fleet = engine.map(|state| joining.fleet(state));
-        let volumes: Vec<BoundVolume> = seen.into_iter().map(|volume| joining.bind(volume)).collect();
-        let align = |values: HashMap<String, f64>| {
-            let of = |volume: &BoundVolume| values.get(&*volume.name).copied().unwrap_or(f64::NAN);
-            volumes.iter().map(of).collect()
-        };
-        let answers = raw
-            .into_iter()
-            .map(|(query, values)| (query, values.map(align)))
-            .collect();
-        Self {
-            at,
-            volumes,
-            groups: joining.groups,
-            classes_in_use,
-            engine: fleet.map(|fleet| Fleet {
-                topologies: joining.topologies,
-                ..fleet
-            }),
-            answers,
-        }
-    }
-
     /// The index of a claim's volume.
     pub fn find(&self, claim: &ClaimRef) -> Option<usize> {
         let key = (claim.namespace.as_str(), claim.name.as_str());
@@ -380,110 +374,25 @@ impl Observation {
             .ok()
     }
 
+    /// The indices of all volumes of a claim: there should be one.
+    pub fn all_of(&self, claim: &ClaimRef) -> std::ops::Range<usize> {
+        let key = (claim.namespace.as_str(), claim.name.as_str());
+        let from = self.volumes.partition_point(|volume| volume.key() < key);
+        let same = self.volumes[from..]
+            .iter()
+            .take_while(|volume| volume.key() == key);
+        from..from + same.count()
+    }
+
+    /// The index of a volume by its claim and its own name.
+    pub fn index_of(&self, namespace: &str, claim: &str, name: &str) -> Option<usize> {
+        self.volumes
+            .binary_search_by(|volume| (volume.key(), &*volume.name).cmp(&((namespace, claim), name)))
+            .ok()
+    }
+
     /// What policies select a volume by.
     pub fn group(&self, volume: &BoundVolume) -> Option<&Group> {
         self.groups.get(volume.group as usize)
-    }
-}
-
-/// Tables that are needed while records are joined.
-#[derive(Default)]
-struct Joining {
-    volumes: BTreeMap<String, MayastorVolume>,
-    groups: Vec<Group>,
-    group_of: HashMap<Group, u32>,
-    namespaces: HashMap<String, Arc<str>>,
-    topologies: Vec<Topology>,
-}
-
-impl Joining {
-    /// Takes the engine's records apart; what no claim is bound to is dropped in the end.
-    fn fleet(&mut self, state: EngineState) -> Fleet {
-        let fleet = Fleet {
-            pools: state.pools.into_values().collect(),
-            nodes: state.nodes.into_values().collect(),
-            topologies: Vec::new(),
-        };
-        let mut known: BTreeMap<Topology, u32> = BTreeMap::new();
-        for (uuid, volume) in state.volumes {
-            let unfit = Unfit::of(&volume);
-            let copies = volume
-                .replicas
-                .iter()
-                .map(|replica| CopyAt {
-                    pool: fleet.pool(&replica.pool),
-                    node: fleet.node(&replica.node),
-                })
-                .collect();
-            let topology = Topology {
-                pool_inclusion: volume.pool_inclusion,
-                node_inclusion: volume.node_inclusion,
-                allowed_nodes: volume.allowed_nodes,
-            };
-            let next = index(known.len());
-            let topology = *known.entry(topology).or_insert(next);
-            let record = MayastorVolume {
-                uuid: None,
-                size: volume.size,
-                copies,
-                topology,
-                wanted_copies: volume.num_replicas,
-                thin: volume.thin,
-                encrypted: volume.encrypted,
-                unfit,
-            };
-            self.volumes.insert(uuid, record);
-        }
-        let mut ordered: Vec<(u32, Topology)> =
-            known.into_iter().map(|(topology, at)| (at, topology)).collect();
-        ordered.sort_by_key(|(at, _)| *at);
-        self.topologies = ordered.into_iter().map(|(_, topology)| topology).collect();
-        fleet
-    }
-
-    fn bind(&mut self, volume: ClusterVolume) -> BoundVolume {
-        let group = Group {
-            storage_class: volume.storage_class,
-            labels: volume.claim_labels,
-        };
-        let next = index(self.groups.len());
-        let group = match self.group_of.get(&group) {
-            Some(known) => *known,
-            None => {
-                self.groups.push(group.clone());
-                self.group_of.insert(group, next);
-                next
-            }
-        };
-        let backing = match volume.provider {
-            Provider::Local => Backing::Local,
-            Provider::Other(driver) => Backing::Other(driver.into()),
-            Provider::Mayastor(uuid) => match self.volumes.remove(&uuid) {
-                None => Backing::NotInEngine,
-                Some(record) => {
-                    let named = volume.name.as_str().strip_prefix("pvc-") == Some(&uuid);
-                    let uuid = (!named).then(|| uuid.into());
-                    Backing::Mayastor(Box::new(MayastorVolume { uuid, ..record }))
-                }
-            },
-        };
-        let namespace = match self.namespaces.get(&volume.claim.namespace) {
-            Some(known) => known.clone(),
-            None => {
-                let shared: Arc<str> = volume.claim.namespace.as_str().into();
-                self.namespaces.insert(volume.claim.namespace, shared.clone());
-                shared
-            }
-        };
-        BoundVolume {
-            name: volume.name.0.into(),
-            namespace,
-            claim: volume.claim.name.into(),
-            backing,
-            group,
-            last_migration: volume.last_migration.map(Timestamp::as_second),
-            created: volume.created.map(Timestamp::as_second),
-            pin: volume.pin,
-        }
     }
 }

@@ -1,8 +1,8 @@
 //! Exact bytes to be written: objects, files, texts. The same input gives the same bytes.
 
+use super::decision::ProposedMove;
 use super::desired::Origin;
-use super::ids::{ClaimRef, ObjectId, TierName, VolumeName};
-use super::kinds::tier_assignment::DecisionNote;
+use super::ids::{ObjectId, PolicyName};
 use super::secret::MASK;
 use serde_json::Value;
 use std::sync::Arc;
@@ -61,12 +61,12 @@ pub struct FileChange {
     pub content: Option<Vec<u8>>,
 }
 
-/// A proposal as a reviewer will see it.
+/// A proposal as a reviewer will see it: the moves of one policy.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ProposalText {
     /// The branch.
     pub branch: String,
-    /// Identifies the decision: the same key means the same proposal, however its figures have moved.
+    /// Identifies the moves: the same key means the same proposal, however their figures have changed.
     pub key: String,
     /// One line.
     pub title: String,
@@ -76,14 +76,8 @@ pub struct ProposalText {
     pub commit_message: String,
     /// The files.
     pub files: Vec<FileChange>,
-    /// The claim.
-    pub claim: ClaimRef,
-    /// Its volume.
-    pub volume: VolumeName,
-    /// From which tier.
-    pub from: TierName,
-    /// To which tier.
-    pub to: TierName,
-    /// What the decision rests on.
-    pub note: DecisionNote,
+    /// The policy.
+    pub policy: PolicyName,
+    /// The moves, in order of claim.
+    pub moves: Vec<ProposedMove>,
 }

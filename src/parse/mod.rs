@@ -75,15 +75,11 @@ pub fn parse(
     };
     let (mut resources, mut diagnostics) = overlay::build(&tree.root, &view);
     diagnostics.extend(tree.doubts.iter().cloned());
+    let mut work = substitute::Work::default();
     for resource in &mut resources {
-        if let Err((what, pointer)) = substitute::substitute(resource, variables) {
-            let place = resource.origin.place(&pointer);
-            diagnostics.push(Diagnostic::error(
-                place,
-                "substitution",
-                what,
-                "correct it in the file",
-            ));
+        if let Err(wrong) = substitute::substitute(resource, variables, &mut work) {
+            let place = resource.origin.place(&wrong.pointer);
+            diagnostics.push(Diagnostic::error(place, wrong.rule, wrong.what, wrong.help));
         }
     }
     for path in tree.files.keys().filter(|path| below(path, &tree.assignments)) {

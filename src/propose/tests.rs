@@ -1,11 +1,13 @@
 //! Claims about branches: one table of what is wanted, what is remembered and what is there.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
-use super::{Action, plan};
+use super::{Action, Pulls, plan};
 use crate::io::git::Tips;
+use crate::model::decision::ProposedMove;
 use crate::model::ids::{ClaimRef, CommitId};
-use crate::model::kinds::policy_source::{ProposalState, ProposalStatus};
+use crate::model::kinds::policy_source::{ProposalState, ProposalStatus, ProposedMoveStatus};
 use crate::model::kinds::tier_assignment::DecisionNote;
+use crate::model::pull_request::PullRequestState;
 use crate::model::rendering::ProposalText;
 
 fn note() -> DecisionNote {
@@ -19,6 +21,13 @@ fn note() -> DecisionNote {
     }
 }
 
+fn claim(name: &str) -> ClaimRef {
+    ClaimRef {
+        namespace: "db".into(),
+        name: name.into(),
+    }
+}
+
 fn wanted(key: &str) -> ProposalText {
     ProposalText {
         branch: "b".into(),
@@ -27,30 +36,45 @@ fn wanted(key: &str) -> ProposalText {
         body: String::new(),
         commit_message: String::new(),
         files: Vec::new(),
-        claim: ClaimRef {
-            namespace: "db".into(),
-            name: "data-0".into(),
-        },
+        policy: "p".into(),
+        moves: vec![ProposedMove {
+            claim: claim("data-0"),
+            volume: "pvc-u".into(),
+            policy: "p".into(),
+            from: "cold".into(),
+            to: "hot".into(),
+            hotter: true,
+            note: note(),
+            candidates: Vec::new(),
+            bytes: 0,
+            monthly_cost: None,
+        }],
+    }
+}
+
+fn proposed(name: &str) -> ProposedMoveStatus {
+    ProposedMoveStatus {
+        namespace: "db".into(),
+        claim: name.into(),
         volume: "pvc-u".into(),
         from: "cold".into(),
         to: "hot".into(),
-        note: note(),
+        decision: note(),
+        accepted: false,
     }
 }
 
 fn recorded(state: ProposalState) -> ProposalStatus {
     ProposalStatus {
         branch: "b".into(),
+        policy: "p".into(),
         state,
         key: "k".into(),
         commit: "ours".into(),
         base: "base".into(),
-        namespace: "db".into(),
-        claim: "data-0".into(),
-        volume: "pvc-u".into(),
-        from: "cold".into(),
-        to: "hot".into(),
-        decision: note(),
+        number: Some(7),
+        url: None,
+        moves: vec![proposed("data-0"), proposed("data-1")],
         policy_fingerprint: String::new(),
         title: String::new(),
         body: String::new(),
@@ -189,7 +213,119 @@ fn each_branch_gets_the_one_right_action() {
         let mut tips = Tips::default();
         tips.branches
             .extend(tip.map(|tip| ("b".to_owned(), CommitId(tip.into()))));
-        let actions = plan(&wanted, &recorded, &tips, &CommitId(base.into()), |_| in_base);
+        let actions = plan(
+            &wanted,
+            &recorded,
+            &tips,
+            &CommitId(base.into()),
+            &Pulls::new(),
+            |_| in_base,
+        );
+        assert_eq!(actions.get("b").cloned(), expected, "{what}");
+    }
+}
+
+#[test]
+fn what_the_forge_knows_counts_where_git_is_silent() {
+    use PullRequestState::{Closed, Merged, Open};
+    let ours = || CommitId("ours".into());
+    for (what, key, state, tip, pull, in_base, expected) in [
+        (
+            "open",
+            Some("k"),
+            ProposalState::Open,
+            Some("ours"),
+            Open,
+            &[][..],
+            Some(Action::Keep),
+        ),
+        (
+            "closed",
+            Some("k"),
+            ProposalState::Open,
+            Some("ours"),
+            Closed,
+            &[],
+            Some(Action::Declined),
+        ),
+        (
+            "closed after a person changed the branch",
+            Some("k"),
+            ProposalState::Edited,
+            Some("theirs"),
+            Closed,
+            &[],
+            Some(Action::Declined),
+        ),
+        (
+            "closed by us, and the branch is still there",
+            None,
+            ProposalState::Open,
+            Some("ours"),
+            Closed,
+            &[],
+            Some(Action::Withdraw(ours())),
+        ),
+        (
+            "merged without one of the moves",
+            Some("k"),
+            ProposalState::Open,
+            Some("ours"),
+            Merged,
+            &["data-1"],
+            Some(Action::Merged(Some(ours()))),
+        ),
+        (
+            "merged by hand without one of the moves",
+            Some("k"),
+            ProposalState::Open,
+            None,
+            Open,
+            &["data-1"],
+            Some(Action::Merged(None)),
+        ),
+        (
+            "still declined",
+            None,
+            ProposalState::Declined,
+            Some("ours"),
+            Closed,
+            &[],
+            None,
+        ),
+        (
+            "its branch deleted, and the forge has yet to notice",
+            None,
+            ProposalState::Declined,
+            None,
+            Open,
+            &[],
+            None,
+        ),
+        (
+            "opened again",
+            Some("k"),
+            ProposalState::Declined,
+            Some("ours"),
+            Open,
+            &[],
+            Some(Action::Reopened),
+        ),
+    ] {
+        let wanted: Vec<_> = key.map(wanted).into_iter().collect();
+        let mut tips = Tips::default();
+        tips.branches
+            .extend(tip.map(|tip| ("b".to_owned(), CommitId(tip.into()))));
+        let pulls = Pulls::from([(7, pull)]);
+        let holds = |one: &ProposedMoveStatus| in_base.contains(&one.claim.as_str());
+        let actions = plan(
+            &wanted,
+            &[recorded(state)],
+            &tips,
+            &CommitId("base".into()),
+            &pulls,
+            holds,
+        );
         assert_eq!(actions.get("b").cloned(), expected, "{what}");
     }
 }

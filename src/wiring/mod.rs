@@ -4,6 +4,7 @@ use crate::fetch::{Follow, Verification};
 use crate::formats::duration;
 use crate::formats::sops::Identities;
 use crate::formats::substitute::Variables;
+use crate::io::forge::Forge;
 use crate::io::git::Repository;
 use crate::model::failure::Class;
 use crate::model::ids::SourceRef;
@@ -66,6 +67,7 @@ impl Health {
 struct Known {
     fingerprint: String,
     repository: Repository,
+    forge: Option<Forge>,
     identities: Identities,
     variables: Variables,
     follow: Follow,

@@ -7,10 +7,12 @@ use crate::formats::duration;
 use crate::formats::signature::Signers;
 use crate::formats::sops::Identities;
 use crate::formats::substitute::Variables;
+use crate::io::forge::{Address, Forge, ForgeError, Options};
 use crate::io::git::{Credentials, GitError, Repository};
 use crate::model::failure::Class;
 use crate::model::ids::SourceRef;
-use crate::model::kinds::policy_source::{ForgeKind, PolicySource, PostBuild, Provider, VariablesKind};
+use crate::model::kinds::policy_source::{self, ForgeKind, PolicySource, PostBuild, Provider, VariablesKind};
+use crate::model::pull_request;
 use crate::model::secret::SecretText;
 use crate::turn::{Memory, Source, TurnFailure, World};
 use std::collections::{BTreeMap, BTreeSet};
@@ -30,15 +32,6 @@ pub(super) async fn prepare(
         reason: reason.to_owned(),
         message,
     };
-    let forge = spec
-        .proposals
-        .as_ref()
-        .map(|proposals| proposals.forge.kind)
-        .unwrap_or_default();
-    if forge != ForgeKind::None {
-        let message = "spec.proposals.forge: this release pushes branches only; write `type: none`";
-        return Err(stalled("ForgeNotSupported", message.to_owned()));
-    }
     let timeout = duration::parse(&spec.timeout)
         .map_err(|help| stalled("InvalidSpec", format!("spec.timeout: {help}")))?;
     duration::parse(&spec.interval)
@@ -61,6 +54,21 @@ pub(super) async fn prepare(
         None => None,
     };
     let variables = variables(world, &name.namespace, spec.post_build.as_ref()).await?;
+    let forge_spec = spec.proposals.clone().unwrap_or_default();
+    let token = match &forge_spec.forge.secret_ref {
+        Some(reference) => Some(read_secret(world, &name.namespace, &reference.name).await?),
+        None => None,
+    };
+    if let Some(Err(help)) = forge_spec
+        .rejections
+        .as_ref()
+        .map(|one| duration::parse(&one.expire_after))
+    {
+        return Err(stalled(
+            "InvalidSpec",
+            format!("spec.proposals.rejections.expireAfter: {help}"),
+        ));
+    }
     let mut fingerprint = format!(
         "{:?}",
         (
@@ -74,7 +82,7 @@ pub(super) async fn prepare(
             &spec.proposals
         )
     );
-    for (index, secret) in [&secret, &proxy, &keys, &signers].into_iter().enumerate() {
+    for (index, secret) in [&secret, &proxy, &keys, &signers, &token].into_iter().enumerate() {
         for (key, value) in secret.iter().flatten() {
             fingerprint.push_str(&format!(
                 "{index}{key}={}",
@@ -99,6 +107,13 @@ pub(super) async fn prepare(
     if let Some(proxy) = &proxy {
         credentials = credentials.with_proxy(proxy).map_err(failed)?;
     }
+    let forge = forge(
+        &spec.url,
+        &forge_spec.forge,
+        token.as_ref(),
+        proxy.as_ref(),
+        &credentials,
+    )?;
     let directory = settings.directory.join(&name.namespace).join(&name.name);
     let repository = Repository::new(
         &spec.url,
@@ -138,6 +153,7 @@ pub(super) async fn prepare(
         follow,
         verification,
         repository,
+        forge,
         identities,
         variables,
         memory: Memory::default(),
@@ -147,6 +163,40 @@ pub(super) async fn prepare(
     };
     known.insert(name.clone(), fresh);
     Ok(())
+}
+
+/// The client of the forge, with the forge's own Secret or the source's credentials.
+fn forge(
+    url: &str,
+    spec: &policy_source::Forge,
+    token: Option<&BTreeMap<String, SecretText>>,
+    proxy: Option<&BTreeMap<String, SecretText>>,
+    source: &Credentials,
+) -> Result<Option<Forge>, TurnFailure> {
+    let kind = match spec.kind {
+        ForgeKind::None => return Ok(None),
+        ForgeKind::Github => pull_request::ForgeKind::Github,
+        ForgeKind::Gitlab => pull_request::ForgeKind::Gitlab,
+        ForgeKind::Gitea => pull_request::ForgeKind::Gitea,
+    };
+    let failed = |error: ForgeError| TurnFailure::from(&error);
+    let address =
+        Address::find(Some(kind), url, spec.url.as_deref(), spec.repository.as_deref()).map_err(failed)?;
+    let credentials = match token {
+        None => source.clone(),
+        Some(secret) => {
+            let read = Credentials::for_api(secret).map_err(|error| TurnFailure::from(&error))?;
+            match proxy {
+                Some(proxy) => read
+                    .with_proxy(proxy)
+                    .map_err(|error| TurnFailure::from(&error))?,
+                None => read,
+            }
+        }
+    };
+    Forge::new(&address, credentials, Options::default())
+        .map(Some)
+        .map_err(failed)
 }
 
 /// Gathers the variables of `spec.postBuild`: those of later objects win, and the source's own win over all, as with Flux.
@@ -245,6 +295,8 @@ pub(super) fn understood<'a>(
         name: name.clone(),
         repository: &one.repository,
         branch: spec.branch.clone(),
+        forge: one.forge.as_ref(),
+        labels: proposals.labels.clone(),
         follow: &one.follow,
         verification: one.verification.as_ref(),
         assignments: if root.is_empty() {
@@ -262,6 +314,9 @@ pub(super) fn understood<'a>(
         poked,
         limits: Limits {
             max_open: proposals.max_open,
+            rejections_expire: proposals
+                .rejections
+                .and_then(|one| duration::parse(&one.expire_after).ok()),
             max_concurrent: settings.max_concurrent,
             dry_run: settings.dry_run,
         },

@@ -2,6 +2,23 @@
 
 use super::{MAP, Row, built};
 
+/// Accounts of one name, each in a namespace of its own, and as many that name them, which may be from anywhere.
+fn namesakes(count: usize) -> String {
+    let one = |n: usize| {
+        format!(
+            "apiVersion: v1\nkind: ServiceAccount\nmetadata: {{name: m, namespace: n{n}}}\n---\napiVersion: v1\nkind: Pod\n\
+             metadata: {{name: p, namespace: n{n}}}\nspec: {{serviceAccountName: m}}\n---\n"
+        )
+    };
+    built(&[
+        (
+            "p/kustomization.yaml",
+            "resources: [a.yaml]\nnamePrefix: x-\n".to_owned(),
+        ),
+        ("p/a.yaml", (0..count).map(one).collect()),
+    ])
+}
+
 /// What a patch or a replacement may put together.
 pub fn of_patches() -> Vec<Row> {
     let with = |kustomization: String| {
@@ -93,6 +110,11 @@ pub fn of_patches() -> Vec<Row> {
                         .collect(),
                 ),
             ]),
+        ),
+        (
+            "objects of one name",
+            "more than 100000 objects of the same name",
+            namesakes(350),
         ),
     ]
 }

@@ -4,6 +4,7 @@ use super::{Row, words};
 use crate::support::seal::Sealer;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
+use couchestor::formats::sops::creation_rules::CreationRules;
 use couchestor::formats::sops::{self, Identities};
 
 fn block(more: &str) -> String {
@@ -52,7 +53,58 @@ fn sealed(values: usize) -> String {
     ))
 }
 
+/// What is wrong with `.sops.yaml`.
+fn rules(text: &str) -> String {
+    match CreationRules::read(text) {
+        Ok(rules) => rules.problems().map(|problem| format!("{problem}\n")).collect(),
+        Err(error) => error.to_string(),
+    }
+}
+
+fn of_rules() -> Vec<Row> {
+    vec![
+        (
+            "bytes of the rules",
+            "larger than 1048576 bytes",
+            rules(&"#".repeat((1 << 20) + 1)),
+        ),
+        (
+            "rules",
+            "more than 10000 rules",
+            rules(&format!("creation_rules:\n{}", "- {age: a}\n".repeat(10_001))),
+        ),
+        (
+            "keys of a rule",
+            "more than 1000 keys",
+            rules(&format!(
+                "creation_rules: [{{key_groups: [{{pgp: [{}]}}]}}]\n",
+                (0..1001).map(|n| format!("A{n}, ")).collect::<String>()
+            )),
+        ),
+        (
+            "levels of a rule's groups",
+            "more than 16 levels",
+            rules(&format!(
+                "creation_rules: [{{key_groups: [{}{{age: [a]}}{}]}}]\n",
+                "{merge: [".repeat(17),
+                "]}".repeat(17)
+            )),
+        ),
+        (
+            "repetitions in a rule's pattern",
+            "more than 1000 times",
+            rules("creation_rules: [{path_regex: 'a{1001}', age: a}]\n"),
+        ),
+    ]
+}
+
 pub(super) fn of_sops() -> Vec<Row> {
+    let mut rows = of_rules();
+    rows.extend(of_files());
+    rows
+}
+
+fn of_files() -> Vec<Row> {
     vec![
         (
             "key groups",
@@ -67,7 +119,7 @@ pub(super) fn of_sops() -> Vec<Row> {
         (
             "program of a rule",
             "becomes more than 131072 bytes",
-            block("  encrypted_regex: '\\w{100}'\n"),
+            block("  encrypted_regex: '\\pL{100}'\n"),
         ),
         (
             "levels of a flattened key",

@@ -3,9 +3,11 @@
 use super::world::{World, options, proposal};
 use crate::support::{say, seed};
 use couchestor::io::forge::{Forge, ForgeError, Options};
+use couchestor::io::git::Credentials;
 use couchestor::model::failure::{Class, Failure};
 use couchestor::model::ids::CommitId;
 use couchestor::model::pull_request::{CommitState, ForgeKind, Label, PullRequestState, hidden_marker};
+use couchestor::model::secret::SecretText;
 use couchestor::sim::forge::{Fault, ForgeSim, Standing, Verdict};
 use std::time::Duration;
 
@@ -211,39 +213,45 @@ async fn many_faults_at_once_do_nothing_twice_and_lose_nothing() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_comes_too_late_is_not_believed_to_be_a_no() {
+    let mut all = Vec::new();
     for kind in [ForgeKind::Github, ForgeKind::Gitlab] {
         for act in [Act::Open, Act::Comment, Act::Update] {
-            let (world, head) = begun(kind).await;
-            act.prepare(&world).await;
-            let sim = world.simulated();
-            let hasty = Options {
-                timeout: Duration::from_secs(2),
-                ..options()
-            };
-            let forge = World::client(sim, &world.token, hasty);
-            forge.whoami().await.unwrap();
-            // The write is the second or third request; every one of them is slow once.
-            for at in 0..2 {
-                sim.fault(at, Fault::Slow(Duration::from_secs(4)));
-            }
-            let mut outcome = act.act(&forge, &head).await;
-            for _ in 0..4 {
-                let Err(error) = &outcome else { break };
-                assert_eq!(error.class(), Class::Retry, "{error}");
-                outcome = act.act(&forge, &head).await;
-            }
-            outcome.unwrap();
-            act.check(sim, &format!("{kind:?} {act:?} {:?}", sim.happened()));
+            all.push(too_late(kind, act));
         }
     }
+    futures::future::join_all(all).await;
+}
+
+async fn too_late(kind: ForgeKind, act: Act) {
+    let (world, head) = begun(kind).await;
+    act.prepare(&world).await;
+    let sim = world.simulated();
+    let hasty = Options {
+        timeout: Duration::from_secs(2),
+        ..options()
+    };
+    let forge = World::client(sim, &world.token, hasty);
+    forge.whoami().await.unwrap();
+    // The write is the second request; the read before it and the write are slow once.
+    for at in 0..2 {
+        sim.fault(at, Fault::Slow(Duration::from_secs(4)));
+    }
+    let mut outcome = act.act(&forge, &head).await;
+    for _ in 0..6 {
+        let Err(error) = &outcome else { break };
+        assert_eq!(error.class(), Class::Retry, "{error}");
+        outcome = act.act(&forge, &head).await;
+    }
+    outcome.unwrap();
+    act.check(sim, &format!("{kind:?} {act:?} {:?}", sim.happened()));
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn one_that_was_merged_before_its_lost_answer_is_looked_for_is_not_opened_again() {
+async fn one_that_was_closed_before_its_lost_answer_was_looked_for_is_found() {
     for kind in [ForgeKind::Github, ForgeKind::Gitlab] {
         let (world, _) = begun(kind).await;
         let sim = world.simulated();
-        // Another client of ours opens it, and its answer is lost; a person closes it at once.
+        // It is opened, its answer is lost, and so is the look for it; a person closes it meanwhile.
         sim.fault(1, Fault::LostReply);
         sim.fault(2, Fault::Cut);
         let error = world.forge.open(&proposal(BRANCH)).await.unwrap_err();
@@ -433,4 +441,45 @@ async fn a_branch_pushed_to_base_by_hand_is_merged_and_a_rewritten_one_is_not_re
             _ => assert!(reopened.unwrap().pull_request.is_open()),
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_app_comments_under_its_own_name_and_renews_its_token_once() {
+    let (world, _) = begun(ForgeKind::Github).await;
+    let sim = world.simulated();
+    let key = std::process::Command::new("openssl")
+        .args(["genrsa", "-traditional", "2048"])
+        .output()
+        .unwrap();
+    let base = format!("{}/api/v3", sim.url());
+    let data = [
+        ("githubAppID", "42".as_bytes()),
+        ("githubAppInstallationID", b"7"),
+        ("githubAppBaseURL", base.as_bytes()),
+        ("githubAppPrivateKey", &key.stdout),
+    ];
+    let data = data
+        .iter()
+        .map(|(name, value)| ((*name).to_owned(), SecretText::new(value.to_vec())));
+    let credentials = Credentials::for_api(&data.collect()).unwrap();
+    let forge = Forge::new(world.forge.address(), credentials, options()).unwrap();
+    assert_eq!(forge.whoami().await.unwrap(), "couchestor-app[bot]");
+    let number = forge.open(&proposal(BRANCH)).await.unwrap().pull_request.number;
+    assert!(forge.upsert_comment(number, "plan", "one").await.unwrap().written);
+    assert_eq!(sim.take_back_token(), 1, "one token is enough for all");
+    assert!(forge.upsert_comment(number, "plan", "two").await.unwrap().written);
+    assert_eq!(sim.take_back_token(), 2, "it was renewed");
+    let comments = forge.comments(number, None).await.unwrap();
+    let said: Vec<&str> = comments.iter().map(|comment| comment.author.as_str()).collect();
+    assert_eq!(said, ["couchestor-app[bot]"]);
+    // The other identity's comment is another's.
+    assert!(
+        world
+            .forge
+            .upsert_comment(number, "plan", "mine")
+            .await
+            .unwrap()
+            .written
+    );
+    assert_eq!(forge.comments(number, None).await.unwrap().len(), 2);
 }

@@ -272,14 +272,15 @@ fn proposal_of(name: impl Fn() -> String) -> couchestor::model::rendering::Propo
         candidates: vec![name().into(), name().into()],
         bytes: 1 << 33,
     };
-    proposal::render(
-        &proposed,
-        &nothing_desired(),
-        "couchestor/",
-        "assignments",
-        "Couchestor-Proposal",
-    )
-    .unwrap()
+    let site = proposal::Site {
+        prefix: "couchestor/",
+        assignments: "assignments",
+        trailer: "Couchestor-Proposal",
+        forge: true,
+    };
+    let (text, refused) = proposal::render(&proposed.policy, &[&proposed], &[], &nothing_desired(), site);
+    assert_eq!(refused, []);
+    text.unwrap()
 }
 
 /// A text with every name in it taken out: what is left is what we wrote ourselves.

@@ -8,7 +8,7 @@ use crate::model::desired::{
 };
 use crate::model::engine::{EngineState, Health, Node, Pool, Replica, Volume};
 use crate::model::ids::{ClaimRef, CommitId, PolicyName, Revision, TierName, VolumeName};
-use crate::model::kinds::policy_source::{ProposalState, ProposalStatus};
+use crate::model::kinds::policy_source::{ProposalState, ProposalStatus, ProposedMoveStatus};
 use crate::model::kinds::tier_assignment::DecisionNote;
 use crate::model::kinds::volume_migration::Phase;
 use crate::model::migration_brief::MigrationBrief;
@@ -185,6 +185,7 @@ pub(crate) fn world() -> World {
         in_flight: InFlight::default(),
         limits: Limits {
             max_open: 3,
+            rejections_expire: None,
             max_concurrent: 2,
             dry_run: false,
         },
@@ -372,20 +373,26 @@ impl World {
     pub(crate) fn declined(&mut self, value: f64) {
         self.in_flight.proposals.push(ProposalStatus {
             branch: "b".into(),
+            policy: "p".into(),
             state: ProposalState::Declined,
             key: "k".into(),
             commit: "c".into(),
             base: "c".into(),
-            namespace: "db".into(),
-            claim: "data-0".into(),
-            volume: "pvc-u".into(),
-            from: "cold".into(),
-            to: "hot".into(),
-            decision: note(value),
+            number: None,
+            url: None,
+            moves: vec![ProposedMoveStatus {
+                namespace: "db".into(),
+                claim: "data-0".into(),
+                volume: "pvc-u".into(),
+                from: "cold".into(),
+                to: "hot".into(),
+                decision: note(value),
+                accepted: false,
+            }],
             policy_fingerprint: "f".into(),
             title: String::new(),
             body: String::new(),
-            since: String::new(),
+            since: Timestamp::from_second(NOW - 86_400).unwrap().to_string(),
         });
     }
 }

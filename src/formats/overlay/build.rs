@@ -17,14 +17,17 @@ const KUSTOMIZATION_BYTES_MAX: usize = 1 << 18;
 /// What it takes to look for objects that are there twice, in looks at each object.
 const DISTINCT_LOOKS: usize = 3;
 
-/// What it takes to index an object, to rename it, or to put labels or annotations into it.
+/// What it takes to index an object, or to put labels or annotations into it.
 pub(super) const CHANGE_LOOKS: usize = 8;
+
+/// What it takes to give an object another name or namespace, and to remember the one before.
+pub(super) const RENAME_LOOKS: usize = 30;
 
 /// What it takes to compile a pattern.
 const PATTERN_LOOKS: usize = 1000;
 
 /// What it takes to add an object of a file that was added before.
-const AGAIN_LOOKS: usize = 10;
+const AGAIN_LOOKS: usize = 16;
 
 /// One build.
 pub(super) struct Build<'a> {

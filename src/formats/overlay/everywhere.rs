@@ -1,6 +1,6 @@
 //! What a kustomization does to all objects of a build, and what that may cost.
 
-use super::build::{Build, CHANGE_LOOKS};
+use super::build::{Build, CHANGE_LOOKS, RENAME_LOOKS};
 use super::kustomization::Kustomization;
 use super::object::{Index, Object};
 use super::transform;
@@ -18,7 +18,8 @@ impl Build<'_> {
             let outcome = self
                 .work
                 .write(objects.len().saturating_mul(2 * bytes + PAIR_BYTES));
-            if !self.may(outcome, &file) || !self.may_look(objects.len(), CHANGE_LOOKS, &file) {
+            let changes = texts.iter().filter(|text| !text.is_empty()).count();
+            if !self.may(outcome, &file) || !self.may_look(objects.len(), changes * RENAME_LOOKS, &file) {
                 return;
             }
         }

@@ -3,16 +3,15 @@
 //!
 //! `$retainKeys` and `$deleteFromPrimitiveList` work as with kubectl; kustomize would leave them in the object.
 
+use super::items::{Identity, Items, Keys};
 use super::object::{Named, split_api_version};
 use serde_json::{Map, Value};
-
-/// Keys of a list; none for a list of plain values that are merged as a set.
-type Keys = &'static [&'static str];
+use std::collections::HashSet;
 
 /// What is known of a kind's lists.
 pub(super) struct Shape<'a> {
-    known: bool,
     group: &'a str,
+    version: &'a str,
     kind: &'a str,
     pod: &'static [&'static str],
 }
@@ -57,10 +56,6 @@ const KNOWN: [&str; 34] = [
 
 impl<'a> Shape<'a> {
     pub(super) fn of(id: Named<'a>) -> Self {
-        let is_version = |known: &str| match id.group {
-            "" => known == id.version,
-            group => split_api_version(known) == (group, id.version),
-        };
         let pod: &'static [&'static str] = match (id.group, id.kind) {
             ("", "Pod") => &["spec"],
             ("", "PodTemplate") => &["template", "spec"],
@@ -71,16 +66,24 @@ impl<'a> Shape<'a> {
             _ => &[],
         };
         Self {
-            known: KNOWN.iter().any(|known| is_version(known)),
             group: id.group,
+            version: id.version,
             kind: id.kind,
             pod,
         }
     }
 
+    /// Whether kustomize knows the type. Most patches have no lists, and nobody asks.
+    fn known(&self) -> bool {
+        KNOWN.iter().any(|known| match self.group {
+            "" => *known == self.version,
+            group => split_api_version(known) == (group, self.version),
+        })
+    }
+
     /// How a list merges; `None` when it is replaced. The path has the names of maps' keys only.
     fn keys(&self, path: &[String]) -> Option<Keys> {
-        if !self.known {
+        if !self.known() {
             return None;
         }
         let path: Vec<&str> = path.iter().map(String::as_str).collect();
@@ -202,11 +205,13 @@ fn maps(
     path: &mut Vec<String>,
 ) -> Result<Value, String> {
     if let Some(Value::Array(kept)) = patch.get("$retainKeys") {
-        base.retain(|key, _| kept.iter().any(|kept| kept == key));
+        let kept: HashSet<&str> = kept.iter().filter_map(Value::as_str).collect();
+        base.retain(|key, _| kept.contains(key.as_str()));
     }
     for (key, value) in patch {
         if let Some(list) = key.strip_prefix("$deleteFromPrimitiveList/") {
             if let (Some(Value::Array(items)), Value::Array(gone)) = (base.get_mut(list), value) {
+                let gone: HashSet<&Value> = gone.iter().collect();
                 items.retain(|item| !gone.contains(item));
             }
             continue;
@@ -249,39 +254,11 @@ fn lists(
         _ => base,
     };
     if keys.is_empty() {
-        let mut all: Vec<Value> = Vec::new();
-        for value in rest.into_iter().cloned().chain(base) {
-            if !all.contains(&value) {
-                all.push(value);
-            }
-        }
-        return Ok(Some(Value::Array(all)));
+        let mut seen: HashSet<&Value> = HashSet::with_capacity(rest.len() + base.len());
+        let once = rest.into_iter().chain(&base).filter(|value| seen.insert(value));
+        return Ok(Some(Value::Array(once.cloned().collect())));
     }
     keyed(base, &rest, keys, shape, path).map(|all| Some(Value::Array(all)))
-}
-
-/// The values of an item's keys, as texts; "" for a missing one.
-fn identity(item: &Value, keys: Keys) -> Vec<String> {
-    keys.iter()
-        .map(|key| match item.get(*key) {
-            None | Some(Value::Null) => String::new(),
-            Some(Value::String(text)) => text.clone(),
-            Some(other) => other.to_string(),
-        })
-        .collect()
-}
-
-/// Whether two items are one: the same keys, of which a missing one fits any.
-fn fits(a: &[String], b: &[String]) -> bool {
-    let mut common = false;
-    for (a, b) in a.iter().zip(b) {
-        if a == b {
-            common |= !a.is_empty();
-        } else if !a.is_empty() && !b.is_empty() {
-            return false;
-        }
-    }
-    common
 }
 
 /// The patch's items first, in their order, each merged with the one that it fits; then what the object had besides.
@@ -292,26 +269,22 @@ fn keyed(
     shape: &Shape,
     path: &mut Vec<String>,
 ) -> Result<Vec<Value>, String> {
-    let mut rest: Vec<Option<Value>> = base.into_iter().map(Some).collect();
+    let mut rest = Items::new(base, keys, items.len());
     let mut all = Vec::new();
     for item in items {
-        let wanted = identity(item, keys);
-        if wanted.iter().all(String::is_empty) {
+        let wanted = Identity::of(item, keys);
+        if wanted.is_empty() {
             return Err(format!(
                 "an item of `{}` has no `{}` to know it by",
                 path.join("."),
                 keys[0]
             ));
         }
-        let found = rest.iter_mut().find(|old| {
-            old.as_ref()
-                .is_some_and(|old| fits(&identity(old, keys), &wanted))
-        });
-        let old = found.and_then(Option::take);
+        let old = rest.take(&wanted);
         if let Some(merged) = walk(old, Some(item), shape, path)? {
             all.push(merged);
         }
     }
-    all.extend(rest.into_iter().flatten());
+    all.extend(rest.into_rest());
     Ok(all)
 }

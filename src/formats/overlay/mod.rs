@@ -35,6 +35,9 @@ mod kinds;
 /// A kustomization file as written.
 mod kustomization;
 
+/// Items of lists that are known by keys.
+mod items;
+
 /// Strategic merge.
 mod merge;
 

@@ -113,3 +113,38 @@ fn what_an_encrypted_patch_touches_is_secret_and_its_values_are_in_no_message() 
         );
     }
 }
+
+/// A tree of so many objects, and so many patches that are for each of them.
+fn patched_tree(objects: usize, patches: usize) -> InMemory {
+    let all: Vec<String> = (0..objects)
+        .map(|number| MAP.replace("name: a", &format!("name: a{number}")))
+        .collect();
+    let patches: String = (0..patches)
+        .map(|number| match number % 2 {
+            0 => format!("- {{target: {{kind: ConfigMap}}, patch: '{{data: {{p{number}: \"{number}\"}}}}'}}\n"),
+            _ => format!("- {{target: {{name: a.*}}, patch: '[{{op: add, path: /data/p{number}, value: \"{number}\"}}]'}}\n"),
+        })
+        .collect();
+    files(&[
+        ("p/a.yaml", &all.join("---\n")),
+        (
+            "p/kustomization.yaml",
+            &format!("resources: [a.yaml]\npatches:\n{patches}"),
+        ),
+    ])
+}
+
+#[test]
+fn twenty_patches_over_all_of_two_thousand_objects_are_no_attack_and_a_thousand_are_one() {
+    let (resources, diagnostics) = build("p", &patched_tree(2_000, 20));
+    assert!(diagnostics.is_empty(), "{}", diagnostics[0]);
+    assert_eq!(resources.len(), 2_000);
+    for resource in &resources {
+        for number in 0..20 {
+            assert_eq!(resource.value["data"][format!("p{number}")], number.to_string());
+        }
+    }
+    let (_, diagnostics) = build("p", &patched_tree(2_000, 1_000));
+    let rules: Vec<&str> = diagnostics.iter().map(|one| one.rule.as_str()).collect();
+    assert_eq!(rules, ["too-much-work"]);
+}

@@ -7,15 +7,21 @@ use serde_json::Value;
 /// as reading its objects takes.
 const LOOKS_MAX: usize = 200_000;
 
-/// The same for each object of the files.
-const LOOKS_PER_OBJECT: usize = 40;
+/// The same for each object of the files: twenty small patches that are for every object, which take some 26 looks each, and what
+/// else a kustomization does to all.
+const LOOKS_PER_OBJECT: usize = 600;
 
-/// Objects of files that are listed several times count as much, up to so many of them: a base with a few dozen variants.
+/// The same for each object of files that were listed before. What is small on disk may not make much work, so these count for less
+/// and only up to a number: a base with a few dozen variants.
+const LOOKS_PER_COPY: usize = 40;
 const COPIES_MAX: usize = 7_500;
 
-/// Bytes that patches, labels and replacements may write into objects in one build: a patch of a kilobyte into every object of the
-/// largest repositories of this kind.
+/// Bytes that patches, labels and replacements may write into objects in one build, for any tree: a patch of a kilobyte into
+/// sixteen thousand objects.
 const WRITTEN_BYTES_MAX: usize = 16 << 20;
+
+/// The same for each object of the files: twenty patches of two hundred bytes.
+const WRITTEN_BYTES_PER_OBJECT: usize = 4 << 10;
 
 /// Levels of an object that patches and replacements may put together; files have no more than 100.
 const LEVELS_MAX: usize = 150;
@@ -46,8 +52,12 @@ impl Work {
     /// When it is too much work.
     pub(super) fn look(&mut self, looks: usize) -> Result<(), Trouble> {
         self.looks = self.looks.saturating_add(looks);
-        let objects = self.objects.saturating_add(self.copies.min(COPIES_MAX));
-        let max = LOOKS_MAX.max(objects.saturating_mul(LOOKS_PER_OBJECT));
+        let copies = self.copies.min(COPIES_MAX) * LOOKS_PER_COPY;
+        let max = LOOKS_MAX.max(
+            self.objects
+                .saturating_mul(LOOKS_PER_OBJECT)
+                .saturating_add(copies),
+        );
         match self.looks > max {
             true => Err((
                 format!("patches and other entries look at objects more than {max} times"),
@@ -63,9 +73,10 @@ impl Work {
     /// When they are too many.
     pub(super) fn write(&mut self, bytes: usize) -> Result<(), Trouble> {
         self.written = self.written.saturating_add(bytes);
-        match self.written > WRITTEN_BYTES_MAX {
+        let max = WRITTEN_BYTES_MAX.max(self.objects.saturating_mul(WRITTEN_BYTES_PER_OBJECT));
+        match self.written > max {
             true => Err((
-                format!("patches and replacements write more than {WRITTEN_BYTES_MAX} bytes into objects"),
+                format!("patches and replacements write more than {max} bytes into objects"),
                 "narrow their targets",
             )),
             false => Ok(()),

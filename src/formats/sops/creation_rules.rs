@@ -115,7 +115,8 @@ impl CreationRules {
             ));
         };
         if items.len() > RULES_MAX {
-            return Err(wrong(list, "there are too many rules", "join some"));
+            let message = format!("there are more than {RULES_MAX} rules");
+            return Err(wrong(list, &message, "join some"));
         }
         for item in items {
             read.unknown(item, &RULE_KEYS);

@@ -31,7 +31,7 @@ pub(super) fn groups(item: &Node) -> Result<Result<Vec<Vec<MasterKey>>, YamlErro
         if groups.iter().map(Vec::len).sum::<usize>() > KEYS_MAX {
             return Err(wrong(
                 item,
-                "the rule names too many keys",
+                &format!("the rule names more than {KEYS_MAX} keys"),
                 "a few dozen are enough",
             ));
         }
@@ -97,7 +97,8 @@ fn listed(item: &Node, name: &str) -> Result<Vec<String>, YamlError> {
 /// Keys of one of `key_groups`, without those that stand there twice.
 fn group(node: &Node, depth: usize) -> Result<Vec<MasterKey>, YamlError> {
     if depth > DEPTH_MAX {
-        return Err(wrong(node, "groups are merged too deeply", "write the keys out"));
+        let message = format!("groups are merged over more than {DEPTH_MAX} levels");
+        return Err(wrong(node, &message, "write the keys out"));
     }
     let items = |name: &str| match node.get(name).map(|node| &node.kind) {
         Some(Kind::List(items)) => items.as_slice(),

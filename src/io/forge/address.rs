@@ -201,29 +201,36 @@ mod tests {
     use super::*;
     use ForgeKind::{Gitea, Github, Gitlab};
 
+    type Given = (
+        Option<ForgeKind>,
+        &'static str,
+        Option<&'static str>,
+        Option<&'static str>,
+    );
+
     #[test]
     fn an_api_is_found_from_what_git_clones() {
         #[rustfmt::skip]
-        let table: [(Option<ForgeKind>, &str, Option<&str>, Option<&str>, &str, &str); 17] = [
-            (None, "https://github.com/acme/policies.git", None, None, "https://api.github.com", "acme/policies"),
-            (None, "ssh://git@github.com/acme/policies", None, None, "https://api.github.com", "acme/policies"),
-            (None, "ssh://git@ssh.github.com:443/acme/policies.git", None, None, "https://api.github.com", "acme/policies"),
-            (None, "https://acme.ghe.com/acme/policies", None, None, "https://api.acme.ghe.com", "acme/policies"),
-            (Some(Github), "https://git.acme.org/a/b.git", None, None, "https://git.acme.org/api/v3", "a/b"),
-            (Some(Github), "ssh://git@git.acme.org:2222/a/b.git", None, None, "https://git.acme.org/api/v3", "a/b"),
-            (Some(Github), "https://github.com/a/b", Some("https://github.com"), None, "https://api.github.com", "a/b"),
-            (None, "https://gitlab.com/group/sub/deep/b.git", None, None, "https://gitlab.com/api/v4", "group/sub/deep/b"),
-            (Some(Gitlab), "https://acme.org/gitlab/group/b.git", Some("https://acme.org/gitlab"), None, "https://acme.org/gitlab/api/v4", "group/b"),
-            (Some(Gitlab), "https://acme.org/gitlab/group/b.git", Some("https://acme.org/gitlab/api/v4/"), None, "https://acme.org/gitlab/api/v4", "group/b"),
-            (Some(Gitlab), "ssh://git@acme.org/gitlabs/b.git", Some("https://acme.org/gitlab"), None, "https://acme.org/gitlab/api/v4", "gitlabs/b"),
-            (None, "https://codeberg.org/acme/b", None, None, "https://codeberg.org/api/v1", "acme/b"),
-            (Some(Gitea), "http://127.0.0.1:3000/acme/b.git", None, None, "http://127.0.0.1:3000/api/v1", "acme/b"),
-            (Some(Gitea), "https://acme.org/git/acme/b.git", None, None, "https://acme.org/git/api/v1", "acme/b"),
-            (Some(Gitea), "ssh://git@acme.org:2222/acme/b.git", Some("https://acme.org:3000/api/v1"), None, "https://acme.org:3000/api/v1", "acme/b"),
-            (Some(Github), "file:///srv/b.git", Some("http://127.0.0.1:1"), Some("acme/b"), "http://127.0.0.1:1/api/v3", "acme/b"),
-            (Some(Gitlab), "file:///srv/b.git", Some("http://127.0.0.1:1"), Some("/a/c/b/"), "http://127.0.0.1:1/api/v4", "a/c/b"),
+        let table: [(Given, &str, &str); 17] = [
+            ((None, "https://github.com/acme/policies.git", None, None), "https://api.github.com", "acme/policies"),
+            ((None, "ssh://git@github.com/acme/policies", None, None), "https://api.github.com", "acme/policies"),
+            ((None, "ssh://git@ssh.github.com:443/acme/policies.git", None, None), "https://api.github.com", "acme/policies"),
+            ((None, "https://acme.ghe.com/acme/policies", None, None), "https://api.acme.ghe.com", "acme/policies"),
+            ((Some(Github), "https://git.acme.org/a/b.git", None, None), "https://git.acme.org/api/v3", "a/b"),
+            ((Some(Github), "ssh://git@git.acme.org:2222/a/b.git", None, None), "https://git.acme.org/api/v3", "a/b"),
+            ((Some(Github), "https://github.com/a/b", Some("https://github.com"), None), "https://api.github.com", "a/b"),
+            ((None, "https://gitlab.com/group/sub/deep/b.git", None, None), "https://gitlab.com/api/v4", "group/sub/deep/b"),
+            ((Some(Gitlab), "https://acme.org/gitlab/group/b.git", Some("https://acme.org/gitlab"), None), "https://acme.org/gitlab/api/v4", "group/b"),
+            ((Some(Gitlab), "https://acme.org/gitlab/group/b.git", Some("https://acme.org/gitlab/api/v4/"), None), "https://acme.org/gitlab/api/v4", "group/b"),
+            ((Some(Gitlab), "ssh://git@acme.org/gitlabs/b.git", Some("https://acme.org/gitlab"), None), "https://acme.org/gitlab/api/v4", "gitlabs/b"),
+            ((None, "https://codeberg.org/acme/b", None, None), "https://codeberg.org/api/v1", "acme/b"),
+            ((Some(Gitea), "http://127.0.0.1:3000/acme/b.git", None, None), "http://127.0.0.1:3000/api/v1", "acme/b"),
+            ((Some(Gitea), "https://acme.org/git/acme/b.git", None, None), "https://acme.org/git/api/v1", "acme/b"),
+            ((Some(Gitea), "ssh://git@acme.org:2222/acme/b.git", Some("https://acme.org:3000/api/v1"), None), "https://acme.org:3000/api/v1", "acme/b"),
+            ((Some(Github), "file:///srv/b.git", Some("http://127.0.0.1:1"), Some("acme/b")), "http://127.0.0.1:1/api/v3", "acme/b"),
+            ((Some(Gitlab), "file:///srv/b.git", Some("http://127.0.0.1:1"), Some("/a/c/b/")), "http://127.0.0.1:1/api/v4", "a/c/b"),
         ];
-        for (kind, git, api, repository, wanted, path) in table {
+        for ((kind, git, api, repository), wanted, path) in table {
             let found = Address::find(kind, git, api, repository).unwrap();
             assert_eq!(
                 (found.api.as_str(), found.repository.as_str()),
@@ -236,18 +243,18 @@ mod tests {
     #[test]
     fn an_address_that_cannot_work_is_refused_in_words() {
         #[rustfmt::skip]
-        let table: [(Option<ForgeKind>, &str, Option<&str>, Option<&str>, &str); 9] = [
-            (None, "https://git.acme.org/a/b", None, None, "say whether it is github, gitlab or gitea"),
-            (Some(Github), "https://git.acme.org/b", None, None, "write owner/name"),
-            (Some(Gitea), "https://git.acme.org/a/..", None, None, "write owner/name"),
-            (Some(Gitlab), "https://gitlab.com/b", None, None, "write owner/name"),
-            (Some(Github), "https://github.com/a/b", None, Some("a/b?x=1"), "write owner/name"),
-            (Some(Gitea), "file:///srv/b.git", None, Some("a/b"), "give the API's address"),
-            (Some(Gitea), "https://h/a/b", Some("ftp://h"), None, "begins with https://"),
-            (Some(Gitea), "https://h/a/b", Some("https://k3y:x@h"), None, "belongs into the Secret"),
-            (Some(Gitea), "https://h/a/b", Some("https://h/?token=1"), None, "ends with its path"),
+        let table: [(Given, &str); 9] = [
+            ((None, "https://git.acme.org/a/b", None, None), "say whether it is github, gitlab or gitea"),
+            ((Some(Github), "https://git.acme.org/b", None, None), "write owner/name"),
+            ((Some(Gitea), "https://git.acme.org/a/..", None, None), "write owner/name"),
+            ((Some(Gitlab), "https://gitlab.com/b", None, None), "write owner/name"),
+            ((Some(Github), "https://github.com/a/b", None, Some("a/b?x=1")), "write owner/name"),
+            ((Some(Gitea), "file:///srv/b.git", None, Some("a/b")), "give the API's address"),
+            ((Some(Gitea), "https://h/a/b", Some("ftp://h"), None), "begins with https://"),
+            ((Some(Gitea), "https://h/a/b", Some("https://k3y:x@h"), None), "belongs into the Secret"),
+            ((Some(Gitea), "https://h/a/b", Some("https://h/?token=1"), None), "ends with its path"),
         ];
-        for (kind, git, api, repository, words) in table {
+        for ((kind, git, api, repository), words) in table {
             let error = Address::find(kind, git, api, repository).unwrap_err().to_string();
             assert!(error.contains(words), "{git}: {error}");
             assert!(!error.contains("k3y"), "{error}");

@@ -199,7 +199,9 @@ mod tests {
     use super::*;
     use reqwest::header::{HeaderName, HeaderValue};
 
-    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
+    type Pairs<'a> = &'a [(&'static str, &'a str)];
+
+    fn headers(pairs: Pairs<'_>) -> HeaderMap {
         pairs
             .iter()
             .map(|(name, value)| {
@@ -221,7 +223,7 @@ mod tests {
         let reset = "1800000500";
         let date = jiff::fmt::rfc2822::to_string(&at(90).to_zoned(jiff::tz::TimeZone::UTC)).unwrap();
         #[rustfmt::skip]
-        let table: [(u16, &[(&'static str, &str)], &str, Option<i64>); 13] = [
+        let table: [(u16, Pairs<'_>, &str, Option<i64>); 13] = [
             (429, &[("retry-after", "30")], "", Some(31)),
             (429, &[], "", Some(60)),
             (429, &[("retry-after", &date)], "", Some(90)),

@@ -238,6 +238,10 @@ pub struct Proposals {
     #[schemars(range(min = 0, max = 100))]
     pub max_open: u32,
 
+    /// How long a no is remembered.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rejections: Option<Rejections>,
+
     /// Labels for pull requests.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub labels: Vec<String>,
@@ -253,10 +257,19 @@ impl Default for Proposals {
             path: default_assignments(),
             branch_prefix: default_prefix(),
             max_open: default_max_open(),
+            rejections: None,
             labels: Vec::new(),
             forge: Forge::default(),
         }
     }
+}
+
+/// How long a no is remembered.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Rejections {
+    /// After this time the same move may be proposed again, a Go duration such as `720h`.
+    pub expire_after: String,
 }
 
 fn default_assignments() -> String {
@@ -281,7 +294,11 @@ pub struct Forge {
     /// Its address, for forges that people host themselves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
-    /// A Secret with a token.
+    /// Path of the repository on the forge, when it cannot be told from the source's address.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub repository: Option<String>,
+    /// A Secret with a `token` (or `bearerToken`, or `password`), and `ca.crt` for a forge with a certificate authority of its own; or
+    /// with the keys of a GitHub App. Without it the source's own credentials are used.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub secret_ref: Option<LocalRef>,
 }
@@ -391,24 +408,52 @@ pub enum ProposalState {
     Edited,
     /// The base branch holds it.
     Merged,
-    /// A person deleted the branch, or reverted the merge: a no.
+    /// A person closed the pull request, or deleted the branch: a no.
     Declined,
 }
 
-/// A proposal, open or remembered.
+/// A proposal, open or remembered: the moves of one policy.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct ProposalStatus {
     /// The branch.
     pub branch: String,
+    /// The policy.
+    #[serde(default)]
+    pub policy: String,
     /// What became of it.
     pub state: ProposalState,
-    /// Identifies the decision.
+    /// Identifies the moves: the same key means the same proposal, however its figures have changed.
     pub key: String,
     /// The branch's tip as couchestor pushed it.
     pub commit: String,
     /// The base commit below it.
     pub base: String,
+    /// The pull request's number, when there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub number: Option<u64>,
+    /// Where people see the pull request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// What is proposed.
+    #[serde(default)]
+    pub moves: Vec<ProposedMoveStatus>,
+    /// A hash of the policy's spec at the time: a changed policy makes a no void.
+    #[serde(default)]
+    pub policy_fingerprint: String,
+    /// What the pull request is called.
+    pub title: String,
+    /// What a pull request would say, for sources without a forge.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub body: String,
+    /// When the state was entered, RFC 3339.
+    pub since: String,
+}
+
+/// One move of a proposal.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ProposedMoveStatus {
     /// The claim's namespace.
     pub namespace: String,
     /// The claim's name.
@@ -421,13 +466,7 @@ pub struct ProposalStatus {
     pub to: String,
     /// What the decision rested on.
     pub decision: super::tier_assignment::DecisionNote,
-    /// A hash of the policy's spec at the time: a changed policy makes a no void.
+    /// Of a merged proposal: whether this move was merged too, or taken out before.
     #[serde(default)]
-    pub policy_fingerprint: String,
-    /// What a pull request would be called.
-    pub title: String,
-    /// What a pull request would say.
-    pub body: String,
-    /// When the state was entered, RFC 3339.
-    pub since: String,
+    pub accepted: bool,
 }

@@ -1,7 +1,7 @@
 //! One door for all requests to a simulated forge: the token, faults, limits, ETags and pages.
 
 use super::faults::Fault;
-use super::{Shared, github, gitlab};
+use super::{LOGIN, Shared, app, github, gitlab};
 use crate::model::pull_request::ForgeKind;
 use axum::body::{Body, Bytes};
 use axum::extract::{Request, State};
@@ -26,6 +26,8 @@ pub(super) struct Asked {
     pub(super) path: Vec<String>,
     pub(super) query: BTreeMap<String, String>,
     pub(super) body: Value,
+    /// Whose token it was.
+    pub(super) who: &'static str,
 }
 
 impl Asked {
@@ -90,13 +92,16 @@ pub(super) async fn serve(State(shared): State<Arc<Shared>>, request: Request) -
     let address = head.uri.to_string();
     let name = format!("{} {address}", head.method);
     shared.traffic().requests.push(name.clone());
-    if !is_known(&shared, &head.headers) {
+    if let Some(answer) = app::answer(&shared, &head.method, head.uri.path(), &head.headers) {
+        return send(&answer, &shared, None);
+    }
+    let Some(who) = who(&shared, &head.headers) else {
         return send(
             &Answer::of(401, json!({"message": "Bad credentials"})),
             &shared,
             None,
         );
-    }
+    };
     let fault = shared.traffic().faults.take(&name);
     if let Some(refused) = before(&shared, fault) {
         return refused;
@@ -104,7 +109,7 @@ pub(super) async fn serve(State(shared): State<Arc<Shared>>, request: Request) -
     let Ok(body) = axum::body::to_bytes(body, BODY_MAX).await else {
         return send(&Answer::of(413, json!({"message": "too large"})), &shared, None);
     };
-    let Some(asked) = take_apart(&shared, &head.method, &head.uri, &body) else {
+    let Some(asked) = take_apart(&shared, &head.method, &head.uri, &body, who) else {
         return send(&Answer::not_found(), &shared, None);
     };
     let answer = match shared.kind {
@@ -135,10 +140,18 @@ pub(super) async fn serve(State(shared): State<Arc<Shared>>, request: Request) -
     }
 }
 
-fn is_known(shared: &Shared, headers: &HeaderMap) -> bool {
+/// Whose token it is.
+fn who(shared: &Shared, headers: &HeaderMap) -> Option<&'static str> {
     let header = |name: &str| headers.get(name).and_then(|value| value.to_str().ok());
-    header("authorization") == Some(format!("Bearer {}", shared.token).as_str())
-        || (shared.kind == ForgeKind::Gitlab && header("private-token") == Some(shared.token.as_str()))
+    let token = match header("authorization") {
+        Some(text) => text.strip_prefix("Bearer ")?,
+        None if shared.kind == ForgeKind::Gitlab => header("private-token")?,
+        None => return None,
+    };
+    if token == shared.token {
+        return Some(LOGIN);
+    }
+    app::is_installation(shared, token).then_some(app::LOGIN_OF_APP)
 }
 
 /// What happens instead of doing what was asked.
@@ -205,7 +218,13 @@ fn remember(shared: &Shared, method: &Method, address: &str, answer: Answer, sta
     }
 }
 
-fn take_apart(shared: &Shared, method: &Method, uri: &axum::http::Uri, body: &Bytes) -> Option<Asked> {
+fn take_apart(
+    shared: &Shared,
+    method: &Method,
+    uri: &axum::http::Uri,
+    body: &Bytes,
+    who: &'static str,
+) -> Option<Asked> {
     let root = match shared.kind {
         ForgeKind::Gitlab => "/api/v4/",
         _ => "/api/v3/",
@@ -227,6 +246,7 @@ fn take_apart(shared: &Shared, method: &Method, uri: &axum::http::Uri, body: &By
         path,
         query,
         body,
+        who,
     })
 }
 

@@ -1,8 +1,8 @@
 //! What a simulated GitHub answers (docs.github.com/rest).
 
+use super::REPOSITORY;
 use super::door::{Answer, Asked};
 use super::state::{Pull, Refusal, Said, SimStatus, Standing, State, Verdict};
-use super::{LOGIN, REPOSITORY};
 use crate::model::pull_request::{CommitState, Label};
 use axum::http::Method;
 use jiff::{SignedDuration, Timestamp};
@@ -34,8 +34,11 @@ fn shown(at: Timestamp) -> String {
 /// Answers one request.
 pub(super) fn answer(state: &mut State, asked: &Asked) -> Answer {
     let path: Vec<&str> = asked.path.iter().map(String::as_str).collect();
+    if path == ["user"] && asked.who == super::app::LOGIN_OF_APP {
+        return Answer::of(403, json!({"message": "Resource not accessible by integration"}));
+    }
     if path == ["user"] {
-        return Answer::ok(json!({"login": LOGIN, "id": 1}));
+        return Answer::ok(json!({"login": asked.who, "id": 1}));
     }
     let ["repos", owner, name, rest @ ..] = path.as_slice() else {
         return Answer::not_found();
@@ -179,7 +182,7 @@ fn open(state: &mut State, asked: &Asked) -> Answer {
     let branches = (asked.text("head"), asked.text("base"));
     let head = branches.0.rsplit(':').next().unwrap_or_default();
     let opened = state.open(
-        LOGIN,
+        asked.who,
         asked.text("title"),
         asked.text("body"),
         (head, branches.1),
@@ -266,7 +269,7 @@ fn issue(state: &mut State, asked: &Asked, method: &Method, number: u64, rest: &
                 .filter(|comment| since.is_none_or(|since| comment.edited + second > since));
             Answer::page(comments.map(said).collect(), asked, PER_PAGE)
         }
-        (&Method::POST, ["comments"]) => match state.say(number, LOGIN, asked.text("body"), false) {
+        (&Method::POST, ["comments"]) => match state.say(number, asked.who, asked.text("body"), false) {
             Ok(id) => Answer::of(201, json!({"id": id})),
             Err(refusal) => refuse(refusal),
         },

@@ -1,9 +1,9 @@
 //! What a simulated GitLab answers (docs.gitlab.com/api).
 
+use super::REPOSITORY;
 use super::door::{Answer, Asked};
 use super::git::MergeBy;
 use super::state::{Pull, Refusal, Said, SimStatus, Standing, State, Verdict};
-use super::{LOGIN, REPOSITORY};
 use crate::model::pull_request::{CommitState, Label};
 use axum::http::Method;
 use serde_json::{Value, json};
@@ -26,7 +26,7 @@ fn refuse((status, words): Refusal) -> Answer {
 pub(super) fn answer(state: &mut State, asked: &Asked) -> Answer {
     let path: Vec<&str> = asked.path.iter().map(String::as_str).collect();
     if path == ["user"] {
-        return Answer::ok(json!({"username": LOGIN, "id": 1}));
+        return Answer::ok(json!({"username": asked.who, "id": 1}));
     }
     let ["projects", project, rest @ ..] = path.as_slice() else {
         return Answer::not_found();
@@ -194,7 +194,7 @@ fn names(text: &str) -> Vec<String> {
 
 fn open(state: &mut State, asked: &Asked) -> Answer {
     let opened = state.open(
-        LOGIN,
+        asked.who,
         asked.text("title"),
         asked.text("description"),
         (asked.text("source_branch"), asked.text("target_branch")),
@@ -233,7 +233,7 @@ fn one(state: &mut State, asked: &Asked, method: &Method, number: u64, rest: &[&
             }
             Answer::page(notes, asked, PER_PAGE)
         }
-        (&Method::POST, ["notes"]) => match state.say(number, LOGIN, asked.text("body"), false) {
+        (&Method::POST, ["notes"]) => match state.say(number, asked.who, asked.text("body"), false) {
             Ok(id) => Answer::of(201, json!({"id": id})),
             Err(refusal) => refuse(refusal),
         },

@@ -23,6 +23,9 @@ mod faults;
 /// One door for all requests.
 mod door;
 
+/// GitHub Apps.
+mod app;
+
 /// What GitHub answers.
 mod github;
 
@@ -51,6 +54,7 @@ pub(super) struct Shared {
     kind: ForgeKind,
     token: String,
     state: Mutex<State>,
+    tokens: Mutex<app::Tokens>,
     traffic: Mutex<Traffic>,
 }
 
@@ -93,6 +97,7 @@ impl ForgeSim {
             kind,
             token: token.to_owned(),
             state: Mutex::new(State::new(kind, git)),
+            tokens: Mutex::default(),
             traffic: Mutex::default(),
         });
         let listener = TcpListener::bind("127.0.0.1:0")
@@ -230,6 +235,13 @@ impl ForgeSim {
     /// Method and path of each request so far.
     pub fn requests(&self) -> Vec<String> {
         self.shared.traffic().requests.clone()
+    }
+
+    /// Takes back the token of the App's installation; returns how many were given.
+    pub fn take_back_token(&self) -> u64 {
+        let mut tokens = self.shared.tokens.lock().unwrap_or_else(PoisonError::into_inner);
+        tokens.take_back();
+        tokens.given()
     }
 
     /// Allows so many requests more in this window; conditional ones that change nothing are free. `None`: no limit.

@@ -1,0 +1,443 @@
+//! Why a volume is left alone, in one word and in one line.
+
+use super::ids::VolumeName;
+use super::observation::Unfit;
+use jiff::Timestamp;
+use std::fmt;
+use std::sync::Arc;
+
+/// Why a volume is left alone. Each variant is a named reason; its text says what would change it.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Why {
+    /// No policy covers its StorageClass.
+    NoPolicy,
+    /// Several policies take its claim, and none of them is more right than the others.
+    ClaimedTwice {
+        /// Their names.
+        policies: String,
+    },
+    /// The policy is switched off.
+    PolicyDisabled,
+    /// The policy only says what it would do.
+    DryRun {
+        /// The tier that it would propose.
+        to: Arc<str>,
+    },
+    /// The volume lives on one node's own disk.
+    NotMovable {
+        /// What provides it.
+        provider: String,
+    },
+    /// The engine does not know the volume.
+    NotInEngine,
+    /// The engine could not be read.
+    EngineUnknown {
+        /// Why.
+        error: Arc<str>,
+    },
+    /// Prometheus could not be read.
+    HeatUnknown {
+        /// Why.
+        error: Arc<str>,
+    },
+    /// Prometheus has no value of a signal for the volume: it may be unpublished.
+    NoData {
+        /// The signal.
+        signal: Arc<str>,
+    },
+    /// Too little of the window has samples.
+    LowCoverage {
+        /// Part of the window with samples, in percent.
+        percent: u32,
+        /// What the policy asks for, in percent.
+        needed_percent: u32,
+    },
+    /// A signal lies between its thresholds, or signals point in different directions.
+    BetweenWatermarks {
+        /// The first signal that speaks for neither direction, or for the other one.
+        signal: Arc<str>,
+        /// Its value.
+        value: f64,
+    },
+    /// It is beyond its thresholds, but has not been for long enough.
+    NotSustained {
+        /// The signal that was on the other side.
+        signal: Arc<str>,
+        /// Its value nearest to the other side.
+        value: f64,
+        /// How long it must hold, in seconds.
+        needed_seconds: u64,
+    },
+    /// The load is of a kind that the policy does not count as heat.
+    NotHeat {
+        /// The first signal of the exception.
+        signal: Arc<str>,
+        /// Its value.
+        value: f64,
+    },
+    /// The volume is too young.
+    TooYoung {
+        /// Seconds left.
+        seconds_left: u64,
+    },
+    /// A person keeps it where it is.
+    Kept {
+        /// Until when, in seconds since the epoch; `None` means until somebody changes that.
+        until: Option<i64>,
+        /// Whether the assignment says so, and not the claim's annotation.
+        by_assignment: bool,
+    },
+    /// The annotation that should keep it cannot be read.
+    KeptUnreadably,
+    /// The tier that it would leave is not full enough for that.
+    TierHasRoom {
+        /// The tier.
+        tier: Arc<str>,
+        /// How full it is, in percent.
+        percent: u32,
+        /// How full it must be, in percent.
+        needed_percent: u32,
+    },
+    /// The tier that it would go to would become too full.
+    TierFull {
+        /// The tier.
+        tier: Arc<str>,
+        /// How full it would be, in percent.
+        percent: u32,
+        /// How full it may be, in percent.
+        allowed_percent: u32,
+    },
+    /// It waits for colder volumes to leave the tier that it would go to.
+    WaitsForRoom {
+        /// The tier.
+        tier: Arc<str>,
+        /// The claims that leave first.
+        after: String,
+    },
+    /// Approved, and no window for moves is open.
+    OutsideWindow {
+        /// When the next one opens.
+        opens: Option<Timestamp>,
+    },
+    /// Approved, but what spoke for the move no longer does.
+    NoLongerHolds {
+        /// The signal that went back.
+        signal: Arc<str>,
+        /// Its value.
+        value: f64,
+    },
+    /// It is hot and on the hottest tier, or cold and on the coldest.
+    OnRightTier {
+        /// The tier.
+        tier: Arc<str>,
+    },
+    /// Its replicas are not all on pools of one tier of the policy.
+    OnNoTier {
+        /// Pools that belong to none of the policy's tiers, or to several tiers.
+        pools: String,
+    },
+    /// It was moved too short a time ago.
+    CoolingDown {
+        /// Seconds left.
+        seconds_left: u64,
+    },
+    /// A migration of it runs.
+    InFlight {
+        /// The VolumeMigration.
+        migration: String,
+    },
+    /// An assignment already says so and waits for its migration.
+    Assigned {
+        /// The tier.
+        tier: Arc<str>,
+    },
+    /// A person said no, and nothing material has changed.
+    Declined {
+        /// The branch of the proposal.
+        branch: String,
+    },
+    /// The last migration to that tier failed; a new approval starts it again.
+    FailedBefore {
+        /// The VolumeMigration.
+        migration: String,
+    },
+    /// A migration put it there, and the engine has since placed a copy elsewhere.
+    Drifted {
+        /// The VolumeMigration.
+        migration: String,
+    },
+    /// As it is now the volume could not be moved anywhere.
+    Unfit(Unfit),
+    /// Its topology keeps it on its present pools.
+    Pinned {
+        /// The labels that pin it.
+        labels: String,
+    },
+    /// Another volume of the claim was measured when the assignment was written.
+    OtherVolume {
+        /// The volume in the assignment.
+        assigned: VolumeName,
+    },
+    /// The assignment's claim or volume does not exist.
+    NotFound,
+    /// No pool of the target tier has room.
+    NoRoom {
+        /// The tier.
+        tier: Arc<str>,
+        /// Bytes that are needed on each pool.
+        needed: u64,
+        /// Bytes that the roomiest pool has left, after what is under way and planned before it.
+        roomiest: u64,
+    },
+    /// No pool of the target tier can take a replica.
+    NoPool {
+        /// The tier.
+        tier: Arc<str>,
+        /// What excluded each pool.
+        excluded: Box<[String]>,
+    },
+    /// The policy's or the source's budget is used up.
+    OverBudget {
+        /// Which budget.
+        budget: Arc<str>,
+    },
+}
+
+impl Why {
+    /// The reason as one CamelCase word, for conditions, metrics and tables.
+    pub fn reason(&self) -> &'static str {
+        match self {
+            Self::NoPolicy => "NoPolicy",
+            Self::ClaimedTwice { .. } => "ClaimedTwice",
+            Self::PolicyDisabled => "PolicyDisabled",
+            Self::DryRun { .. } => "DryRun",
+            Self::NotMovable { .. } => "NotMovable",
+            Self::NotInEngine => "NotInEngine",
+            Self::EngineUnknown { .. } => "EngineUnknown",
+            Self::HeatUnknown { .. } => "HeatUnknown",
+            Self::NoData { .. } => "NoData",
+            Self::LowCoverage { .. } => "LowCoverage",
+            Self::BetweenWatermarks { .. } => "BetweenWatermarks",
+            Self::NotSustained { .. } => "NotSustained",
+            Self::NotHeat { .. } => "NotHeat",
+            Self::TooYoung { .. } => "TooYoung",
+            Self::Kept { .. } | Self::KeptUnreadably => "Kept",
+            Self::TierHasRoom { .. } => "TierHasRoom",
+            Self::TierFull { .. } => "TierFull",
+            Self::WaitsForRoom { .. } => "WaitsForRoom",
+            Self::OutsideWindow { .. } => "OutsideWindow",
+            Self::NoLongerHolds { .. } => "NoLongerHolds",
+            Self::OnRightTier { .. } => "OnRightTier",
+            Self::OnNoTier { .. } => "OnNoTier",
+            Self::CoolingDown { .. } => "CoolingDown",
+            Self::InFlight { .. } => "InFlight",
+            Self::Assigned { .. } => "Assigned",
+            Self::Declined { .. } => "Declined",
+            Self::FailedBefore { .. } => "FailedBefore",
+            Self::Drifted { .. } => "Drifted",
+            Self::Unfit(Unfit::Unpublished) => "NotPublished",
+            Self::Unfit(Unfit::Snapshots(_) | Unfit::Clone) => "HasSnapshots",
+            Self::Unfit(_) => "NotHealthy",
+            Self::Pinned { .. } => "Pinned",
+            Self::OtherVolume { .. } => "OtherVolume",
+            Self::NotFound => "NotFound",
+            Self::NoRoom { .. } => "NoRoom",
+            Self::NoPool { .. } => "NoPool",
+            Self::OverBudget { .. } => "OverBudget",
+        }
+    }
+}
+
+impl fmt::Display for Why {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoPolicy => write!(f, "no StoragePolicy covers its StorageClass"),
+            Self::ClaimedTwice { policies } => {
+                write!(
+                    f,
+                    "several policies take it: {policies}; tell their volumeSelectors apart"
+                )
+            }
+            Self::PolicyDisabled => write!(f, "the policy has enabled: false"),
+            Self::DryRun { to } => write!(
+                f,
+                "would be proposed for {to}, but the policy or the controller is in dry run"
+            ),
+            Self::NotMovable { provider } => write!(f, "{provider} volumes stay on their node's disk"),
+            Self::NotInEngine => write!(f, "Mayastor does not know this volume"),
+            Self::EngineUnknown { error } => write!(f, "Mayastor could not be read: {error}"),
+            Self::HeatUnknown { error } => write!(f, "Prometheus could not be read: {error}"),
+            Self::NoData { signal } => {
+                write!(f, "no samples of {signal} in the window; it may be unpublished")
+            }
+            Self::LowCoverage {
+                percent,
+                needed_percent,
+            } => {
+                write!(
+                    f,
+                    "samples cover {percent} % of the window, {needed_percent} % are needed"
+                )
+            }
+            Self::BetweenWatermarks { signal, value } => {
+                write!(f, "{} lies between the thresholds", measured(signal, *value))
+            }
+            Self::NotSustained {
+                signal,
+                value,
+                needed_seconds,
+            } => write!(
+                f,
+                "beyond its thresholds, but not for {} yet: it was at {}",
+                span(*needed_seconds),
+                measured(signal, *value)
+            ),
+            Self::NotHeat { signal, value } => {
+                write!(
+                    f,
+                    "busy, but {} is no heat by the policy's notHeatWhen",
+                    measured(signal, *value)
+                )
+            }
+            Self::TooYoung { seconds_left } => write!(f, "too young; {} are left", span(*seconds_left)),
+            Self::Kept { until, by_assignment } => {
+                let whose = if *by_assignment {
+                    "its assignment"
+                } else {
+                    "an annotation on the claim"
+                };
+                let until = until.and_then(|until| Timestamp::from_second(until).ok());
+                match until {
+                    Some(until) => write!(f, "{whose} keeps it where it is until {until}"),
+                    None => write!(f, "{whose} keeps it where it is"),
+                }
+            }
+            Self::KeptUnreadably => write!(
+                f,
+                "the claim's annotation {} is neither `true` nor a time; it stays until that is mended",
+                super::kinds::PINNED
+            ),
+            Self::TierHasRoom {
+                tier,
+                percent,
+                needed_percent,
+            } => write!(
+                f,
+                "cold, but {tier} is {percent} % full, and lets go from {needed_percent} % on"
+            ),
+            Self::TierFull {
+                tier,
+                percent,
+                allowed_percent,
+            } => write!(
+                f,
+                "{tier} would be {percent} % full, {allowed_percent} % are allowed"
+            ),
+            Self::WaitsForRoom { tier, after } => write!(f, "{tier} has no room until {after} has left it"),
+            Self::OutsideWindow { opens: Some(opens) } => {
+                write!(f, "approved; starts in the next window for moves, from {opens}")
+            }
+            Self::OutsideWindow { opens: None } => write!(f, "approved; no window for moves opens"),
+            Self::NoLongerHolds { signal, value } => write!(
+                f,
+                "approved, but {} no longer speaks for it; take the assignment back, or pin it to move it anyway",
+                measured(signal, *value)
+            ),
+            Self::OnRightTier { tier } => write!(f, "already on {tier}"),
+            Self::OnNoTier { pools } => write!(f, "replicas are not all on one tier: {pools}"),
+            Self::CoolingDown { seconds_left } => {
+                write!(f, "moved lately; rests {} more", span(*seconds_left))
+            }
+            Self::InFlight { migration } => write!(f, "{migration} is running"),
+            Self::Assigned { tier } => write!(f, "assigned to {tier}, its migration comes first"),
+            Self::Declined { branch } => write!(
+                f,
+                "declined: {branch} was deleted or reverted, and nothing material changed"
+            ),
+            Self::FailedBefore { migration } => write!(
+                f,
+                "{migration} did not complete; a new commit on the assignment tries again"
+            ),
+            Self::Drifted { migration } => {
+                write!(
+                    f,
+                    "{migration} moved it, and Mayastor has placed a copy elsewhere since"
+                )
+            }
+            Self::Unfit(unfit) => write!(f, "{unfit}"),
+            Self::Pinned { labels } => write!(f, "its topology demands pools with {labels}"),
+            Self::OtherVolume { assigned } => write!(f, "the assignment was made for {assigned}; ask again"),
+            Self::NotFound => write!(f, "the claim or its volume does not exist"),
+            Self::NoRoom {
+                tier,
+                needed,
+                roomiest,
+            } => write!(
+                f,
+                "no pool of {tier} has room: {} are needed, the roomiest has {}",
+                super::engine::gib(*needed),
+                super::engine::gib(*roomiest)
+            ),
+            Self::NoPool { tier, excluded } if excluded.is_empty() => write!(f, "tier {tier} has no pool"),
+            Self::NoPool { tier, excluded } => {
+                write!(f, "no pool of {tier} can take a replica: {}", excluded.join("; "))
+            }
+            Self::OverBudget { budget } => write!(f, "{budget} is used up"),
+        }
+    }
+}
+
+impl fmt::Display for Unfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Creating => write!(f, "Mayastor has not finished creating it"),
+            Self::Snapshots(1) => write!(f, "its snapshot would stay behind; delete it, or let it expire"),
+            Self::Snapshots(count) => write!(
+                f,
+                "its {count} snapshots would stay behind; delete them, or let them expire"
+            ),
+            Self::Clone => write!(f, "it is a clone of a snapshot"),
+            Self::Unpublished => write!(
+                f,
+                "not mounted by any pod, so Mayastor would not fill a new replica; start its workload"
+            ),
+            Self::State(state) => write!(f, "Mayastor calls it {state:?}"),
+            Self::Target => write!(f, "its target is not Online"),
+            Self::Rebuilding => write!(f, "a copy of it is being rebuilt"),
+            Self::Busy => write!(f, "Mayastor is changing it"),
+            Self::SelfHealOff => write!(f, "its policy has self_heal off"),
+            Self::Copies { has, wants } => write!(f, "it has {has} of {wants} copies"),
+        }
+    }
+}
+
+/// A signal's value as people read it.
+pub fn measured(signal: &str, value: f64) -> String {
+    match signal {
+        "iops" => format!("{value:.0} IOPS"),
+        "throughput" => format!("{:.1} MiB/s", value / f64::from(1 << 20)),
+        "latency" | "readLatency" | "writeLatency" => format!("{signal} {value:.2} ms"),
+        "requestSize" => format!("a request size of {:.0} KiB", value / 1024.0),
+        "readRatio" => format!("{:.0} % reads", value * 100.0),
+        _ if value.abs() >= 100.0 => format!("{signal} {value:.0}"),
+        _ => format!("{signal} {value:.3}"),
+    }
+}
+
+/// Seconds as people read them: the two largest units.
+pub fn span(seconds: u64) -> String {
+    let parts = [
+        (seconds / 86_400, "d"),
+        (seconds / 3600 % 24, "h"),
+        (seconds / 60 % 60, "min"),
+        (seconds % 60, "s"),
+    ];
+    let from = parts.iter().position(|(number, _)| *number > 0).unwrap_or(3);
+    let shown = parts[from..].iter().take(2).filter(|(number, _)| *number > 0);
+    let shown: Vec<String> = shown.map(|(number, unit)| format!("{number} {unit}")).collect();
+    if shown.is_empty() {
+        "0 s".to_owned()
+    } else {
+        shown.join(" ")
+    }
+}

@@ -1,0 +1,91 @@
+//! What is done with every branch that is wanted or remembered. Pure: Git is believed first, the forge where Git is silent.
+
+use crate::io::git::Tips;
+use crate::model::ids::CommitId;
+use crate::model::kinds::policy_source::{ProposalState, ProposalStatus, ProposedMoveStatus};
+use crate::model::pull_request::PullRequestState;
+use crate::model::rendering::ProposalText;
+use std::collections::BTreeMap;
+
+/// What is done with one branch and its pull request.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Action {
+    /// It is made.
+    Create,
+    /// It is replaced by a new commit, if it is still where we left it.
+    Refresh(CommitId),
+    /// It stands as it is.
+    Keep,
+    /// It is closed and deleted, because the decision no longer holds.
+    Withdraw(CommitId),
+    /// A person works on it.
+    LeaveEdited,
+    /// A person closed the pull request, or deleted the branch.
+    Declined,
+    /// A person opened it again.
+    Reopened,
+    /// It is gone and no longer wanted: withdrawn by us before a crash, or by a person who was right.
+    Forget,
+    /// Base holds it, or all that a person left of it; the branch is deleted if it is still there and ours.
+    Merged(Option<CommitId>),
+}
+
+/// Decides what is done with every branch that is wanted or remembered. `in_base` says whether base already holds what a recorded
+/// move asked for; `pulls` is where the pull requests stand, as far as the forge was asked.
+pub fn plan(
+    wanted: &[ProposalText],
+    recorded: &[ProposalStatus],
+    tips: &Tips,
+    base: &CommitId,
+    pulls: &Pulls,
+    in_base: impl Fn(&ProposedMoveStatus) -> bool,
+) -> BTreeMap<String, Action> {
+    let mut actions = BTreeMap::new();
+    for record in recorded.iter().filter(|record| is_open(record)) {
+        let tip = tips.branches.get(&record.branch);
+        let ours = tip.is_some_and(|tip| tip.as_str() == record.commit);
+        let proposal = wanted.iter().find(|proposal| proposal.branch == record.branch);
+        let pull = record.number.and_then(|number| pulls.get(&number));
+        let merged = Action::Merged(tip.filter(|_| ours).cloned());
+        let some = record.moves.iter().any(&in_base);
+        let action = if record.moves.iter().all(&in_base) || pull == Some(&PullRequestState::Merged) {
+            merged
+        } else {
+            match (tip, proposal) {
+                // Merged by hand without some of it, and deleted.
+                (None, _) if some => merged,
+                (None, None) => Action::Forget,
+                (None, Some(_)) => Action::Declined,
+                (Some(_), Some(_)) if pull == Some(&PullRequestState::Closed) => Action::Declined,
+                (Some(_), _) if !ours => Action::LeaveEdited,
+                (Some(tip), None) => Action::Withdraw(tip.clone()),
+                (Some(tip), Some(proposal)) if proposal.key != record.key || record.base != base.as_str() => {
+                    Action::Refresh(tip.clone())
+                }
+                (Some(_), Some(_)) => Action::Keep,
+            }
+        };
+        actions.insert(record.branch.clone(), action);
+    }
+    for record in recorded
+        .iter()
+        .filter(|record| record.state == ProposalState::Declined)
+    {
+        let pull = record.number.and_then(|number| pulls.get(&number));
+        // Gitea shows a pull request as open for a while after its branch is gone.
+        if pull == Some(&PullRequestState::Open) && tips.branches.contains_key(&record.branch) {
+            actions.entry(record.branch.clone()).or_insert(Action::Reopened);
+        }
+    }
+    for proposal in wanted {
+        actions.entry(proposal.branch.clone()).or_insert(Action::Create);
+    }
+    actions
+}
+
+pub(super) fn is_open(record: &ProposalStatus) -> bool {
+    matches!(record.state, ProposalState::Open | ProposalState::Edited)
+}
+
+/// Where pull requests stand, by number.
+pub type Pulls = BTreeMap<u64, PullRequestState>;

@@ -1,0 +1,98 @@
+//! What status remembers of proposals: open ones, and for a while those that ended.
+
+use super::Proposals;
+use crate::model::ids::CommitId;
+use crate::model::kinds::policy_source::{ProposalState, ProposalStatus, ProposedMoveStatus};
+use crate::model::pull_request::cut;
+use crate::model::rendering::ProposalText;
+use jiff::Timestamp;
+
+/// Proposals that are remembered after they ended; the oldest are forgotten first.
+const REMEMBERED_MAX: usize = 100;
+
+/// Characters of a body that status keeps, for sources without a forge: an object may have a megabyte and a half in all.
+const BODY_MAX: usize = 10_000;
+
+/// Remembers a proposal; what was said of the same moves before is void.
+pub(super) fn replace(records: &mut Vec<ProposalStatus>, new: ProposalStatus) {
+    let again = |one: &ProposedMoveStatus| {
+        let same = |other: &ProposedMoveStatus| {
+            (&one.namespace, &one.claim, &one.volume, &one.to)
+                == (&other.namespace, &other.claim, &other.volume, &other.to)
+        };
+        new.moves.iter().any(same)
+    };
+    for record in records.iter_mut() {
+        record.moves.retain(|one| !again(one));
+    }
+    records.retain(|record| !record.moves.is_empty());
+    records.push(new);
+}
+
+pub(super) fn set_state(
+    records: &mut [ProposalStatus],
+    which: impl Fn(&ProposalStatus) -> bool,
+    state: ProposalState,
+    now: Timestamp,
+) -> bool {
+    let mut changed = false;
+    for record in records.iter_mut().filter(|record| which(record)) {
+        if record.state != state {
+            record.state = state;
+            record.since = now.to_string();
+            changed = true;
+        }
+    }
+    changed
+}
+
+pub(super) fn record(
+    proposals: &Proposals,
+    proposal: &ProposalText,
+    commit: CommitId,
+    before: Option<ProposalStatus>,
+    forge: bool,
+) -> ProposalStatus {
+    let policy = proposal.policy.to_string();
+    let moves = proposal.moves.iter().map(|one| ProposedMoveStatus {
+        namespace: one.claim.namespace.clone(),
+        claim: one.claim.name.clone(),
+        volume: one.volume.to_string(),
+        from: one.from.to_string(),
+        to: one.to.to_string(),
+        decision: one.note.clone(),
+        accepted: false,
+    });
+    ProposalStatus {
+        branch: proposal.branch.clone(),
+        state: ProposalState::Open,
+        key: proposal.key.clone(),
+        commit: commit.0,
+        base: proposals.base.to_string(),
+        number: before.as_ref().and_then(|before| before.number),
+        url: before.and_then(|before| before.url),
+        moves: moves.collect(),
+        policy_fingerprint: proposals.fingerprints.get(&policy).cloned().unwrap_or_default(),
+        policy,
+        title: proposal.title.clone(),
+        body: if forge {
+            String::new()
+        } else {
+            cut(&proposal.body, BODY_MAX)
+        },
+        since: proposals.now.to_string(),
+    }
+}
+
+pub(super) fn forget_oldest(records: &mut Vec<ProposalStatus>) {
+    records.sort_by(|a, b| (a.since.as_str(), a.branch.as_str()).cmp(&(b.since.as_str(), b.branch.as_str())));
+    while records.len() > REMEMBERED_MAX {
+        let Some(oldest) = records
+            .iter()
+            .position(|record| matches!(record.state, ProposalState::Merged | ProposalState::Declined))
+        else {
+            return;
+        };
+        records.remove(oldest);
+    }
+}

@@ -1,0 +1,328 @@
+//! The life of a proposal, on plain Git, simulated GitHub and GitLab, and a real Gitea: one list of claims for all of them.
+
+use crate::forges::world::World;
+use crate::support::{say, seed};
+use couchestor::model::kinds::policy_source::{ProposalState, ProposalStatus};
+use couchestor::model::pull_request::PullRequestState;
+use couchestor::sim::forge::{Fault, MergeBy};
+use life::{BRANCH, Life, client, turn_of};
+
+/// A repository, its forge, and a controller's memory.
+mod life;
+
+/// Each claim on each host.
+macro_rules! lives {
+    ($($claim:ident)*) => {
+        mod plain {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $claim() {
+                super::$claim(super::Life::new(super::World::github().await, false)).await;
+            })*
+        }
+        mod github {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $claim() {
+                super::$claim(super::Life::new(super::World::github().await, true)).await;
+            })*
+        }
+        mod gitlab {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $claim() {
+                super::$claim(super::Life::new(super::World::gitlab().await, true)).await;
+            })*
+        }
+        mod gitea {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $claim() {
+                if crate::support::servers::left_out(concat!("proposals::gitea::", stringify!($claim))) {
+                    return;
+                }
+                super::$claim(super::Life::new(super::World::gitea().await, true)).await;
+            })*
+        }
+    };
+}
+
+lives! {
+    the_same_proposal_changes_with_the_situation
+    it_is_withdrawn_when_it_no_longer_holds
+    a_persons_branch_is_never_written_to
+    a_no_is_remembered
+    opened_again_it_is_kept_up_to_date_again
+    merged_in_any_way_it_is_done
+    merged_on_the_command_line_it_is_done
+    what_a_person_took_out_before_the_merge_is_a_no_for_that_volume
+    when_base_moves_on_the_proposal_stands_on_it
+    a_deleted_branch_is_a_no
+    two_controllers_make_one_proposal
+    a_quiet_turn_writes_nothing
+}
+
+async fn the_same_proposal_changes_with_the_situation(mut life: Life) {
+    assert_eq!(life.done(&["a"]).await, ["Create"]);
+    let first = (life.record().number, life.record().commit.clone());
+    assert_eq!(first.0.is_some(), life.forge);
+    assert_eq!(life.done(&["a", "b"]).await, ["Refresh"]);
+    let record = life.record();
+    assert_eq!(record.number, first.0, "the same pull request");
+    assert_ne!(record.commit, first.1);
+    assert_eq!(record.moves.len(), 2);
+    if let Some(pull) = life.pull().await {
+        assert_eq!(pull.title, "Move 2 volumes by tiering: 2 to hotter tiers");
+        assert!(pull.body.contains("db/b") && pull.is_open(), "{}", pull.body);
+        assert_eq!(pull.head_sha.as_str(), record.commit);
+    }
+    for claim in ["a", "b"] {
+        let path = format!("assignments/db/{claim}.yaml");
+        assert!(life.has(BRANCH, &path).await, "{path}");
+    }
+}
+
+async fn it_is_withdrawn_when_it_no_longer_holds(mut life: Life) {
+    life.done(&["a"]).await;
+    let number = life.record().number;
+    assert_eq!(life.done(&[]).await, ["Withdraw"]);
+    assert_eq!(life.records, []);
+    assert!(!life.tips().await.branches.contains_key(BRANCH));
+    if let Some(number) = number {
+        let state = life.world.forge.get(number).await.unwrap().state;
+        assert_eq!(state, PullRequestState::Closed);
+        assert!(
+            life.comments(Some(number))
+                .await
+                .contains("not proposed any more")
+        );
+    }
+    // And later it may hold again.
+    assert_eq!(life.done(&["a"]).await, ["Create"]);
+    assert!(number.is_none() || life.record().number > number);
+}
+
+async fn a_persons_branch_is_never_written_to(mut life: Life) {
+    life.done(&["a", "b"]).await;
+    let theirs = life.commit(BRANCH, "notes.md", Some("wait\n")).await;
+    assert_eq!(life.done(&["a", "b"]).await, ["LeaveEdited"]);
+    assert_eq!(life.record().state, ProposalState::Edited);
+    // Whatever changes then: the wish, the base, or that it is wanted at all.
+    assert!(life.done(&["a", "b", "c"]).await.is_empty());
+    life.commit("main", "other.md", Some("x\n")).await;
+    assert!(life.done(&["a"]).await.is_empty());
+    assert!(life.done(&[]).await.is_empty());
+    assert_eq!(life.tips().await.branches[BRANCH], theirs);
+    if let Some(pull) = life.pull().await {
+        assert!(pull.is_open());
+        let comments = life.comments(Some(pull.number)).await;
+        assert_eq!(comments.matches("writes to it no more").count(), 1, "{comments}");
+    }
+}
+
+async fn a_no_is_remembered(mut life: Life) {
+    life.done(&["a"]).await;
+    let number = life.record().number;
+    match number {
+        Some(number) => life.world.turn(number, false).await,
+        None => life.world.delete_branch(BRANCH).await,
+    }
+    assert_eq!(life.done(&["a"]).await, ["Declined"]);
+    assert_eq!(life.record().state, ProposalState::Declined);
+    assert_eq!(
+        (
+            life.record().moves.len(),
+            life.record().policy_fingerprint.as_str()
+        ),
+        (1, "f")
+    );
+    if number.is_some() {
+        assert!(life.comments(number).await.contains("not asked for again"));
+    }
+    // What is decided now leaves it out, and nothing more happens.
+    assert!(life.done(&[]).await.is_empty());
+    assert_eq!(life.record().state, ProposalState::Declined);
+    // Another volume may be asked for.
+    assert_eq!(life.done(&["b"]).await, ["Create"]);
+    let states: Vec<ProposalState> = life.records.iter().map(|record| record.state).collect();
+    assert_eq!(states, [ProposalState::Declined, ProposalState::Open]);
+}
+
+async fn opened_again_it_is_kept_up_to_date_again(mut life: Life) {
+    if !life.forge {
+        return;
+    }
+    life.done(&["a"]).await;
+    let number = life.record().number.unwrap();
+    life.world.turn(number, false).await;
+    assert_eq!(life.done(&["a"]).await, ["Declined"]);
+    life.world.turn(number, true).await;
+    assert_eq!(life.done(&[]).await, ["Reopened"]);
+    assert_eq!(life.record().state, ProposalState::Open);
+    assert_eq!(life.done(&["a", "b"]).await, ["Refresh"]);
+    assert_eq!(
+        (life.record().number, life.record().moves.len()),
+        (Some(number), 2)
+    );
+}
+
+async fn merged_in_any_way_it_is_done(mut life: Life) {
+    for (how, claim) in [
+        (MergeBy::Merge, "a"),
+        (MergeBy::Squash, "b"),
+        (MergeBy::Rebase, "c"),
+    ] {
+        life.records.clear();
+        assert_eq!(life.done(&[claim]).await, ["Create"], "{how:?}");
+        let number = life.record().number;
+        life.merge(how).await;
+        assert_eq!(life.done(&[claim]).await, ["Merged"], "{how:?}");
+        let record = life.record();
+        assert_eq!(record.state, ProposalState::Merged, "{how:?}");
+        assert!(record.moves.iter().all(|one| one.accepted), "{how:?}");
+        assert!(!life.tips().await.branches.contains_key(BRANCH), "{how:?}");
+        if let Some(number) = number {
+            let state = life.world.forge.get(number).await.unwrap().state;
+            assert_eq!(state, PullRequestState::Merged, "{how:?}");
+        }
+    }
+}
+
+async fn merged_on_the_command_line_it_is_done(mut life: Life) {
+    life.done(&["a"]).await;
+    let number = life.record().number;
+    life.pick().await;
+    assert_eq!(life.done(&["a"]).await, ["Merged"]);
+    assert!(life.record().moves[0].accepted);
+    assert!(!life.tips().await.branches.contains_key(BRANCH));
+    if let Some(number) = number {
+        assert!(!life.world.forge.get(number).await.unwrap().is_open());
+        let comments = life.comments(Some(number)).await;
+        assert!(comments.contains("base branch holds these moves"), "{comments}");
+    }
+    assert!(life.done(&["a"]).await.is_empty());
+}
+
+async fn what_a_person_took_out_before_the_merge_is_a_no_for_that_volume(mut life: Life) {
+    life.done(&["a", "b"]).await;
+    life.commit(BRANCH, "assignments/db/b.yaml", None).await;
+    life.done(&["a", "b"]).await;
+    life.merge(MergeBy::Squash).await;
+    if !life.forge {
+        life.world.delete_branch(BRANCH).await;
+    }
+    assert_eq!(life.done(&["b"]).await, ["Merged"]);
+    let moves = life.record().moves.iter();
+    let accepted: Vec<_> = moves.map(|one| (one.claim.as_str(), one.accepted)).collect();
+    assert_eq!(accepted, [("a", true), ("b", false)]);
+}
+
+async fn when_base_moves_on_the_proposal_stands_on_it(mut life: Life) {
+    life.done(&["a"]).await;
+    let number = life.record().number;
+    let base = life.commit("main", "other.md", Some("x\n")).await;
+    assert_eq!(life.done(&["a"]).await, ["Refresh"]);
+    assert_eq!(
+        (life.record().base.as_str(), life.record().number),
+        (base.as_str(), number)
+    );
+    let log = life.repository.log_branch(BRANCH, 2).await.unwrap();
+    assert_eq!(log[0].parent.as_ref(), Some(&base));
+    if let Some(pull) = life.pull().await {
+        assert!(pull.is_open());
+    }
+}
+
+async fn a_deleted_branch_is_a_no(mut life: Life) {
+    life.done(&["a"]).await;
+    life.world.delete_branch(BRANCH).await;
+    assert_eq!(life.done(&["a"]).await, ["Declined"]);
+    assert_eq!(life.record().state, ProposalState::Declined);
+    assert!(life.done(&[]).await.is_empty());
+}
+
+async fn two_controllers_make_one_proposal(mut life: Life) {
+    let folder = tempfile::tempdir().unwrap();
+    let other = client(&life.world, &folder, "other");
+    let (ours, theirs) = tokio::join!(
+        turn_of(&life.repository, &life.world, life.forge, &[], &["a"], life.now),
+        turn_of(&other, &life.world, life.forge, &[], &["a"], life.now),
+    );
+    // One of the two may have been told that it came second; the next turn finds what is there.
+    life.records = match ours.records.is_empty() {
+        true => theirs.records,
+        false => ours.records,
+    };
+    life.turn(&["a"]).await;
+    assert!(life.done(&["a"]).await.is_empty());
+    let again = turn_of(&other, &life.world, life.forge, &[], &["a"], life.now).await;
+    assert!(again.errors.is_empty(), "{:?}", again.errors);
+    let of = |record: &ProposalStatus| (record.number, record.commit.clone());
+    assert_eq!(of(&again.records[0]), of(life.record()));
+    if life.forge {
+        assert_eq!(life.world.forge.list_open(10).await.unwrap().len(), 1);
+    }
+}
+
+async fn a_quiet_turn_writes_nothing(mut life: Life) {
+    life.done(&["a"]).await;
+    let before = life.world.forge.requests();
+    for _ in 0..10 {
+        assert!(life.done(&["a"]).await.is_empty());
+    }
+    let after = life.world.forge.requests();
+    assert_eq!(after.writes, before.writes);
+    let asked = after.reads - before.reads;
+    assert!(asked <= 10, "one question per turn, and {asked} were asked");
+}
+
+/// Whatever goes wrong with whichever request: in the end there is one pull request with what is wanted, and nothing else.
+#[tokio::test(flavor = "multi_thread")]
+async fn faults_neither_double_nor_lose_a_proposal() {
+    const FAULTS: [Fault; 6] = [
+        Fault::LostReply,
+        Fault::ErrorAfter,
+        Fault::ErrorBefore,
+        Fault::Cut,
+        Fault::Stale,
+        Fault::Race,
+    ];
+    let mut random = fastrand::Rng::with_seed(seed("proposals under faults"));
+    let (mut turns, mut happened) = (0, 0);
+    for round in 0..24 {
+        let world = match round % 2 {
+            0 => World::github().await,
+            _ => World::gitlab().await,
+        };
+        let mut life = Life::new(world, true);
+        life.world
+            .simulated()
+            .faults_by_chance(random.u64(..), 3, &FAULTS);
+        for _ in 0..6 {
+            let wanted: Vec<&str> = ["a", "b", "c"].into_iter().filter(|_| random.bool()).collect();
+            life.turn(&wanted).await;
+            turns += 1;
+        }
+        happened += life.world.simulated().happened().len();
+        life.world.simulated().no_faults();
+        for _ in 0..4 {
+            life.turn(&["a", "c"]).await;
+        }
+        let open = life.world.forge.list_open(10).await.unwrap();
+        let of_us = |state| life.records.iter().filter(move |record| record.state == state);
+        let known: Vec<_> = of_us(ProposalState::Open).collect();
+        assert_eq!(open.len(), 1, "round {round}: {open:?} {:?}", life.records);
+        assert_eq!(known.len(), 1, "round {round}: {known:?}");
+        assert_eq!(
+            of_us(ProposalState::Declined).count(),
+            0,
+            "round {round}: nobody said no"
+        );
+        assert_eq!(known[0].number, Some(open[0].number), "round {round}");
+        assert_eq!(open[0].head_sha.as_str(), known[0].commit, "round {round}");
+        assert!(
+            open[0].title.contains("2 volumes"),
+            "round {round}: {}",
+            open[0].title
+        );
+    }
+    say(&format!(
+        "{turns} turns with {happened} faults, and never two pull requests"
+    ));
+}
