@@ -13,6 +13,9 @@ use jiff::Timestamp;
 /// What is written into the status of our kinds.
 pub mod status;
 
+/// What statuses count.
+mod tally;
+
 /// Why an outcome could not be recorded. It is tried again with the next turn.
 #[derive(Debug, thiserror::Error)]
 pub enum RecordError {

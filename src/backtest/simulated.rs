@@ -14,8 +14,8 @@ const HOUR_SECS: i64 = 3600;
 
 /// The replay proposes what the policies ask for, whatever a source's own limit.
 const LIMITS: Limits = Limits {
-    max_open: u32::MAX,
     rejections_expire: None,
+    max_open: u32::MAX,
     max_concurrent: u32::MAX,
     dry_run: false,
 };
@@ -192,7 +192,7 @@ impl<'a> Simulated<'a> {
 /// Books a volume's bytes on its new pools and off those that it leaves; a thin volume counts with its full size, as when room is
 /// shared out.
 fn book(fleet: &mut Fleet, volume: &MayastorVolume, copies: &[CopyAt]) {
-    for old in &volume.copies {
+    for old in volume.copies.iter() {
         if let Some(pool) = fleet.pools.get_mut(old.pool as usize) {
             pool.used = pool.used.saturating_sub(volume.size);
             pool.committed = pool.committed.map(|sum| sum.saturating_sub(volume.size));
@@ -210,11 +210,11 @@ fn status(open: &Open) -> ProposalStatus {
     let what = &open.what;
     ProposalStatus {
         branch: String::new(),
-        policy: what.policy.to_string(),
         state: ProposalState::Open,
         key: String::new(),
         commit: String::new(),
         base: String::new(),
+        policy: what.policy.to_string(),
         number: None,
         url: None,
         moves: vec![ProposedMoveStatus {

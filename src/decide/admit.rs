@@ -158,7 +158,13 @@ impl<'a> Admitting<'_, 'a> {
             more => format!("{} and {} more", names[..NAMED_MAX].join(", "), more - NAMED_MAX),
         };
         let tier = self.view.names[self.all[index].to].clone();
-        self.leave(index, Why::WaitsForRoom { tier, after });
+        self.leave(
+            index,
+            Why::WaitsForRoom {
+                tier,
+                after: after.into(),
+            },
+        );
     }
 
     /// The coldest moves away from a tier after which a volume would have room there, with the pools that they go to; none if all that

@@ -188,8 +188,11 @@ impl<'a> View<'a> {
                 }
             }
         }
+        let mut near = 0;
         for assignment in desired.assignments.values() {
-            for index in observation.all_of(&assignment.claim) {
+            let found = observation.all_of(&assignment.claim, near);
+            near = found.start;
+            for index in found {
                 self.past_of(index).assigned = Some(assignment);
             }
         }

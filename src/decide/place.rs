@@ -198,7 +198,7 @@ impl Room {
 
     /// Gives back the room of a volume's copies, as it will be when it has left.
     pub(super) fn give_back(&mut self, volume: &MayastorVolume) {
-        for copy in &volume.copies {
+        for copy in volume.copies.iter() {
             let Some(free) = self.free.get(copy.pool as usize) else {
                 continue;
             };

@@ -45,7 +45,7 @@ impl<'a> Running<'a> {
                 .find(&migration.claim)
                 .map(|index| &view.observation.volumes[index]);
             let volume = bound.and_then(|bound| match &bound.backing {
-                Backing::Mayastor(volume) => Some(&**volume),
+                Backing::Mayastor(volume) => Some(volume),
                 _ => None,
             });
             let policy = migration.policy.as_deref();
@@ -103,9 +103,8 @@ pub(super) fn starts<'a>(view: &View<'a>, room: &mut Room, decision: &mut Decisi
     let mut begun = Begun::default();
     let mut running = Running::of(view, view.in_flight);
     let tried = tried(view.in_flight);
-    for approved in &view.desired.approved {
+    for (approved, found) in approved(view) {
         let what = approved.what();
-        let found = view.observation.find(&what.claim);
         let outcome = match found {
             None => Err(Why::NotFound),
             // What was approved twice has one verdict: the first.
@@ -123,6 +122,24 @@ pub(super) fn starts<'a>(view: &View<'a>, room: &mut Room, decision: &mut Decisi
         }
     }
     begun
+}
+
+/// Approved moves with the places of their volumes, in the order in which they were approved. They are looked for in order of claim,
+/// each near the one before it.
+fn approved<'a>(view: &View<'a>) -> Vec<(&'a Approved<Move>, Option<usize>)> {
+    let approved = &view.desired.approved;
+    let mut found = vec![None; approved.len()];
+    let mut order: Vec<usize> = (0..approved.len()).collect();
+    order.sort_by(|a, b| approved[*a].what().claim.cmp(&approved[*b].what().claim));
+    let mut near = 0;
+    for index in order {
+        let what = approved[index].what();
+        let all = view.observation.all_of(&what.claim, near);
+        near = all.start;
+        let meant = |volume: &usize| *view.observation.volumes[*volume].name == *what.volume.as_str();
+        found[index] = all.clone().find(meant).or_else(|| all.clone().next());
+    }
+    approved.iter().zip(found).collect()
 }
 
 /// Migrations by volume, tier and approval.

@@ -3,11 +3,18 @@
     clippy::unwrap_used,
     clippy::panic,
     clippy::disallowed_methods,
+    clippy::print_stderr,
     reason = "tests"
 )]
 
 /// The world.
 pub(crate) mod world;
+
+/// Rules that every plan keeps.
+mod checker;
+
+/// Random worlds.
+mod random;
 
 /// Signals, windows, budgets, room.
 mod policies;

@@ -132,7 +132,7 @@ impl Joining {
                 (Some(known), Some(fleet)) => {
                     let named = volume.name.as_str().strip_prefix("pvc-") == Some(&uuid);
                     let uuid = (!named).then(|| uuid.into());
-                    Backing::Mayastor(Box::new(self.record(known, uuid, fleet)))
+                    Backing::Mayastor(self.record(known, uuid, fleet))
                 }
                 _ => Backing::NotInEngine,
             },

@@ -54,8 +54,8 @@ pub mod failure;
 /// Windows of the week.
 pub mod week;
 
-/// Times at an even distance.
-pub mod timeline;
-
 /// Why a volume is left alone.
 pub mod why;
+
+/// Times at an even distance.
+pub mod timeline;

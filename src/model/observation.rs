@@ -168,6 +168,64 @@ pub struct CopyAt {
     pub node: u32,
 }
 
+/// Copies of a volume, in place as long as there are few.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Vec<CopyAt>", into = "Vec<CopyAt>")]
+pub struct Copies(Kept);
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Kept {
+    Few([CopyAt; Copies::FEW], u8),
+    Many(Box<[CopyAt]>),
+}
+
+impl Copies {
+    const FEW: usize = 3;
+}
+
+impl std::ops::Deref for Copies {
+    type Target = [CopyAt];
+
+    fn deref(&self) -> &[CopyAt] {
+        match &self.0 {
+            Kept::Few(few, count) => &few[..usize::from(*count)],
+            Kept::Many(many) => many,
+        }
+    }
+}
+
+impl FromIterator<CopyAt> for Copies {
+    fn from_iter<I: IntoIterator<Item = CopyAt>>(copies: I) -> Self {
+        let mut few = [CopyAt {
+            pool: UNKNOWN,
+            node: UNKNOWN,
+        }; Self::FEW];
+        let mut copies = copies.into_iter();
+        let mut count = 0;
+        for (place, copy) in few.iter_mut().zip(copies.by_ref()) {
+            *place = copy;
+            count += 1;
+        }
+        let mut rest = copies.peekable();
+        Self(match rest.peek() {
+            None => Kept::Few(few, count),
+            Some(_) => Kept::Many(few.into_iter().chain(rest).collect()),
+        })
+    }
+}
+
+impl From<Vec<CopyAt>> for Copies {
+    fn from(copies: Vec<CopyAt>) -> Self {
+        copies.into_iter().collect()
+    }
+}
+
+impl From<Copies> for Vec<CopyAt> {
+    fn from(copies: Copies) -> Self {
+        copies.to_vec()
+    }
+}
+
 /// What the engine says of a volume, as far as deciding needs it.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MayastorVolume {
@@ -176,7 +234,7 @@ pub struct MayastorVolume {
     /// Size in bytes.
     pub size: u64,
     /// Its copies.
-    pub copies: Box<[CopyAt]>,
+    pub copies: Copies,
     /// Its topology, by the index in [`Fleet::topologies`].
     pub topology: u32,
     /// How many copies it should have.
@@ -193,7 +251,7 @@ pub struct MayastorVolume {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Backing {
     /// A volume that Mayastor knows.
-    Mayastor(Box<MayastorVolume>),
+    Mayastor(MayastorVolume),
     /// A volume of Mayastor's driver that its API does not show.
     NotInEngine,
     /// One node's own disk.
@@ -374,14 +432,24 @@ impl Observation {
             .ok()
     }
 
-    /// The indices of all volumes of a claim: there should be one.
-    pub fn all_of(&self, claim: &ClaimRef) -> std::ops::Range<usize> {
+    /// The indices of all volumes of a claim (there should be one), looked for from an index on, near which they are.
+    pub fn all_of(&self, claim: &ClaimRef, from: usize) -> std::ops::Range<usize> {
         let key = (claim.namespace.as_str(), claim.name.as_str());
-        let from = self.volumes.partition_point(|volume| volume.key() < key);
-        let same = self.volumes[from..]
+        let (mut low, mut step) = (from.min(self.volumes.len()), 1);
+        while self
+            .volumes
+            .get(low + step)
+            .is_some_and(|volume| volume.key() < key)
+        {
+            low += step;
+            step *= 2;
+        }
+        let high = self.volumes.len().min(low + step);
+        let found = low + self.volumes[low..high].partition_point(|volume| volume.key() < key);
+        let same = self.volumes[found..]
             .iter()
             .take_while(|volume| volume.key() == key);
-        from..from + same.count()
+        found..found + same.count()
     }
 
     /// The index of a volume by its claim and its own name.

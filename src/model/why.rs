@@ -112,7 +112,7 @@ pub enum Why {
         /// The tier.
         tier: Arc<str>,
         /// The claims that leave first.
-        after: String,
+        after: Box<str>,
     },
     /// Approved, and no window for moves is open.
     OutsideWindow {

@@ -1,21 +1,27 @@
 //! What is written into the status of our kinds: where things are, and why they are so.
 
+use super::tally::{OfPolicy, Tally};
 use crate::io::cluster::{Cluster, ClusterError};
 use crate::model::conditions;
 use crate::model::decision::{Decision, Why};
 use crate::model::desired::{Desired, Policy, Tier, TierPools};
 use crate::model::ids::{ClaimRef, ObjectId, PolicyName, TierName};
-use crate::model::kinds::storage_policy::{LastMigration, PolicyPhase};
-use crate::model::kinds::volume_migration::Phase;
+use crate::model::kinds::rollout::RolloutStatus;
+use crate::model::kinds::storage_policy::{LastMigration, PolicyPhase, StoragePolicyStatus};
+use crate::model::kinds::storage_tier::StorageTierStatus;
+use crate::model::kinds::tier_assignment::TierAssignmentStatus;
 use crate::model::kinds::{
-    BackupLocation, BackupPolicy, GROUP, Resource, Rollout, StoragePolicy, StorageTier, TierAssignment,
+    BackupLocation, BackupPolicy, GROUP, HasStatus, Resource, Rollout, StoragePolicy, StorageTier,
+    TierAssignment,
 };
 use crate::model::migration_brief::MigrationBrief;
 use crate::model::observation::Observation;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
-
+use serde::Serialize;
+use serde::de::DeserializeOwned;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
 
 /// What statuses are made of.
 pub struct Facts<'a> {
@@ -42,111 +48,65 @@ pub struct Facts<'a> {
 /// # Errors
 /// The first list or write that fails.
 pub async fn update(cluster: &Cluster, facts: &Facts<'_>) -> Result<(), ClusterError> {
-    for object in cluster.list::<StoragePolicy>().await? {
-        let next = policy(&object, facts);
-        write(
-            cluster,
-            object,
-            next,
-            |object, status| object.status = Some(status),
-            |object| object.status.clone(),
-        )
-        .await?;
-    }
-    for object in cluster.list::<TierAssignment>().await? {
-        let next = assignment(&object, facts);
-        write(
-            cluster,
-            object,
-            next,
-            |object, status| object.status = Some(status),
-            |object| object.status.clone(),
-        )
-        .await?;
-    }
-    for object in cluster.list::<StorageTier>().await? {
-        let next = tier(&object, facts);
-        write(
-            cluster,
-            object,
-            next,
-            |object, status| object.status = Some(status),
-            |object| object.status.clone(),
-        )
-        .await?;
-    }
-    for object in cluster.list::<BackupLocation>().await? {
+    let tally = &Tally::of(facts);
+    each::<StoragePolicy>(cluster, |object| policy(object, facts, tally)).await?;
+    each::<TierAssignment>(cluster, |object| assignment(object, facts, tally)).await?;
+    each::<StorageTier>(cluster, |object| tier(object, facts, tally)).await?;
+    each::<BackupLocation>(cluster, |object| {
         let mut next = object.status.clone().unwrap_or_default();
         next.observed_generation = object.metadata.generation;
-        applied(&object, "BackupLocation", &mut next.conditions, facts);
-        write(
-            cluster,
-            object,
-            next,
-            |object, status| object.status = Some(status),
-            |object| object.status.clone(),
-        )
-        .await?;
-    }
-    for object in cluster.list::<BackupPolicy>().await? {
+        applied(object, "BackupLocation", &mut next.conditions, facts, tally);
+        next
+    })
+    .await?;
+    each::<BackupPolicy>(cluster, |object| {
         let mut next = object.status.clone().unwrap_or_default();
         next.observed_generation = object.metadata.generation;
-        applied(&object, "BackupPolicy", &mut next.conditions, facts);
-        write(
-            cluster,
-            object,
-            next,
-            |object, status| object.status = Some(status),
-            |object| object.status.clone(),
-        )
-        .await?;
-    }
-    for object in cluster.list::<Rollout>().await? {
-        let mut next = object.status.clone().unwrap_or_default();
-        next.observed_generation = object.metadata.generation;
-        if in_git(&object, "Rollout", &mut next.conditions, facts) {
-            let message = "this release reads and shows rollouts; it moves no workload";
-            conditions::set(
-                &mut next.conditions,
-                "Ready",
-                false,
-                "NotCarriedOut",
-                message,
-                object.metadata.generation,
-                facts.now,
-            );
+        applied(object, "BackupPolicy", &mut next.conditions, facts, tally);
+        next
+    })
+    .await?;
+    each::<Rollout>(cluster, |object| rollout(object, facts, tally)).await
+}
+
+/// Writes the status of every object of a kind where it is another.
+async fn each<K>(cluster: &Cluster, next: impl Fn(&K) -> K::Status) -> Result<(), ClusterError>
+where
+    K: HasStatus + Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Serialize,
+    K::Status: PartialEq,
+{
+    for mut object in cluster.list::<K>().await? {
+        let next = next(&object);
+        if object.status() == Some(&next) {
+            continue;
         }
-        write(
-            cluster,
-            object,
-            next,
-            |object, status| object.status = Some(status),
-            |object| object.status.clone(),
-        )
-        .await?;
+        *object.status_mut() = Some(next);
+        match cluster.replace_status(&object).await {
+            // The next turn sees the newer object and tries again.
+            Ok(_) | Err(ClusterError::Conflict { .. } | ClusterError::Api { code: 404, .. }) => {}
+            Err(error) => return Err(error),
+        }
     }
     Ok(())
 }
 
-async fn write<K, S: PartialEq>(
-    cluster: &Cluster,
-    mut object: K,
-    next: S,
-    put: impl Fn(&mut K, S),
-    get: impl Fn(&K) -> Option<S>,
-) -> Result<(), ClusterError>
-where
-    K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + serde::de::DeserializeOwned + serde::Serialize,
-{
-    if get(&object).as_ref() == Some(&next) {
-        return Ok(());
+fn rollout(object: &Rollout, facts: &Facts, tally: &Tally) -> RolloutStatus {
+    let mut next = object.status.clone().unwrap_or_default();
+    let generation = object.metadata.generation;
+    next.observed_generation = generation;
+    if in_git(object, "Rollout", &mut next.conditions, facts, tally) {
+        let message = "this release reads and shows rollouts; it moves no workload";
+        conditions::set(
+            &mut next.conditions,
+            "Ready",
+            false,
+            "NotCarriedOut",
+            message,
+            generation,
+            facts.now,
+        );
     }
-    put(&mut object, next);
-    match cluster.replace_status(&object).await {
-        // The next turn sees the newer object and tries again.
-        Ok(_) | Err(ClusterError::Conflict { .. } | ClusterError::Api { code: 404, .. }) => Ok(()),
-        Err(error) => Err(error),
-    }
+    next
 }
 
 /// Whether Git holds the object; one that it does not hold has no effect, and its condition says so.
@@ -155,15 +115,14 @@ fn in_git<K: Resource<DynamicType = ()>>(
     kind: &str,
     list: &mut Vec<Condition>,
     facts: &Facts,
+    tally: &Tally,
 ) -> bool {
     let meta = object.meta();
     let (namespace, name) = (
         meta.namespace.clone().unwrap_or_default(),
         meta.name.clone().unwrap_or_default(),
     );
-    let found = facts.desired.resources.iter().any(|resource| {
-        resource.kind() == kind && resource.name() == name && resource.namespace() == namespace
-    });
+    let found = tally.holds(kind, &namespace, &name);
     let id = ObjectId {
         group: GROUP.to_owned(),
         kind: kind.to_owned(),
@@ -185,8 +144,14 @@ fn in_git<K: Resource<DynamicType = ()>>(
     found
 }
 
-fn applied<K: Resource<DynamicType = ()>>(object: &K, kind: &str, list: &mut Vec<Condition>, facts: &Facts) {
-    if in_git(object, kind, list, facts) {
+fn applied<K: Resource<DynamicType = ()>>(
+    object: &K,
+    kind: &str,
+    list: &mut Vec<Condition>,
+    facts: &Facts,
+    tally: &Tally,
+) {
+    if in_git(object, kind, list, facts, tally) {
         let generation = object.meta().generation;
         conditions::set(
             list,
@@ -200,89 +165,44 @@ fn applied<K: Resource<DynamicType = ()>>(object: &K, kind: &str, list: &mut Vec
     }
 }
 
-fn last(migrations: &[MigrationBrief], which: impl Fn(&MigrationBrief) -> bool) -> Option<LastMigration> {
-    let newest = migrations
-        .iter()
-        .filter(|migration| migration.phase.is_final() && which(migration))
-        .max_by(|a, b| a.finished.cmp(&b.finished))?;
-    Some(LastMigration {
+fn last(newest: &MigrationBrief) -> LastMigration {
+    LastMigration {
         name: newest.name.clone(),
         claim: newest.claim.to_string(),
         from: newest.from.to_string(),
         to: newest.to.to_string(),
         result: newest.phase.as_str().to_owned(),
         finished: newest.finished.clone().unwrap_or_default(),
-    })
+    }
 }
 
-fn policy(object: &StoragePolicy, facts: &Facts) -> crate::model::kinds::storage_policy::StoragePolicyStatus {
+fn policy(object: &StoragePolicy, facts: &Facts, tally: &Tally) -> StoragePolicyStatus {
     let mut status = object.status.clone().unwrap_or_default();
     let generation = object.metadata.generation;
     status.observed_generation = generation;
-    if !in_git(object, "StoragePolicy", &mut status.conditions, facts) {
+    if !in_git(object, "StoragePolicy", &mut status.conditions, facts, tally) {
         return status;
     }
     let name = object.metadata.name.clone().unwrap_or_default();
     let Some(policy) = facts.desired.policies.get(&PolicyName(name.clone())) else {
         return status;
     };
-    let watched = || {
-        let taken = |taker: &&Policy| taker.name == policy.name;
-        let volumes = facts.takers.iter().zip(facts.placed);
-        volumes.filter(move |(taker, _)| taker.as_ref().is_some_and(taken))
-    };
-    let on = |tier: Option<&TierName>| {
-        count(
-            watched()
-                .filter(|(_, placed)| tier.is_some() && **placed == tier)
-                .count(),
-        )
-    };
-    let of_policy = |migration: &&MigrationBrief| migration.policy.as_deref() == Some(name.as_str());
-    status.watched_volumes = count(watched().count());
-    status.hot_volumes = on(policy.tiers.last());
-    status.cold_volumes = on(policy.tiers.first());
-    status.active_migrations = count(
-        facts
-            .migrations
-            .iter()
-            .filter(of_policy)
-            .filter(|one| !one.phase.is_final())
-            .count(),
-    );
-    status.total_migrations = count(
-        facts
-            .migrations
-            .iter()
-            .filter(of_policy)
-            .filter(|one| one.phase == Phase::Completed)
-            .count(),
-    );
-    status.failed_migrations = count(
-        facts
-            .migrations
-            .iter()
-            .filter(of_policy)
-            .filter(|one| matches!(one.phase, Phase::RolledBack | Phase::NeedsPerson))
-            .count(),
-    );
-    status.left_alone = BTreeMap::new();
-    for left in facts
-        .decision
-        .left_alone
-        .iter()
-        .filter(|left| left.policy.is_some_and(|one| one.name == policy.name))
-    {
-        *status.left_alone.entry(left.why.reason().to_owned()).or_default() += 1;
-    }
-    status.last_migration = last(facts.migrations, |migration| of_policy(&migration));
-    let unread = facts.decision.left_alone.iter().find_map(|left| match &left.why {
-        Why::HeatUnknown { error } if left.policy.is_some_and(|one| one.name == policy.name) => Some(error),
-        _ => None,
-    });
-    let trouble = match (&facts.observation.engine, unread) {
+    let nothing = OfPolicy::default();
+    let counted = tally.policy(&name).unwrap_or(&nothing);
+    status.watched_volumes = counted.watched;
+    status.hot_volumes = counted.hot;
+    status.cold_volumes = counted.cold;
+    status.active_migrations = counted.active;
+    status.total_migrations = counted.completed;
+    status.failed_migrations = counted.failed;
+    let reasons = counted.left_alone.iter();
+    status.left_alone = reasons
+        .map(|(reason, count)| ((*reason).to_owned(), *count))
+        .collect();
+    status.last_migration = counted.last.map(last);
+    let trouble = match (&facts.observation.engine, counted.unread) {
         (Err(error), _) => Some(("MayastorUnavailable", error.clone())),
-        (_, Some(error)) => Some(("PrometheusUnavailable", error.to_string())),
+        (_, Some(error)) => Some(("PrometheusUnavailable", error.to_owned())),
         _ => None,
     };
     let (phase, ready, reason, message) = match (policy.enabled, trouble) {
@@ -297,7 +217,7 @@ fn policy(object: &StoragePolicy, facts: &Facts) -> crate::model::kinds::storage
             PolicyPhase::Active,
             true,
             "Active",
-            format!("watches {} volumes", watched().count()),
+            format!("watches {} volumes", counted.watched),
         ),
     };
     status.phase = Some(phase);
@@ -317,14 +237,11 @@ fn count(number: usize) -> u32 {
     u32::try_from(number).unwrap_or(u32::MAX)
 }
 
-fn assignment(
-    object: &TierAssignment,
-    facts: &Facts,
-) -> crate::model::kinds::tier_assignment::TierAssignmentStatus {
+fn assignment(object: &TierAssignment, facts: &Facts, tally: &Tally) -> TierAssignmentStatus {
     let mut status = object.status.clone().unwrap_or_default();
     let generation = object.metadata.generation;
     status.observed_generation = generation;
-    if !in_git(object, "TierAssignment", &mut status.conditions, facts) {
+    if !in_git(object, "TierAssignment", &mut status.conditions, facts, tally) {
         return status;
     }
     let claim = ClaimRef {
@@ -334,12 +251,10 @@ fn assignment(
     let found = facts.observation.find(&claim);
     let placed = found.and_then(|index| facts.placed.get(index).copied().flatten());
     status.observed_tier = placed.map(ToString::to_string);
-    status.last_migration = last(facts.migrations, |migration| migration.claim == claim);
-    let running = facts
-        .migrations
-        .iter()
-        .find(|migration| migration.claim == claim && !migration.phase.is_final());
-    let left = facts.decision.left_alone.iter().find(|left| left.is(&claim));
+    let migrations = tally.claim(&claim);
+    status.last_migration = migrations.and_then(|of| of.last).map(last);
+    let running = migrations.and_then(|of| of.running);
+    let left = tally.left_alone(&claim);
     let (phase, ready, reason, message) = if placed.is_some_and(|tier| tier.as_str() == object.spec.tier) {
         (
             "Placed",
@@ -383,24 +298,18 @@ fn assignment(
     status
 }
 
-fn tier(object: &StorageTier, facts: &Facts) -> crate::model::kinds::storage_tier::StorageTierStatus {
+fn tier(object: &StorageTier, facts: &Facts, tally: &Tally) -> StorageTierStatus {
     let mut status = object.status.clone().unwrap_or_default();
     let generation = object.metadata.generation;
     status.observed_generation = generation;
-    if !in_git(object, "StorageTier", &mut status.conditions, facts) {
+    if !in_git(object, "StorageTier", &mut status.conditions, facts, tally) {
         return status;
     }
     let name = TierName(object.metadata.name.clone().unwrap_or_default());
     let Some(tier) = facts.desired.tiers.get(&name) else {
         return status;
     };
-    status.volumes = count(
-        facts
-            .placed
-            .iter()
-            .filter(|placed| **placed == Some(&name))
-            .count(),
-    );
+    status.volumes = tally.on_tier(&name);
     let (ready, reason, message) = match (&facts.observation.engine, &tier.pools) {
         (_, TierPools::Local) => (
             true,

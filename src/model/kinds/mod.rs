@@ -36,6 +36,7 @@ pub mod volume_migration;
 
 /// What kube's derive implements for every kind: names and metadata, no client.
 pub use kube::Resource;
+pub use kube::core::object::HasStatus;
 
 pub use backup::{BackupLocation, BackupPolicy};
 pub use policy_source::PolicySource;
