@@ -274,7 +274,7 @@ fn assumptions() -> Vec<String> {
         "The replay begins with today's placement: where volumes were then is not recorded.",
         "Health, snapshots, labels, pins, pools and their other contents are today's throughout; a volume is left alone before it \
          was made.",
-        "Each proposal that still holds when its delay is over is approved, and carried out at once, in a window for moves and \
+        "Each move that is still proposed when its delay is over is approved by itself, and carried out at once, in a window for moves and \
          within the budgets per hour; how long a copy takes is left out, and so are limits on what runs at one time.",
         "Policies in dry run count as if they moved; disabled ones take nothing.",
         "A thin volume counts with its full size on the pools that it leaves and goes to.",

@@ -35,15 +35,15 @@ impl Rates {
     }
 }
 
-/// What a volume does at a second, or that it has no samples then.
-pub type Load = Box<dyn Fn(i64) -> Option<Rates>>;
+/// A volume's rates at a time; `None` when it was not there.
+type RatesAt = Box<dyn Fn(i64) -> Option<Rates>>;
 
 /// What was scraped: each volume's rates at each time, or nothing where it was not there.
 pub struct Recording {
     pub first: i64,
     pub last: i64,
     pub scrape: i64,
-    pub volumes: Vec<(&'static str, Load)>,
+    pub volumes: Vec<(&'static str, RatesAt)>,
 }
 
 impl Recording {
