@@ -1,6 +1,6 @@
 //! What a plan costs: `cargo bench --bench plan`. 100,000 volumes, 10,000 policies and 600 pools must be planned within 10 ms of CPU
 //! time, and a volume must take no more than 300 bytes, or this program ends with 1. `COUCHESTOR_SEED` repeats a world;
-//! `COUCHESTOR_BENCH_SIZES=1000,100000` chooses sizes.
+//! `COUCHESTOR_BENCH_SIZES=1000,100000` chooses sizes, `COUCHESTOR_BENCH_ONLY=real` runs only those limits.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -193,12 +193,16 @@ fn main() {
         "{:>9} {:>6} {:>9} {:>9} {:>8} {:>9} {:>9} {:>9}  SAID",
         "VOLUMES", "LIMITS", "MIN ms", "MEDIAN ms", "DROP ms", "SEEN B", "PLAN B", "PEAK B"
     );
+    let only = std::env::var("COUCHESTOR_BENCH_ONLY").unwrap_or_default();
     let mut beyond = Vec::new();
     let mut promised = None;
     for volumes in sizes {
         let case = case(volumes, 1, seed);
         let count = (3_000_000 / volumes).clamp(5, 40);
         for (name, limits) in [("real", REAL), ("large", LARGE)] {
+            if !name.contains(&only) {
+                continue;
+            }
             let runs = runs(&case, limits, count);
             show(&case, name, &runs);
             if volumes == PROMISED {

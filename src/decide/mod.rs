@@ -115,6 +115,8 @@ pub(crate) struct View<'a> {
     policies: Vec<heat::Measured<'a>>,
     /// Volumes with a past: most have none, and for those nothing is looked up.
     has_past: Vec<bool>,
+    /// Claims that are assigned, in order, with the volumes that they have.
+    assigned: Vec<(&'a ClaimRef, std::ops::Range<usize>)>,
     /// What is under way and was decided before about a volume.
     past: quick::Table<usize, Past<'a>>,
 }
@@ -155,6 +157,7 @@ impl<'a> View<'a> {
             names: tiers.iter().map(|tier| tier.name.as_str().into()).collect(),
             filled,
             has_past: vec![false; observation.volumes.len()],
+            assigned: Vec::with_capacity(desired.assignments.len()),
             past: quick::Table::default(),
             tiers,
         };
@@ -192,6 +195,7 @@ impl<'a> View<'a> {
         for assignment in desired.assignments.values() {
             let found = observation.all_of(&assignment.claim, near);
             near = found.start;
+            self.assigned.push((&assignment.claim, found.clone()));
             for index in found {
                 self.past_of(index).assigned = Some(assignment);
             }
@@ -201,6 +205,14 @@ impl<'a> View<'a> {
     fn past_of(&mut self, index: usize) -> &mut Past<'a> {
         self.has_past[index] = true;
         self.past.entry(index).or_default()
+    }
+
+    /// The volumes of a claim. Most claims that are asked for are assigned, and those are few and found already.
+    fn volumes_of(&self, claim: &ClaimRef) -> std::ops::Range<usize> {
+        match self.assigned.binary_search_by(|(known, _)| (*known).cmp(claim)) {
+            Ok(place) => self.assigned[place].1.clone(),
+            Err(_) => self.observation.all_of(claim, 0),
+        }
     }
 
     fn past(&self, index: usize) -> Option<&Past<'a>> {

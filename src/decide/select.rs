@@ -3,6 +3,7 @@
 use super::quick::Table;
 use crate::model::desired::{Desired, Policy};
 use crate::model::observation::{Group, Observation};
+use std::collections::BTreeSet;
 
 /// Which policy takes a group of volumes.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -25,21 +26,36 @@ struct Index<'a> {
     last: Table<Key<'a>, usize>,
     /// For each policy the one of the same key before it.
     before: Vec<Option<usize>>,
+    /// Keys of first labels: nobody looks for others.
+    keys: BTreeSet<&'a str>,
+    /// Whether a policy demands no label.
+    unlabelled: bool,
 }
 
 impl<'a> Index<'a> {
     fn of(policies: Vec<&'a Policy>) -> Self {
         let mut last = Table::with_capacity_and_hasher(policies.len(), Default::default());
-        let before = policies.iter().enumerate().map(|(index, policy)| {
+        let (mut keys, mut unlabelled, mut latest) = (BTreeSet::new(), false, "");
+        let mut before = Vec::with_capacity(policies.len());
+        for (index, policy) in policies.iter().enumerate() {
             let first = policy.claim_labels.first_key_value();
             let first = first.map(|(key, value)| (key.as_str(), value.as_str()));
-            last.insert((policy.storage_class.as_str(), first), index)
-        });
-        let before = before.collect();
+            match first {
+                None => unlabelled = true,
+                Some((key, _)) if key == latest => {}
+                Some((key, _)) => {
+                    keys.insert(key);
+                    latest = key;
+                }
+            }
+            before.push(last.insert((policy.storage_class.as_str(), first), index));
+        }
         Self {
             policies,
             last,
             before,
+            keys,
+            unlabelled,
         }
     }
 
@@ -47,7 +63,11 @@ impl<'a> Index<'a> {
     fn matching(&self, group: &Group, found: &mut Vec<usize>) {
         found.clear();
         let labels = group.labels.iter().map(|(key, value)| Some((&**key, &**value)));
-        for label in std::iter::once(None).chain(labels) {
+        let looked_for = |label: &Option<(&str, &str)>| match label {
+            None => self.unlabelled,
+            Some((key, _)) => self.keys.contains(key),
+        };
+        for label in std::iter::once(None).chain(labels).filter(looked_for) {
             let mut next = self.last.get(&(&*group.storage_class, label)).copied();
             while let Some(index) = next {
                 let mut labels = self.policies[index].claim_labels.iter();

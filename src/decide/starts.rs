@@ -124,22 +124,15 @@ pub(super) fn starts<'a>(view: &View<'a>, room: &mut Room, decision: &mut Decisi
     begun
 }
 
-/// Approved moves with the places of their volumes, in the order in which they were approved. They are looked for in order of claim,
-/// each near the one before it.
-fn approved<'a>(view: &View<'a>) -> Vec<(&'a Approved<Move>, Option<usize>)> {
-    let approved = &view.desired.approved;
-    let mut found = vec![None; approved.len()];
-    let mut order: Vec<usize> = (0..approved.len()).collect();
-    order.sort_by(|a, b| approved[*a].what().claim.cmp(&approved[*b].what().claim));
-    let mut near = 0;
-    for index in order {
-        let what = approved[index].what();
-        let all = view.observation.all_of(&what.claim, near);
-        near = all.start;
+/// Approved moves with the places of their volumes: the volume that was meant, or another one of the claim.
+fn approved<'a>(view: &View<'a>) -> impl Iterator<Item = (&'a Approved<Move>, Option<usize>)> {
+    view.desired.approved.iter().map(|approved| {
+        let what = approved.what();
+        let mut all = view.volumes_of(&what.claim);
         let meant = |volume: &usize| *view.observation.volumes[*volume].name == *what.volume.as_str();
-        found[index] = all.clone().find(meant).or_else(|| all.clone().next());
-    }
-    approved.iter().zip(found).collect()
+        let found = all.clone().find(meant).or_else(|| all.next());
+        (approved, found)
+    })
 }
 
 /// Migrations by volume, tier and approval.
