@@ -103,7 +103,7 @@ fn code(text: &str) -> Vec<(usize, &str)> {
 }
 
 fn is_test(name: &str) -> bool {
-    name.ends_with("tests.rs") || name.ends_with("fake.rs")
+    name.ends_with("tests.rs") || name.ends_with("fake.rs") || name.contains("/tests/")
 }
 
 fn stage_of(name: &str) -> Option<&'static str> {
