@@ -176,15 +176,13 @@ async fn history(
         .collect();
     let steps: i64 = requests.iter().map(|(_, span)| span.steps()).sum();
     let values = steps.saturating_mul(i64::try_from(volumes).unwrap_or(i64::MAX));
-    if values > VALUES_MAX || requests.len() > REQUESTS_MAX {
-        return Err(Failed(format!(
-            "{volumes} volumes and {} evaluations of {} questions are {values} values in {} requests: choose a longer --step, or fewer \
-             --days",
-            settings.span.steps(),
-            asked.len(),
-            requests.len()
-        )));
-    }
+    affordable(values, requests.len()).map_err(|too_much| {
+        let (evaluations, questions) = (settings.span.steps(), asked.len());
+        Failed(format!(
+            "{volumes} volumes and {evaluations} evaluations of {questions} questions are {too_much}: choose a longer --step, or fewer \
+             --days"
+        ))
+    })?;
     // Drawn on a terminal only.
     let bar = ProgressBar::new(requests.len() as u64);
     bar.set_style(
@@ -286,9 +284,29 @@ fn moves(ours: &Outcome) {
     }
 }
 
+/// Whether so much may be asked for and kept.
+fn affordable(values: i64, requests: usize) -> Result<(), String> {
+    if values > VALUES_MAX {
+        return Err(format!("{values} values, and {VALUES_MAX} are kept"));
+    }
+    if requests > REQUESTS_MAX {
+        return Err(format!("{requests} requests, and {REQUESTS_MAX} are made"));
+    }
+    Ok(())
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_replay_keeps_and_asks_for_so_much_and_no_more() {
+        assert_eq!(affordable(VALUES_MAX, REQUESTS_MAX), Ok(()));
+        let said = affordable(VALUES_MAX + 1, 1).map_err(|words| words.contains("100000000"));
+        assert_eq!(said, Err(true));
+        let said = affordable(1, REQUESTS_MAX + 1).map_err(|words| words.contains("20000"));
+        assert_eq!(said, Err(true));
+    }
 
     #[test]
     fn unless_told_there_are_at_most_a_thousand_evaluations() {

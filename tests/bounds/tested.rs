@@ -16,7 +16,7 @@ enum Proof {
 use Proof::{LeftOut, Row, Test};
 
 #[rustfmt::skip]
-const ALL: [(&str, &str, Proof); 90] = [
+const ALL: [(&str, &str, Proof); 96] = [
     ("formats/cron.rs", "TEXT_MAX", Row("bytes of a schedule")),
     ("formats/duration.rs", "TEXT_MAX", Row("bytes of a duration")),
     ("formats/pattern.rs", "TEXT_BYTES_MAX", Row("bytes of any pattern")),
@@ -79,8 +79,11 @@ const ALL: [(&str, &str, Proof); 90] = [
     ("formats/sops/lines.rs", "ITEMS_MAX", Row("items of a flattened list")),
     ("formats/sops/metadata.rs", "GROUPS_MAX", Row("key groups")),
     ("formats/sops/openpgp.rs", "KEYS_MAX", Row("OpenPGP keys of a file")),
-    ("formats/substitute/mod.rs", "DEPTH_MAX", Row("levels of a substitution")),
-    ("formats/substitute/mod.rs", "TEXT_MAX", Row("bytes of a substitution")),
+    ("formats/substitute/expand.rs", "DEPTH_MAX", Row("levels of a substitution")),
+    ("formats/substitute/expand.rs", "TEXT_MAX", Row("bytes of a substitution")),
+    ("formats/substitute/work.rs", "STEPS_MAX", Test("what_costs_too_much_is_told_once_and_ends_the_substitution")),
+    ("formats/substitute/work.rs", "GROWN_BYTES_MAX", Test("what_costs_too_much_is_told_once_and_ends_the_substitution")),
+    ("formats/overlay/items.rs", "COMPARISONS_MAX", LeftOut("more comparisons are made by an index")),
     ("formats/yaml/load.rs", "NODES_MAX", Row("values of a file")),
     ("formats/yaml/load.rs", "DEPTH_MAX", Row("levels of a file")),
     ("formats/yaml/load.rs", "DOCUMENTS_MAX", Row("documents of a file")),
@@ -104,6 +107,9 @@ const ALL: [(&str, &str, Proof); 90] = [
     ("io/git/trees.rs", "SHOWN_MAX", LeftOut("a path is quoted at its beginning")),
     ("io/git/trees.rs", "TREE_BYTES_MAX", Test("a_listing_that_is_too_large_is_not_read")),
     ("io/git/write.rs", "SEARCH_MAX", LeftOut("a record that is older is not looked for again")),
+    ("cli/backtest.rs", "EVALUATIONS_MAX", Test("what_cannot_be_replayed_is_said")),
+    ("cli/backtest.rs", "VALUES_MAX", Test("a_replay_keeps_and_asks_for_so_much_and_no_more")),
+    ("cli/backtest.rs", "REQUESTS_MAX", Test("a_replay_keeps_and_asks_for_so_much_and_no_more")),
     ("cli/demo.rs", "STEP_MAX", LeftOut("the demonstration waits so long for itself")),
     ("cli/folder.rs", "FILES_MAX", Test("a_folder_with_too_many_files_is_probably_the_wrong_one")),
     ("cli/report.rs", "SHOWN_MAX", LeftOut("the rest of a long report is counted")),
