@@ -10,6 +10,9 @@ use life::{BRANCH, Life, client, turn_of};
 /// A repository, its forge, and a controller's memory.
 mod life;
 
+/// The controller itself.
+mod followed;
+
 /// Each claim on each host.
 macro_rules! lives {
     ($($claim:ident)*) => {

@@ -1,6 +1,6 @@
 //! What policies would have done with recorded load, beside doing nothing, plain watermarks, and who knows the future.
 //!
-//! Pure: [`asked`] says what Prometheus must be asked, [`replay`] takes the answers. Each evaluation runs the very
+//! Pure: `asked` says what Prometheus must be asked, `replay` takes the answers. Each evaluation runs the very
 //! [`decide`](crate::decide::decide) that the controller runs, on a copy of the world in which earlier moves were carried out.
 
 use crate::decide::questions;

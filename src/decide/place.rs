@@ -107,6 +107,13 @@ pub(super) fn fullness_after(view: &View, tier: usize, volume: &MayastorVolume) 
     part + bytes(volume) as f64 / capacity as f64
 }
 
+/// How many copies of a volume are on a tier.
+pub(super) fn copies_on(view: &View, volume: &MayastorVolume, tier: usize) -> usize {
+    let of = |pool: u32| view.pool_tiers.get(pool as usize).copied().unwrap_or(0);
+    let on = volume.copies.iter().filter(|copy| of(copy.pool) & bit(tier) != 0);
+    on.count()
+}
+
 /// Bytes of all copies of a volume.
 pub(super) fn bytes(volume: &MayastorVolume) -> u64 {
     volume.size.saturating_mul(u64::from(volume.wanted_copies))
@@ -301,12 +308,7 @@ impl Room {
     }
 
     fn copies_to_move(&self, view: &View, volume: &MayastorVolume, to: usize) -> usize {
-        let there = |pool: u32| {
-            view.pool_tiers
-                .get(pool as usize)
-                .is_some_and(|tiers| tiers & bit(to) != 0)
-        };
-        volume.copies.iter().filter(|copy| !there(copy.pool)).count()
+        volume.copies.len() - copies_on(view, volume, to)
     }
 
     /// What excludes each pool of a tier.

@@ -99,9 +99,37 @@ pub(super) struct Begun<'a> {
     pub(super) missing: Vec<LeftAlone<'a>>,
 }
 
+/// Takes the room of copies that moves under way have yet to make.
+fn reserve(view: &View, room: &mut Room) {
+    for migration in view
+        .in_flight
+        .migrations
+        .iter()
+        .filter(|one| !one.phase.is_final())
+    {
+        let bound = view
+            .observation
+            .find(&migration.claim)
+            .map(|index| &view.observation.volumes[index]);
+        let (Some(Backing::Mayastor(volume)), Some(to)) =
+            (bound.map(|bound| &bound.backing), view.tier(&migration.to))
+        else {
+            continue;
+        };
+        let missing = usize::from(volume.wanted_copies).saturating_sub(place::copies_on(view, volume, to));
+        if missing > 0
+            && let Ok(mut chosen) = room.choose(view, volume, to)
+        {
+            chosen.truncate(missing);
+            room.take(volume, &chosen);
+        }
+    }
+}
+
 pub(super) fn starts<'a>(view: &View<'a>, room: &mut Room, decision: &mut Decision<'a>) -> Begun<'a> {
     let mut begun = Begun::default();
     let mut running = Running::of(view, view.in_flight);
+    reserve(view, room);
     let tried = tried(view.in_flight);
     for (approved, found) in approved(view) {
         let what = approved.what();

@@ -1,7 +1,7 @@
 //! One dated, immutable reading of the world, in compact records. It can be written to a file and read back, so that a plan can be
 //! made without a cluster.
 //!
-//! A hundred thousand volumes are ordinary, so a record holds indices and short names, not objects: see [`Observation::assemble`].
+//! A hundred thousand volumes are ordinary, so a record holds indices and short names, not objects: they are joined by `Observation::assemble`.
 
 use super::engine::{Health, Node, Pool, Volume};
 use super::ids::{ClaimRef, NodeName, PoolName, VolumeName};

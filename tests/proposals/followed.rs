@@ -1,0 +1,187 @@
+//! The controller itself with a forge: it opens a pull request, keeps it up to date, and carries out what a person merges there.
+
+use super::life::client;
+use crate::forges::world::{Host, World};
+use crate::support::follow::Follow;
+use crate::support::servers;
+use couchestor::io::git::{Lease, Signature};
+use couchestor::model::pull_request::{ForgeKind, PullRequest, PullRequestState};
+use couchestor::model::rendering::FileChange;
+use couchestor::sim::forge::{MergeBy, REPOSITORY};
+use couchestor::sim::prometheus::Load;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+
+const POLICIES: &str = "\
+apiVersion: storage.billyronks.io/v1
+kind: StorageTier
+metadata: {name: cold}
+spec: {rank: 10, costPerGiBMonth: 0.05, poolSelector: {matchLabels: {storage-tier: cold}}}
+---
+apiVersion: storage.billyronks.io/v1
+kind: StorageTier
+metadata: {name: hot}
+spec: {rank: 100, costPerGiBMonth: 0.3, poolSelector: {matchLabels: {storage-tier: hot}}}
+---
+apiVersion: storage.billyronks.io/v1
+kind: StoragePolicy
+metadata: {name: tiering}
+spec:
+  tiers: [cold, hot]
+  signals: [{name: iops, above: 5000, below: 500}]
+  notHeatWhen: [{name: requestSize, above: 262144}, {name: readRatio, above: 0.95}]
+";
+
+/// The volumes of the example's world.
+const VOLUMES: [&str; 2] = [
+    "pvc-5f3c1c6e-0b1d-4c86-9d5e-2b8f6f0a0001",
+    "pvc-5f3c1c6e-0b1d-4c86-9d5e-2b8f6f0a0002",
+];
+
+async fn policies(world: &World) {
+    let folder = tempfile::tempdir().unwrap();
+    let person = client(world, &folder, "person");
+    let tip = person.fetch("main").await.unwrap().branches["main"].clone();
+    let files = vec![FileChange {
+        path: "p/policies.yaml".into(),
+        content: Some(POLICIES.into()),
+    }];
+    let who = Signature {
+        name: "Ann".into(),
+        email: "ann@example.org".into(),
+    };
+    let (lease, at) = (
+        Lease::At(tip.clone()),
+        Timestamp::from_second(1_790_000_000).unwrap(),
+    );
+    let pushed = person.push_as(&who, "main", lease, Some(tip), files, "Policies\n".into(), at);
+    pushed.await.unwrap();
+}
+
+fn source(world: &World, follow: &Follow) {
+    let mut forge = json!({"secretRef": {"name": "forge"}});
+    forge["type"] = match world.kind() {
+        ForgeKind::Github => "github".into(),
+        ForgeKind::Gitlab => "gitlab".into(),
+        ForgeKind::Gitea => "gitea".into(),
+    };
+    follow.secret("forge", json!({"token": world.token}));
+    let mut spec = match &world.host {
+        Host::Sim(sim) => {
+            forge["url"] = sim.url().into();
+            forge["repository"] = REPOSITORY.into();
+            json!({"url": format!("file://{}", sim.repository().display())})
+        }
+        Host::Gitea(repository) => {
+            follow.secret("git", json!({"username": world.me(), "password": world.token}));
+            json!({"url": repository.git_url(), "secretRef": {"name": "git"}})
+        }
+    };
+    spec["proposals"] = json!({"path": "assignments", "labels": ["storage"], "forge": forge});
+    follow.source(spec);
+}
+
+/// Waits until the source's status shows one proposal of which this holds.
+async fn proposal(follow: &Follow, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
+    let began = Instant::now();
+    loop {
+        let status = follow.status();
+        let all = status["proposals"].as_array().cloned().unwrap_or_default();
+        if let Some(found) = all.into_iter().find(&holds) {
+            return found;
+        }
+        assert!(began.elapsed() < PATIENCE, "{what} never came: {status:#}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+async fn shown(world: &World, proposal: &Value) -> PullRequest {
+    let number = proposal["number"].as_u64().unwrap();
+    world.forge.get(number).await.unwrap()
+}
+
+fn moves(proposal: &Value) -> usize {
+    proposal["moves"].as_array().map_or(0, Vec::len)
+}
+
+async fn opens_refreshes_and_carries_out_what_is_merged(world: World) {
+    policies(&world).await;
+    let mut follow = Follow::new().await;
+    source(&world, &follow);
+    let load = |volume: &str, load: Load| follow.running.prometheus.set(volume, Some(load));
+    load(VOLUMES[0], Load::random(6120.0, 1.0));
+    // As busy, and no heat: it is read from end to end in large pieces.
+    let backup = Load {
+        request_bytes: 1_048_576.0,
+        read_ratio: 1.0,
+        ..Load::random(9000.0, 1.0)
+    };
+    load(VOLUMES[1], backup);
+    follow.run().await;
+
+    let first = proposal(&follow, "the pull request", |one| one["number"].is_u64()).await;
+    let pull = shown(&world, &first).await;
+    assert_eq!(pull.title, "Move db/data-0 from cold to hot");
+    assert_eq!(
+        (pull.author.as_str(), pull.base_branch.as_str()),
+        (world.me(), "main")
+    );
+    assert!(pull.labels.contains(&"storage".to_owned()), "{:?}", pull.labels);
+    for words in ["6120 IOPS", "+10.00", "100 % reads is no heat"] {
+        assert!(pull.body.contains(words), "{words}: {}", pull.body);
+    }
+
+    follow
+        .running
+        .prometheus
+        .set(VOLUMES[1], Some(Load::random(9000.0, 1.0)));
+    let second = proposal(&follow, "the second move", |one| moves(one) == 2).await;
+    assert_eq!(second["number"], first["number"], "the same pull request");
+    let pull = shown(&world, &second).await;
+    assert_eq!(pull.title, "Move 2 volumes by tiering: 2 to hotter tiers");
+    assert_eq!(world.forge.list_open(10).await.unwrap().len(), 1);
+
+    world.merge(pull.number, MergeBy::Squash, "ann").await;
+    let merged = proposal(&follow, "the merge", |one| one["state"] == "Merged").await;
+    let accepted = |one: &Value| one["accepted"] == true;
+    assert!(
+        merged["moves"].as_array().unwrap().iter().all(accepted),
+        "{merged:#}"
+    );
+    let began = Instant::now();
+    loop {
+        let all = follow.running.kubernetes.list("VolumeMigration");
+        let done = all
+            .iter()
+            .filter(|one| one["status"]["phase"] == "Completed")
+            .count();
+        if done == 2 {
+            break;
+        }
+        assert!(began.elapsed() < PATIENCE, "the moves never ended: {all:#?}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    assert_eq!(shown(&world, &merged).await.state, PullRequestState::Merged);
+    follow.halt().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_a_real_gitea() {
+    if servers::left_out("proposals::followed::on_a_real_gitea") {
+        return;
+    }
+    opens_refreshes_and_carries_out_what_is_merged(World::gitea().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_github() {
+    opens_refreshes_and_carries_out_what_is_merged(World::github().await).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn on_gitlab() {
+    opens_refreshes_and_carries_out_what_is_merged(World::gitlab().await).await;
+}
