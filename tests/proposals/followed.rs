@@ -130,7 +130,7 @@ async fn opens_refreshes_and_carries_out_what_is_merged(world: World) {
         (world.me(), "main")
     );
     assert!(pull.labels.contains(&"storage".to_owned()), "{:?}", pull.labels);
-    for words in ["6120 IOPS", "+10.00", "100 % reads is no heat"] {
+    for words in ["6120 IOPS", "+10.00", "a request size of 1024 KiB is no heat"] {
         assert!(pull.body.contains(words), "{words}: {}", pull.body);
     }
 
