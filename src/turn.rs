@@ -90,6 +90,8 @@ pub struct Source<'a> {
     pub suspended: bool,
     /// Whether somebody asked for everything to be compared now.
     pub poked: bool,
+    /// Whether a webhook said that something has changed on the forge.
+    pub hinted: bool,
     /// Bounds and switches.
     pub limits: Limits,
     /// Whether old copies are kept.
@@ -420,6 +422,7 @@ async fn poll(
     if let Some((pulls, at)) = known.as_ref()
         && fresh(at)
         && !source.poked
+        && !source.hinted
     {
         return pulls.clone();
     }

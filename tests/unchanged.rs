@@ -94,6 +94,7 @@ async fn an_unchanged_tip_reads_no_blob_decrypts_renders_and_writes_nothing() {
         prune: true,
         suspended: false,
         poked: false,
+        hinted: false,
         limits: Limits {
             max_open: 3,
             rejections_expire: None,

@@ -1,5 +1,6 @@
 //! Webhooks over a real listener: who is believed, and how little anybody else can do.
 
+use crate::support::follow::Follow;
 use couchestor::formats::webhook::Sender;
 use couchestor::io::webhook::{BODY_MAX, PATH, Webhooks};
 use couchestor::model::secret::SecretText;
@@ -198,4 +199,45 @@ async fn a_real_gitea_is_believed() {
     let poke = poke.expect("Gitea sends within a minute").unwrap();
     assert_eq!((poke.name.as_str(), poke.sender), ("policies", Sender::Gitea));
     assert_eq!(served.webhooks.deliveries().refused, 0);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_controller_looks_at_once_when_a_forge_says_so_and_not_when_a_stranger_does() {
+    let mut follow = Follow::new().await;
+    follow.secret("hook", serde_json::json!({"token": SECRET}));
+    let first = follow.commit("p/kustomization.yaml", "resources: []\n", &[]);
+    // Without a hint nobody would look for an hour.
+    follow.source(serde_json::json!({"interval": "1h", "webhookSecretRef": {"name": "hook"}}));
+    follow.run().await;
+    follow.until("Ready", &["True", first.as_str()]).await;
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}{PATH}", listener.local_addr().unwrap());
+    let routes = follow.webhooks.as_ref().unwrap().routes();
+    let server = tokio::spawn(async move {
+        axum::serve(listener, routes).await.unwrap();
+    });
+    let second = follow.commit("p/kustomization.yaml", "resources: []\n# more\n", &[]);
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let send = async |secret: &str, body: &str| {
+        let answer = client
+            .post(&url)
+            .header("X-GitHub-Event", "push")
+            .header("X-GitHub-Delivery", body)
+            .header(
+                "X-Hub-Signature-256",
+                format!("sha256={}", signature(secret, body.as_bytes())),
+            )
+            .body(body.to_owned());
+        answer.send().await.unwrap().status().as_u16()
+    };
+    assert_eq!(send("a stranger's", "{\"a\": 1}").await, 401);
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    assert!(
+        follow.condition("Ready").contains(&first),
+        "a stranger moves nothing"
+    );
+    assert_eq!(send(SECRET, "{\"a\": 2}").await, 202);
+    follow.until("Ready", &["True", second.as_str()]).await;
+    follow.halt().await;
+    server.abort();
 }

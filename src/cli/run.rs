@@ -4,9 +4,10 @@ use super::{ClusterArguments, EngineArguments, Failed};
 use crate::io::cluster::Cluster;
 use crate::io::mayastor::Mayastor;
 use crate::io::prometheus::Prometheus;
+use crate::io::webhook::Webhooks;
 use crate::telemetry::{self, Metrics};
 use crate::turn::World;
-use crate::wiring::{self, Health, Settings};
+use crate::wiring::{self, Health, Hook, Settings};
 use axum::Router;
 use axum::http::{StatusCode, header};
 use axum::routing::get;
@@ -16,6 +17,10 @@ use std::sync::Arc;
 use std::time::Duration;
 use tokio::net::TcpListener;
 use tokio::signal::unix::{SignalKind, signal};
+use tokio::sync::mpsc;
+
+/// Hints of webhooks that wait; one that does not fit is as good as those that do.
+const POKES_MAX: usize = 64;
 
 /// Options of the controller; each is an environment variable too.
 #[derive(clap::Args, Debug)]
@@ -48,6 +53,9 @@ pub struct Arguments {
     /// Where /healthz and /readyz are served.
     #[arg(long, env = "HEALTH_ADDR", default_value = "0.0.0.0:8081")]
     health_addr: SocketAddr,
+    /// Where forges' webhooks are heard, at /hook, for sources with a webhookSecretRef; nowhere without it.
+    #[arg(long, env = "WEBHOOK_ADDR")]
+    webhook_addr: Option<SocketAddr>,
     /// error, warn, info, debug, trace, or a filter.
     #[arg(long, env = "LOG_LEVEL", default_value = "info")]
     log_level: String,
@@ -96,6 +104,15 @@ pub async fn run(arguments: Arguments) -> Result<u8, Failed> {
         )
     };
     serve(arguments.metrics_addr, Router::new().route("/metrics", get(text))).await?;
+    let hook = match arguments.webhook_addr {
+        Some(address) => {
+            let (poke, pokes) = mpsc::channel(POKES_MAX);
+            let webhooks = Webhooks::new(poke);
+            serve(address, webhooks.routes()).await?;
+            Some(Hook { webhooks, pokes })
+        }
+        None => None,
+    };
     let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let stop = async move {
         tokio::select! {
@@ -105,7 +122,7 @@ pub async fn run(arguments: Arguments) -> Result<u8, Failed> {
         tracing::info!("stopping; what is under way goes on with the next start");
     };
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "couchestor runs");
-    wiring::run(&world, &settings, &health, stop).await;
+    wiring::run(&world, &settings, &health, hook, stop).await;
     Ok(0)
 }
 

@@ -6,16 +6,19 @@ use crate::formats::sops::Identities;
 use crate::formats::substitute::Variables;
 use crate::io::forge::Forge;
 use crate::io::git::Repository;
+use crate::io::webhook::{Poke, Webhooks};
 use crate::model::failure::Class;
 use crate::model::ids::SourceRef;
 use crate::model::kinds::REQUESTED_AT;
 use crate::model::kinds::policy_source::PolicySource;
+use crate::model::secret::SecretText;
 use crate::turn::{Memory, Source, TurnFailure, Turned, World, turn};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+use tokio::sync::mpsc;
 
 /// The clients as the execute stage wants them.
 mod adapters;
@@ -64,6 +67,25 @@ impl Health {
     }
 }
 
+/// Webhooks of forges: who is believed, and what they sent.
+pub struct Hook {
+    /// The listener, which is told the secrets.
+    pub webhooks: Webhooks,
+    /// Believed deliveries.
+    pub pokes: mpsc::Receiver<Poke>,
+}
+
+/// The next believed delivery; never, without webhooks.
+async fn poked(hook: &mut Option<Hook>) -> Poke {
+    match hook {
+        Some(hook) => match hook.pokes.recv().await {
+            Some(poke) => poke,
+            None => std::future::pending().await,
+        },
+        None => std::future::pending().await,
+    }
+}
+
 struct Known {
     fingerprint: String,
     repository: Repository,
@@ -72,6 +94,9 @@ struct Known {
     variables: Variables,
     follow: Follow,
     verification: Option<Verification>,
+    webhook: Option<SecretText>,
+    /// Whether a webhook asked for a look.
+    hinted: bool,
     memory: Memory,
     next: Instant,
     failures: u32,
@@ -79,7 +104,13 @@ struct Known {
 }
 
 /// Takes turns until `stop` resolves. A turn that has begun is finished first.
-pub async fn run(world: &World, settings: &Settings, health: &Arc<Health>, stop: impl Future<Output = ()>) {
+pub async fn run(
+    world: &World,
+    settings: &Settings,
+    health: &Arc<Health>,
+    mut hook: Option<Hook>,
+    stop: impl Future<Output = ()>,
+) {
     let mut stop = std::pin::pin!(stop);
     let mut news = world.cluster.news();
     let mut known: BTreeMap<SourceRef, Known> = BTreeMap::new();
@@ -106,9 +137,21 @@ pub async fn run(world: &World, settings: &Settings, health: &Arc<Health>, stop:
             let due = take_turn_if_due(world, settings, &mut known, source, others).await;
             wait = wait.min(due.saturating_duration_since(Instant::now()));
         }
+        if let Some(hook) = &hook {
+            let secrets = known
+                .iter()
+                .filter_map(|(name, one)| Some((name.to_string(), one.webhook.clone()?)));
+            hook.webhooks.set_secrets(secrets.collect());
+        }
         tokio::select! {
             () = &mut stop => return,
             _ = news.recv() => {}
+            poke = poked(&mut hook) => {
+                tracing::debug!(source = poke.name, event = poke.event, "a webhook asks for a look");
+                for one in known.iter_mut().filter(|(name, _)| name.to_string() == poke.name).map(|(_, one)| one) {
+                    (one.hinted, one.next) = (true, Instant::now());
+                }
+            }
             () = tokio::time::sleep(wait.max(Duration::from_millis(50))) => {}
         }
     }
@@ -163,11 +206,13 @@ async fn take_turn_if_due(
                 return began;
             };
             one.seen = seen;
+            let hinted = std::mem::take(&mut one.hinted);
             let mut memory = std::mem::take(&mut one.memory);
             let result = turn(
                 world,
                 &Source {
                     others,
+                    hinted,
                     ..understood(&name, &source, one, settings, poked)
                 },
                 &status,

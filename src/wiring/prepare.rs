@@ -59,6 +59,16 @@ pub(super) async fn prepare(
         Some(reference) => Some(read_secret(world, &name.namespace, &reference.name).await?),
         None => None,
     };
+    let webhook = match &spec.webhook_secret_ref {
+        Some(reference) => Some(read_secret(world, &name.namespace, &reference.name).await?),
+        None => None,
+    };
+    if let Some(secret) = &webhook
+        && !secret.contains_key("token")
+    {
+        let message = "spec.webhookSecretRef: the Secret has no key `token`";
+        return Err(stalled("InvalidSpec", message.to_owned()));
+    }
     if let Some(Err(help)) = forge_spec
         .rejections
         .as_ref()
@@ -82,7 +92,10 @@ pub(super) async fn prepare(
             &spec.proposals
         )
     );
-    for (index, secret) in [&secret, &proxy, &keys, &signers, &token].into_iter().enumerate() {
+    for (index, secret) in [&secret, &proxy, &keys, &signers, &token, &webhook]
+        .into_iter()
+        .enumerate()
+    {
         for (key, value) in secret.iter().flatten() {
             fingerprint.push_str(&format!(
                 "{index}{key}={}",
@@ -152,6 +165,8 @@ pub(super) async fn prepare(
         fingerprint,
         follow,
         verification,
+        webhook: webhook.and_then(|mut secret| secret.remove("token")),
+        hinted: false,
         repository,
         forge,
         identities,
@@ -312,6 +327,7 @@ pub(super) fn understood<'a>(
         prune: spec.prune,
         suspended: spec.suspend,
         poked,
+        hinted: false,
         limits: Limits {
             max_open: proposals.max_open,
             rejections_expire: proposals

@@ -4,11 +4,12 @@
 use couchestor::io::cluster::Cluster;
 use couchestor::io::mayastor::Mayastor;
 use couchestor::io::prometheus::Prometheus;
+use couchestor::io::webhook::Webhooks;
 use couchestor::model::kinds::all_crds;
 use couchestor::sim::world::{Running, World as Seed, start};
 use couchestor::telemetry::Metrics;
 use couchestor::turn::World;
-use couchestor::wiring::{self, Health, Settings};
+use couchestor::wiring::{self, Health, Hook, Settings};
 use serde_json::{Value, json};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -23,6 +24,8 @@ pub struct Follow {
     pub running: Running,
     /// What the controller connects with, instead of the simulated server's own.
     pub kubeconfig: Option<String>,
+    /// The controller's webhooks, while it runs.
+    pub webhooks: Option<Webhooks>,
     stop: Option<tokio::sync::oneshot::Sender<()>>,
     controller: Option<tokio::task::JoinHandle<()>>,
 }
@@ -43,6 +46,7 @@ impl Follow {
             folder: tempfile::tempdir().expect("a folder"),
             running,
             kubeconfig: None,
+            webhooks: None,
             stop: None,
             controller: None,
         };
@@ -133,10 +137,14 @@ impl Follow {
             poll: Duration::from_millis(100),
         };
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
+        let (poke, pokes) = tokio::sync::mpsc::channel(8);
+        let webhooks = Webhooks::new(poke);
+        self.webhooks = Some(webhooks.clone());
+        let hook = Some(Hook { webhooks, pokes });
         self.stop = Some(stop);
         self.controller = Some(tokio::spawn(async move {
             let health = Arc::new(Health::default());
-            wiring::run(&world, &settings, &health, async {
+            wiring::run(&world, &settings, &health, hook, async {
                 let _ = stopped.await;
             })
             .await;

@@ -101,6 +101,11 @@ pub struct PolicySourceSpec {
     /// Where outcomes are recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audit: Option<Audit>,
+
+    /// A Secret with the `token` that the forge's webhook signs its deliveries with; each is a hint to fetch now. Without it no
+    /// delivery is believed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub webhook_secret_ref: Option<LocalRef>,
 }
 
 /// What is followed; when several are given the later in this list wins, as with Flux.
