@@ -172,38 +172,60 @@ pub async fn propose(
         }
     }
     if let Some(forge) = forge {
-        open_missing(forge, proposals, &mut proposed).await;
+        show(forge, proposals, &mut proposed).await;
     }
     forget_oldest(&mut proposed.records);
     proposed
 }
 
-/// Opens the pull requests of branches that have none: after the push, and again when that did not succeed.
-async fn open_missing(forge: &Forge, proposals: &Proposals<'_>, proposed: &mut Proposed) {
+/// Opens the pull requests of branches that have none, and changes the text of those that speak of other moves: after the push, and
+/// again when that did not succeed.
+async fn show(forge: &Forge, proposals: &Proposals<'_>, proposed: &mut Proposed) {
     for record in proposed.records.iter_mut() {
-        if record.state != ProposalState::Open || record.number.is_some() {
-            continue;
-        }
-        let Some(text) = proposals.wanted.iter().find(|text| text.branch == record.branch) else {
-            continue;
-        };
-        let limits = forge.address().kind.limits();
-        let new = NewPullRequest {
-            title: cut(&text.title, limits.title),
-            body: cut(&text.body, limits.body),
-            head_branch: text.branch.clone(),
-            base_branch: proposals.base_branch.to_owned(),
-            labels: proposals.labels.to_vec(),
-        };
-        match forge.open(&new).await {
-            Ok(opened) => {
-                record.number = Some(opened.pull_request.number);
-                record.url = Some(opened.pull_request.url);
-                record.body = String::new();
-            }
-            Err(error) => proposed.errors.push((record.branch.clone(), error.into())),
+        let text = proposals.wanted.iter().find(|text| text.branch == record.branch);
+        if let (ProposalState::Open, Some(text)) = (record.state, text.filter(|text| text.key == record.key))
+            && let Err(error) = show_one(forge, proposals, text, record).await
+        {
+            proposed.errors.push((record.branch.clone(), error.into()));
         }
     }
+}
+
+async fn show_one(
+    forge: &Forge,
+    proposals: &Proposals<'_>,
+    text: &ProposalText,
+    record: &mut ProposalStatus,
+) -> Result<(), ForgeError> {
+    let limits = forge.address().kind.limits();
+    let (title, body) = (cut(&text.title, limits.title), cut(&text.body, limits.body));
+    let number = match record.number {
+        Some(number) => number,
+        None => {
+            let opened = forge
+                .open(&NewPullRequest {
+                    title: title.clone(),
+                    body: body.clone(),
+                    head_branch: text.branch.clone(),
+                    base_branch: proposals.base_branch.to_owned(),
+                    labels: proposals.labels.to_vec(),
+                })
+                .await?;
+            // One that was open already may speak of other moves.
+            if opened.new {
+                record.shown.clone_from(&record.key);
+            }
+            record.url = Some(opened.pull_request.url);
+            *record.number.insert(opened.pull_request.number)
+        }
+    };
+    if record.shown != record.key {
+        // Without an answer nobody knows of which moves it speaks.
+        record.shown.clear();
+        forge.update(number, &title, &body).await?;
+        record.shown.clone_from(&record.key);
+    }
+    Ok(())
 }
 
 /// What carrying out one action needs.
@@ -255,19 +277,10 @@ async fn carry_out(
             let commit = push(repository, proposal, Lease::At(tip.clone()), base, now).await?;
             let before = records.iter().find(|record| open(record)).cloned();
             records.retain(|record| !open(record));
-            let changed = before.as_ref().is_some_and(|before| before.key != proposal.key);
             replace(
                 records,
                 record(here.proposals, proposal, commit, before, here.forge.is_some()),
             );
-            if let (Some(forge), Some(number), true) = (here.forge, number, changed) {
-                let limits = forge.address().kind.limits();
-                let (title, body) = (
-                    cut(&proposal.title, limits.title),
-                    cut(&proposal.body, limits.body),
-                );
-                forge.update(number, &title, &body).await?;
-            }
         }
         (Action::Withdraw(tip), _) => {
             here.say(number, "withdrawn", WITHDRAWN).await?;
@@ -280,9 +293,11 @@ async fn carry_out(
         (Action::Forget, _) => records.retain(|record| !open(record)),
         (Action::LeaveEdited, _) => {
             if let Some(own) = own_commit(repository, branch).await? {
-                // We pushed it and crashed before it was recorded.
+                // We pushed it and crashed before it was recorded: what it holds is not known, so the next turn makes it anew.
+                let (commit, parent, _) = own;
                 for record in records.iter_mut().filter(|record| open(record)) {
-                    (record.commit, record.base, record.key) = own.clone();
+                    (record.commit, record.base, record.key) =
+                        (commit.clone(), parent.clone(), String::new());
                     record.state = ProposalState::Open;
                 }
                 return Ok(false);

@@ -376,6 +376,7 @@ impl Builder {
                 base: "c".into(),
                 policy: note.policy.clone(),
                 number: None,
+                shown: String::new(),
                 url: None,
                 moves: vec![ProposedMoveStatus {
                     namespace: seen.claim.namespace.clone(),

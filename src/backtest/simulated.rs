@@ -216,6 +216,7 @@ fn status(open: &Open) -> ProposalStatus {
         base: String::new(),
         policy: what.policy.to_string(),
         number: None,
+        shown: String::new(),
         url: None,
         moves: vec![ProposedMoveStatus {
             namespace: what.claim.namespace.clone(),

@@ -73,6 +73,7 @@ fn recorded(state: ProposalState) -> ProposalStatus {
         commit: "ours".into(),
         base: "base".into(),
         number: Some(7),
+        shown: String::new(),
         url: None,
         moves: vec![proposed("data-0"), proposed("data-1")],
         policy_fingerprint: String::new(),

@@ -379,6 +379,7 @@ impl World {
             commit: "c".into(),
             base: "c".into(),
             number: None,
+            shown: String::new(),
             url: None,
             moves: vec![ProposedMoveStatus {
                 namespace: "db".into(),

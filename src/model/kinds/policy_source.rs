@@ -440,6 +440,9 @@ pub struct ProposalStatus {
     /// Where people see the pull request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
+    /// The key of the moves of which the pull request's text speaks; another one than `key` means that it has yet to be changed.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub shown: String,
     /// What is proposed.
     #[serde(default)]
     pub moves: Vec<ProposedMoveStatus>,
