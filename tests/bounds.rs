@@ -342,6 +342,11 @@ fn of_values() -> Vec<Row> {
             words(duration::parse("900000h")),
         ),
         (
+            "time for which thresholds must be crossed",
+            "`sustainedFor` is too short or too long",
+            read("p/a.yaml", 1, "apiVersion: storage.billyronks.io/v1\nkind: StoragePolicy\nmetadata: {name: x}\nspec: {sustainedFor: 169h, tiers: [a, b]}\n"),
+        ),
+        (
             "bytes of a quantity",
             "longer than 100 bytes",
             words(quantity::parse_ceil(&"9".repeat(101))),

@@ -184,6 +184,7 @@ async fn merged_in_any_way_it_is_done(mut life: Life) {
             let state = life.world.forge.get(number).await.unwrap().state;
             assert_eq!(state, PullRequestState::Merged, "{how:?}");
         }
+        life.world.forget_branch().await;
     }
 }
 

@@ -6,10 +6,9 @@ use crate::decide::explain::{Explanation, SignalFacts};
 use crate::model::decision::measured;
 
 /// Prints an explanation.
-pub(super) fn print(one: &Explanation, output: Output) -> u8 {
+pub(super) fn print(one: &Explanation, output: Output) {
     if output != Output::Text {
-        value(&serde_json::json!(one), output);
-        return 0;
+        return value(&serde_json::json!(one), output);
     }
     let nothing = || "none".to_owned();
     let rows = [
@@ -72,7 +71,6 @@ pub(super) fn print(one: &Explanation, output: Output) -> u8 {
             .collect();
         data(&table(&["TIER", "POOL", "WHY NOT"], &rows));
     }
-    0
 }
 
 fn signals(facts: &[SignalFacts]) -> Vec<Vec<String>> {

@@ -91,7 +91,13 @@ pub async fn plan(arguments: Arguments) -> Result<u8, Failed> {
         let at = observation.at;
         let explained = explain::explain(&desired, &observation, &in_flight, limits, at, &wanted, &decision);
         let explained = explained.ok_or_else(|| Failed(format!("no volume is bound to a claim {wanted}")))?;
-        return Ok(explanation::print(&explained, arguments.folder.output));
+        explanation::print(&explained, arguments.folder.output);
+        let moves = decision.proposals.iter().any(|one| one.claim == wanted)
+            || decision
+                .starts
+                .iter()
+                .any(|one| one.approved.what().claim == wanted);
+        return Ok(if moves { 2 } else { 0 });
     }
     print(&decision, changes.as_deref(), arguments.folder.output);
     let changed = changes.is_some_and(|changes| !changes.is_empty());

@@ -49,7 +49,16 @@ pub fn questions(desired: &Desired, now: Timestamp) -> BTreeSet<String> {
 /// The queries for a signal of a policy.
 pub fn signal_of(policy: &Policy, signal: &Signal, now: Timestamp) -> Asked {
     let extremes = (!policy.sustained.is_zero()).then(|| {
-        let over = |function: &str| aggregated(policy, signal, function, policy.sustained, now);
+        // An hour of samples says nothing about a day: who was not watched for long enough has no extremes.
+        let text = format!("{}s", policy.sustained.as_secs());
+        let watched = covered(policy, policy.sustained, &text, now);
+        let over = |function: &str| {
+            let extreme = aggregated(policy, signal, function, policy.sustained, now);
+            format!(
+                "{extreme} and on (pv_name) ({watched} >= {})",
+                policy.min_coverage
+            )
+        };
         (over("min_over_time("), over("max_over_time("))
     });
     Asked {
@@ -81,9 +90,14 @@ pub fn operations(seconds: u64) -> String {
 /// The query for the part of the window that has samples, of what is counted: in how many of sixty steps the series is there. It
 /// does not depend on the scrape interval.
 pub fn coverage(policy: &Policy, now: Timestamp) -> String {
-    let window = policy.window.as_secs();
+    covered(policy, policy.window, &policy.window_text, now)
+}
+
+/// The same of another time before now; `text` is how it is written.
+fn covered(policy: &Policy, over: Duration, text: &str, now: Timestamp) -> String {
+    let window = over.as_secs();
     let step = (window / STEPS).max(1);
-    let excluded = excluded(policy, policy.window, now);
+    let excluded = excluded(policy, over, now);
     // Prometheus puts the steps of a subquery on multiples of the step.
     let (end, step_secs) = (now.as_second(), i64::try_from(step).unwrap_or(i64::MAX));
     let first = end - i64::try_from(window).unwrap_or(i64::MAX);
@@ -99,7 +113,7 @@ pub fn coverage(policy: &Policy, now: Timestamp) -> String {
     format!(
         "count_over_time(({})[{}:{step}s]) / {}",
         without("sum by (pv_name) (volume_num_read_ops)".to_owned(), &excluded),
-        policy.window_text,
+        text,
         counted.max(1)
     )
 }

@@ -3,7 +3,7 @@
 use super::heat::{self, Direction};
 use super::place::{self, Room};
 use super::quick::Table;
-use super::{InFlight, View};
+use super::{InFlight, View, judge};
 use crate::model::approval::{Approved, Move};
 use crate::model::decision::{Decision, LeftAlone, Start, Subject, Why};
 use crate::model::desired::Policy;
@@ -229,7 +229,9 @@ fn start<'a>(
     }
     let chosen = room.choose(view, volume, to)?;
     still_holds(view, what, index, from, to)?;
-    let policy = policy_of(view, what);
+    // What a person wrote without a policy's proposal is held to the policy that takes the volume.
+    let taker = || Some(view.policies[judge::taker(view, bound).ok()?].policy);
+    let policy = policy_of(view, what).or_else(taker);
     within_budgets(view, running, volume, policy, from, to, &chosen, room)?;
     if let Some(policy) = policy {
         in_window(view, policy)?;

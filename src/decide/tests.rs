@@ -19,6 +19,9 @@ mod random;
 /// Signals, windows, budgets, room.
 mod policies;
 
+/// What is under way.
+mod under_way;
+
 use crate::model::desired::Policy;
 use crate::model::engine::Health;
 use crate::model::ids::{PolicyName, TierName};

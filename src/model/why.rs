@@ -251,7 +251,10 @@ impl Why {
 impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::NoPolicy => write!(f, "no StoragePolicy covers its StorageClass"),
+            Self::NoPolicy => write!(
+                f,
+                "no StoragePolicy takes it: none has its StorageClass, and labels that its claim carries"
+            ),
             Self::ClaimedTwice { policies } => {
                 write!(
                     f,

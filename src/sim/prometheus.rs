@@ -147,6 +147,10 @@ async fn query(
 
 /// What a query asks of a load that never changes: its means, percentiles and extremes are all the same.
 fn understood(text: &str) -> Option<fn(&Load) -> f64> {
+    // Loads are there for ever, so that it was watched for long enough holds for all.
+    let text = text
+        .split_once(" and on (pv_name) (count_over_time(")
+        .map_or(text, |(value, _)| value);
     let stepped = Regex::new(
         r"^(?:(?:avg|min|max)_over_time\(|quantile_over_time\([0-9.]+, )\((?s:(.*))\)\[\d+s:\d+s\]\)$",
     )

@@ -16,7 +16,7 @@ enum Proof {
 use Proof::{LeftOut, Row, Test};
 
 #[rustfmt::skip]
-const ALL: [(&str, &str, Proof); 96] = [
+const ALL: [(&str, &str, Proof); 98] = [
     ("formats/cron.rs", "TEXT_MAX", Row("bytes of a schedule")),
     ("formats/duration.rs", "TEXT_MAX", Row("bytes of a duration")),
     ("formats/pattern.rs", "TEXT_BYTES_MAX", Row("bytes of any pattern")),
@@ -107,6 +107,8 @@ const ALL: [(&str, &str, Proof); 96] = [
     ("io/git/trees.rs", "SHOWN_MAX", LeftOut("a path is quoted at its beginning")),
     ("io/git/trees.rs", "TREE_BYTES_MAX", Test("a_listing_that_is_too_large_is_not_read")),
     ("io/git/write.rs", "SEARCH_MAX", LeftOut("a record that is older is not looked for again")),
+    ("parse/understand/policies.rs", "SUSTAINED_MAX", Row("time for which thresholds must be crossed")),
+    ("cli/run.rs", "POKES_MAX", LeftOut("a hint that waits is as good as two")),
     ("cli/backtest.rs", "EVALUATIONS_MAX", Test("what_cannot_be_replayed_is_said")),
     ("cli/backtest.rs", "VALUES_MAX", Test("a_replay_keeps_and_asks_for_so_much_and_no_more")),
     ("cli/backtest.rs", "REQUESTS_MAX", Test("a_replay_keeps_and_asks_for_so_much_and_no_more")),

@@ -230,9 +230,8 @@ impl Repository {
             if status == 200 {
                 return;
             }
-            // 404 while its queue has yet to see the new head of a branch whose name was used before.
             assert!(
-                matches!(status, 404 | 405) && Instant::now() < until,
+                status == 405 && Instant::now() < until,
                 "merging {number} by {how}: {status} {answer}"
             );
             tokio::time::sleep(Duration::from_millis(200)).await;

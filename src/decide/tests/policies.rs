@@ -245,6 +245,15 @@ fn an_approved_move_is_looked_at_once_more_before_it_starts() {
             "OutsideWindow",
         ),
         (
+            "no window is open, and a person wrote it without a policy",
+            |w| {
+                w.desired.approved.clear();
+                w.approve_of("hot", None);
+                w.policy().move_windows = vec![WeekWindow::read(&[], "09:00", "10:00", None).unwrap()];
+            },
+            "OutsideWindow",
+        ),
+        (
             "a window is open",
             |w| w.policy().move_windows = vec![WeekWindow::read(&[], "07:00", "09:00", None).unwrap()],
             "start hot",
@@ -467,33 +476,4 @@ fn one_volume_is_explained_in_full() {
         name: "nobody".into(),
     };
     assert_eq!(explain(&nobody), None);
-}
-
-#[test]
-fn the_room_of_a_copy_that_is_yet_to_be_made_is_taken() {
-    // 25 GiB are free: enough for one copy of 10 GiB and the reserve, and not beside one of 15 that is under way.
-    for (phase, expected) in [
-        (None, "propose hot"),
-        (Some(Phase::ScaleUp), "NoRoom"),
-        (Some(Phase::Completed), "propose hot"),
-    ] {
-        let mut world = world();
-        world.limits.max_open = 10;
-        world.pool("hot-2").used = 75 * GIB;
-        world.beside("moving", 15, "cold-1", "n1", 1000.0);
-        if let Some(phase) = phase {
-            world.migrated(phase);
-            let migration = &mut world.in_flight.migrations[0];
-            (migration.volume, migration.claim.name) = ("pvc-moving".into(), "moving".to_owned());
-        }
-        let said = world.decided(|decision| {
-            let proposed = decision.proposals.iter().any(|one| one.claim.name == "data-0");
-            let left = decision.left_alone.iter().find(|left| left.is(&claim()));
-            match proposed {
-                true => "propose hot".to_owned(),
-                false => left.map_or("nothing", |left| left.why.reason()).to_owned(),
-            }
-        });
-        assert_eq!(said, expected, "{phase:?}");
-    }
 }

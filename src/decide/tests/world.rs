@@ -337,11 +337,16 @@ impl World {
     }
 
     pub(crate) fn approve(&mut self, to: &str) {
+        self.approve_of(to, Some("p"));
+    }
+
+    /// Approved as a policy proposed it, or as a person wrote it.
+    pub(crate) fn approve_of(&mut self, to: &str, policy: Option<&str>) {
         let what = Move {
             claim: claim(),
             volume: "pvc-u".into(),
             to: to.into(),
-            policy: Some("p".into()),
+            policy: policy.map(Into::into),
         };
         let approval = Approval {
             revision: self.desired.revision.clone(),

@@ -13,6 +13,9 @@ use std::time::Duration;
 /// Names of the tiers that a policy's two selectors imply.
 const IMPLIED: [(&str, i32); 2] = [("hot", 100), ("cold", 0)];
 
+/// The longest time for which thresholds must be crossed: it is looked at in sixty steps, and a break within one is not seen.
+const SUSTAINED_MAX: Duration = Duration::from_secs(168 * 3600);
+
 /// Signals that need no query, by their names.
 const BUILT_IN: [(&str, Measure); 7] = [
     ("iops", Measure::Iops),
@@ -54,6 +57,21 @@ impl Reader<'_> {
             None => Duration::ZERO,
         };
         let sustained = optional("/spec/sustainedFor", &spec.sustained_for);
+        let bounds = Duration::from_secs(60)..=SUSTAINED_MAX;
+        if spec.sustained_for.is_some() && !bounds.contains(&sustained) {
+            let help = "write something between 1m and 168h";
+            self.wrong(
+                resource,
+                "/spec/sustainedFor",
+                "duration",
+                "`sustainedFor` is too short or too long",
+                help,
+            );
+        }
+        let mut optional = |pointer: &str, text: &Option<String>| match text {
+            Some(text) => self.duration(resource, pointer, text),
+            None => Duration::ZERO,
+        };
         let min_age = optional("/spec/minVolumeAge", &spec.min_volume_age);
         let cooldown = self.duration(resource, "/spec/cooldownPeriod", &spec.cooldown_period);
         let timeout = self.duration(resource, "/spec/migrationTimeout", &spec.migration_timeout);

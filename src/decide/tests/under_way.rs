@@ -1,0 +1,50 @@
+//! Claims about what is under way, and about how long somebody was watched.
+
+use super::world::*;
+use crate::decide::questions;
+use crate::model::kinds::volume_migration::Phase;
+use jiff::Timestamp;
+use std::time::Duration;
+
+#[test]
+fn the_room_of_a_copy_that_is_yet_to_be_made_is_taken() {
+    // 25 GiB are free: enough for one copy of 10 GiB and the reserve, and not beside one of 15 that is under way.
+    for (phase, expected) in [
+        (None, "propose hot"),
+        (Some(Phase::ScaleUp), "NoRoom"),
+        (Some(Phase::Completed), "propose hot"),
+    ] {
+        let mut world = world();
+        world.limits.max_open = 10;
+        world.pool("hot-2").used = 75 * GIB;
+        world.beside("moving", 15, "cold-1", "n1", 1000.0);
+        if let Some(phase) = phase {
+            world.migrated(phase);
+            let migration = &mut world.in_flight.migrations[0];
+            (migration.volume, migration.claim.name) = ("pvc-moving".into(), "moving".to_owned());
+        }
+        let said = world.decided(|decision| {
+            let proposed = decision.proposals.iter().any(|one| one.claim.name == "data-0");
+            let left = decision.left_alone.iter().find(|left| left.is(&claim()));
+            match proposed {
+                true => "propose hot".to_owned(),
+                false => left.map_or("nothing", |left| left.why.reason()).to_owned(),
+            }
+        });
+        assert_eq!(said, expected, "{phase:?}");
+    }
+}
+
+#[test]
+fn who_was_not_watched_for_long_enough_has_not_sustained_anything() {
+    let mut world = world();
+    world.policy().sustained = Duration::from_secs(1800);
+    let policy = &world.desired.policies[&"p".into()];
+    let asked = questions::signal_of(policy, &policy.signals[0], Timestamp::from_second(NOW).unwrap());
+    let (least, _) = asked.extremes.unwrap();
+    let watched = " and on (pv_name) (count_over_time((sum by (pv_name) (volume_num_read_ops))[1800s:30s]) / 60 >= 0.75)";
+    assert!(
+        least.starts_with("min_over_time(") && least.ends_with(watched),
+        "{least}"
+    );
+}
