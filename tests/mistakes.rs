@@ -300,6 +300,16 @@ fn what_the_cluster_would_refuse_or_ignore_is_refused_before() {
             format!("{SECRET}stringData: {{a: 5}}\n"),
             "4:14 secret-value",
         ),
+        (
+            "a namespace that YAML reads as true",
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, namespace: y}\n".to_owned(),
+            "3:21 metadata-text",
+        ),
+        (
+            "a number for a label",
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, labels: {b: 1}}\n".to_owned(),
+            "3:30 metadata-text",
+        ),
     ] {
         let (found, code) = findings(&[("a.yaml", text)]);
         let errors: Vec<String> = found

@@ -19,6 +19,7 @@ pub(super) fn check(resources: &[Resource], understood: &Understood, diagnostics
     tiers_without_pools(resources, understood, diagnostics);
     diagnostics.extend(resources.iter().filter_map(in_the_clear));
     diagnostics.extend(resources.iter().flat_map(secret_values));
+    diagnostics.extend(resources.iter().flat_map(no_texts));
 }
 
 fn ours<'a>(resources: &'a [Resource], kind: &'static str) -> impl Iterator<Item = &'a Resource> {
@@ -158,6 +159,36 @@ fn secret_values(resource: &Resource) -> Vec<Diagnostic> {
         }
     }
     found
+}
+
+/// Metadata that must be text and is none, because YAML reads `y`, `no` or `12` as something else: the API server refuses it.
+fn no_texts(resource: &Resource) -> Vec<Diagnostic> {
+    let Some(metadata) = resource.value.get("metadata").and_then(Value::as_object) else {
+        return Vec::new();
+    };
+    let odd = |value: &Value| !value.is_string() && !value.is_null();
+    let mut pointers: Vec<String> = Vec::new();
+    if metadata.get("namespace").is_some_and(odd) {
+        pointers.push("/metadata/namespace".to_owned());
+    }
+    for field in ["labels", "annotations"] {
+        let values = metadata.get(field).and_then(Value::as_object);
+        let found = values.into_iter().flatten().filter(|(_, value)| odd(value));
+        pointers.extend(found.map(|(key, _)| format!("/metadata/{field}/{}", yaml::escape(key))));
+    }
+    let wrong = |pointer: String| {
+        let field = pointer.split('/').nth(2).unwrap_or_default();
+        let message = format!(
+            "this is no text, as `metadata.{field}` must be: YAML reads `y`, `no` and `12` as something else"
+        );
+        Diagnostic::error(
+            resource.origin.place(&pointer),
+            "metadata-text",
+            message,
+            "put it in quotes",
+        )
+    };
+    pointers.into_iter().map(wrong).collect()
 }
 
 /// A Secret whose values stand in Git for all to read.

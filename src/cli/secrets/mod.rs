@@ -207,7 +207,7 @@ fn diff(a: &Path, b: &Path, identities: &Identities, output: Output) -> Result<u
     for (contents, path) in [(&old, a), (&new, b)] {
         if !contents.open {
             words(&format!(
-                "{}: no key opens it; what is encrypted is compared as it stands",
+                "{}: it does not open, and `couchestor secrets check` says why; what is encrypted is compared as it stands",
                 path.display()
             ));
         }
@@ -255,7 +255,7 @@ fn textconv(file: &Path, identities: &Identities) -> Result<u8, Failed> {
     let contents = Contents::of(file, identities)?;
     let mut text = String::new();
     if !contents.open {
-        text.push_str("# no key opens this file: encrypted values are compared as they stand\n");
+        text.push_str("# this file does not open, and `couchestor secrets check` says why: encrypted values are compared as they stand\n");
     }
     for (key, value) in &contents.values {
         let shown = if contents.secret.contains(key) {
