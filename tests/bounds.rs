@@ -329,7 +329,7 @@ fn read_all(text: &str) -> String {
 fn of_values() -> Vec<Row> {
     let long = "1h".repeat(51);
     let ranges = "1".repeat(257);
-    let policy = "apiVersion: storage.billyronks.io/v1\nkind: BackupPolicy\nmetadata: {name: NAME, namespace: n}\nspec: {location: l, includedNamespaces: ['*'], schedules: [{name: s, schedule: '0 0 * * *', ttl: 1h}]}\n";
+    let policy = "apiVersion: storage.billyronks.io/v1\nkind: BackupPolicy\nmetadata: {name: NAME, namespace: ns}\nspec: {location: l, includedNamespaces: ['*'], schedules: [{name: s, schedule: '0 0 * * *', ttl: 1h}]}\n";
     vec![
         (
             "bytes of a duration",
