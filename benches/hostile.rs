@@ -19,6 +19,9 @@ mod support;
 #[path = "hostile/cases.rs"]
 mod cases;
 
+/// Bytes and CPU time.
+mod measure;
+
 use cases::{Case, ENDS, Ends};
 use couchestor::decrypt::{ClearCache, Vouched, decrypt};
 use couchestor::formats::sops::Identities;
@@ -27,9 +30,8 @@ use couchestor::model::diagnostic::Diagnostic;
 use couchestor::model::ids::{BlobId, Revision};
 use couchestor::model::tree::{Checkout, Entry, EntryKind};
 use couchestor::parse::{ParseCache, parse};
-use std::alloc::{GlobalAlloc, Layout, System};
+use measure::cpu_millis;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::atomic::{AtomicUsize, Ordering};
 
 const MIB: f64 = (1 << 20) as f64;
 
@@ -71,57 +73,6 @@ impl Allowed {
 /// The fastest of so many runs counts, as others may use the machine too; all but the first are made only while it is not fast
 /// enough.
 const RUNS: usize = 30;
-
-static LIVE: AtomicUsize = AtomicUsize::new(0);
-static PEAK: AtomicUsize = AtomicUsize::new(0);
-
-/// The system's allocator, counting.
-struct Counting;
-
-fn grew(by: usize) {
-    let now = LIVE.fetch_add(by, Ordering::Relaxed) + by;
-    PEAK.fetch_max(now, Ordering::Relaxed);
-}
-
-#[expect(unsafe_code, reason = "an allocator cannot be counted otherwise")]
-// SAFETY: everything is passed on to the system's allocator unchanged.
-unsafe impl GlobalAlloc for Counting {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        grew(layout.size());
-        // SAFETY: the caller's own promise.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
-        LIVE.fetch_sub(layout.size(), Ordering::Relaxed);
-        // SAFETY: the caller's own promise.
-        unsafe { System.dealloc(pointer, layout) }
-    }
-
-    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        // Both may be there for a moment.
-        grew(size);
-        // SAFETY: the caller's own promise.
-        let moved = unsafe { System.realloc(pointer, layout, size) };
-        LIVE.fetch_sub(layout.size(), Ordering::Relaxed);
-        moved
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR: Counting = Counting;
-
-fn cpu_millis() -> f64 {
-    let mut usage = std::mem::MaybeUninit::<libc::rusage>::uninit();
-    #[expect(unsafe_code, reason = "the standard library has no clock of CPU time")]
-    // SAFETY: getrusage fills the structure that it is given.
-    let usage = unsafe {
-        libc::getrusage(libc::RUSAGE_SELF, usage.as_mut_ptr());
-        usage.assume_init()
-    };
-    let millis = |time: libc::timeval| time.tv_sec as f64 * 1e3 + time.tv_usec as f64 / 1e3;
-    millis(usage.ru_utime) + millis(usage.ru_stime)
-}
 
 fn checkout(case: &Case) -> Checkout {
     let entry = |path: &String| Entry {
@@ -185,12 +136,11 @@ fn take(case: &Case, allowed: &Allowed, identities: &Identities, variables: &Var
     for _ in 0..RUNS {
         // What was said the last time takes no room this time.
         taken.outcome = Ok(0);
-        let live = LIVE.load(Ordering::Relaxed);
-        PEAK.store(live, Ordering::Relaxed);
+        let live = measure::mark();
         let began = cpu_millis();
         taken.outcome = read(case, &checkout, identities, variables);
         taken.millis = taken.millis.min(cpu_millis() - began);
-        let peak = PEAK.load(Ordering::Relaxed).saturating_sub(live);
+        let peak = measure::peak().saturating_sub(live);
         taken.mib = taken.mib.max(peak as f64 / MIB);
         if taken.millis < allowed.millis || taken.millis > 20.0 * allowed.millis {
             break;
