@@ -12,32 +12,33 @@ use crate::io::forge::Forge;
 use crate::io::git::Repository;
 use crate::io::mayastor::Mayastor;
 use crate::io::prometheus::Prometheus;
-use crate::model::decision::{Decision, ProposedMove};
+use crate::model::decision::Decision;
 use crate::model::desired::{Desired, TierPools};
 use crate::model::diagnostic::Diagnostic;
 use crate::model::failure::{Class, Failure};
-use crate::model::ids::{ClaimRef, PolicyName, Revision, SourceRef};
+use crate::model::ids::{Revision, SourceRef};
 use crate::model::kinds::policy_source::{Inventory, PolicySourceStatus, ProposalState};
 use crate::model::kinds::volume_migration::VolumeMigration;
 use crate::model::migration_brief::MigrationBrief;
 use crate::model::observation::{BoundVolume, Observation};
 use crate::observe::{self, volumes};
 use crate::parse::ParseCache;
-use crate::propose::{self, Proposals, Proposed, Pulls};
+use crate::propose::{Proposed, Pulls};
 use crate::record::{self, status::Facts};
 use crate::render;
 use crate::telemetry::{Metrics, Reason};
 use crate::wiring::{EngineAdapter, StoreAdapter};
 use jiff::Timestamp;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 /// Fetch, verify, decrypt and parse.
 mod reading;
 
-use reading::read;
+/// Ask the forge, render and propose.
+mod proposing;
 
-/// How often the forge is asked where pull requests stand: forty questions an hour. A webhook asks for a turn at once.
-const POLL_SECS: i64 = 90;
+use proposing::{poll, propose_all};
+use reading::read;
 
 /// How often everything is compared with the cluster although nothing changed, so that what others changed is set right.
 const COMPARE_SECS: i64 = 600;
@@ -405,96 +406,6 @@ fn apply_failure(failure: &apply::ApplyFailure) -> TurnFailure {
         reason: "ReconciliationFailed".to_owned(),
         message: format!("{place}{about}{}{help}", failure.message),
     }
-}
-
-/// Where pull requests stand: asked now and then, and when somebody pokes.
-async fn poll(
-    source: &Source<'_>,
-    known: &mut Option<(Pulls, Timestamp)>,
-    before: &PolicySourceStatus,
-    now: Timestamp,
-    turned: &mut Turned,
-) -> Pulls {
-    let Some(forge) = source.forge else {
-        return Pulls::new();
-    };
-    let fresh = |at: &Timestamp| now.as_second().saturating_sub(at.as_second()) < POLL_SECS;
-    if let Some((pulls, at)) = known.as_ref()
-        && fresh(at)
-        && !source.poked
-        && !source.hinted
-    {
-        return pulls.clone();
-    }
-    match propose::poll(forge, &before.proposals).await {
-        Ok(pulls) => {
-            *known = Some((pulls.clone(), now));
-            pulls
-        }
-        // What the forge said before may be old, so nothing is concluded from it.
-        Err(error) => {
-            turned.failures.push(TurnFailure::from(&error));
-            Pulls::new()
-        }
-    }
-}
-
-async fn propose_all(
-    source: &Source<'_>,
-    desired: &Desired,
-    decision: &Decision<'_>,
-    before: &PolicySourceStatus,
-    (tips, pulls): (&crate::io::git::Tips, &Pulls),
-    now: Timestamp,
-) -> Proposed {
-    let site = render::proposal::Site {
-        prefix: &source.prefix,
-        assignments: &source.assignments,
-        trailer: propose::TRAILER,
-        forge: source.forge.is_some(),
-    };
-    let mut of_policy: BTreeMap<&PolicyName, Vec<&ProposedMove>> = BTreeMap::new();
-    for one in &decision.proposals {
-        of_policy.entry(&one.policy).or_default().push(one);
-    }
-    let mut texts = Vec::new();
-    for (policy, moves) in of_policy {
-        let left = decision.left_alone.iter();
-        let left: Vec<_> = left
-            .filter(|left| left.policy.is_some_and(|one| one.name == *policy))
-            .collect();
-        let (text, refused) = render::proposal::render(policy, &moves, &left, desired, site);
-        texts.extend(text);
-        for (claim, error) in refused {
-            tracing::warn!(%claim, error, "not proposed");
-        }
-    }
-    let fingerprints = desired
-        .policies
-        .values()
-        .map(|policy| (policy.name.to_string(), policy.fingerprint.clone()))
-        .collect();
-    let proposals = Proposals {
-        wanted: &texts,
-        recorded: &before.proposals,
-        tips,
-        base: &desired.revision.commit,
-        base_branch: &source.branch,
-        labels: &source.labels,
-        pulls,
-        fingerprints: &fingerprints,
-        now,
-    };
-    propose::propose(source.repository, source.forge, &proposals, |one| {
-        let claim = ClaimRef {
-            namespace: one.namespace.clone(),
-            name: one.claim.clone(),
-        };
-        desired.assignments.get(&claim).is_some_and(|assignment| {
-            assignment.tier.as_str() == one.to && assignment.volume.as_str() == one.volume
-        })
-    })
-    .await
 }
 
 async fn start_all(

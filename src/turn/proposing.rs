@@ -1,0 +1,105 @@
+//! Proposals in a turn: the forge is asked where they stand, what is decided is rendered, and the difference is carried out.
+
+use super::{Source, TurnFailure, Turned};
+use crate::io::git::Tips;
+use crate::model::decision::{Decision, ProposedMove};
+use crate::model::desired::Desired;
+use crate::model::ids::{ClaimRef, PolicyName};
+use crate::model::kinds::policy_source::PolicySourceStatus;
+use crate::propose::{self, Proposals, Proposed, Pulls};
+use crate::render;
+use jiff::Timestamp;
+use std::collections::BTreeMap;
+
+/// How often the forge is asked where pull requests stand: forty questions an hour. A webhook asks for a turn at once.
+const POLL_SECS: i64 = 90;
+
+/// Where pull requests stand: asked now and then, and when somebody pokes.
+pub(super) async fn poll(
+    source: &Source<'_>,
+    known: &mut Option<(Pulls, Timestamp)>,
+    before: &PolicySourceStatus,
+    now: Timestamp,
+    turned: &mut Turned,
+) -> Pulls {
+    let Some(forge) = source.forge else {
+        return Pulls::new();
+    };
+    let fresh = |at: &Timestamp| now.as_second().saturating_sub(at.as_second()) < POLL_SECS;
+    if let Some((pulls, at)) = known.as_ref()
+        && fresh(at)
+        && !source.poked
+        && !source.hinted
+    {
+        return pulls.clone();
+    }
+    match propose::poll(forge, &before.proposals).await {
+        Ok(pulls) => {
+            *known = Some((pulls.clone(), now));
+            pulls
+        }
+        // What the forge said before may be old, so nothing is concluded from it.
+        Err(error) => {
+            turned.failures.push(TurnFailure::from(&error));
+            Pulls::new()
+        }
+    }
+}
+
+pub(super) async fn propose_all(
+    source: &Source<'_>,
+    desired: &Desired,
+    decision: &Decision<'_>,
+    before: &PolicySourceStatus,
+    (tips, pulls): (&Tips, &Pulls),
+    now: Timestamp,
+) -> Proposed {
+    let site = render::proposal::Site {
+        prefix: &source.prefix,
+        assignments: &source.assignments,
+        trailer: propose::TRAILER,
+        forge: source.forge.is_some(),
+    };
+    let mut of_policy: BTreeMap<&PolicyName, Vec<&ProposedMove>> = BTreeMap::new();
+    for one in &decision.proposals {
+        of_policy.entry(&one.policy).or_default().push(one);
+    }
+    let mut texts = Vec::new();
+    for (policy, moves) in of_policy {
+        let left = decision.left_alone.iter();
+        let left: Vec<_> = left
+            .filter(|left| left.policy.is_some_and(|one| one.name == *policy))
+            .collect();
+        let (text, refused) = render::proposal::render(policy, &moves, &left, desired, site);
+        texts.extend(text);
+        for (claim, error) in refused {
+            tracing::warn!(%claim, error, "not proposed");
+        }
+    }
+    let fingerprints = desired
+        .policies
+        .values()
+        .map(|policy| (policy.name.to_string(), policy.fingerprint.clone()))
+        .collect();
+    let proposals = Proposals {
+        wanted: &texts,
+        recorded: &before.proposals,
+        tips,
+        base: &desired.revision.commit,
+        base_branch: &source.branch,
+        labels: &source.labels,
+        pulls,
+        fingerprints: &fingerprints,
+        now,
+    };
+    propose::propose(source.repository, source.forge, &proposals, |one| {
+        let claim = ClaimRef {
+            namespace: one.namespace.clone(),
+            name: one.claim.clone(),
+        };
+        desired.assignments.get(&claim).is_some_and(|assignment| {
+            assignment.tier.as_str() == one.to && assignment.volume.as_str() == one.volume
+        })
+    })
+    .await
+}
