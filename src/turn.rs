@@ -18,12 +18,13 @@ use crate::model::diagnostic::Diagnostic;
 use crate::model::failure::{Class, Failure};
 use crate::model::ids::{Revision, SourceRef};
 use crate::model::kinds::policy_source::{Inventory, PolicySourceStatus, ProposalState};
+use crate::model::kinds::review::Plans;
 use crate::model::kinds::volume_migration::VolumeMigration;
 use crate::model::migration_brief::MigrationBrief;
 use crate::model::observation::{BoundVolume, Observation};
 use crate::observe::{self, volumes};
 use crate::parse::ParseCache;
-use crate::propose::{Proposed, Pulls};
+use crate::propose::Proposed;
 use crate::record::{self, status::Facts};
 use crate::render;
 use crate::telemetry::{Metrics, Reason};
@@ -37,6 +38,7 @@ mod reading;
 /// Ask the forge, render and propose.
 mod proposing;
 
+pub use proposing::Asked;
 use proposing::{poll, propose_all};
 use reading::read;
 
@@ -69,6 +71,8 @@ pub struct Source<'a> {
     pub forge: Option<&'a Forge>,
     /// Labels of pull requests.
     pub labels: Vec<String>,
+    /// Whether plans are made on pull requests, and whose commands are obeyed.
+    pub plans: Plans,
     /// What is followed.
     pub follow: &'a Follow,
     /// Which signatures are demanded.
@@ -127,7 +131,7 @@ pub struct Memory {
     /// How often objects were rendered.
     pub renders: u64,
     /// Where pull requests stood, and when that was asked.
-    pub pulls: Option<(Pulls, Timestamp)>,
+    pub pulls: Option<Asked>,
 }
 
 /// What one turn came to.
@@ -249,8 +253,9 @@ pub async fn turn(
     turned.applied = current && memory.applied;
 
     // propose (git): only on a tip that is read and applied
+    let polled = poll(source, &mut memory.pulls, before, &tips, now, &mut turned).await;
     if turned.applied {
-        let pulls = poll(source, &mut memory.pulls, before, now, &mut turned).await;
+        let pulls = polled.clone().unwrap_or_default().pulls;
         turned.proposed = Some(propose_all(source, desired, &decision, before, (&tips, &pulls), now).await);
     }
     // execute: approved moves start (cluster, engine)

@@ -39,6 +39,9 @@ pub mod decision;
 /// Exact bytes to be written: objects, files, texts.
 pub mod rendering;
 
+/// What merging a pull request would change.
+pub mod review;
+
 /// How a migration ended, as it is recorded.
 pub mod outcome;
 

@@ -312,6 +312,7 @@ pub(super) fn understood<'a>(
         branch: spec.branch.clone(),
         forge: one.forge.as_ref(),
         labels: proposals.labels.clone(),
+        plans: proposals.plans.clone(),
         follow: &one.follow,
         verification: one.verification.as_ref(),
         assignments: if root.is_empty() {

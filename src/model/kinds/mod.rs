@@ -16,6 +16,9 @@ use std::collections::BTreeMap;
 /// Which repository, and how couchestor works on it.
 pub mod policy_source;
 
+/// Plans on pull requests.
+pub mod review;
+
 /// A storage tier.
 pub mod storage_tier;
 

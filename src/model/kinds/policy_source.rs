@@ -1,6 +1,7 @@
 //! `PolicySource`: which repository, branch and path; with which credentials; how to propose; where to audit.
 
 use super::LocalRef;
+use super::review::{Plans, ReviewStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
@@ -254,6 +255,10 @@ pub struct Proposals {
     /// The forge, when pull requests are opened through its API.
     #[serde(default)]
     pub forge: Forge,
+
+    /// What is said on pull requests of what merging them would change.
+    #[serde(default)]
+    pub plans: Plans,
 }
 
 impl Default for Proposals {
@@ -265,6 +270,7 @@ impl Default for Proposals {
             rejections: None,
             labels: Vec::new(),
             forge: Forge::default(),
+            plans: Plans::default(),
         }
     }
 }
@@ -369,6 +375,9 @@ pub struct PolicySourceStatus {
     /// Proposals that are open or remembered.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub proposals: Vec<ProposalStatus>,
+    /// Pull requests that were looked at.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reviews: Vec<ReviewStatus>,
     /// Ready, Reconciling and Stalled as kstatus reads them, and SourceVerified.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
