@@ -18,7 +18,7 @@ use crate::model::diagnostic::Diagnostic;
 use crate::model::failure::{Class, Failure};
 use crate::model::ids::{Revision, SourceRef};
 use crate::model::kinds::policy_source::{Inventory, PolicySourceStatus, ProposalState};
-use crate::model::kinds::review::Plans;
+use crate::model::kinds::review::{Plans, ReviewStatus};
 use crate::model::kinds::volume_migration::VolumeMigration;
 use crate::model::migration_brief::MigrationBrief;
 use crate::model::observation::{BoundVolume, Observation};
@@ -38,6 +38,14 @@ mod reading;
 /// Ask the forge, render and propose.
 mod proposing;
 
+/// Say what pull requests would change.
+mod review;
+
+/// Make one plan.
+mod planning;
+
+pub use planning::Remembered;
+use planning::Scene;
 pub use proposing::Asked;
 use proposing::{poll, propose_all};
 use reading::read;
@@ -132,6 +140,8 @@ pub struct Memory {
     pub renders: u64,
     /// Where pull requests stood, and when that was asked.
     pub pulls: Option<Asked>,
+    /// What plans on pull requests have read.
+    pub plans: Remembered,
 }
 
 /// What one turn came to.
@@ -149,6 +159,8 @@ pub struct Turned {
     pub actions: Option<Applied>,
     /// What became of proposals.
     pub proposed: Option<Proposed>,
+    /// What is remembered of pull requests, when they were looked at.
+    pub reviews: Option<Vec<ReviewStatus>>,
     /// Migrations that have not ended.
     pub unfinished: usize,
     /// Migrations that ended in this turn.
@@ -257,6 +269,23 @@ pub async fn turn(
     if turned.applied {
         let pulls = polled.clone().unwrap_or_default().pulls;
         turned.proposed = Some(propose_all(source, desired, &decision, before, (&tips, &pulls), now).await);
+    }
+    // review (git, forge, cluster): what pull requests would change, and what came of those that were merged
+    if let Some(open) = polled.and_then(|polled| polled.open) {
+        let scene = Scene {
+            desired,
+            tree: memory.tree.as_ref(),
+            diagnostics: &memory.diagnostics,
+            decision: &decision,
+            observation: &observation,
+            in_flight: &in_flight,
+            migrations: &migrations,
+            tips: &tips,
+            open: &open,
+            applied: turned.applied,
+            now,
+        };
+        review::review(world, source, &scene, &mut memory.plans, before, &mut turned).await;
     }
     // execute: approved moves start (cluster, engine)
     let started = start_all(world, source, desired, &observation, &decision, &mut turned).await;

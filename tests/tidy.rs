@@ -2,19 +2,22 @@
 
 use std::path::{Path, PathBuf};
 
-const STAGES: [&str; 10] = [
-    "fetch", "decrypt", "parse", "observe", "decide", "render", "apply", "propose", "execute", "record",
+const STAGES: [&str; 11] = [
+    "fetch", "decrypt", "parse", "observe", "decide", "render", "review", "apply", "propose", "execute",
+    "record",
 ];
 
 /// Files that may name every stage: the line, and the edge.
 const EVERYWHERE: [&str; 5] = ["turn.rs", "turn/", "wiring/", "lib.rs", "cli/"];
 
-const PURE: [&str; 8] = [
+const PURE: [&str; 10] = [
     "backtest/",
     "model/",
     "parse/",
     "decide/",
     "render/",
+    "review.rs",
+    "review/",
     "formats/",
     "execute/journal.rs",
     "execute/safety.rs",

@@ -101,7 +101,9 @@ pub enum Tried {
 pub struct ObjectChange {
     /// How it is changed.
     pub change: Change,
-    /// What it is called; `None` for one that was encrypted, of which not even the name is told.
+    /// Its kind; `object` when that was encrypted.
+    pub kind: String,
+    /// What it is called; `None` when that was encrypted.
     pub name: Option<String>,
     /// The file that it comes from.
     pub path: String,

@@ -19,6 +19,9 @@ mod markdown;
 /// A proposed move → branch, file, message.
 pub mod proposal;
 
+/// A plan → the comment on its pull request.
+pub mod review;
+
 /// Objects as text for people, secrets masked.
 pub mod text;
 
