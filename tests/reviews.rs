@@ -123,14 +123,14 @@ async fn mistakes_are_told_with_their_lines(mut life: Life) {
 async fn what_the_api_server_refuses_is_told(mut life: Life) {
     let nowhere = "{apiVersion: v1, kind: ConfigMap, metadata: {name: x, namespace: nowhere}}\n";
     let made = "apiVersion: v1\nkind: Namespace\nmetadata: {name: made}\n---\n\
-                {apiVersion: v1, kind: ConfigMap, metadata: {name: y, namespace: made}}\n";
+                {apiVersion: v1, kind: ConfigMap, metadata: {name: late, namespace: made}}\n";
     let files = [("p/x.yaml", Some(nowhere)), ("p/y.yaml", Some(made))];
     let number = life.open("refused", &files).await;
     life.good_turn().await;
     let comment = life.comment(number).await;
     for words in [
         "`ConfigMap nowhere/x` in `p/x.yaml`; **refused by the API server**",
-        "`ConfigMap made/y` in `p/y.yaml`; can only be tried once its Namespace is there",
+        "`ConfigMap made/late` in `p/y.yaml`; can only be tried once its Namespace is there",
         "1 object refused by the API server",
     ] {
         assert!(comment.contains(words), "{words}: {comment}");
@@ -454,7 +454,7 @@ async fn what_was_encrypted_stays_unsaid(mut life: Life) {
         .unwrap();
     let changed = life.secret("second");
     let with_value = life::NOTES.replace("a: b", "a: '${PASSWORD}'");
-    let with_name = life::NOTES.replace("notes", "x-${WORD}");
+    let with_name = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: x-${WORD}\n  namespace: db\n";
     let policy = life.sealer.yaml(
         &serde_json::json!({
             "apiVersion": "storage.billyronks.io/v1", "kind": "StoragePolicy", "metadata": {"name": "hidden"},
@@ -473,7 +473,7 @@ async fn what_was_encrypted_stays_unsaid(mut life: Life) {
             &[
                 ("p/secret.yaml", Some(&changed)),
                 ("p/notes.yaml", Some(&with_value)),
-                ("p/name.yaml", Some(&with_name)),
+                ("p/name.yaml", Some(with_name)),
                 ("p/plain.yaml", Some(&plain)),
             ],
         )

@@ -244,13 +244,13 @@ fn nothing_from_outside_is_markup() {
     let text = plan(&bad, 65_000).comment.unwrap();
     // What stands outside of code.
     let mut outside = String::new();
-    for line in text.lines() {
+    for line in text.lines().map(|line| line.replace("\\`", "")) {
         assert_eq!(line.matches('`').count() % 2, 0, "{line}");
         assert!(
             line.trim() != "/couchestor plan" && !line.starts_with("# "),
             "{line}"
         );
-        outside.extend(line.split('`').step_by(2));
+        outside.extend(line.split('`').step_by(2).map(str::to_owned));
         outside.push('\n');
     }
     for mark in ["@everyone", "<img", "](http", "#1", "\u{202e}", "**b**", "-->"] {
