@@ -13,6 +13,9 @@ mod storage_class;
 /// BackupLocation and BackupPolicy → Velero's objects.
 mod velero;
 
+/// Names and words as a forge may show them.
+mod markdown;
+
 /// A proposed move → branch, file, message.
 pub mod proposal;
 
