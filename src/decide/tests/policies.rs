@@ -240,6 +240,40 @@ fn an_approved_move_is_looked_at_once_more_before_it_starts() {
             "start hot",
         ),
         (
+            "the policy was switched off since",
+            |w| w.policy().enabled = false,
+            "Suspended",
+        ),
+        (
+            "switched off, and pinned by a person",
+            |w| {
+                w.assigned("hot", Some(Pin::Always));
+                w.policy().enabled = false;
+            },
+            "start hot",
+        ),
+        (
+            "switched off, and a person wrote it without a policy",
+            |w| {
+                w.desired
+                    .assignments
+                    .values_mut()
+                    .for_each(|one| one.decision = None);
+                w.desired.approved.clear();
+                w.approve_of("hot", None);
+                w.policy().enabled = false;
+            },
+            "start hot",
+        ),
+        (
+            "switched off, and a person took the assignment out again",
+            |w| {
+                w.desired.assignments.clear();
+                w.policy().enabled = false;
+            },
+            "start hot",
+        ),
+        (
             "no window is open", // it is 08:00 UTC
             |w| w.policy().move_windows = vec![WeekWindow::read(&[], "09:00", "10:00", None).unwrap()],
             "OutsideWindow",
