@@ -224,6 +224,7 @@ fn start<'a>(
         return Ok(None);
     }
     not_tried(tried, approved)?;
+    not_suspended(view, what)?;
     if let Some(unfit) = volume.unfit {
         return Err(Why::Unfit(unfit));
     }
@@ -304,6 +305,17 @@ fn not_tried(tried: &Tried, approved: &Approved<Move>) -> Result<(), Why> {
         Some(failed) => Err(Why::FailedBefore {
             migration: failed.name.clone(),
         }),
+    }
+}
+
+/// A policy that is switched off holds back what it proposed, also what was merged already. What a person wrote, pinned or reverted
+/// is no move of the policy's.
+fn not_suspended(view: &View, what: &Move) -> Result<(), Why> {
+    let assignment = view.desired.assignments.get(&what.claim);
+    let own = assignment.is_some_and(|one| one.decision.is_some() && one.pin.is_none());
+    match policy_of(view, what) {
+        Some(policy) if own && !policy.enabled => Err(Why::Suspended),
+        _ => Ok(()),
     }
 }
 

@@ -30,6 +30,9 @@ pub mod observation;
 /// How it is put together.
 mod joining;
 
+/// When a pin ends.
+mod pin;
+
 /// A migration in brief.
 pub mod migration_brief;
 
