@@ -30,6 +30,12 @@ pub mod observation;
 /// How it is put together.
 mod joining;
 
+/// Where each claim's volume stands in it.
+mod claims;
+
+/// Tables that are quick.
+pub(crate) mod quick;
+
 /// A migration in brief.
 pub mod migration_brief;
 
