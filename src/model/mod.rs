@@ -30,6 +30,15 @@ pub mod observation;
 /// How it is put together.
 mod joining;
 
+/// When a pin ends.
+mod pin;
+
+/// Where each claim's volume stands in it.
+mod claims;
+
+/// Tables that are quick.
+pub(crate) mod quick;
+
 /// A migration in brief.
 pub mod migration_brief;
 

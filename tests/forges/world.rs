@@ -138,14 +138,6 @@ impl World {
         }
     }
 
-    /// Waits until the forge has dealt with a deleted branch. Gitea does that in the background, and closes what was opened meanwhile
-    /// from a new branch of the same name.
-    pub async fn forget_branch(&self) {
-        if let Host::Gitea(_) = &self.host {
-            tokio::time::sleep(Duration::from_secs(5)).await;
-        }
-    }
-
     pub async fn merge(&self, number: u64, how: MergeBy, who: &str) {
         match &self.host {
             Host::Sim(sim) => drop(sim.merge(number, how, who).unwrap()),
