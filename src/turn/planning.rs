@@ -412,11 +412,8 @@ fn is_file(entry: &Entry) -> bool {
 
 fn content(blobs: &Blobs, merged: &Merged, id: &BlobId) -> Result<Vec<u8>, String> {
     match merged.made.get(id) {
-        Some(made) if made.len() <= FILE_BYTES_MAX => Ok(made.clone()),
-        Some(made) => Err(format!(
-            "the file has {} bytes; {FILE_BYTES_MAX} are read at most",
-            made.len()
-        )),
+        Some(Some(made)) if made.len() <= FILE_BYTES_MAX => Ok(made.clone()),
+        Some(_) => Err(format!("the merged file is larger than {FILE_BYTES_MAX} bytes")),
         None => blobs.read(id, FILE_BYTES_MAX),
     }
 }
