@@ -19,6 +19,9 @@ pub mod policy_source;
 /// A storage tier.
 pub mod storage_tier;
 
+/// Who merged and who approved.
+pub mod merges;
+
 /// Which volumes are hot or cold, and what follows.
 pub mod storage_policy;
 

@@ -1,6 +1,7 @@
 //! `PolicySource`: which repository, branch and path; with which credentials; how to propose; where to audit.
 
 use super::LocalRef;
+use super::merges::{ApprovalRule, MergeStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
@@ -247,6 +248,10 @@ pub struct Proposals {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rejections: Option<Rejections>,
 
+    /// Approvals that the forge must know before a merged move is carried out. Without it merging is all that it takes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approvals: Option<ApprovalRule>,
+
     /// Labels for pull requests.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub labels: Vec<String>,
@@ -263,6 +268,7 @@ impl Default for Proposals {
             branch_prefix: default_prefix(),
             max_open: default_max_open(),
             rejections: None,
+            approvals: None,
             labels: Vec::new(),
             forge: Forge::default(),
         }
@@ -369,6 +375,9 @@ pub struct PolicySourceStatus {
     /// Proposals that are open or remembered.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub proposals: Vec<ProposalStatus>,
+    /// What the forge says of the newest commits that approve moves.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub merges: Vec<MergeStatus>,
     /// Ready, Reconciling and Stalled as kstatus reads them, and SourceVerified.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
@@ -477,4 +486,7 @@ pub struct ProposedMoveStatus {
     /// Of a merged proposal: whether this move was merged too, or taken out before.
     #[serde(default)]
     pub accepted: bool,
+    /// Of a merged one: the commit on base that holds it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approved_in: Option<String>,
 }
