@@ -20,7 +20,7 @@
 //! # The rule
 //!
 //! 1. Stages never import stages. They meet in [`turn`] only, through [`model`].
-//! 2. [`model`], [`parse`], [`decide`], [`render`], [`formats`] and `execute::journal` are pure: no async, no clock, no
+//! 2. [`model`], [`parse`], [`decide`], [`render`], [`review`], [`formats`] and `execute::journal` are pure: no async, no clock, no
 //!    randomness, no environment, no logging, no client. They return reports.
 //! 3. An outside client crate is named in one file of [`io`].
 //! 4. [`sim`] never imports a stage; traits between houses are implemented in [`wiring`].
@@ -65,6 +65,9 @@ pub mod decide;
 
 /// Decisions and desires → exact bytes. Pure.
 pub mod render;
+
+/// A pull request → what merging it would change. Pure.
+pub mod review;
 
 /// Objects → the cluster, server-side, only what differs.
 pub mod apply;

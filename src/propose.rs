@@ -8,7 +8,7 @@ use crate::io::git::{GitError, Lease, Repository, Tips};
 use crate::model::failure::{Class, Failure};
 use crate::model::ids::CommitId;
 use crate::model::kinds::policy_source::{ProposalState, ProposalStatus, ProposedMoveStatus};
-use crate::model::pull_request::{NewPullRequest, PullRequestState, cut};
+use crate::model::pull_request::{NewPullRequest, PullRequest, PullRequestState, cut};
 use crate::model::rendering::ProposalText;
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
@@ -109,27 +109,32 @@ pub struct Proposals<'a> {
     pub now: Timestamp,
 }
 
+/// What a forge said of its pull requests.
+#[derive(Clone, Debug, Default)]
+pub struct Polled {
+    /// Where those of the records stand.
+    pub pulls: Pulls,
+    /// All that are open, newest first; `None` when nobody asked.
+    pub open: Option<Vec<PullRequest>>,
+}
+
 /// Asks the forge where the pull requests of the records stand: one question for all that are open, and one for each that is not
-/// among them any more.
+/// among them any more. `all`: the open ones are of interest even when there is no record.
 ///
 /// # Errors
 /// Any [`ForgeError`].
-pub async fn poll(forge: &Forge, recorded: &[ProposalStatus]) -> Result<Pulls, ForgeError> {
+pub async fn poll(forge: &Forge, recorded: &[ProposalStatus], all: bool) -> Result<Polled, ForgeError> {
     let numbers = || {
         recorded
             .iter()
             .filter_map(|record| Some((record.number?, is_open(record))))
     };
-    let mut pulls = Pulls::new();
-    if numbers().next().is_none() {
-        return Ok(pulls);
+    if !all && numbers().next().is_none() {
+        return Ok(Polled::default());
     }
-    let open: BTreeSet<u64> = forge
-        .list_open(LISTED_MAX)
-        .await?
-        .iter()
-        .map(|pull| pull.number)
-        .collect();
+    let listed = forge.list_open(LISTED_MAX).await?;
+    let open: BTreeSet<u64> = listed.iter().map(|pull| pull.number).collect();
+    let mut pulls = Pulls::new();
     for (number, is_open) in numbers() {
         if open.contains(&number) {
             pulls.insert(number, PullRequestState::Open);
@@ -137,7 +142,10 @@ pub async fn poll(forge: &Forge, recorded: &[ProposalStatus]) -> Result<Pulls, F
             pulls.insert(number, forge.get(number).await?.state);
         }
     }
-    Ok(pulls)
+    Ok(Polled {
+        pulls,
+        open: Some(listed),
+    })
 }
 
 /// Carries the plan out. `in_base` says whether base already holds what a recorded move asked for.

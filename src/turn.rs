@@ -12,22 +12,22 @@ use crate::io::forge::Forge;
 use crate::io::git::Repository;
 use crate::io::mayastor::Mayastor;
 use crate::io::prometheus::Prometheus;
-use crate::model::decision::Decision;
 use crate::model::desired::Desired;
 use crate::model::diagnostic::Diagnostic;
 use crate::model::failure::{Class, Failure};
 use crate::model::ids::{CommitId, Revision, SourceRef};
 use crate::model::kinds::merges::{ApprovalRule, MergeStatus};
-use crate::model::kinds::policy_source::{Inventory, PolicySourceStatus, ProposalState};
+use crate::model::kinds::policy_source::{Inventory, PolicySourceStatus};
+use crate::model::kinds::review::{Plans, ReviewStatus};
 use crate::model::kinds::volume_migration::VolumeMigration;
 use crate::model::migration_brief::MigrationBrief;
 use crate::model::observation::Observation;
 use crate::observe::{self, volumes};
 use crate::parse::ParseCache;
-use crate::propose::{Proposed, Pulls};
-use crate::record::{self, status::Facts};
+use crate::propose::Proposed;
+use crate::record;
 use crate::render;
-use crate::telemetry::{Metrics, Reason};
+use crate::telemetry::Metrics;
 use crate::wiring::{EngineAdapter, StoreAdapter};
 use jiff::Timestamp;
 use std::collections::BTreeSet;
@@ -47,7 +47,20 @@ mod starting;
 /// What became of them.
 mod results;
 
+/// Statuses and metrics.
+mod publishing;
+
+/// Say what pull requests would change.
+mod review;
+
+/// Make one plan.
+mod planning;
+
+pub use planning::Remembered;
+use planning::Scene;
+pub use proposing::Asked;
 use proposing::{poll, propose_all};
+use publishing::publish;
 use reading::read;
 
 /// How often everything is compared with the cluster although nothing changed, so that what others changed is set right.
@@ -81,6 +94,8 @@ pub struct Source<'a> {
     pub approvals: Option<ApprovalRule>,
     /// Labels of pull requests.
     pub labels: Vec<String>,
+    /// Whether plans are made on pull requests, and whose commands are obeyed.
+    pub plans: Plans,
     /// What is followed.
     pub follow: &'a Follow,
     /// Which signatures are demanded.
@@ -139,7 +154,9 @@ pub struct Memory {
     /// How often objects were rendered.
     pub renders: u64,
     /// Where pull requests stood, and when that was asked.
-    pub pulls: Option<(Pulls, Timestamp)>,
+    pub pulls: Option<Asked>,
+    /// What plans on pull requests have read.
+    pub plans: Remembered,
 }
 
 /// What one turn came to.
@@ -159,6 +176,8 @@ pub struct Turned {
     pub proposed: Option<Proposed>,
     /// What the forge says of merges.
     pub merges: Option<Vec<MergeStatus>>,
+    /// What is remembered of pull requests, when they were looked at.
+    pub reviews: Option<Vec<ReviewStatus>>,
     /// Migrations that have not ended.
     pub unfinished: usize,
     /// Migrations that ended in this turn.
@@ -264,10 +283,28 @@ pub async fn turn(
     turned.applied = current && memory.applied;
 
     // propose (git): only on a tip that is read and applied
+    let polled = poll(source, &mut memory.pulls, before, &tips, now, &mut turned).await;
     if turned.applied {
-        let pulls = poll(source, &mut memory.pulls, before, now, &mut turned).await;
+        let pulls = polled.clone().unwrap_or_default().pulls;
         turned.proposed =
             Some(propose_all(source, desired, &decision, &in_flight, (&tips, &pulls), now).await);
+    }
+    // review (git, forge, cluster): what pull requests would change, and what came of those that were merged
+    if let Some(open) = polled.and_then(|polled| polled.open) {
+        let scene = Scene {
+            desired,
+            tree: memory.tree.as_ref(),
+            diagnostics: &memory.diagnostics,
+            decision: &decision,
+            observation: &observation,
+            in_flight: &in_flight,
+            migrations: &migrations,
+            tips: &tips,
+            open: &open,
+            applied: turned.applied,
+            now,
+        };
+        review::review(world, source, &scene, &mut memory.plans, before, &mut turned).await;
     }
     // execute: who approved (forge); approved moves start (cluster, engine)
     let mut merges = before.merges.clone();
@@ -450,78 +487,5 @@ fn apply_failure(failure: &apply::ApplyFailure) -> TurnFailure {
         class: failure.class,
         reason: "ReconciliationFailed".to_owned(),
         message: format!("{place}{about}{}{help}", failure.message),
-    }
-}
-
-#[expect(
-    clippy::too_many_arguments,
-    reason = "the end of the line: everything that there is to see"
-)]
-async fn publish(
-    world: &World,
-    source: &Source<'_>,
-    desired: &Desired,
-    observation: &Observation,
-    decision: &Decision<'_>,
-    migrations: &[VolumeMigration],
-    turned: &mut Turned,
-    now: Timestamp,
-) {
-    let briefs: Vec<MigrationBrief> = migrations.iter().map(brief).collect();
-    turned.unfinished = briefs.iter().filter(|one| !one.phase.is_final()).count();
-    let placed = decide::placements(desired, observation);
-    let facts = Facts {
-        others: &source.others,
-
-        desired,
-        observation,
-        decision,
-        migrations: &briefs,
-        placed: &placed,
-        takers: &decide::takers(desired, observation),
-        now,
-    };
-    if let Err(error) = record::status::update(&world.cluster, &facts).await {
-        turned.failures.push(TurnFailure::from(&error));
-    }
-    world
-        .metrics
-        .active
-        .set(i64::try_from(turned.unfinished).unwrap_or(i64::MAX));
-    let holders = migrations
-        .iter()
-        .filter(|one| one.status.as_ref().is_some_and(|status| status.window.is_some()))
-        .count();
-    world
-        .metrics
-        .cordons
-        .set(i64::try_from(holders).unwrap_or(i64::MAX));
-    if let Some(proposed) = &turned.proposed {
-        let open = proposed
-            .records
-            .iter()
-            .filter(|record| record.state == ProposalState::Open)
-            .count();
-        world
-            .metrics
-            .open_proposals
-            .set(i64::try_from(open).unwrap_or(i64::MAX));
-    }
-    world.metrics.left_alone.clear();
-    for left in &decision.left_alone {
-        let reason = Reason {
-            reason: left.why.reason().to_owned(),
-        };
-        world.metrics.left_alone.get_or_create(&reason).inc();
-        let policy = left.policy.map_or("", |policy| policy.name.as_str());
-        let (namespace, claim) = left.claim();
-        tracing::debug!(
-            namespace,
-            claim,
-            volume = left.volume(),
-            policy,
-            why = left.words(),
-            "left alone"
-        );
     }
 }

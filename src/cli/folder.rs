@@ -202,7 +202,14 @@ pub(super) fn identities(arguments: &KeyArguments) -> Result<Identities, Failed>
 
 /// `validate`.
 pub fn validate(arguments: &FolderArguments) -> Result<u8, Failed> {
-    let (_, diagnostics) = read(arguments)?;
+    let (desired, diagnostics) = read(arguments)?;
+    let nothing = desired.is_some_and(|desired| desired.resources.is_empty());
+    if nothing && diagnostics.is_empty() {
+        return Err(Failed(format!(
+            "no objects found in {}: nothing was checked; name the folder that holds the policies' YAML files",
+            arguments.path.display()
+        )));
+    }
     match arguments.output {
         Output::Text => {
             report::text(&diagnostics, &located(&arguments.path, false)?.1);

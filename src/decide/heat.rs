@@ -2,11 +2,11 @@
 
 use super::place;
 use super::questions;
-use super::quick::Table;
 use crate::model::decision::Why;
 use crate::model::desired::{Desired, Measure, Policy, Signal, Tier};
 use crate::model::ids::TierName;
 use crate::model::observation::Observation;
+use crate::model::quick::Table;
 use std::hash::{Hash, Hasher};
 use std::rc::Rc;
 use std::sync::Arc;

@@ -86,10 +86,10 @@ pub(super) fn judge<'a>(
 
 /// The policy that takes a volume.
 pub(super) fn taker(view: &View, bound: &BoundVolume) -> Result<usize, Why> {
-    match view.of_group.get(bound.group as usize) {
-        Some(Taken::By(policy)) => Ok(*policy),
+    match view.selected.of_group.get(bound.group as usize) {
+        Some(Taken::By(policy)) => Ok(*policy as usize),
         Some(Taken::Several(names)) => Err(Why::ClaimedTwice {
-            policies: names.clone(),
+            policies: view.selected.several[*names as usize].clone(),
         }),
         Some(Taken::Nobody) | None => Err(Why::NoPolicy),
     }

@@ -2,7 +2,6 @@
 
 use super::heat::{self, Direction};
 use super::place::{self, Room};
-use super::quick::Table;
 use super::{InFlight, View, judge};
 use crate::model::approval::{Approved, Move};
 use crate::model::decision::{Decision, LeftAlone, Start, Subject, Superseded, Why};
@@ -11,6 +10,7 @@ use crate::model::ids::{PolicyName, TierName};
 use crate::model::kinds::volume_migration::Phase;
 use crate::model::migration_brief::MigrationBrief;
 use crate::model::observation::{Backing, BoundVolume, MayastorVolume};
+use crate::model::quick::Table;
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
@@ -168,10 +168,13 @@ pub(super) fn starts<'a>(view: &View<'a>, room: &mut Room, decision: &mut Decisi
 }
 
 /// Approved moves with the places of their volumes: the volume that was meant, or another one of the claim.
-fn approved<'a>(view: &View<'a>) -> impl Iterator<Item = (&'a Approved<Move>, Option<usize>)> {
-    view.desired.approved.iter().map(|approved| {
+fn approved<'v, 'a>(
+    view: &'v View<'a>,
+) -> impl Iterator<Item = (&'a Approved<Move>, Option<usize>)> + use<'v, 'a> {
+    let mut near = 0;
+    view.desired.approved.iter().map(move |approved| {
         let what = approved.what();
-        let mut all = view.volumes_of(&what.claim);
+        let mut all = view.volumes_of(&what.claim, &mut near);
         let meant = |volume: &usize| *view.observation.volumes[*volume].name == *what.volume.as_str();
         let found = all.clone().find(meant).or_else(|| all.next());
         (approved, found)
@@ -245,6 +248,7 @@ fn start<'a>(
             missing: missing.clone(),
         });
     }
+    not_suspended(view, what)?;
     if let Some(unfit) = volume.unfit {
         return Err(Why::Unfit(unfit));
     }
@@ -340,6 +344,17 @@ fn not_tried(tried: &Tried, approved: &Approved<Move>) -> Result<(), Why> {
         Some(failed) => Err(Why::FailedBefore {
             migration: failed.name.clone(),
         }),
+    }
+}
+
+/// A policy that is switched off holds back what it proposed, also what was merged already. What a person wrote, pinned or reverted
+/// is no move of the policy's.
+fn not_suspended(view: &View, what: &Move) -> Result<(), Why> {
+    let assignment = view.desired.assignments.get(&what.claim);
+    let own = assignment.is_some_and(|one| one.decision.is_some() && one.pin.is_none());
+    match policy_of(view, what) {
+        Some(policy) if own && !policy.enabled => Err(Why::Suspended),
+        _ => Ok(()),
     }
 }
 

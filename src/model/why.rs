@@ -114,6 +114,8 @@ pub enum Why {
         /// The claims that leave first.
         after: Box<str>,
     },
+    /// Approved, and the policy that proposed it was switched off since.
+    Suspended,
     /// Approved, and no window for moves is open.
     OutsideWindow {
         /// When the next one opens.
@@ -251,6 +253,7 @@ impl Why {
             Self::TierHasRoom { .. } => "TierHasRoom",
             Self::TierFull { .. } => "TierFull",
             Self::WaitsForRoom { .. } => "WaitsForRoom",
+            Self::Suspended => "Suspended",
             Self::OutsideWindow { .. } => "OutsideWindow",
             Self::NoLongerHolds { .. } => "NoLongerHolds",
             Self::Moved { .. } => "MovedSince",
@@ -366,6 +369,10 @@ impl fmt::Display for Why {
                 "{tier} would be {percent} % full, {allowed_percent} % are allowed"
             ),
             Self::WaitsForRoom { tier, after } => write!(f, "{tier} has no room until {after} has left it"),
+            Self::Suspended => write!(
+                f,
+                "approved, but the policy that proposed it has enabled: false; switch it on, or pin the assignment to move it anyway"
+            ),
             Self::OutsideWindow { opens: Some(opens) } => {
                 write!(f, "approved; starts in the next window for moves, from {opens}")
             }

@@ -38,6 +38,16 @@ pub fn plain(words: &str) -> String {
     plain
 }
 
+/// A text as code: nothing in it means anything to Markdown, nobody is mentioned and nothing linked. What would end it, move a
+/// cursor or turn the text around is put differently.
+pub fn code(text: &str) -> String {
+    let text = crate::model::diagnostic::shown(text).replace('`', "'");
+    match text.trim() {
+        "" => "` `".to_owned(),
+        text => format!("`{text}`"),
+    }
+}
+
 /// A count with its noun.
 pub fn counted(count: usize, what: &str) -> String {
     match count {

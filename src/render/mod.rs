@@ -22,6 +22,9 @@ pub mod proposal;
 /// What became of merged moves.
 pub mod results;
 
+/// A plan → the comment on its pull request.
+pub mod review;
+
 /// Objects as text for people, secrets masked.
 pub mod text;
 

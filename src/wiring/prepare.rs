@@ -317,6 +317,7 @@ pub(super) fn understood<'a>(
         forge: one.forge.as_ref(),
         approvals: proposals.approvals.clone(),
         labels: proposals.labels.clone(),
+        plans: proposals.plans.clone(),
         follow: &one.follow,
         verification: one.verification.as_ref(),
         assignments: if root.is_empty() {

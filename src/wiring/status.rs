@@ -71,6 +71,9 @@ pub(super) fn fill(
             if let Some(merges) = &turned.merges {
                 status.merges.clone_from(merges);
             }
+            if let Some(reviews) = &turned.reviews {
+                status.reviews.clone_from(reviews);
+            }
             let stalled = turned
                 .failures
                 .iter()

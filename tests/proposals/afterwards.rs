@@ -154,6 +154,21 @@ impl Stage {
         self.world.forge.open(&new).await.unwrap().pull_request.number
     }
 
+    /// Somebody pushes to main.
+    async fn push(&self, path: &str, content: &str) -> CommitId {
+        let folder = tempfile::tempdir().unwrap();
+        let person = client(&self.world, &folder, "person");
+        let tip = person.fetch("main").await.unwrap().branches["main"].clone();
+        let files = vec![FileChange {
+            path: path.into(),
+            content: Some(content.into()),
+        }];
+        let at = Timestamp::from_second(1_790_000_100).unwrap();
+        let (lease, who) = (Lease::At(tip.clone()), ann());
+        let pushed = person.push_as(&who, "main", lease, Some(tip), files, "By hand\n".into(), at);
+        pushed.await.unwrap()
+    }
+
     /// Requests for changes that the forge has had.
     fn writes(&self) -> usize {
         match &self.world.host {
@@ -304,23 +319,12 @@ async fn without_the_approvals_demanded_nothing_moves(world: World) {
     stage.status(&tip, "success").await;
 
     // What somebody pushes has no approvals at all.
-    let folder = tempfile::tempdir().unwrap();
-    let person = client(&stage.world, &folder, "person");
-    let tip = person.fetch("main").await.unwrap().branches["main"].clone();
     let text = format!(
         "apiVersion: storage.billyronks.io/v1\nkind: TierAssignment\nmetadata: {{name: data-0, namespace: db}}\n\
          spec: {{claim: data-0, volume: {}, tier: cold}}\n",
         VOLUMES[0]
     );
-    let files = vec![FileChange {
-        path: "p/assignments/db/data-0.yaml".into(),
-        content: Some(text.into()),
-    }];
-    let at = Timestamp::from_second(1_790_000_100).unwrap();
-    let lease = Lease::At(tip.clone());
-    let who = ann();
-    let pushed = person.push_as(&who, "main", lease, Some(tip), files, "By hand\n".into(), at);
-    let pushed = pushed.await.unwrap();
+    let pushed = stage.push("p/assignments/db/data-0.yaml", &text).await;
     stage.status(pushed.as_str(), "pending").await;
     let by_hand = |one: &Value| one["commit"] == pushed.as_str() && one["number"].is_null();
     let remembered = async || {
@@ -367,6 +371,35 @@ async fn faults_tell_nothing_twice() {
         stage.follow.halt().await;
     }
     say(&format!("{happened} faults, and one comment each"));
+}
+
+/// Without a forge merging by hand is the approval, and it is looked at once more as well.
+#[tokio::test(flavor = "multi_thread")]
+async fn on_plain_git_what_makes_no_sense_any_more_is_superseded() {
+    let more = json!({"forge": {"type": "none"}});
+    let mut stage = Stage::set(World::github().await, more).await;
+    stage.follow.run().await;
+    let open = |one: &Value| one["state"] == "Open";
+    let record = proposal(&stage.follow, "the branch", open).await;
+    stage.follow.halt().await;
+    let path = "p/assignments/db/data-0.yaml";
+    let folder = tempfile::tempdir().unwrap();
+    let person = client(&stage.world, &folder, "person");
+    let proposed = person
+        .log_branch(record["branch"].as_str().unwrap(), 1)
+        .await
+        .unwrap();
+    let content = person.read_at(&proposed[0].commit, path).await.unwrap();
+    stage.push(path, &String::from_utf8(content).unwrap()).await;
+    stage.load(100.0);
+    stage.follow.run().await;
+    let ended = stage.ended("Superseded").await;
+    let message = ended["status"]["message"].as_str().unwrap();
+    assert!(message.contains("100 IOPS no longer speaks for it"), "{message}");
+    let look = async || stage.audit().await.contains("Result: Superseded\n").then_some(());
+    stage.until("the record", look).await;
+    assert_eq!(stage.world.simulated().requests(), [""; 0], "nobody asks a forge");
+    stage.follow.halt().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -176,7 +176,12 @@ pub async fn turn_of(
     let forge = forge.then_some(&world.forge);
     // As in a turn: when the forge does not answer, nothing is concluded.
     let pulls = match forge {
-        Some(forge) => propose::poll(forge, records).await.unwrap_or_default(),
+        Some(forge) => {
+            propose::poll(forge, records, false)
+                .await
+                .unwrap_or_default()
+                .pulls
+        }
         None => Pulls::new(),
     };
     let mut in_base = BTreeSet::new();
