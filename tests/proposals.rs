@@ -15,6 +15,9 @@ pub mod life;
 /// The controller itself.
 mod followed;
 
+/// What the controller does with what was merged.
+mod afterwards;
+
 /// Each claim on each host.
 macro_rules! lives {
     ($($claim:ident)*) => {

@@ -389,6 +389,7 @@ impl Builder {
                     to: to.into(),
                     decision: note,
                     accepted: false,
+                    approved_in: None,
                 }],
                 policy_fingerprint: "f".into(),
                 title: String::new(),

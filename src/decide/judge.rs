@@ -37,6 +37,7 @@ pub(super) fn judge<'a>(
     view: &View<'a>,
     left: BTreeMap<usize, LeftAlone<'a>>,
     started: &BTreeSet<usize>,
+    spent: &BTreeMap<usize, String>,
     decision: &mut Decision<'a>,
 ) -> Vec<Wanted<'a>> {
     let mut wanted = Vec::new();
@@ -56,8 +57,12 @@ pub(super) fn judge<'a>(
             Err(why) => (None, why),
             Ok(taker) => {
                 let policy = view.policies[taker].policy;
-                let why = match one(view, index, bound, taker, tiers) {
-                    Err(why) => why,
+                let superseded = spent.get(&index);
+                let why = match one(view, index, bound, taker, tiers, superseded.is_some()) {
+                    // What was merged and did not happen is what people ask about.
+                    Err(why) => superseded.map_or(why, |migration| Why::Superseded {
+                        migration: migration.clone(),
+                    }),
                     Ok(one) => {
                         wanted.push(Wanted {
                             slot: reasons.len(),
@@ -96,6 +101,7 @@ fn one<'a>(
     bound: &'a BoundVolume,
     taker: usize,
     on_tiers: u64,
+    spent: bool,
 ) -> Result<Wanted<'a>, Why> {
     let measured = &view.policies[taker];
     let past = view.past(index);
@@ -155,7 +161,9 @@ fn one<'a>(
     full_enough(view, volume, policy, from, to, pointed.direction)?;
     if let Some(past) = past {
         not_declined(view, bound, past, policy, to, &pointed)?;
-        not_assigned(view, bound, past, to)?;
+        if !spent {
+            not_assigned(view, bound, past, to)?;
+        }
     }
     if let Some(unfit) = volume.unfit {
         return Err(Why::Unfit(unfit));

@@ -4,12 +4,13 @@
 
 use crate::model::decision::{Decision, LeftAlone, Subject, Why};
 use crate::model::desired::{Assignment, Desired, Policy, Tier};
-use crate::model::ids::{ClaimRef, TierName};
+use crate::model::ids::{ClaimRef, CommitId, TierName};
 use crate::model::kinds::policy_source::{ProposalStatus, ProposedMoveStatus};
 use crate::model::migration_brief::MigrationBrief;
 use crate::model::observation::{BoundVolume, Observation};
 use crate::model::quick::Table;
 use jiff::Timestamp;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -37,10 +38,14 @@ mod select;
 /// Which approved moves start.
 mod starts;
 
+/// Which approvals were used up.
+mod spent;
+
 #[cfg(test)]
 pub(crate) mod tests;
 
 pub use questions::questions;
+pub use spent::spent;
 
 /// What is under way or was decided before.
 #[derive(Clone, Debug, Default)]
@@ -49,6 +54,8 @@ pub struct InFlight {
     pub migrations: Vec<MigrationBrief>,
     /// Every proposal that the source's status knows.
     pub proposals: Vec<ProposalStatus>,
+    /// Commits whose approvals do not suffice, with what is missing.
+    pub unapproved: BTreeMap<CommitId, Arc<str>>,
 }
 
 /// Bounds and switches that the operator set for all policies.
@@ -76,7 +83,7 @@ pub fn decide<'a>(
     let mut decision = Decision::default();
     let mut room = place::Room::of(&view);
     let begun = starts::starts(&view, &mut room, &mut decision);
-    let wanted = judge::judge(&view, begun.left, &begun.started, &mut decision);
+    let wanted = judge::judge(&view, begun.left, &begun.started, &begun.spent, &mut decision);
     admit::admit(&view, &mut room, wanted, &mut decision);
     if !begun.missing.is_empty() {
         decision.left_alone.extend(begun.missing);
