@@ -153,7 +153,9 @@ pub(super) fn starts<'a>(view: &View<'a>, room: &mut Room, decision: &mut Decisi
 }
 
 /// Approved moves with the places of their volumes: the volume that was meant, or another one of the claim.
-fn approved<'v, 'a>(view: &'v View<'a>) -> impl Iterator<Item = (&'a Approved<Move>, Option<usize>)> + use<'v, 'a> {
+fn approved<'v, 'a>(
+    view: &'v View<'a>,
+) -> impl Iterator<Item = (&'a Approved<Move>, Option<usize>)> + use<'v, 'a> {
     let mut near = 0;
     view.desired.approved.iter().map(move |approved| {
         let what = approved.what();

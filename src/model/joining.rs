@@ -124,7 +124,9 @@ impl Joining {
 
     fn group(&mut self, storage_class: String, labels: BTreeMap<String, String>) -> u32 {
         let storage_class = self.shared(storage_class);
-        let labels = labels.into_iter().map(|(key, value)| (self.shared(key), value.into()));
+        let labels = labels
+            .into_iter()
+            .map(|(key, value)| (self.shared(key), value.into()));
         let group = Group {
             labels: labels.collect(),
             storage_class,

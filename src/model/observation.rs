@@ -449,7 +449,9 @@ impl Observation {
     pub fn index_of(&self, namespace: &str, claim: &str, name: &str) -> Option<usize> {
         let key = (namespace, claim);
         let first = self.claims.first(&self.volumes, namespace, claim)?;
-        let same = self.volumes[first..].iter().take_while(|volume| volume.key() == key);
+        let same = self.volumes[first..]
+            .iter()
+            .take_while(|volume| volume.key() == key);
         same.zip(first..)
             .find_map(|(volume, index)| (*volume.name == *name).then_some(index))
     }
