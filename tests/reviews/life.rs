@@ -255,6 +255,7 @@ impl Life {
                 },
             },
             labels: Vec::new(),
+            approvals: None,
             follow: &Follow::Branch,
             verification: None,
             root: "p".into(),
