@@ -475,6 +475,10 @@ async fn what_was_encrypted_stays_unsaid(mut life: Life) {
                 ("p/notes.yaml", Some(&with_value)),
                 ("p/name.yaml", Some(with_name)),
                 ("p/plain.yaml", Some(&plain)),
+                (
+                    "p/named.yaml",
+                    Some(include_str!("../policies/base/velero-s3.sops.yaml")),
+                ),
             ],
         )
         .await;
@@ -485,6 +489,8 @@ async fn what_was_encrypted_stays_unsaid(mut life: Life) {
         "`ConfigMap db/notes` in `p/notes.yaml`: changed (secret)",
         "an encrypted `ConfigMap` in `p/name.yaml`",
         "`Secret db/plain` in `p/plain.yaml`",
+        // What stands in the clear in an encrypted file may be told.
+        "`Secret velero/velero-s3` in `p/named.yaml`",
     ] {
         assert!(first.contains(words), "{words}: {first}");
     }

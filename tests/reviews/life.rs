@@ -120,7 +120,10 @@ impl Life {
         };
         let folder = tempfile::tempdir().unwrap();
         let sealer = Sealer::new();
-        let identities = Identities::parse([("k.agekey", sealer.key.as_str())]).unwrap();
+        let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("policies/demo.agekey");
+        let demo = std::fs::read_to_string(demo).unwrap();
+        let keys = [("k.agekey", sealer.key.as_str()), ("demo.agekey", demo.as_str())];
+        let identities = Identities::parse(keys).unwrap();
         let life = Self {
             repository: client(&world, &folder, "controller"),
             person: client(&world, &folder, "person"),
