@@ -73,9 +73,8 @@ pub(super) struct Kind<'a> {
 
 /// Which way a plain policy points.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum PlainWay {
-    Hotter,
-    Colder,
+pub(super) enum PlainWay<'a> {
+    Beyond(Pointed<'a>),
     Between(f64),
 }
 
@@ -205,20 +204,26 @@ enum Way<'a> {
 impl<'a> Measured<'a> {
     /// What [`Measured::points`] says of a volume of which nothing is decided yet; `None` where something is not known, or the policy
     /// cannot be told in short.
-    pub(super) fn plainly(&self, volume: usize) -> Option<(PlainWay, &'a Arc<str>)> {
+    pub(super) fn plainly(&self, volume: usize) -> Option<(PlainWay<'a>, &'a Arc<str>)> {
         let (plain, (coverage, values)) = (self.plain?, self.kind.columns?);
         let (coverage, value) = (*coverage.get(volume)?, *values.get(volume)?);
         if !(coverage.is_finite() && coverage >= plain.min_coverage && value.is_finite()) {
             return None;
         }
-        let way = if value >= plain.above {
-            PlainWay::Hotter
+        let (direction, threshold) = if value >= plain.above {
+            (Direction::Hotter, plain.above)
         } else if value < plain.below {
-            PlainWay::Colder
+            (Direction::Colder, plain.below)
         } else {
-            PlainWay::Between(value)
+            return Some((PlainWay::Between(value), &plain.signal));
         };
-        Some((way, &plain.signal))
+        let pointed = Pointed {
+            direction,
+            signal: self.policy.signals.first()?,
+            value,
+            threshold,
+        };
+        Some((PlainWay::Beyond(pointed), &plain.signal))
     }
 
     /// Which way a volume's signals point.

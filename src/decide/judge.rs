@@ -19,6 +19,8 @@ pub(super) struct Wanted<'a> {
     /// Where its reason stands among [`Decision::left_alone`], in case that it stays.
     pub(super) slot: usize,
     pub(super) volume: &'a MayastorVolume,
+    /// Bytes of all its copies.
+    pub(super) bytes: u64,
     pub(super) policy: &'a Policy,
     /// Its place in order of name.
     pub(super) taker: usize,
@@ -118,8 +120,10 @@ fn at_a_glance<'a>(
             });
             return true;
         }
-        PlainWay::Hotter => measured.kind.tiers.last(),
-        PlainWay::Colder => measured.kind.tiers.first(),
+        PlainWay::Beyond(pointed) => match pointed.direction {
+            Direction::Hotter => measured.kind.tiers.last(),
+            Direction::Colder => measured.kind.tiers.first(),
+        },
     };
     let there = last == Some(&from);
     if there {
@@ -200,7 +204,10 @@ fn one<'a>(
         hotter: open(hotter).is_some(),
         colder: open(colder).is_some(),
     };
-    let pointed = measured.points(index, held)?;
+    let pointed = match measured.plainly(index) {
+        Some((PlainWay::Beyond(pointed), _)) if past.is_none() => pointed,
+        _ => measured.points(index, held)?,
+    };
     let to = match pointed.direction {
         Direction::Hotter => hotter,
         Direction::Colder => colder,
@@ -226,6 +233,7 @@ fn one<'a>(
     Ok(Wanted {
         bound,
         slot: 0,
+        bytes: place::bytes(volume),
         volume,
         policy,
         taker,
