@@ -7,7 +7,7 @@
 use super::View;
 use super::heat::Direction;
 use super::judge::Wanted;
-use super::place::{Room, bytes};
+use super::place::Room;
 use crate::model::decision::{Decision, ProposedMove, Why};
 use crate::model::desired::Tier;
 use crate::model::engine::GIB;
@@ -57,7 +57,7 @@ impl Budgets {
 fn rank(wanted: &Wanted, place: u32) -> u128 {
     let hotter = wanted.pointed.direction == Direction::Hotter;
     // Load per byte, as a multiple of the threshold; the greater the hotter.
-    let gibs = (bytes(wanted.volume).max(1) as f64) / GIB as f64;
+    let gibs = (wanted.bytes.max(1) as f64) / GIB as f64;
     let excess = wanted.pointed.value / wanted.pointed.threshold.max(f64::MIN_POSITIVE);
     let bits = (excess / gibs).to_bits();
     // As integers in the order of the numbers: `f64::total_cmp` does the same.
@@ -344,8 +344,8 @@ fn proposed(view: &View, wanted: &Wanted, candidates: Vec<crate::model::ids::Poo
         hotter: wanted.pointed.direction == Direction::Hotter,
         note: note(wanted, from, to),
         candidates,
-        bytes: bytes(wanted.volume),
-        monthly_cost: monthly_cost(from, to, bytes(wanted.volume)),
+        bytes: wanted.bytes,
+        monthly_cost: monthly_cost(from, to, wanted.bytes),
     }
 }
 

@@ -97,7 +97,7 @@ pub fn explain(
         policy: taker.map(|measured| measured.policy.name.to_string()),
         tier: view.placed(bound).as_ref().map(name),
         tiers: taker
-            .map(|measured| measured.tiers.iter().map(name).collect())
+            .map(|measured| measured.kind.tiers.iter().map(name).collect())
             .unwrap_or_default(),
         verdict: verdict(decision, claim),
         window: None,
@@ -137,7 +137,7 @@ fn verdict(decision: &Decision, claim: &ClaimRef) -> String {
 fn load(explanation: &mut Explanation, of: &Measured, index: usize) {
     let policy = of.policy;
     explanation.window = (!policy.secret).then(|| policy.window_text.clone());
-    let Some(answers) = &of.answers else { return };
+    let Some(answers) = &of.kind.answers else { return };
     let coverage = heat::known(&answers.coverage, index);
     explanation.coverage_percent = coverage.map(|part| (part.clamp(0.0, 1.0) * 100.0) as u32);
     let title = |signal: &Signal| match signal.percentile {
@@ -228,7 +228,7 @@ fn rest(explanation: &mut Explanation, view: &View, of: &Measured, index: usize)
         let copies = volume.copies.len();
         facts.push(format!("{size}, {copies} of {} copies", volume.wanted_copies));
     }
-    for tier in of.tiers.iter() {
+    for tier in &of.kind.tiers {
         let full = view.filled[*tier].part * 100.0;
         facts.push(format!("tier {} is {full:.0} % full", view.tiers[*tier].name));
     }
@@ -241,7 +241,7 @@ fn pools(explanation: &mut Explanation, view: &View, of: &Measured, index: usize
     };
     let room = Room::of(view);
     let here = view.placed(bound);
-    for tier in of.tiers.iter().copied().filter(|tier| Some(*tier) != here) {
+    for tier in of.kind.tiers.iter().copied().filter(|tier| Some(*tier) != here) {
         for (pool, number) in fleet.pools.iter().zip(0_u32..) {
             if view.pool_tiers[number as usize] & bit(tier) == 0 {
                 continue;

@@ -3,11 +3,9 @@
 use super::place;
 use super::questions;
 use crate::model::decision::Why;
-use crate::model::desired::{Desired, Measure, Policy, Signal, Tier};
-use crate::model::ids::TierName;
+use crate::model::desired::{Desired, Policy, Signal, Tier};
 use crate::model::observation::Observation;
-use crate::model::quick::Table;
-use std::hash::{Hash, Hasher};
+use crate::model::policies::{Plain, Rule};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -56,108 +54,29 @@ pub(super) struct Answers<'a> {
 /// A policy with its tiers and answers found.
 pub(super) struct Measured<'a> {
     pub(super) policy: &'a Policy,
-    /// Its tiers from the coldest to the hottest, by their places in order of name.
-    pub(super) tiers: Rc<[usize]>,
-    /// The same as bits.
-    pub(super) mask: u64,
-    pub(super) answers: Option<Rc<Answers<'a>>>,
-    /// The same in short, when it needs no more.
-    pub(super) plain: Option<Plain<'a>>,
+    /// What it demands, when that can be told in short.
+    plain: Option<&'a Plain>,
+    pub(super) kind: Rc<Kind<'a>>,
 }
 
-/// What a policy asks of a volume without a past when it has one signal and neither exceptions nor a time for which that must be
-/// sustained: most have no more, and a hundred thousand volumes are looked at.
-#[derive(Clone, Copy)]
-pub(super) struct Plain<'a> {
-    coverage: &'a [f64],
-    values: &'a [f64],
-    min_coverage: f64,
-    above: f64,
-    below: f64,
-    signal: &'a Arc<str>,
+/// Tiers and answers of policies that ask the same.
+pub(super) struct Kind<'a> {
+    /// Their tiers from the coldest to the hottest, by their places in order of name.
+    pub(super) tiers: Vec<usize>,
+    /// The same as bits.
+    pub(super) mask: u64,
+    /// `None` when they are switched off.
+    pub(super) answers: Option<Answers<'a>>,
+    /// Coverage and values, when they are known and there is one signal.
+    columns: Option<(&'a [f64], &'a [f64])>,
 }
 
 /// Which way a plain policy points.
 #[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum PlainWay {
-    Hotter,
-    Colder,
+pub(super) enum PlainWay<'a> {
+    Beyond(Pointed<'a>),
     Between(f64),
 }
-
-impl<'a> Plain<'a> {
-    fn of(policy: &'a Policy, answers: &Answers<'a>) -> Option<Self> {
-        let ([signal], [columns]) = (&*policy.signals, &*answers.signals) else {
-            return None;
-        };
-        let plain =
-            policy.not_heat_when.is_empty() && columns.extremes.is_none() && answers.trouble.is_none();
-        Some(Self {
-            coverage: answers.coverage.as_ref().ok().filter(|_| plain)?,
-            values: columns.value.as_ref().ok()?,
-            min_coverage: policy.min_coverage,
-            above: signal.above.unwrap_or(f64::INFINITY),
-            below: signal.below.unwrap_or(f64::NEG_INFINITY),
-            signal: &signal.name,
-        })
-    }
-
-    /// The signal.
-    pub(super) fn signal(&self) -> Arc<str> {
-        self.signal.clone()
-    }
-
-    /// What [`Measured::points`] says of a volume of which nothing is decided yet; `None` where something is not known.
-    pub(super) fn points(&self, volume: usize) -> Option<PlainWay> {
-        let (coverage, value) = (*self.coverage.get(volume)?, *self.values.get(volume)?);
-        if !(coverage.is_finite() && coverage >= self.min_coverage && value.is_finite()) {
-            return None;
-        }
-        Some(if value >= self.above {
-            PlainWay::Hotter
-        } else if value < self.below {
-            PlainWay::Colder
-        } else {
-            PlainWay::Between(value)
-        })
-    }
-}
-
-/// Policies that ask the same have the same answers, and ten thousand policies mostly do.
-struct Asks<'a>(&'a Policy);
-
-impl Asks<'_> {
-    fn measures(&self) -> impl Iterator<Item = (&Measure, Option<u64>)> {
-        let of = |signal: &'_ Signal| signal.percentile.map(f64::to_bits);
-        let all = self.0.signals.iter().chain(&self.0.not_heat_when);
-        all.map(move |signal| (&signal.measure, of(signal)))
-    }
-}
-
-impl Hash for Asks<'_> {
-    fn hash<H: Hasher>(&self, state: &mut H) {
-        self.0.window_text.hash(state);
-        self.0.sustained.hash(state);
-        self.0.signals.len().hash(state);
-        for (measure, percentile) in self.measures() {
-            std::mem::discriminant(measure).hash(state);
-            percentile.hash(state);
-        }
-    }
-}
-
-impl PartialEq for Asks<'_> {
-    fn eq(&self, other: &Self) -> bool {
-        let (a, b) = (self.0, other.0);
-        a.window_text == b.window_text
-            && a.sustained == b.sustained
-            && a.signals.len() == b.signals.len()
-            && a.excluded_windows == b.excluded_windows
-            && self.measures().eq(other.measures())
-    }
-}
-
-impl Eq for Asks<'_> {}
 
 /// Every policy with its answers; questions were asked at the time of the observation.
 pub(super) fn measured<'a>(
@@ -165,37 +84,45 @@ pub(super) fn measured<'a>(
     observation: &'a Observation,
     tiers: &[&Tier],
 ) -> Vec<Measured<'a>> {
-    let mut known: Table<Asks<'a>, Rc<Answers<'a>>> = Table::default();
+    let digest = desired.policies.digest();
+    let policies: Vec<&Policy> = desired.policies.values().collect();
     let place = |name| tiers.binary_search_by(|tier| tier.name.cmp(name)).ok();
-    // Most policies ask what the one before them asked, of the same tiers.
-    let mut last: Option<(&Policy, Rc<Answers>)> = None;
-    let mut tiers_of: Option<(&[TierName], Rc<[usize]>)> = None;
-    let mut all = Vec::with_capacity(desired.policies.len());
-    for policy in desired.policies.values() {
-        let tiers = match &tiers_of {
-            Some((names, tiers)) if **names == *policy.tiers => tiers.clone(),
-            _ => policy.tiers.iter().filter_map(place).collect(),
-        };
-        tiers_of = Some((&policy.tiers, tiers.clone()));
-        let answers = policy.enabled.then(|| match &last {
-            Some((same, answers)) if Asks(same) == Asks(policy) => answers.clone(),
-            _ => {
-                let entry = known.entry(Asks(policy));
-                let answers = entry.or_insert_with(|| Rc::new(answers(policy, observation)));
-                last = Some((policy, answers.clone()));
-                answers.clone()
-            }
-        });
-        let plain = answers.as_deref().and_then(|answers| Plain::of(policy, answers));
-        all.push(Measured {
-            plain,
-            policy,
+    let kind = |first: &u32| {
+        let policy = policies[*first as usize];
+        let tiers: Vec<usize> = policy.tiers.iter().filter_map(place).collect();
+        let answers = policy.enabled.then(|| answers(policy, observation));
+        Rc::new(Kind {
             mask: tiers.iter().fold(0, |mask, tier| mask | place::bit(*tier)),
+            columns: answers.as_ref().and_then(Answers::columns),
             tiers,
             answers,
-        });
+        })
+    };
+    let kinds: Vec<Rc<Kind>> = digest.kinds.iter().map(kind).collect();
+    let of = |(policy, rule): (&&'a Policy, &'a Rule)| Measured {
+        policy,
+        plain: rule.plain.as_ref(),
+        kind: kinds[rule.kind as usize].clone(),
+    };
+    policies.iter().zip(&digest.rules).map(of).collect()
+}
+
+impl<'a> Answers<'a> {
+    /// Coverage and the values of the only signal, when they are known.
+    fn columns(&self) -> Option<(&'a [f64], &'a [f64])> {
+        match (&self.trouble, &self.coverage, &*self.signals) {
+            (
+                None,
+                Ok(coverage),
+                [
+                    Columns {
+                        value: Ok(values), ..
+                    },
+                ],
+            ) => Some((coverage, values)),
+            _ => None,
+        }
     }
-    all
 }
 
 fn answers<'a>(policy: &Policy, observation: &'a Observation) -> Answers<'a> {
@@ -275,10 +202,34 @@ enum Way<'a> {
 }
 
 impl<'a> Measured<'a> {
+    /// What [`Measured::points`] says of a volume of which nothing is decided yet; `None` where something is not known, or the policy
+    /// cannot be told in short.
+    pub(super) fn plainly(&self, volume: usize) -> Option<(PlainWay<'a>, &'a Arc<str>)> {
+        let (plain, (coverage, values)) = (self.plain?, self.kind.columns?);
+        let (coverage, value) = (*coverage.get(volume)?, *values.get(volume)?);
+        if !(coverage.is_finite() && coverage >= plain.min_coverage && value.is_finite()) {
+            return None;
+        }
+        let (direction, threshold) = if value >= plain.above {
+            (Direction::Hotter, plain.above)
+        } else if value < plain.below {
+            (Direction::Colder, plain.below)
+        } else {
+            return Some((PlainWay::Between(value), &plain.signal));
+        };
+        let pointed = Pointed {
+            direction,
+            signal: self.policy.signals.first()?,
+            value,
+            threshold,
+        };
+        Some((PlainWay::Beyond(pointed), &plain.signal))
+    }
+
     /// Which way a volume's signals point.
     pub(super) fn points(&self, volume: usize, held: Held) -> Result<Pointed<'a>, Why> {
         let policy = self.policy;
-        let Some(answers) = &self.answers else {
+        let Some(answers) = &self.kind.answers else {
             return Err(Why::PolicyDisabled);
         };
         if let Some(error) = &answers.trouble {
@@ -351,6 +302,7 @@ impl<'a> Measured<'a> {
     /// sense, or nothing is known.
     pub(super) fn gone_back(&self, volume: usize, direction: Direction) -> Option<(Arc<str>, f64)> {
         let answers = self
+            .kind
             .answers
             .as_ref()
             .filter(|answers| answers.trouble.is_none())?;

@@ -16,11 +16,11 @@ const MATERIAL: f64 = 1.5;
 /// A move that a policy wants, before budgets and room.
 pub(super) struct Wanted<'a> {
     pub(super) bound: &'a BoundVolume,
-    /// Its place among the volumes.
-    pub(super) index: usize,
     /// Where its reason stands among [`Decision::left_alone`], in case that it stays.
     pub(super) slot: usize,
     pub(super) volume: &'a MayastorVolume,
+    /// Bytes of all its copies.
+    pub(super) bytes: u64,
     pub(super) policy: &'a Policy,
     /// Its place in order of name.
     pub(super) taker: usize,
@@ -53,8 +53,7 @@ pub(super) fn judge<'a>(
             continue;
         }
         let tiers = place::tiers_of(bound, &view.pool_tiers);
-        if let Some(left) = at_a_glance(view, index, bound, tiers) {
-            reasons.push(left);
+        if at_a_glance(view, index, bound, tiers, reasons) {
             continue;
         }
         let (policy, why) = match taker(view, bound) {
@@ -89,45 +88,61 @@ pub(super) fn judge<'a>(
 }
 
 /// Most volumes lie between the thresholds of a plain policy, or on the right tier: they are told without the steps of [`one`], which
-/// would say the same.
+/// would say the same. Whether it was one of them.
 fn at_a_glance<'a>(
     view: &View<'a>,
     index: usize,
     bound: &'a BoundVolume,
     on_tiers: u64,
-) -> Option<LeftAlone<'a>> {
+    reasons: &mut Vec<LeftAlone<'a>>,
+) -> bool {
     let Some(Taken::By(taker)) = view.selected.of_group.get(bound.group as usize) else {
-        return None;
+        return false;
     };
     let measured = &view.policies[*taker as usize];
-    let plain = measured.plain.as_ref()?;
     if bound.pin.is_some() || view.has_past[index] {
-        return None;
+        return false;
     }
     // Only what is in the engine is on a tier.
-    let from = place::only(on_tiers & measured.mask)?;
-    let way = plain.points(index)?;
-    let why = match way {
-        PlainWay::Between(value) => Why::BetweenWatermarks {
-            signal: plain.signal(),
-            value,
-        },
-        PlainWay::Hotter if measured.tiers.last() == Some(&from) => on_right_tier(view, from),
-        PlainWay::Colder if measured.tiers.first() == Some(&from) => on_right_tier(view, from),
-        PlainWay::Hotter | PlainWay::Colder => return None,
+    let (Some(from), Some((way, signal))) = (
+        place::only(on_tiers & measured.kind.mask),
+        measured.plainly(index),
+    ) else {
+        return false;
     };
-    Some(LeftAlone {
-        subject: Subject::Volume(bound),
-        policy: Some(measured.policy),
-        tier: place::only(on_tiers).map(|tier| &view.tiers[tier].name),
-        why,
-    })
-}
-
-fn on_right_tier(view: &View, tier: usize) -> Why {
-    Why::OnRightTier {
-        tier: view.names[tier].clone(),
+    let subject = Subject::Volume(bound);
+    let policy = Some(measured.policy);
+    let tier = place::only(on_tiers).map(|tier| &view.tiers[tier].name);
+    let last = match way {
+        PlainWay::Between(value) => {
+            let signal = signal.clone();
+            let why = Why::BetweenWatermarks { signal, value };
+            reasons.push(LeftAlone {
+                subject,
+                policy,
+                tier,
+                why,
+            });
+            return true;
+        }
+        PlainWay::Beyond(pointed) => match pointed.direction {
+            Direction::Hotter => measured.kind.tiers.last(),
+            Direction::Colder => measured.kind.tiers.first(),
+        },
+    };
+    let there = last == Some(&from);
+    if there {
+        let why = Why::OnRightTier {
+            tier: view.names[from].clone(),
+        };
+        reasons.push(LeftAlone {
+            subject,
+            policy,
+            tier,
+            why,
+        });
     }
+    there
 }
 
 /// The policy that takes a volume.
@@ -179,27 +194,33 @@ fn one<'a>(
     let Backing::Mayastor(volume) = &bound.backing else {
         return Err(Why::NotInEngine);
     };
-    let from = place::only(on_tiers & measured.mask).ok_or_else(|| Why::OnNoTier {
+    let from = place::only(on_tiers & measured.kind.mask).ok_or_else(|| Why::OnNoTier {
         pools: pools_of(view, volume),
     })?;
     let here = measured
+        .kind
         .tiers
         .iter()
         .position(|tier| *tier == from)
         .ok_or(Why::NotFound)?;
-    let hotter = measured.tiers.get(here + 1).copied();
-    let colder = here.checked_sub(1).map(|index| measured.tiers[index]);
+    let hotter = measured.kind.tiers.get(here + 1).copied();
+    let colder = here.checked_sub(1).map(|index| measured.kind.tiers[index]);
     let open = |to: Option<usize>| past.and_then(|past| open_proposal(view, past, to?));
     let held = Held {
         hotter: open(hotter).is_some(),
         colder: open(colder).is_some(),
     };
-    let pointed = measured.points(index, held)?;
+    let pointed = match measured.plainly(index) {
+        Some((PlainWay::Beyond(pointed), _)) if past.is_none() => pointed,
+        _ => measured.points(index, held)?,
+    };
     let to = match pointed.direction {
         Direction::Hotter => hotter,
         Direction::Colder => colder,
     };
-    let to = to.ok_or_else(|| on_right_tier(view, from))?;
+    let to = to.ok_or_else(|| Why::OnRightTier {
+        tier: view.names[from].clone(),
+    })?;
     old_enough(view, bound, policy)?;
     cooled_down(view, bound, policy)?;
     full_enough(view, volume, policy, from, to, pointed.direction)?;
@@ -219,8 +240,8 @@ fn one<'a>(
     }
     Ok(Wanted {
         bound,
-        index,
         slot: 0,
+        bytes: place::bytes(volume),
         volume,
         policy,
         taker,

@@ -5,6 +5,7 @@ use super::diagnostic::Place;
 use super::ids::{ClaimRef, ObjectId, PolicyName, Revision, TierName, VolumeName};
 use super::kinds::tier_assignment::DecisionNote;
 use super::observation::Pin;
+use super::policies::Policies;
 use super::secret::{MASK, SecretText};
 use super::week::WeekWindow;
 use std::collections::{BTreeMap, BTreeSet};
@@ -410,7 +411,7 @@ pub struct Desired {
     /// Tiers by name, including those that a policy's two selectors imply.
     pub tiers: BTreeMap<TierName, Tier>,
     /// Policies by name.
-    pub policies: BTreeMap<PolicyName, Policy>,
+    pub policies: Policies,
     /// Assignments by claim.
     pub assignments: BTreeMap<ClaimRef, Assignment>,
     /// What the base tree approves: one per assignment, and one per assignment that was taken out again.

@@ -18,6 +18,12 @@ pub mod diagnostic;
 /// What the repository asks for, understood and validated.
 pub mod desired;
 
+/// The policies of a revision.
+pub mod policies;
+
+/// What they select volumes by.
+pub(crate) mod selectors;
+
 /// Authority to move data, which only the verified base tree gives.
 pub mod approval;
 

@@ -118,7 +118,7 @@ pub fn parse(
         revision: tree.revision.clone(),
         resources,
         tiers: understood.tiers,
-        policies: understood.policies,
+        policies: understood.policies.into(),
         assignments: understood.assignments,
         reverted: approved.reverted,
         approved: approved.approved,

@@ -242,7 +242,7 @@ fn nothing_desired() -> Desired {
         },
         resources: Vec::new(),
         tiers: BTreeMap::new(),
-        policies: BTreeMap::new(),
+        policies: Default::default(),
         assignments: BTreeMap::new(),
         approved: Vec::new(),
         reverted: BTreeSet::new(),

@@ -245,7 +245,7 @@ fn text<'a>(claims: impl Iterator<Item = &'a str>, forge: bool) -> Option<Propos
         },
         resources: Vec::new(),
         tiers: BTreeMap::new(),
-        policies: BTreeMap::new(),
+        policies: Default::default(),
         assignments: BTreeMap::new(),
         approved: Vec::new(),
         reverted: BTreeSet::new(),

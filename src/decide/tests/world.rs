@@ -166,7 +166,7 @@ pub(crate) fn world() -> World {
                 .into_iter()
                 .map(|tier| (tier.name.clone(), tier))
                 .collect(),
-            policies: BTreeMap::from([(PolicyName("p".into()), policy)]),
+            policies: BTreeMap::from([(PolicyName("p".into()), policy)]).into(),
             assignments: BTreeMap::new(),
             approved: Vec::new(),
             reverted: BTreeSet::new(),
