@@ -10,7 +10,7 @@ use couchestor::sim::forge::{Fault, MergeBy};
 use life::{Life, client, turn_of};
 
 /// A repository, its forge, and a controller's memory.
-mod life;
+pub mod life;
 
 /// The controller itself.
 mod followed;

@@ -77,6 +77,15 @@ impl Forge {
         }
     }
 
+    /// The living comment of this name, if it is there.
+    ///
+    /// # Errors
+    /// Any [`ForgeError`].
+    pub async fn own_comment(&self, number: u64, name: &str) -> Result<Option<Comment>, ForgeError> {
+        let own = self.own_comments(number, &hidden_marker(name)).await?;
+        Ok(own.into_iter().next())
+    }
+
     async fn own_comments(&self, number: u64, marker: &str) -> Result<Vec<Comment>, ForgeError> {
         let me = self.whoami().await?;
         let is_own =
