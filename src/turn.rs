@@ -47,6 +47,9 @@ mod starting;
 /// What became of them.
 mod results;
 
+/// Failed moves are taken back.
+mod returning;
+
 /// Statuses and metrics.
 mod publishing;
 
@@ -286,8 +289,10 @@ pub async fn turn(
     let polled = poll(source, &mut memory.pulls, before, &tips, now, &mut turned).await;
     if turned.applied {
         let pulls = polled.clone().unwrap_or_default().pulls;
+        let returns = returning::returns(source, desired, &observation, &in_flight, &migrations);
+        let polled = (&tips, &pulls);
         turned.proposed =
-            Some(propose_all(source, desired, &decision, &in_flight, (&tips, &pulls), now).await);
+            Some(propose_all(source, desired, &decision, returns, &in_flight, polled, now).await);
     }
     // review (git, forge, cluster): what pull requests would change, and what came of those that were merged
     if let Some(open) = polled.and_then(|polled| polled.open) {

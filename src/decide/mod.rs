@@ -41,6 +41,9 @@ mod starts;
 /// Which approvals were used up.
 mod spent;
 
+/// Which assignments are taken back.
+pub mod rollback;
+
 #[cfg(test)]
 pub(crate) mod tests;
 

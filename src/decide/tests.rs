@@ -25,6 +25,9 @@ mod under_way;
 /// Approvals that are used up.
 mod superseded;
 
+/// Assignments that are taken back.
+mod rollback;
+
 use crate::model::desired::Policy;
 use crate::model::engine::Health;
 use crate::model::ids::{PolicyName, TierName};

@@ -22,6 +22,9 @@ pub mod proposal;
 /// What became of merged moves.
 pub mod results;
 
+/// Assignments that are taken back.
+pub mod rollback;
+
 /// A plan → the comment on its pull request.
 pub mod review;
 

@@ -7,6 +7,7 @@ use crate::model::decision::{Decision, ProposedMove};
 use crate::model::desired::{Assignment, Desired};
 use crate::model::ids::{ClaimRef, CommitId, PolicyName};
 use crate::model::kinds::policy_source::PolicySourceStatus;
+use crate::model::rendering::ProposalText;
 use crate::propose::{self, Polled, Proposals, Proposed, Pulls};
 use crate::render;
 use jiff::Timestamp;
@@ -65,6 +66,7 @@ pub(super) async fn propose_all(
     source: &Source<'_>,
     desired: &Desired,
     decision: &Decision<'_>,
+    returns: Vec<ProposalText>,
     in_flight: &InFlight,
     (tips, pulls): (&Tips, &Pulls),
     now: Timestamp,
@@ -79,7 +81,7 @@ pub(super) async fn propose_all(
     for one in &decision.proposals {
         of_policy.entry(&one.policy).or_default().push(one);
     }
-    let mut texts = Vec::new();
+    let mut texts = returns;
     for (policy, moves) in of_policy {
         let left = decision.left_alone.iter();
         let left: Vec<_> = left

@@ -22,7 +22,7 @@ pub enum ProposalState {
 pub struct ProposalStatus {
     /// The branch.
     pub branch: String,
-    /// The policy.
+    /// The policy; `rollback/<policy>` for what takes failed moves of it back.
     #[serde(default)]
     pub policy: String,
     /// What became of it.
