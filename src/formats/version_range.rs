@@ -121,13 +121,18 @@ fn bounds(text: &str) -> Option<Vec<Range>> {
         }
         open = word == "-" || number.is_empty();
     }
-    let read = |one: &String| Range::parse(from_nothing(one).as_deref().unwrap_or(one)).ok();
+    let read = |one: &String| Range::parse(as_npm_writes(one).as_deref().unwrap_or(one)).ok();
     (!open).then(|| whole.iter().map(read).collect()).flatten()
 }
 
-/// `~0.0.0` is `>=0.0.0` for the library that Flux uses (Masterminds/semver 3.4, `constraintTilde`), and not `<0.1.0` too; so is
-/// one with a pre-release, but none that leaves a part open.
-fn from_nothing(bound: &str) -> Option<String> {
+/// What the library that Flux uses (Masterminds/semver 3.4) reads otherwise than npm. `~0.0.0` is `>=0.0.0`, and not `<0.1.0` too
+/// (`constraintTilde`); so is one with a pre-release, but none that leaves a part open. `=>` and `=<` are signs (`constraintOps`).
+fn as_npm_writes(bound: &str) -> Option<String> {
+    for (sign, plain) in [("=>", ">="), ("=<", "<=")] {
+        if let Some(version) = bound.strip_prefix(sign) {
+            return Some(format!("{plain}{version}"));
+        }
+    }
     let version = bound.strip_prefix('~')?;
     let version = version.strip_prefix('>').unwrap_or(version);
     let version = version.strip_prefix('v').unwrap_or(version);
