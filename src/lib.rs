@@ -38,6 +38,7 @@
 //! | read another file format or overlay feature | [`formats`] |
 //! | change what is proposed, or why not | [`decide`] |
 //! | change an object, a branch or a text that we write | [`render`] |
+//! | change what is found out about a pull request | [`review`], `turn/planning.rs` |
 //! | talk to another server | a new file in [`io`] and, if tests cannot start it, in [`sim`] |
 //! | change how data is moved | `execute::journal` (what is legal), `execute::engine` (what is done) |
 //! | add a command or a flag | [`cli`] |

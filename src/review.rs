@@ -223,7 +223,7 @@ pub fn moves(base: &Desired, head: &Desired, before: &Decision, after: &Decision
         claim: Some(one.claim.to_string()),
         from: veil.tier(Some(&one.from)),
         to: veil.tier(Some(&one.to)),
-        words: format!("StoragePolicy {}", one.policy),
+        words: veil.policy(one.policy.as_str()),
     };
     moves.extend(added.into_iter().map(|one| of(Fate::Proposed, one)));
     let gone = gone.into_iter().filter(|one| !approved.contains(&one.claim));
@@ -242,14 +242,26 @@ fn newly_approved<'a>(base: &'a Desired, head: &'a Desired) -> impl Iterator<Ite
 /// Names that were encrypted, and are told to nobody.
 struct Veil<'a> {
     tiers: BTreeSet<&'a str>,
+    policies: BTreeSet<&'a str>,
 }
 
 impl<'a> Veil<'a> {
     fn of(base: &'a Desired, head: &'a Desired) -> Self {
-        let all = base.resources.iter().chain(&head.resources);
-        let tiers = all.filter(|one| one.origin.secret && one.kind() == "StorageTier");
+        let of = |kind: &'static str| -> BTreeSet<&'a str> {
+            let all = base.resources.iter().chain(&head.resources);
+            let sealed = all.filter(|one| one.origin.secret && one.kind() == kind);
+            sealed.map(|one| one.name()).collect()
+        };
         Self {
-            tiers: tiers.map(|one| one.name()).collect(),
+            tiers: of("StorageTier"),
+            policies: of("StoragePolicy"),
+        }
+    }
+
+    fn policy(&self, name: &str) -> String {
+        match self.policies.contains(name) {
+            true => "an encrypted StoragePolicy".to_owned(),
+            false => format!("StoragePolicy {name}"),
         }
     }
 

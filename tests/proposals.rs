@@ -10,10 +10,13 @@ use couchestor::sim::forge::{Fault, MergeBy};
 use life::{Life, client, turn_of};
 
 /// A repository, its forge, and a controller's memory.
-mod life;
+pub mod life;
 
 /// The controller itself.
 mod followed;
+
+/// What the controller does with what was merged.
+mod afterwards;
 
 /// Each claim on each host.
 macro_rules! lives {

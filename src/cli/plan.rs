@@ -72,6 +72,7 @@ pub async fn plan(arguments: Arguments) -> Result<u8, Failed> {
                     .filter_map(|source| source.status)
                     .flat_map(|status| status.proposals)
                     .collect(),
+                ..InFlight::default()
             };
             (observation, in_flight, Some(changes(&cluster, &objects).await?))
         }

@@ -33,6 +33,12 @@ mod joining;
 /// When a pin ends.
 mod pin;
 
+/// Where each claim's volume stands in it.
+mod claims;
+
+/// Tables that are quick.
+pub(crate) mod quick;
+
 /// A migration in brief.
 pub mod migration_brief;
 

@@ -62,6 +62,7 @@ pub(super) fn record(
         to: one.to.to_string(),
         decision: one.note.clone(),
         accepted: false,
+        approved_in: None,
     });
     ProposalStatus {
         branch,

@@ -87,6 +87,7 @@ fn proposed(name: &str) -> ProposedMoveStatus {
         to: "hot".into(),
         decision: note(),
         accepted: false,
+        approved_in: None,
     }
 }
 

@@ -21,6 +21,8 @@ pub fn plain(words: &str) -> String {
     for one in words.chars().take(WORDS_MAX) {
         match one {
             '\n' | '\r' | '\t' => plain.push(' '),
+            // What moves a cursor or turns the text around.
+            '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}' => {}
             one if one.is_control() => {}
             '@' => plain.push_str("(at)"),
             '<' => plain.push_str("&lt;"),

@@ -19,6 +19,9 @@ mod markdown;
 /// A proposed move → branch, file, message.
 pub mod proposal;
 
+/// What became of merged moves.
+pub mod results;
+
 /// A plan → the comment on its pull request.
 pub mod review;
 

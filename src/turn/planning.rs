@@ -374,10 +374,8 @@ impl<'a, 's> Here<'a, 's> {
                 change.tried = Tried::Later(why);
                 continue;
             }
-            change.tried = match apply::difference(&self.world.cluster, object).await {
-                Ok(Action::Created) => Tried::Creates,
-                Ok(Action::Unchanged) => Tried::Unchanged,
-                Ok(_) => Tried::Configures,
+            change.tried = match self.tried(object).await {
+                Ok(tried) => tried,
                 // That is no fault of the pull request.
                 Err(error @ ClusterError::Unreachable { .. }) => return Err(TurnFailure::from(&error)),
                 Err(_) if change.name.is_none() => Tried::Refused(
@@ -390,6 +388,22 @@ impl<'a, 's> Here<'a, 's> {
             };
         }
         Ok(())
+    }
+
+    async fn tried(&self, object: &RenderedObject) -> Result<Tried, ClusterError> {
+        let cluster = &self.world.cluster;
+        Ok(match apply::difference(cluster, object).await? {
+            Action::Created => {
+                // What is not there was not tried yet.
+                let dry = true;
+                cluster
+                    .apply_object(&object.api_version, &object.id, &object.value, dry)
+                    .await?;
+                Tried::Creates
+            }
+            Action::Unchanged => Tried::Unchanged,
+            _ => Tried::Configures,
+        })
     }
 
     fn note(&self, plan: &mut Plan) {
@@ -412,11 +426,8 @@ fn is_file(entry: &Entry) -> bool {
 
 fn content(blobs: &Blobs, merged: &Merged, id: &BlobId) -> Result<Vec<u8>, String> {
     match merged.made.get(id) {
-        Some(made) if made.len() <= FILE_BYTES_MAX => Ok(made.clone()),
-        Some(made) => Err(format!(
-            "the file has {} bytes; {FILE_BYTES_MAX} are read at most",
-            made.len()
-        )),
+        Some(Some(made)) if made.len() <= FILE_BYTES_MAX => Ok(made.clone()),
+        Some(_) => Err(format!("the merged file is larger than {FILE_BYTES_MAX} bytes")),
         None => blobs.read(id, FILE_BYTES_MAX),
     }
 }

@@ -1,9 +1,10 @@
 //! Proposals in a turn: the forge is asked where they stand, what is decided is rendered, and the difference is carried out.
 
-use super::{Source, TurnFailure, Turned};
+use super::{Source, TurnFailure, Turned, results};
+use crate::decide::{self, InFlight};
 use crate::io::git::Tips;
 use crate::model::decision::{Decision, ProposedMove};
-use crate::model::desired::Desired;
+use crate::model::desired::{Assignment, Desired};
 use crate::model::ids::{ClaimRef, CommitId, PolicyName};
 use crate::model::kinds::policy_source::PolicySourceStatus;
 use crate::propose::{self, Polled, Proposals, Proposed, Pulls};
@@ -64,7 +65,7 @@ pub(super) async fn propose_all(
     source: &Source<'_>,
     desired: &Desired,
     decision: &Decision<'_>,
-    before: &PolicySourceStatus,
+    in_flight: &InFlight,
     (tips, pulls): (&Tips, &Pulls),
     now: Timestamp,
 ) -> Proposed {
@@ -97,7 +98,7 @@ pub(super) async fn propose_all(
         .collect();
     let proposals = Proposals {
         wanted: &texts,
-        recorded: &before.proposals,
+        recorded: &in_flight.proposals,
         tips,
         base: &desired.revision.commit,
         base_branch: &source.branch,
@@ -106,14 +107,19 @@ pub(super) async fn propose_all(
         fingerprints: &fingerprints,
         now,
     };
-    propose::propose(source.repository, source.forge, &proposals, |one| {
+    // What was superseded stands in base and is not what is asked for now.
+    let spent = decide::spent(desired, &in_flight.migrations);
+    let mut proposed = propose::propose(source.repository, source.forge, &proposals, |one| {
         let claim = ClaimRef {
             namespace: one.namespace.clone(),
             name: one.claim.clone(),
         };
-        desired.assignments.get(&claim).is_some_and(|assignment| {
+        let holds = |assignment: &Assignment| {
             assignment.tier.as_str() == one.to && assignment.volume.as_str() == one.volume
-        })
+        };
+        !spent.contains(&claim) && desired.assignments.get(&claim).is_some_and(holds)
     })
-    .await
+    .await;
+    results::bind(&mut proposed.records, desired);
+    proposed
 }

@@ -67,7 +67,8 @@ pub(super) async fn review(
         let known = records.iter().find(|record| record.number == pull.number);
         let mut record = known.cloned().unwrap_or_else(|| records::new(pull));
         let listens = !source.plans.commands.from.is_empty();
-        if !records::is_stale(&record, pull, base) && !(listens && records::has_news(&record, pull)) {
+        let news = listens && records::has_news(&record, pull);
+        if !news && !records::is_stale(&record, pull, base) {
             continue;
         }
         if looked == PER_TURN_MAX {
@@ -267,12 +268,10 @@ impl Speaker<'_> {
         if record.said == key {
             return Ok(());
         }
-        let (me, mark) = (self.forge.whoami().await?, hidden_marker(&self.name));
-        let comments = self.forge.comments(record.number, None).await?;
-        let ours = comments.iter().filter(|comment| comment.author == me);
-        let earlier = ours
-            .filter_map(|comment| comment.body.trim_start().strip_prefix(mark.as_str()))
-            .next();
+        let ours = self.forge.own_comment(record.number, &self.name).await?;
+        let mark = hidden_marker(&self.name);
+        let earlier = ours.as_ref().map(|comment| comment.body.trim_start());
+        let earlier = earlier.and_then(|body| body.strip_prefix(mark.as_str()));
         let text = rendered::outcome(outcome, earlier, self.room());
         self.forge
             .upsert_comment(record.number, &self.name, &text)

@@ -16,7 +16,7 @@ enum Proof {
 use Proof::{LeftOut, Row, Test};
 
 #[rustfmt::skip]
-const ALL: [(&str, &str, Proof); 98] = [
+const ALL: [(&str, &str, Proof); 101] = [
     ("formats/cron.rs", "TEXT_MAX", Row("bytes of a schedule")),
     ("formats/duration.rs", "TEXT_MAX", Row("bytes of a duration")),
     ("formats/pattern.rs", "TEXT_BYTES_MAX", Row("bytes of any pattern")),
@@ -98,6 +98,9 @@ const ALL: [(&str, &str, Proof); 98] = [
     ("io/git/http.rs", "CONNECT_MAX", Test("a_server_that_says_nothing_ends_in_a_timeout")),
     ("io/git/http.rs", "QUOTED_MAX", LeftOut("an address that we are sent to is quoted at its beginning")),
     ("io/git/http.rs", "SENT_BYTES_MAX", Test("a_push_is_collected_to_its_bound")),
+    ("io/git/merge.rs", "CONFLICTS_MAX", LeftOut("a conflict is said by its first files")),
+    ("io/git/merge.rs", "MADE_BYTES_MAX", LeftOut("what a merge writes beyond it is said to be too large")),
+    ("io/git/merge.rs", "RECURSION_MAX", LeftOut("merge bases beyond it are taken as they are")),
     ("io/git/mod.rs", "RECEIVED_BYTES_MAX", Test("an_answer_without_end_is_read_to_its_bound")),
     ("io/git/provenance.rs", "COMMITS_MAX", LeftOut("what is older was brought by the oldest commit that is looked at")),
     ("io/git/provenance.rs", "REMEMBERED_MAX", Test("a_history_that_is_too_large_to_remember_is_walked_anew")),

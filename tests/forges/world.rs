@@ -207,6 +207,26 @@ impl World {
         }
     }
 
+    /// The newest state of each context of a commit's statuses.
+    pub async fn statuses(&self, sha: &str) -> BTreeMap<String, String> {
+        match &self.host {
+            Host::Sim(sim) => sim.with(|state| {
+                let of = state.statuses.iter().filter(|status| status.sha == sha);
+                of.map(|one| (one.context.clone(), format!("{:?}", one.state).to_lowercase()))
+                    .collect()
+            }),
+            Host::Gitea(repository) => {
+                let path = format!("/commits/{sha}/statuses?sort=oldest");
+                let all = repository.done("ann", "GET", &path, &Value::Null).await;
+                let text = |one: &Value, key: &str| one[key].as_str().unwrap_or_default().to_owned();
+                let all = all.as_array().cloned().unwrap_or_default();
+                all.iter()
+                    .map(|one| (text(one, "context"), text(one, "status")))
+                    .collect()
+            }
+        }
+    }
+
     /// Our own login.
     pub fn me(&self) -> &'static str {
         match &self.host {

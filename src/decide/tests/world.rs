@@ -400,6 +400,7 @@ impl World {
                 to: "hot".into(),
                 decision: note(value),
                 accepted: false,
+                approved_in: None,
             }],
             policy_fingerprint: "f".into(),
             title: String::new(),

@@ -13,7 +13,7 @@ const MEMORY_PRIORITY: i32 = 1000;
 /// Merge bases of merge bases that are looked at; histories that cross more often are somebody's joke.
 const RECURSION_MAX: u32 = 4;
 
-/// Bytes of files that the merge itself writes, because both sides changed them.
+/// Bytes that are kept of files that the merge itself writes, because both sides changed them; no policy is nearly as large.
 const MADE_BYTES_MAX: usize = 64 << 20;
 
 /// Conflicts that are named.
@@ -24,8 +24,8 @@ const CONFLICTS_MAX: usize = 100;
 pub struct Merged {
     /// All files afterwards; with conflicts, those of the head.
     pub entries: BTreeMap<String, Entry>,
-    /// Files that the merge wrote, since both sides had changed them: they are in no object database.
-    pub made: BTreeMap<BlobId, Vec<u8>>,
+    /// Files that the merge wrote, since both sides had changed them: they are in no object database. `None`: they are too large.
+    pub made: BTreeMap<BlobId, Option<Vec<u8>>>,
     /// Files that differ from those of the base, and from those where the two parted when there is a conflict.
     pub changed: BTreeSet<String>,
     /// Files that both sides changed and that do not fit together.
@@ -111,7 +111,7 @@ fn merged(repository: &git2::Repository, base: &CommitId, head: &CommitId) -> Re
         .chain(theirs.values())
         .map(|entry| &entry.blob)
         .collect();
-    let mut bytes = 0;
+    let mut bytes = 0_usize;
     for entry in index.iter() {
         // Names that are no text are left out of every listing.
         let Ok(path) = String::from_utf8(entry.path.clone()) else {
@@ -126,14 +126,8 @@ fn merged(repository: &git2::Repository, base: &CommitId, head: &CommitId) -> Re
         if kind == EntryKind::File && !known.contains(&blob) && !merged.made.contains_key(&blob) {
             let content = repository.find_blob(entry.id).map_err(failed)?.content().to_vec();
             bytes += content.len();
-            if bytes > MADE_BYTES_MAX {
-                return Err(GitError::Tree {
-                    path,
-                    rule: "too-much-to-merge",
-                    what: format!("files that both sides changed have more than {MADE_BYTES_MAX} bytes"),
-                });
-            }
-            merged.made.insert(blob.clone(), content);
+            let kept = (bytes <= MADE_BYTES_MAX).then_some(content);
+            merged.made.insert(blob.clone(), kept);
         }
         merged.entries.insert(path, Entry { blob, kind });
     }

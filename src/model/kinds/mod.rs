@@ -22,6 +22,12 @@ pub mod review;
 /// A storage tier.
 pub mod storage_tier;
 
+/// Who merged and who approved.
+pub mod merges;
+
+/// Proposals as they are remembered.
+pub mod proposals;
+
 /// Which volumes are hot or cold, and what follows.
 pub mod storage_policy;
 
