@@ -183,7 +183,7 @@ fn the_demo_ends_its_controller_in_order() {
     let told = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(output.status.success(), "{}", said(&output));
     assert!(
-        told.contains("the controller was asked to stop, and did after "),
+        told.contains("the controller was asked to stop, and stopped after "),
         "{told}"
     );
     let log = std::fs::read_to_string(folder.path().join("kept/controller.log")).unwrap();
