@@ -442,7 +442,7 @@ impl Controller {
         match ended {
             Ok(Ok(status)) if status.success() => {
                 format!(
-                    "the controller was asked to stop, and did after {:.1} s",
+                    "the controller was asked to stop, and stopped after {:.1} s",
                     began.elapsed().as_secs_f64()
                 )
             }

@@ -121,8 +121,23 @@ fn bounds(text: &str) -> Option<Vec<Range>> {
         }
         open = word == "-" || number.is_empty();
     }
-    let read = |one: &String| Range::parse(one).ok();
+    let read = |one: &String| Range::parse(as_npm_writes(one).as_deref().unwrap_or(one)).ok();
     (!open).then(|| whole.iter().map(read).collect()).flatten()
+}
+
+/// What the library that Flux uses (Masterminds/semver 3.4) reads otherwise than npm. `~0.0.0` is `>=0.0.0`, and not `<0.1.0` too
+/// (`constraintTilde`); so is one with a pre-release, but none that leaves a part open. `=>` and `=<` are signs (`constraintOps`).
+fn as_npm_writes(bound: &str) -> Option<String> {
+    for (sign, plain) in [("=>", ">="), ("=<", "<=")] {
+        if let Some(version) = bound.strip_prefix(sign) {
+            return Some(format!("{plain}{version}"));
+        }
+    }
+    let version = bound.strip_prefix('~')?;
+    let version = version.strip_prefix('>').unwrap_or(version);
+    let version = version.strip_prefix('v').unwrap_or(version);
+    let core = version.split(['-', '+']).next()?;
+    (core == "0.0.0").then(|| format!(">={version}"))
 }
 
 /// Begins what must not be.
@@ -245,6 +260,18 @@ mod tests {
             ("1.2.3", Some("1.2.3")),
             ("=1.2.3", Some("1.2.3")),
             ("3.x", Some("3.0.0+build.5")),
+            // From the very first on, whatever the tilde says elsewhere.
+            ("~0.0.0", Some("v10.0.0")),
+            ("~> 0.0.0", Some("v10.0.0")),
+            ("~v0.0.0 <2", Some("v1.4.0")),
+            ("~0.0.0-0 <1.4.1", Some("1.4.1-rc.1")),
+            ("=>1.2.0", Some("v10.0.0")),
+            ("=<1.2.3", Some("1.2.3")),
+            ("=> 1.2.0, =< 1.4", Some("v1.4.0")),
+            ("~0.0", None),
+            ("~0.0.x", None),
+            ("~0", Some("0.9.0")),
+            ("^0.0.0", None),
             (">20", None),
             // What contradicts itself holds for nothing.
             ("~1.4 >=1.5", None),

@@ -1,10 +1,40 @@
 //! Claims about the parts of reading SOPS; files of the real sops command are read in `tests/sops_real.rs`.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
-use super::{Identities, SopsError, cipher, decrypt, is_sops, metadata};
+use super::{Identities, SopsError, cipher, decrypt, is_sops, may_name_block, metadata, open};
 use crate::formats::yaml::load;
 use age::secrecy::ExposeSecret;
 use zeroize::Zeroizing;
+
+#[test]
+fn a_text_that_only_speaks_of_sops_is_not_read_for_it() {
+    for (text, read) in [
+        ("sops: {mac: x}\n", true),
+        ("a: 1\nsops:\n  age: []\n", true),
+        ("\"sops\": {\"mac\": 1}\n", true),
+        ("'sops' : {mac: x}\n", true),
+        ("{\"a\": 1, \"sops\": {\"mac\": 1}}", true),
+        ("{a: 1, sops : {mac: 1}}", true),
+        ("? sops\n: {mac: x}\n", true),
+        ("? sops # the block\n: {mac: x}\n", true),
+        ("!!str sops: {mac: x}\n", true),
+        ("&key sops: {mac: x}\n", true),
+        // Too often is no harm.
+        ("a: see sops: it encrypts\n", true),
+        ("# encrypted with sops\na: 1\n", false),
+        ("a: b.sops.yaml\n", false),
+        ("image: getsops/sops\n", false),
+        ("keys: [sops, age]\n", false),
+        ("sops-secrets: 1\n", false),
+        ("a: 1\n", false),
+    ] {
+        assert_eq!(may_name_block(text), read, "{text}");
+        let block = load(text).is_ok_and(|documents| is_sops(&documents));
+        assert!(read || !block, "{text}");
+        let opened = open("a.yaml", text.as_bytes(), &Identities::default());
+        assert_eq!(opened.is_err(), block, "{text}");
+    }
+}
 
 #[test]
 fn a_value_is_written_as_its_type_or_not_at_all() {

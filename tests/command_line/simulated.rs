@@ -1,0 +1,237 @@
+//! The commands against simulated servers that `simulate` starts, and a source that is suspended: what people see.
+
+use super::{command, folder, run, said};
+use crate::support::follow::Follow;
+use std::io::{BufRead, BufReader};
+use std::path::Path;
+use std::process::{Child, Output, Stdio};
+use std::time::Duration;
+
+const POLICIES: &str = "apiVersion: storage.billyronks.io/v1
+kind: StorageTier
+metadata: {name: hot}
+spec: {rank: 2, poolSelector: {matchLabels: {storage-tier: hot}}}
+---
+apiVersion: storage.billyronks.io/v1
+kind: StorageTier
+metadata: {name: cold}
+spec: {rank: 1, poolSelector: {matchLabels: {storage-tier: cold}}}
+---
+apiVersion: storage.billyronks.io/v1
+kind: StoragePolicy
+metadata: {name: busy}
+spec:
+  tiers: [hot, cold]
+";
+
+/// Servers that `simulate` started; they end with this.
+struct Servers {
+    child: Child,
+    /// How a command reaches them.
+    arguments: Vec<String>,
+}
+
+impl Servers {
+    fn start(folder: &Path) -> Self {
+        let mut simulate = command(folder, &["simulate", "world.yaml", "--kubeconfig", "k"]);
+        let mut child = simulate.stdout(Stdio::piped()).spawn().unwrap();
+        let mut arguments = Vec::new();
+        for line in BufReader::new(child.stdout.take().unwrap()).lines().take(3) {
+            let line = line.unwrap();
+            let (name, value) = line.split_once('=').unwrap();
+            let flag = name.to_lowercase().replace('_', "-");
+            arguments.extend([format!("--{flag}"), value.to_owned()]);
+        }
+        Self { child, arguments }
+    }
+
+    fn run(&self, folder: &Path, arguments: &[&str]) -> Output {
+        let mut command = command(folder, arguments);
+        command.args(&self.arguments).output().unwrap()
+    }
+}
+
+impl Drop for Servers {
+    fn drop(&mut self) {
+        let _ = self.child.kill();
+        let _ = self.child.wait();
+    }
+}
+
+fn shown(output: &Output, code: i32) -> String {
+    assert_eq!(output.status.code(), Some(code), "{}", said(output));
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+const LEFT: &str = "Moves that would be proposed: 1
+CLAIM       MOVE         HEAT                TO COPY   A MONTH   POLICY
+db/data-0   cold → hot   6120 IOPS over 1h   40 GiB    -         busy
+Approved moves that would start: 0
+Volumes that are left alone: 3
+CLAIM                  TIER   REASON              WHY
+db/data-1              cold   BetweenWatermarks   900 IOPS lies between the thresholds
+monitoring/metrics-0   -      NoPolicy            no StoragePolicy takes it: none has its StorageClass, and labels that its claim carries
+web/uploads            cold   NoData              no samples of iops in the window; it may be unpublished
+";
+
+#[test]
+fn what_simulate_starts_serves_plan_status_and_backtest() {
+    let world = include_str!("../../policies/world.yaml").replace("iops: 1800", "iops: 6120");
+    let own = POLICIES.to_owned() + "  signals: [{name: mine, query: up, above: 1}]\n";
+    let folder = folder(&[
+        ("world.yaml", &world),
+        ("p/a.yaml", POLICIES),
+        ("own/a.yaml", &own),
+    ]);
+    let folder = folder.path();
+    let servers = Servers::start(folder);
+
+    let planned = servers.run(folder, &["plan", "p", "--record", "w.json"]);
+    let head = "Objects that would change: 3
+ACTION    OBJECT
+created   StorageTier cold
+created   StorageTier hot
+created   StoragePolicy busy
+";
+    assert_eq!(shown(&planned, 2), format!("{head}{LEFT}"));
+    assert_eq!(String::from_utf8_lossy(&planned.stderr), "wrote w.json\n");
+    // The same of what was recorded, without any server.
+    let recorded = run(folder, &["plan", "p", "--observation", "w.json"]);
+    let head = "Objects are not compared: a recorded observation holds volumes only.\n";
+    assert_eq!(shown(&recorded, 2), format!("{head}{LEFT}"));
+    let json = run(folder, &["plan", "p", "--observation", "w.json", "-o", "json"]);
+    let json: serde_json::Value = serde_json::from_str(&shown(&json, 2)).unwrap();
+    assert_eq!(json["objects"], serde_json::Value::Null);
+    assert_eq!(json["proposals"][0]["claim"], "db/data-0");
+    assert_eq!(json["leftAlone"].as_array().unwrap().len(), 3);
+    let one = run(
+        folder,
+        &["plan", "p", "--observation", "w.json", "--volume", "db/data-0"],
+    );
+    let one = shown(&one, 2);
+    for line in [
+        "Claim    db/data-0",
+        "iops     6120 IOPS   500 IOPS     5000 IOPS   hot",
+        "  40 GiB, 1 of 1 copies",
+    ] {
+        assert!(one.lines().any(|shown| shown == line), "{line}\n{one}");
+    }
+
+    let status = command(folder, &["status", "--kubeconfig", "k"])
+        .output()
+        .unwrap();
+    assert_eq!(shown(&status, 0), "SOURCE   READY   APPLIED   MESSAGE\n");
+
+    let replayed = servers.run(folder, &["backtest", "p", "--days", "1", "--approval-delay", "0"]);
+    let replayed = shown(&replayed, 0);
+    // Volumes of the simulated cluster are as old as the servers.
+    for words in [
+        "3 volumes of 4",
+        "moves carried out                0 ",
+        "TooYoung            25.0 %",
+    ] {
+        assert!(replayed.contains(words), "{words}\n{replayed}");
+    }
+    let refused = servers.run(folder, &["backtest", "own", "--days", "1"]);
+    assert!(
+        said(&refused).contains("built-in signals iops, throughput, latency")
+            && said(&refused).contains("it was asked: "),
+        "{}",
+        said(&refused)
+    );
+    assert_eq!(refused.status.code(), Some(1));
+
+    for (arguments, words) in [
+        (
+            &["plan", "p", "--record", "no/w.json"][..],
+            "no/w.json: No such file",
+        ),
+        (
+            &["plan", "p", "--observation", "no.json"],
+            "no.json: No such file",
+        ),
+        (&["plan", "p", "--observation", "world.yaml"], "world.yaml: "),
+        (
+            &["plan", "p", "--observation", "w.json", "--volume", "db/no"],
+            "no volume is bound to a claim db/no",
+        ),
+        (
+            &["plan", "p", "--observation", "w.json", "--volume", "db"],
+            "write NAMESPACE/CLAIM",
+        ),
+        (&["plan", "p", "--kubeconfig", "p/a.yaml"], "check --kubeconfig"),
+        (&["simulate", "no.yaml"], "no.yaml: No such file"),
+        (&["simulate", "p/a.yaml"], "p/a.yaml: "),
+        (
+            &["simulate", "world.yaml", "--kubeconfig", "no/k"],
+            "no/k: No such file",
+        ),
+    ] {
+        let output = match arguments.contains(&"no/w.json") {
+            true => servers.run(folder, arguments),
+            false => run(folder, arguments),
+        };
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {}", said(&output));
+        assert!(said(&output).contains(words), "{arguments:?}: {}", said(&output));
+    }
+}
+
+#[test]
+fn the_demo_ends_its_controller_in_order() {
+    let folder = folder(&[]);
+    let output = run(folder.path(), &["demo", "--keep", "kept"]);
+    let told = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success(), "{}", said(&output));
+    assert!(
+        told.contains("the controller was asked to stop, and stopped after "),
+        "{told}"
+    );
+    let log = std::fs::read_to_string(folder.path().join("kept/controller.log")).unwrap();
+    assert!(log.contains("stopping; what is under way goes on"), "{log}");
+    let again = run(folder.path(), &["demo", "--keep", "kept"]);
+    assert!(said(&again).contains("kept is not empty"), "{}", said(&again));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_suspended_source_applies_nothing_until_it_is_resumed() {
+    let mut follow = Follow::new().await;
+    let kubeconfig = follow.folder.path().join("k");
+    std::fs::write(&kubeconfig, follow.running.kubernetes.kubeconfig()).unwrap();
+    let home = tempfile::tempdir().unwrap();
+    let status = || {
+        let arguments = ["status", "--kubeconfig", kubeconfig.to_str().unwrap()];
+        run(home.path(), &arguments)
+    };
+    let map = |name: &str| {
+        super::MAP
+            .replace("name: a", &format!("name: {name}"))
+            .replace("namespace: b", "namespace: db")
+    };
+    let there = |follow: &Follow, name: &str| {
+        follow
+            .running
+            .kubernetes
+            .get("ConfigMap", Some("db"), name)
+            .is_some()
+    };
+    let first = follow.commit("p/a.yaml", &map("a"), &[]);
+    follow.source(serde_json::json!({}));
+    follow.run().await;
+    follow.until("Ready", &["True", &first]).await;
+    assert_eq!(status().status.code(), Some(0));
+
+    follow.source(serde_json::json!({"suspend": true}));
+    follow
+        .until("Ready", &["True/Suspended: spec.suspend is true"])
+        .await;
+    let second = follow.commit("p/b.yaml", &map("b"), &[]);
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert!(!there(&follow, "b"), "suspended");
+    let told = status();
+    assert!(said(&told).contains("spec.suspend is true"), "{}", said(&told));
+
+    follow.source(serde_json::json!({"suspend": false}));
+    follow.until("Ready", &["True", &second]).await;
+    assert!(there(&follow, "a") && there(&follow, "b"));
+    follow.halt().await;
+}
