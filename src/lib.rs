@@ -20,7 +20,7 @@
 //! # The rule
 //!
 //! 1. Stages never import stages. They meet in [`turn`] only, through [`model`].
-//! 2. [`model`], [`parse`], [`decide`], [`render`], [`formats`] and `execute::journal` are pure: no async, no clock, no
+//! 2. [`model`], [`parse`], [`decide`], [`render`], [`review`], [`formats`] and `execute::journal` are pure: no async, no clock, no
 //!    randomness, no environment, no logging, no client. They return reports.
 //! 3. An outside client crate is named in one file of [`io`].
 //! 4. [`sim`] never imports a stage; traits between houses are implemented in [`wiring`].
@@ -38,6 +38,7 @@
 //! | read another file format or overlay feature | [`formats`] |
 //! | change what is proposed, or why not | [`decide`] |
 //! | change an object, a branch or a text that we write | [`render`] |
+//! | change what is found out about a pull request | [`review`], `turn/planning.rs` |
 //! | talk to another server | a new file in [`io`] and, if tests cannot start it, in [`sim`] |
 //! | change how data is moved | `execute::journal` (what is legal), `execute::engine` (what is done) |
 //! | add a command or a flag | [`cli`] |
@@ -65,6 +66,9 @@ pub mod decide;
 
 /// Decisions and desires → exact bytes. Pure.
 pub mod render;
+
+/// A pull request → what merging it would change. Pure.
+pub mod review;
 
 /// Objects → the cluster, server-side, only what differs.
 pub mod apply;

@@ -8,10 +8,13 @@ use crate::io::git::{GitError, Lease, Repository, Tips};
 use crate::model::failure::{Class, Failure};
 use crate::model::ids::CommitId;
 use crate::model::kinds::policy_source::{ProposalState, ProposalStatus, ProposedMoveStatus};
-use crate::model::pull_request::{NewPullRequest, PullRequestState, cut};
+use crate::model::pull_request::{NewPullRequest, PullRequest, PullRequestState, cut};
 use crate::model::rendering::ProposalText;
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
+
+/// What branches are called.
+mod names;
 
 /// What is done.
 mod plan;
@@ -19,8 +22,8 @@ mod plan;
 /// What is remembered.
 mod remembered;
 
-use plan::is_open;
 pub use plan::{Action, Pulls, plan};
+use plan::{is_of, is_open};
 use remembered::{forget_oldest, record, replace, set_state};
 
 /// Open pull requests that are looked through: also people's own.
@@ -106,27 +109,32 @@ pub struct Proposals<'a> {
     pub now: Timestamp,
 }
 
+/// What a forge said of its pull requests.
+#[derive(Clone, Debug, Default)]
+pub struct Polled {
+    /// Where those of the records stand.
+    pub pulls: Pulls,
+    /// All that are open, newest first; `None` when nobody asked.
+    pub open: Option<Vec<PullRequest>>,
+}
+
 /// Asks the forge where the pull requests of the records stand: one question for all that are open, and one for each that is not
-/// among them any more.
+/// among them any more. `all`: the open ones are of interest even when there is no record.
 ///
 /// # Errors
 /// Any [`ForgeError`].
-pub async fn poll(forge: &Forge, recorded: &[ProposalStatus]) -> Result<Pulls, ForgeError> {
+pub async fn poll(forge: &Forge, recorded: &[ProposalStatus], all: bool) -> Result<Polled, ForgeError> {
     let numbers = || {
         recorded
             .iter()
             .filter_map(|record| Some((record.number?, is_open(record))))
     };
-    let mut pulls = Pulls::new();
-    if numbers().next().is_none() {
-        return Ok(pulls);
+    if !all && numbers().next().is_none() {
+        return Ok(Polled::default());
     }
-    let open: BTreeSet<u64> = forge
-        .list_open(LISTED_MAX)
-        .await?
-        .iter()
-        .map(|pull| pull.number)
-        .collect();
+    let listed = forge.list_open(LISTED_MAX).await?;
+    let open: BTreeSet<u64> = listed.iter().map(|pull| pull.number).collect();
+    let mut pulls = Pulls::new();
     for (number, is_open) in numbers() {
         if open.contains(&number) {
             pulls.insert(number, PullRequestState::Open);
@@ -134,7 +142,10 @@ pub async fn poll(forge: &Forge, recorded: &[ProposalStatus]) -> Result<Pulls, F
             pulls.insert(number, forge.get(number).await?.state);
         }
     }
-    Ok(pulls)
+    Ok(Polled {
+        pulls,
+        open: Some(listed),
+    })
 }
 
 /// Carries the plan out. `in_base` says whether base already holds what a recorded move asked for.
@@ -144,17 +155,9 @@ pub async fn propose(
     proposals: &Proposals<'_>,
     in_base: impl Fn(&ProposedMoveStatus) -> bool,
 ) -> Proposed {
-    let Proposals {
-        wanted,
-        recorded,
-        tips,
-        base,
-        pulls,
-        ..
-    } = *proposals;
-    let actions = plan(wanted, recorded, tips, base, pulls, &in_base);
+    let actions = plan(proposals, &in_base);
     let mut proposed = Proposed {
-        records: recorded.to_vec(),
+        records: proposals.recorded.to_vec(),
         ..Proposed::default()
     };
     for (branch, action) in actions {
@@ -182,7 +185,7 @@ pub async fn propose(
 /// again when that did not succeed.
 async fn show(forge: &Forge, proposals: &Proposals<'_>, proposed: &mut Proposed) {
     for record in proposed.records.iter_mut() {
-        let text = proposals.wanted.iter().find(|text| text.branch == record.branch);
+        let text = proposals.wanted.iter().find(|text| is_of(record, text));
         if let (ProposalState::Open, Some(text)) = (record.state, text.filter(|text| text.key == record.key))
             && let Err(error) = show_one(forge, proposals, text, record).await
         {
@@ -206,7 +209,7 @@ async fn show_one(
                 .open(&NewPullRequest {
                     title: title.clone(),
                     body: body.clone(),
-                    head_branch: text.branch.clone(),
+                    head_branch: record.branch.clone(),
                     base_branch: proposals.base_branch.to_owned(),
                     labels: proposals.labels.to_vec(),
                 })
@@ -263,24 +266,35 @@ async fn carry_out(
         .iter()
         .find(|record| open(record))
         .and_then(|record| record.number);
-    let proposal = wanted.iter().find(|proposal| proposal.branch == branch);
+    let proposal = wanted
+        .iter()
+        .find(|proposal| match records.iter().find(|record| open(record)) {
+            Some(record) => is_of(record, proposal),
+            None => names::is_of(&proposal.branch, branch),
+        });
     match (action, proposal) {
-        (Action::Keep, _) | (Action::Create | Action::Refresh(_), None) => return Ok(false),
+        (Action::Keep, _) | (Action::Create | Action::Adopt(_) | Action::Refresh(_), None) => {
+            return Ok(false);
+        }
         (Action::Create, Some(proposal)) => {
-            let commit = create(here, proposal).await?;
-            replace(
-                records,
-                record(here.proposals, proposal, commit, None, here.forge.is_some()),
-            );
+            let Some(made) = create(here, branch, proposal).await? else {
+                return Ok(false);
+            };
+            replace(records, record(here, proposal, made, None));
+        }
+        (Action::Adopt(tip), Some(proposal)) => {
+            let Some(made) = adopt(here, tip, proposal).await? else {
+                return Ok(false);
+            };
+            replace(records, record(here, proposal, made, None));
         }
         (Action::Refresh(tip), Some(proposal)) => {
-            let commit = push(repository, proposal, Lease::At(tip.clone()), base, now).await?;
+            let lease = Lease::At(tip.clone());
+            let commit = push(repository, branch, proposal, lease, base, now).await?;
             let before = records.iter().find(|record| open(record)).cloned();
             records.retain(|record| !open(record));
-            replace(
-                records,
-                record(here.proposals, proposal, commit, before, here.forge.is_some()),
-            );
+            let made = (branch.to_owned(), commit);
+            replace(records, record(here, proposal, made, before));
         }
         (Action::Withdraw(tip), _) => {
             here.say(number, "withdrawn", WITHDRAWN).await?;
@@ -342,41 +356,55 @@ async fn carry_out(
     Ok(true)
 }
 
-/// Makes the branch, or finds that it is there already.
-async fn create(here: &Here<'_>, proposal: &ProposalText) -> Result<CommitId, GitError> {
-    let (repository, branch) = (here.repository, here.branch);
+/// Makes the branch. Somebody of us may have done the same in this very moment under another name: then ours is taken back, and the
+/// next turn sees what there is.
+async fn create(
+    here: &Here<'_>,
+    branch: &str,
+    proposal: &ProposalText,
+) -> Result<Option<(String, CommitId)>, GitError> {
     let Proposals { tips, base, now, .. } = *here.proposals;
-    let Some(tip) = tips.branches.get(branch) else {
-        return push(repository, proposal, Lease::Absent, base, now).await;
-    };
-    // A branch that nobody recorded: ours, if we crashed after the push or a person closed its pull request; else somebody else's.
+    let commit = push(here.repository, branch, proposal, Lease::Absent, base, now).await?;
+    let after = here.repository.list().await?;
+    if names::raced(&proposal.branch, branch, tips, &after) {
+        here.repository.delete_branch(branch, commit).await?;
+        return Ok(None);
+    }
+    Ok(Some((branch.to_owned(), commit)))
+}
+
+/// Takes over a branch that nobody recorded, if it is ours; else a new one is made beside it.
+async fn adopt(
+    here: &Here<'_>,
+    tip: &CommitId,
+    proposal: &ProposalText,
+) -> Result<Option<(String, CommitId)>, GitError> {
+    let (repository, branch) = (here.repository, here.branch);
+    let Proposals { base, now, .. } = *here.proposals;
     match own_commit(repository, branch).await? {
-        Some((commit, parent, key)) if key == proposal.key && parent == base.as_str() => Ok(CommitId(commit)),
-        Some(_) => push(repository, proposal, Lease::At(tip.clone()), base, now).await,
-        None => Err(GitError::Refused {
-            branch: branch.to_owned(),
-            detail: "a branch of this name is there already and is not couchestor's".to_owned(),
-        }),
+        Some((commit, parent, key)) if key == proposal.key && parent == base.as_str() => {
+            Ok(Some((branch.to_owned(), CommitId(commit))))
+        }
+        Some(_) => {
+            let lease = Lease::At(tip.clone());
+            let commit = push(repository, branch, proposal, lease, base, now).await?;
+            Ok(Some((branch.to_owned(), commit)))
+        }
+        None => create(here, &names::fresh(&proposal.branch, now), proposal).await,
     }
 }
 
 async fn push(
     repository: &Repository,
+    branch: &str,
     proposal: &ProposalText,
     lease: Lease,
     base: &CommitId,
     now: Timestamp,
 ) -> Result<CommitId, GitError> {
-    let message = proposal.commit_message.clone();
+    let (files, message) = (proposal.files.clone(), proposal.commit_message.clone());
     repository
-        .push(
-            &proposal.branch,
-            lease,
-            Some(base.clone()),
-            proposal.files.clone(),
-            message,
-            now,
-        )
+        .push(branch, lease, Some(base.clone()), files, message, now)
         .await
 }
 

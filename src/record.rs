@@ -61,6 +61,9 @@ pub fn outcome(migration: &VolumeMigration) -> Option<Outcome> {
         policy: spec.policy.clone(),
         approved_revision: format!("{} (in {})", spec.approved.commit, spec.approved.revision),
         approved_by: spec.approved.author.clone(),
+        pull_request: spec.approved.pull_request,
+        merged_by: spec.approved.merged_by.clone(),
+        reviewed_by: spec.approved.reviewed_by.clone(),
         result: status.phase.as_str().to_owned(),
         message: status.message.clone(),
         duration_seconds: seconds(&finished) - seconds(&started),
@@ -92,6 +95,16 @@ pub fn message(outcome: &Outcome) -> String {
     trailers.extend([
         ("Approved-Revision", revision),
         ("Approved-By", outcome.approved_by.clone()),
+    ]);
+    // What the forge says is told beside what Git says, never instead of it.
+    trailers.extend(
+        outcome
+            .pull_request
+            .map(|number| ("Pull-Request", number.to_string())),
+    );
+    trailers.extend(outcome.merged_by.clone().map(|who| ("Merged-By", who)));
+    trailers.extend(outcome.reviewed_by.iter().map(|who| ("Reviewed-By", who.clone())));
+    trailers.extend([
         ("Result", outcome.result.clone()),
         ("Started", outcome.started.clone()),
         ("Finished", outcome.finished.clone()),

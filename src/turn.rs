@@ -3,7 +3,7 @@
 use crate::apply::{self, Applied, ApplyMemory};
 use crate::decide::{self, InFlight, Limits};
 use crate::decrypt::ClearCache;
-use crate::execute::{engine, start};
+use crate::execute::engine;
 use crate::fetch::{Follow, Verification};
 use crate::formats::sops::Identities;
 use crate::formats::substitute::Variables;
@@ -12,21 +12,22 @@ use crate::io::forge::Forge;
 use crate::io::git::Repository;
 use crate::io::mayastor::Mayastor;
 use crate::io::prometheus::Prometheus;
-use crate::model::decision::Decision;
-use crate::model::desired::{Desired, TierPools};
+use crate::model::desired::Desired;
 use crate::model::diagnostic::Diagnostic;
 use crate::model::failure::{Class, Failure};
-use crate::model::ids::{Revision, SourceRef};
-use crate::model::kinds::policy_source::{Inventory, PolicySourceStatus, ProposalState};
+use crate::model::ids::{CommitId, Revision, SourceRef};
+use crate::model::kinds::merges::{ApprovalRule, MergeStatus};
+use crate::model::kinds::policy_source::{Inventory, PolicySourceStatus};
+use crate::model::kinds::review::{Plans, ReviewStatus};
 use crate::model::kinds::volume_migration::VolumeMigration;
 use crate::model::migration_brief::MigrationBrief;
-use crate::model::observation::{BoundVolume, Observation};
+use crate::model::observation::Observation;
 use crate::observe::{self, volumes};
 use crate::parse::ParseCache;
-use crate::propose::{Proposed, Pulls};
-use crate::record::{self, status::Facts};
+use crate::propose::Proposed;
+use crate::record;
 use crate::render;
-use crate::telemetry::{Metrics, Reason};
+use crate::telemetry::Metrics;
 use crate::wiring::{EngineAdapter, StoreAdapter};
 use jiff::Timestamp;
 use std::collections::BTreeSet;
@@ -37,7 +38,29 @@ mod reading;
 /// Ask the forge, render and propose.
 mod proposing;
 
+/// Who merged and approved.
+mod approvals;
+
+/// Approved moves become migrations.
+mod starting;
+
+/// What became of them.
+mod results;
+
+/// Statuses and metrics.
+mod publishing;
+
+/// Say what pull requests would change.
+mod review;
+
+/// Make one plan.
+mod planning;
+
+pub use planning::Remembered;
+use planning::Scene;
+pub use proposing::Asked;
 use proposing::{poll, propose_all};
+use publishing::publish;
 use reading::read;
 
 /// How often everything is compared with the cluster although nothing changed, so that what others changed is set right.
@@ -67,8 +90,12 @@ pub struct Source<'a> {
     pub branch: String,
     /// The forge, when proposals are pull requests.
     pub forge: Option<&'a Forge>,
+    /// Approvals that are demanded beside the merge.
+    pub approvals: Option<ApprovalRule>,
     /// Labels of pull requests.
     pub labels: Vec<String>,
+    /// Whether plans are made on pull requests, and whose commands are obeyed.
+    pub plans: Plans,
     /// What is followed.
     pub follow: &'a Follow,
     /// Which signatures are demanded.
@@ -127,7 +154,9 @@ pub struct Memory {
     /// How often objects were rendered.
     pub renders: u64,
     /// Where pull requests stood, and when that was asked.
-    pub pulls: Option<(Pulls, Timestamp)>,
+    pub pulls: Option<Asked>,
+    /// What plans on pull requests have read.
+    pub plans: Remembered,
 }
 
 /// What one turn came to.
@@ -145,6 +174,10 @@ pub struct Turned {
     pub actions: Option<Applied>,
     /// What became of proposals.
     pub proposed: Option<Proposed>,
+    /// What the forge says of merges.
+    pub merges: Option<Vec<MergeStatus>>,
+    /// What is remembered of pull requests, when they were looked at.
+    pub reviews: Option<Vec<ReviewStatus>>,
     /// Migrations that have not ended.
     pub unfinished: usize,
     /// Migrations that ended in this turn.
@@ -222,6 +255,7 @@ pub async fn turn(
     let in_flight = InFlight {
         migrations: briefs.clone(),
         proposals: before.proposals.clone(),
+        unapproved: approvals::unapproved(source, &before.merges),
     };
     let decision = decide::decide(desired, &observation, &in_flight, source.limits, now);
     // render (pure) and apply (cluster): when the tip or the spec changed, when asked, and every ten minutes
@@ -249,17 +283,65 @@ pub async fn turn(
     turned.applied = current && memory.applied;
 
     // propose (git): only on a tip that is read and applied
+    let polled = poll(source, &mut memory.pulls, before, &tips, now, &mut turned).await;
     if turned.applied {
-        let pulls = poll(source, &mut memory.pulls, before, now, &mut turned).await;
-        turned.proposed = Some(propose_all(source, desired, &decision, before, (&tips, &pulls), now).await);
+        let pulls = polled.clone().unwrap_or_default().pulls;
+        turned.proposed =
+            Some(propose_all(source, desired, &decision, &in_flight, (&tips, &pulls), now).await);
     }
-    // execute: approved moves start (cluster, engine)
-    let started = start_all(world, source, desired, &observation, &decision, &mut turned).await;
+    // review (git, forge, cluster): what pull requests would change, and what came of those that were merged
+    if let Some(open) = polled.and_then(|polled| polled.open) {
+        let scene = Scene {
+            desired,
+            tree: memory.tree.as_ref(),
+            diagnostics: &memory.diagnostics,
+            decision: &decision,
+            observation: &observation,
+            in_flight: &in_flight,
+            migrations: &migrations,
+            tips: &tips,
+            open: &open,
+            applied: turned.applied,
+            now,
+        };
+        review::review(world, source, &scene, &mut memory.plans, before, &mut turned).await;
+    }
+    // execute: who approved (forge); approved moves start (cluster, engine)
+    let mut merges = before.merges.clone();
+    let asked = |commit: &CommitId| {
+        desired
+            .approved
+            .iter()
+            .any(|one| one.approval().commit == *commit)
+    };
+    let unapproved = in_flight
+        .unapproved
+        .keys()
+        .filter(|commit| asked(commit))
+        .cloned();
+    let relevant = results::relevant(&decision, unapproved, &migrations, now);
+    approvals::ask(source, &relevant, &mut merges, now, &mut turned).await;
+    let approvals = starting::Approvals { merges: &merges };
+    let decided = (desired, &observation, &decision);
+    let started = starting::start_all(world, source, decided, approvals, &mut turned).await;
     let others_cordon = others_cordon || migrations.iter().any(engine::holds_cordons);
     let started = advance(world, memory, started, others_cordon, &mut turned).await;
     migrations.extend(started);
     record_outcomes(world, source, &mut migrations, &mut turned).await;
-    // record (cluster): what there is to see
+    // record (forge, cluster): what there is to see
+    let seen = results::Seen {
+        desired,
+        observation: &observation,
+        decision: &decision,
+        migrations: &migrations,
+        records: turned
+            .proposed
+            .as_ref()
+            .map_or(before.proposals.clone(), |proposed| proposed.records.clone()),
+        now,
+    };
+    results::tell(source, &seen, &mut merges, &mut turned).await;
+    turned.merges = Some(merges);
     publish(
         world,
         source,
@@ -405,130 +487,5 @@ fn apply_failure(failure: &apply::ApplyFailure) -> TurnFailure {
         class: failure.class,
         reason: "ReconciliationFailed".to_owned(),
         message: format!("{place}{about}{}{help}", failure.message),
-    }
-}
-
-async fn start_all(
-    world: &World,
-    source: &Source<'_>,
-    desired: &Desired,
-    observation: &Observation,
-    decision: &Decision<'_>,
-    turned: &mut Turned,
-) -> Vec<VolumeMigration> {
-    let mut started = Vec::new();
-    for one in &decision.starts {
-        let what = one.approved.what();
-        let Some(tier) = desired.tiers.get(&what.to) else {
-            continue;
-        };
-        let TierPools::Mayastor(labels) = &tier.pools else {
-            continue;
-        };
-        let bound = observation
-            .find(&what.claim)
-            .map(|index| &observation.volumes[index]);
-        let Some(uuid) = bound.and_then(BoundVolume::uuid) else {
-            continue;
-        };
-        let target = start::Target {
-            volume_uuid: uuid.to_owned(),
-            pool_labels: labels.clone(),
-            pool_reserve: tier.pool_reserve,
-            preserve: source.preserve,
-        };
-        let migration = start::migration(&source.name, one, target);
-        match world.cluster.create(&migration).await {
-            Ok(created) => {
-                let note = format!(
-                    "{} from {} to {}, approved by {}",
-                    what.claim,
-                    one.from,
-                    what.to,
-                    one.approved.approval().author
-                );
-                if let Err(error) = world.cluster.publish(&created, false, "Started", &note).await {
-                    tracing::debug!(%error, "event not published");
-                }
-                started.push(created);
-            }
-            // It was made in a turn whose end we did not see; the next turn lists it.
-            Err(ClusterError::Exists { .. }) => {}
-            Err(error) => turned.failures.push(TurnFailure::from(&error)),
-        }
-    }
-    started
-}
-
-#[expect(
-    clippy::too_many_arguments,
-    reason = "the end of the line: everything that there is to see"
-)]
-async fn publish(
-    world: &World,
-    source: &Source<'_>,
-    desired: &Desired,
-    observation: &Observation,
-    decision: &Decision<'_>,
-    migrations: &[VolumeMigration],
-    turned: &mut Turned,
-    now: Timestamp,
-) {
-    let briefs: Vec<MigrationBrief> = migrations.iter().map(brief).collect();
-    turned.unfinished = briefs.iter().filter(|one| !one.phase.is_final()).count();
-    let placed = decide::placements(desired, observation);
-    let facts = Facts {
-        others: &source.others,
-
-        desired,
-        observation,
-        decision,
-        migrations: &briefs,
-        placed: &placed,
-        takers: &decide::takers(desired, observation),
-        now,
-    };
-    if let Err(error) = record::status::update(&world.cluster, &facts).await {
-        turned.failures.push(TurnFailure::from(&error));
-    }
-    world
-        .metrics
-        .active
-        .set(i64::try_from(turned.unfinished).unwrap_or(i64::MAX));
-    let holders = migrations
-        .iter()
-        .filter(|one| one.status.as_ref().is_some_and(|status| status.window.is_some()))
-        .count();
-    world
-        .metrics
-        .cordons
-        .set(i64::try_from(holders).unwrap_or(i64::MAX));
-    if let Some(proposed) = &turned.proposed {
-        let open = proposed
-            .records
-            .iter()
-            .filter(|record| record.state == ProposalState::Open)
-            .count();
-        world
-            .metrics
-            .open_proposals
-            .set(i64::try_from(open).unwrap_or(i64::MAX));
-    }
-    world.metrics.left_alone.clear();
-    for left in &decision.left_alone {
-        let reason = Reason {
-            reason: left.why.reason().to_owned(),
-        };
-        world.metrics.left_alone.get_or_create(&reason).inc();
-        let policy = left.policy.map_or("", |policy| policy.name.as_str());
-        let (namespace, claim) = left.claim();
-        tracing::debug!(
-            namespace,
-            claim,
-            volume = left.volume(),
-            policy,
-            why = left.words(),
-            "left alone"
-        );
     }
 }

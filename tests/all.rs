@@ -74,6 +74,9 @@ mod forges;
 /// The life of a proposal.
 mod proposals;
 
+/// Plans on pull requests.
+mod reviews;
+
 /// Webhooks of forges.
 mod webhooks;
 

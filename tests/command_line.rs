@@ -102,10 +102,16 @@ fn an_empty_variable_is_none_and_a_pipe_among_the_files_is_not_read() {
 
 #[test]
 fn what_makes_no_sense_is_refused_in_words() {
-    let folder = folder(&[("p/a.yaml", MAP), ("o.json", "{}")]);
+    let folder = folder(&[
+        ("p/a.yaml", MAP),
+        ("o.json", "{}"),
+        ("docs/README.md", "# Storage\n"),
+    ]);
     for (arguments, words) in [
+        (&["validate", "docs"][..], "no objects found in docs"),
+        (&["validate", "docs", "-o", "json"], "no objects found in docs"),
         (
-            &["secrets", "check", "p", "-o", "sarif"][..],
+            &["secrets", "check", "p", "-o", "sarif"],
             "only `validate` writes SARIF",
         ),
         (

@@ -3,6 +3,9 @@
 use std::path::Path;
 use std::process::Command;
 
+/// Everything of one run, and what is only doubted.
+mod doubts;
+
 #[test]
 fn validate_names_all_planted_mistakes_with_file_and_line() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
@@ -85,7 +88,9 @@ type Row<'a> = (&'a str, Vec<(&'a str, String)>, Vec<&'a str>);
 fn findings(files: &[(&str, String)]) -> (Vec<String>, Option<i32>) {
     let folder = tempfile::tempdir().unwrap();
     for (path, text) in files {
-        std::fs::write(folder.path().join(path), text).unwrap();
+        let path = folder.path().join(path);
+        std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+        std::fs::write(path, text).unwrap();
     }
     let output = Command::new(env!("CARGO_BIN_EXE_couchestor"))
         .args(["validate", "-o", "json"])
@@ -304,6 +309,33 @@ fn what_the_cluster_would_refuse_or_ignore_is_refused_before() {
             "a namespace that YAML reads as true",
             "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, namespace: y}\n".to_owned(),
             "3:21 metadata-text",
+        ),
+        (
+            "a name that YAML reads as false",
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: no}\n".to_owned(),
+            "3:12 metadata-text",
+        ),
+        (
+            "a number for a name",
+            "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  labels: {a: b}\n  name: 123\n".to_owned(),
+            "5:3 metadata-text",
+        ),
+        (
+            "no name at all",
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: }\n".to_owned(),
+            "1:1 not-an-object",
+        ),
+        (
+            "a watermark below the other's default",
+            policy("x", "m", "")
+                .replace("5000", "100")
+                .replace("  lowWatermarkIOPS: 500\n", ""),
+            "5:3 watermarks",
+        ),
+        (
+            "watermarks that stand as they should not",
+            policy("x", "m", "").replace("5000", "100") + "  signals: [{name: iops}]\n",
+            "6:3 watermarks",
         ),
         (
             "a number for a label",

@@ -2,16 +2,21 @@
 
 use crate::forges::world::World;
 use crate::support::{say, seed};
+use couchestor::io::git::Lease;
+use couchestor::model::ids::CommitId;
 use couchestor::model::kinds::policy_source::{ProposalState, ProposalStatus};
 use couchestor::model::pull_request::PullRequestState;
 use couchestor::sim::forge::{Fault, MergeBy};
-use life::{BRANCH, Life, client, turn_of};
+use life::{Life, client, turn_of};
 
 /// A repository, its forge, and a controller's memory.
-mod life;
+pub mod life;
 
 /// The controller itself.
 mod followed;
+
+/// What the controller does with what was merged.
+mod afterwards;
 
 /// Each claim on each host.
 macro_rules! lives {
@@ -58,6 +63,9 @@ lives! {
     when_base_moves_on_the_proposal_stands_on_it
     a_deleted_branch_is_a_no
     two_controllers_make_one_proposal
+    two_controllers_at_different_times_make_one_proposal
+    a_branch_that_nobody_recorded_is_found_again
+    a_branch_of_an_older_release_stays_its_proposals
     a_quiet_turn_writes_nothing
 }
 
@@ -77,7 +85,7 @@ async fn the_same_proposal_changes_with_the_situation(mut life: Life) {
     }
     for claim in ["a", "b"] {
         let path = format!("assignments/db/{claim}.yaml");
-        assert!(life.has(BRANCH, &path).await, "{path}");
+        assert!(life.has(&life.branch(), &path).await, "{path}");
     }
 }
 
@@ -86,7 +94,7 @@ async fn it_is_withdrawn_when_it_no_longer_holds(mut life: Life) {
     let number = life.record().number;
     assert_eq!(life.done(&[]).await, ["Withdraw"]);
     assert_eq!(life.records, []);
-    assert!(!life.tips().await.branches.contains_key(BRANCH));
+    assert_eq!(life.branches().await, [""; 0]);
     if let Some(number) = number {
         let state = life.world.forge.get(number).await.unwrap().state;
         assert_eq!(state, PullRequestState::Closed);
@@ -103,7 +111,7 @@ async fn it_is_withdrawn_when_it_no_longer_holds(mut life: Life) {
 
 async fn a_persons_branch_is_never_written_to(mut life: Life) {
     life.done(&["a", "b"]).await;
-    let theirs = life.commit(BRANCH, "notes.md", Some("wait\n")).await;
+    let theirs = life.commit(&life.branch(), "notes.md", Some("wait\n")).await;
     assert_eq!(life.done(&["a", "b"]).await, ["LeaveEdited"]);
     assert_eq!(life.record().state, ProposalState::Edited);
     // Whatever changes then: the wish, the base, or that it is wanted at all.
@@ -111,7 +119,7 @@ async fn a_persons_branch_is_never_written_to(mut life: Life) {
     life.commit("main", "other.md", Some("x\n")).await;
     assert!(life.done(&["a"]).await.is_empty());
     assert!(life.done(&[]).await.is_empty());
-    assert_eq!(life.tips().await.branches[BRANCH], theirs);
+    assert_eq!(life.tips().await.branches[&life.branch()], theirs);
     if let Some(pull) = life.pull().await {
         assert!(pull.is_open());
         let comments = life.comments(Some(pull.number)).await;
@@ -124,7 +132,7 @@ async fn a_no_is_remembered(mut life: Life) {
     let number = life.record().number;
     match number {
         Some(number) => life.world.turn(number, false).await,
-        None => life.world.delete_branch(BRANCH).await,
+        None => life.world.delete_branch(&life.branch()).await,
     }
     assert_eq!(life.done(&["a"]).await, ["Declined"]);
     assert_eq!(life.record().state, ProposalState::Declined);
@@ -179,12 +187,11 @@ async fn merged_in_any_way_it_is_done(mut life: Life) {
         let record = life.record();
         assert_eq!(record.state, ProposalState::Merged, "{how:?}");
         assert!(record.moves.iter().all(|one| one.accepted), "{how:?}");
-        assert!(!life.tips().await.branches.contains_key(BRANCH), "{how:?}");
+        assert_eq!(life.branches().await, [""; 0], "{how:?}");
         if let Some(number) = number {
             let state = life.world.forge.get(number).await.unwrap().state;
             assert_eq!(state, PullRequestState::Merged, "{how:?}");
         }
-        life.world.forget_branch().await;
     }
 }
 
@@ -194,7 +201,7 @@ async fn merged_on_the_command_line_it_is_done(mut life: Life) {
     life.pick().await;
     assert_eq!(life.done(&["a"]).await, ["Merged"]);
     assert!(life.record().moves[0].accepted);
-    assert!(!life.tips().await.branches.contains_key(BRANCH));
+    assert_eq!(life.branches().await, [""; 0]);
     if let Some(number) = number {
         assert!(!life.world.forge.get(number).await.unwrap().is_open());
         let comments = life.comments(Some(number)).await;
@@ -205,11 +212,11 @@ async fn merged_on_the_command_line_it_is_done(mut life: Life) {
 
 async fn what_a_person_took_out_before_the_merge_is_a_no_for_that_volume(mut life: Life) {
     life.done(&["a", "b"]).await;
-    life.commit(BRANCH, "assignments/db/b.yaml", None).await;
+    life.commit(&life.branch(), "assignments/db/b.yaml", None).await;
     life.done(&["a", "b"]).await;
     life.merge(MergeBy::Squash).await;
     if !life.forge {
-        life.world.delete_branch(BRANCH).await;
+        life.world.delete_branch(&life.branch()).await;
     }
     assert_eq!(life.done(&["b"]).await, ["Merged"]);
     let moves = life.record().moves.iter();
@@ -226,7 +233,7 @@ async fn when_base_moves_on_the_proposal_stands_on_it(mut life: Life) {
         (life.record().base.as_str(), life.record().number),
         (base.as_str(), number)
     );
-    let log = life.repository.log_branch(BRANCH, 2).await.unwrap();
+    let log = life.repository.log_branch(&life.branch(), 2).await.unwrap();
     assert_eq!(log[0].parent.as_ref(), Some(&base));
     if let Some(pull) = life.pull().await {
         assert!(pull.is_open());
@@ -235,7 +242,7 @@ async fn when_base_moves_on_the_proposal_stands_on_it(mut life: Life) {
 
 async fn a_deleted_branch_is_a_no(mut life: Life) {
     life.done(&["a"]).await;
-    life.world.delete_branch(BRANCH).await;
+    life.world.delete_branch(&life.branch()).await;
     assert_eq!(life.done(&["a"]).await, ["Declined"]);
     assert_eq!(life.record().state, ProposalState::Declined);
     assert!(life.done(&[]).await.is_empty());
@@ -262,6 +269,82 @@ async fn two_controllers_make_one_proposal(mut life: Life) {
     if life.forge {
         assert_eq!(life.world.forge.list_open(10).await.unwrap().len(), 1);
     }
+}
+
+/// Whose clocks differ, so that each chooses a name of its own.
+async fn two_controllers_at_different_times_make_one_proposal(mut life: Life) {
+    let folder = tempfile::tempdir().unwrap();
+    let other = client(&life.world, &folder, "other");
+    for round in 0..4 {
+        let (ours, theirs) = tokio::join!(
+            turn_of(&life.repository, &life.world, life.forge, &[], &["a"], life.now),
+            turn_of(&other, &life.world, life.forge, &[], &["a"], life.now + 7),
+        );
+        let made = [ours, theirs].into_iter().filter(|one| !one.records.is_empty());
+        let made: Vec<_> = made.map(|one| one.records).collect();
+        let there = life.branches().await;
+        assert!(there.len() <= 1, "round {round}: {there:?}");
+        life.records = made.into_iter().next().unwrap_or_default();
+        life.now += 100;
+        life.turn(&["a"]).await;
+        assert_eq!(life.branches().await, [life.branch()], "round {round}");
+        if life.forge {
+            assert_eq!(
+                life.world.forge.list_open(10).await.unwrap().len(),
+                1,
+                "round {round}"
+            );
+        }
+        life.turn(&[]).await;
+        assert_eq!(life.branches().await, [""; 0], "round {round}");
+    }
+}
+
+async fn a_branch_that_nobody_recorded_is_found_again(mut life: Life) {
+    // The controller ended before it could write down what it had pushed: at once, or after the pull request.
+    life.done(&["a"]).await;
+    let (branch, number) = (life.branch(), life.record().number);
+    life.records.clear();
+    assert_eq!(life.done(&["a"]).await, ["Adopt"]);
+    assert_eq!((life.branch(), life.record().number), (branch.clone(), number));
+    // By then other moves may be wanted.
+    life.records.clear();
+    assert_eq!(life.done(&["a", "b"]).await, ["Adopt"]);
+    assert_eq!((life.branch(), life.record().number), (branch.clone(), number));
+    assert!(life.has(&branch, "assignments/db/b.yaml").await);
+    assert_eq!(life.branches().await, [branch]);
+    if let Some(pull) = life.pull().await {
+        assert_eq!(life.world.forge.list_open(10).await.unwrap().len(), 1);
+        assert_eq!(pull.title, "Move 2 volumes by tiering: 2 to hotter tiers");
+    }
+}
+
+async fn a_branch_of_an_older_release_stays_its_proposals(mut life: Life) {
+    let old = "couchestor/moves/tiering";
+    life.done(&["a"]).await;
+    let (made, commit) = (life.branch(), CommitId(life.record().commit.clone()));
+    let push = life.repository.push(
+        old,
+        Lease::Absent,
+        Some(commit),
+        Vec::new(),
+        "x".into(),
+        life.time(),
+    );
+    let commit = push.await.unwrap();
+    life.world.delete_branch(&made).await;
+    let record = &mut life.records[0];
+    (record.branch, record.commit) = (old.to_owned(), commit.0);
+    (record.number, record.url) = (None, None);
+    assert_eq!(life.done(&["a", "b"]).await, ["Refresh"]);
+    assert_eq!(
+        (life.branch(), life.record().number.is_some()),
+        (old.to_owned(), life.forge)
+    );
+    assert_eq!(life.branches().await, [old]);
+    assert_eq!(life.done(&[]).await, ["Withdraw"]);
+    assert_eq!(life.done(&["a"]).await, ["Create"]);
+    assert_ne!(life.branch(), old);
 }
 
 async fn a_quiet_turn_writes_nothing(mut life: Life) {

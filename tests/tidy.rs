@@ -2,19 +2,22 @@
 
 use std::path::{Path, PathBuf};
 
-const STAGES: [&str; 10] = [
-    "fetch", "decrypt", "parse", "observe", "decide", "render", "apply", "propose", "execute", "record",
+const STAGES: [&str; 11] = [
+    "fetch", "decrypt", "parse", "observe", "decide", "render", "review", "apply", "propose", "execute",
+    "record",
 ];
 
 /// Files that may name every stage: the line, and the edge.
 const EVERYWHERE: [&str; 5] = ["turn.rs", "turn/", "wiring/", "lib.rs", "cli/"];
 
-const PURE: [&str; 8] = [
+const PURE: [&str; 10] = [
     "backtest/",
     "model/",
     "parse/",
     "decide/",
     "render/",
+    "review.rs",
+    "review/",
     "formats/",
     "execute/journal.rs",
     "execute/safety.rs",
@@ -58,10 +61,9 @@ const CLIENTS: [(&str, &[&str]); 9] = [
 
 /// Longer files want a second room. Those that are longer today are named, so that none is added in silence.
 const LINES_MAX: usize = 500;
-const LONGER: [&str; 7] = [
+const LONGER: [&str; 6] = [
     "cli/demo.rs",
     "execute/journal.rs",
-    "turn.rs",
     "io/mayastor.rs",
     "formats/overlay/reading.rs",
     "model/kinds/volume_migration.rs",

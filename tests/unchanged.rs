@@ -82,6 +82,8 @@ async fn an_unchanged_tip_reads_no_blob_decrypts_renders_and_writes_nothing() {
         repository: &repository,
         branch: "main".into(),
         forge: None,
+        approvals: None,
+        plans: couchestor::model::kinds::review::Plans::default(),
         labels: Vec::new(),
         follow: &couchestor::fetch::Follow::Branch,
         verification: None,

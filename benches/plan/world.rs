@@ -156,6 +156,9 @@ pub fn world(volumes: usize, policies: usize, signals: usize, seed: u64) -> Worl
         builder.volume(number, volumes);
     }
     builder.pools();
+    // As the parser leaves them.
+    let approved = &mut builder.world.desired.approved;
+    approved.sort_by(|a, b| a.what().claim.cmp(&b.what().claim));
     let (iops, coverage) = (builder.iops, builder.coverage);
     let mut world = builder.world;
     if let Some(policy) = world.desired.policies.values().find(|policy| policy.enabled) {
@@ -386,6 +389,7 @@ impl Builder {
                     to: to.into(),
                     decision: note,
                     accepted: false,
+                    approved_in: None,
                 }],
                 policy_fingerprint: "f".into(),
                 title: String::new(),

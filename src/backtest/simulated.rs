@@ -63,6 +63,7 @@ impl<'a> Simulated<'a> {
         let in_flight = InFlight {
             migrations: Vec::new(),
             proposals: self.open.iter().map(status).collect(),
+            ..InFlight::default()
         };
         let decision = decide::decide(self.desired, &self.world, &in_flight, LIMITS, now);
         for left in &decision.left_alone {
@@ -226,6 +227,7 @@ fn status(open: &Open) -> ProposalStatus {
             to: what.to.to_string(),
             decision: what.note.clone(),
             accepted: false,
+            approved_in: None,
         }],
         policy_fingerprint: String::new(),
         title: String::new(),

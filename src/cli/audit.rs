@@ -71,7 +71,19 @@ pub async fn audit(arguments: Arguments) -> Result<u8, Failed> {
             .unwrap_or("-")
             .to_owned()
     };
-    const KEYS: [&str; 12] = [
+    // Several people may have approved, each with a trailer of their own.
+    let all = |message: &str, key: &str| {
+        let prefix = format!("{key}: ");
+        let found: Vec<&str> = message
+            .lines()
+            .filter_map(|line| line.strip_prefix(&prefix))
+            .collect();
+        match found.is_empty() {
+            true => "-".to_owned(),
+            false => found.join(", "),
+        }
+    };
+    const KEYS: [&str; 14] = [
         "Migration",
         "Claim",
         "Volume",
@@ -80,6 +92,8 @@ pub async fn audit(arguments: Arguments) -> Result<u8, Failed> {
         "Policy",
         "Approved-Revision",
         "Approved-By",
+        "Pull-Request",
+        "Merged-By",
         "Result",
         "Started",
         "Finished",
@@ -93,6 +107,10 @@ pub async fn audit(arguments: Arguments) -> Result<u8, Failed> {
                     .iter()
                     .map(|key| ((*key).to_owned(), trailer(&entry.message, key).into()))
                     .collect();
+                record.insert(
+                    "Reviewed-By".to_owned(),
+                    all(&entry.message, "Reviewed-By").into(),
+                );
                 record.insert("Commit".to_owned(), entry.commit.as_str().into());
                 record.into()
             })
@@ -112,6 +130,8 @@ pub async fn audit(arguments: Arguments) -> Result<u8, Failed> {
                 get("Result"),
                 format!("{} s", get("Duration-Seconds")),
                 get("Approved-By"),
+                get("Merged-By"),
+                all(&entry.message, "Reviewed-By"),
                 short(get("Approved-Revision")),
                 short(entry.commit.to_string()),
             ]
@@ -125,6 +145,8 @@ pub async fn audit(arguments: Arguments) -> Result<u8, Failed> {
             "RESULT",
             "TOOK",
             "APPROVED BY",
+            "MERGED BY",
+            "REVIEWED BY",
             "IN",
             "RECORD",
         ],

@@ -1,7 +1,7 @@
 //! `demo`: the main job on this machine. This file plays the world: the person who commits and merges, and the load. The
 //! controller is the product's own, a process of `couchestor run`, and does not know where it is.
 
-use super::{Failed, data, words};
+use super::{Failed, about, data, words};
 use crate::io::git::{Credentials, Lease, Repository, Signature};
 use crate::model::ids::CommitId;
 use crate::model::kinds::volume_migration::VolumeMigration;
@@ -19,6 +19,9 @@ static POLICIES: Dir = include_dir!("$CARGO_MANIFEST_DIR/policies");
 
 /// What a step may take at most; all of them together take half a minute.
 const STEP_MAX: Duration = Duration::from_secs(30);
+
+/// How long the controller may take to stop: it ends the turn that it is in.
+const STOP_MAX: Duration = Duration::from_secs(20);
 
 /// The claim whose load rises.
 const CLAIM: (&str, &str) = ("db", "data-0");
@@ -50,8 +53,8 @@ pub async fn demo(arguments: Arguments) -> Result<u8, Failed> {
     let temporary = tempfile::Builder::new().prefix("couchestor-demo-").tempdir()?;
     let folder = match &arguments.keep {
         Some(keep) => {
-            std::fs::create_dir_all(keep)?;
-            if std::fs::read_dir(keep)?.next().is_some() {
+            std::fs::create_dir_all(keep).map_err(about(keep))?;
+            if std::fs::read_dir(keep).map_err(about(keep))?.next().is_some() {
                 return Err(Failed(format!(
                     "{} is not empty; name a new folder",
                     keep.display()
@@ -64,7 +67,8 @@ pub async fn demo(arguments: Arguments) -> Result<u8, Failed> {
     let mut demo = Demo::prepare(&arguments, &folder).await?;
     let mut controller = demo.controller(&folder)?;
     let outcome = demo.play().await;
-    controller.stop().await;
+    let ended = controller.stop().await;
+    words(&ended);
     match &outcome {
         Ok(()) => words(&format!("done in {:.0} s", demo.began.elapsed().as_secs_f64())),
         Err(_) => words(&controller.log()),
@@ -130,7 +134,7 @@ impl Demo {
 
     fn controller(&self, folder: &Path) -> Result<Controller, Failed> {
         let kubeconfig = folder.join("kubeconfig");
-        std::fs::write(&kubeconfig, self.running.kubernetes.kubeconfig())?;
+        std::fs::write(&kubeconfig, self.running.kubernetes.kubeconfig()).map_err(about(&kubeconfig))?;
         Controller::start(folder, &kubeconfig, &self.running)
     }
 
@@ -405,17 +409,54 @@ impl Controller {
             .arg(folder.join("cache"))
             .args(["--allow-file-urls", "--sync-poll-interval-seconds", "0.5"])
             .args(["--metrics-addr", "127.0.0.1:0", "--health-addr", "127.0.0.1:0"])
-            .stderr(std::fs::File::create(&log)?)
+            .stderr(std::fs::File::create(&log).map_err(about(&log))?)
             .kill_on_drop(true)
             .spawn()?;
         Ok(Self { child, log })
     }
 
-    /// Asks it to stop, and waits: it finishes the turn that it is in.
-    async fn stop(&mut self) {
-        // Dropping the handle kills a process that does not stop; nothing is lost by it, that is what journals are for.
-        let _ = self.child.start_kill();
-        let _ = tokio::time::timeout(Duration::from_secs(10), self.child.wait()).await;
+    /// Asks it to stop, as Kubernetes asks a pod's process, and waits: it leaves the turn that it is in. Says how it ended.
+    #[expect(
+        clippy::disallowed_methods,
+        reason = "the demo starts the product's own controller as its users do, and ends it so"
+    )]
+    async fn stop(&mut self) -> String {
+        let asked = match self.child.id() {
+            Some(id) => {
+                let kill = std::process::Command::new("kill");
+                let mut kill = tokio::process::Command::from(kill);
+                let kill = kill.arg("-TERM").arg(id.to_string()).kill_on_drop(true);
+                kill.status().await.is_ok_and(|status| status.success())
+            }
+            None => false,
+        };
+        let began = Instant::now();
+        let ended = match asked {
+            true => tokio::time::timeout(STOP_MAX, self.child.wait()).await,
+            // There is no such command here, or no such process any more.
+            false => {
+                let _ = self.child.start_kill();
+                Ok(self.child.wait().await)
+            }
+        };
+        match ended {
+            Ok(Ok(status)) if status.success() => {
+                format!(
+                    "the controller was asked to stop, and did after {:.1} s",
+                    began.elapsed().as_secs_f64()
+                )
+            }
+            Ok(Ok(status)) => format!("the controller ended with {status}"),
+            Ok(Err(error)) => format!("the controller is lost: {error}"),
+            Err(_) => {
+                // Nothing is lost by it: that is what journals are for.
+                let _ = self.child.kill().await;
+                format!(
+                    "the controller did not stop within {} s, and was killed",
+                    STOP_MAX.as_secs()
+                )
+            }
+        }
     }
 
     fn log(&self) -> String {

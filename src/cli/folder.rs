@@ -1,6 +1,6 @@
 //! `validate` and `render`: policy folders on disk, read by the very code that reads commits.
 
-use super::{Failed, Output, counted, data, no_sarif, report, value, words};
+use super::{Failed, Output, about, counted, data, no_sarif, report, value, words};
 use crate::decrypt::{self, ClearCache};
 use crate::formats::sops::Identities;
 use crate::model::desired::Desired;
@@ -62,9 +62,7 @@ pub struct RenderArguments {
 
 /// The folder or file itself, and the root of the repository that it is in (outside of any: the folder, or the file's).
 pub(super) fn located(path: &Path, may_be_file: bool) -> Result<(PathBuf, PathBuf), Failed> {
-    let path = path
-        .canonicalize()
-        .map_err(|error| Failed(format!("{}: {error}", path.display())))?;
+    let path = path.canonicalize().map_err(about(path))?;
     if path.is_file() && !may_be_file {
         return Err(Failed(format!(
             "{} is a file; give the folder that it is in",
@@ -138,9 +136,10 @@ pub(super) fn read(arguments: &FolderArguments) -> Result<(Option<Desired>, Vec<
 }
 
 pub(super) fn list(root: &Path, folder: &Path, entries: &mut BTreeMap<String, Entry>) -> Result<(), Failed> {
-    for entry in std::fs::read_dir(folder)? {
-        let entry = entry?;
-        let (path, kind) = (entry.path(), entry.file_type()?);
+    for entry in std::fs::read_dir(folder).map_err(about(folder))? {
+        let entry = entry.map_err(about(folder))?;
+        let path = entry.path();
+        let kind = entry.file_type().map_err(about(&path))?;
         let name = entry.file_name();
         if name == ".git" || name == "target" && folder == root || name == "node_modules" {
             continue;
@@ -193,8 +192,7 @@ pub(super) fn identities(arguments: &KeyArguments) -> Result<Identities, Failed>
         texts.push(("SOPS_AGE_KEY".to_owned(), text.clone()));
     }
     if let Some(path) = given.or(usual) {
-        let text =
-            std::fs::read_to_string(&path).map_err(|error| Failed(format!("{}: {error}", path.display())))?;
+        let text = std::fs::read_to_string(&path).map_err(about(&path))?;
         texts.push((path.display().to_string(), text));
     }
     Identities::parse(texts.iter().map(|(name, text)| (name.as_str(), text.as_str()))).map_err(Failed)
@@ -202,7 +200,14 @@ pub(super) fn identities(arguments: &KeyArguments) -> Result<Identities, Failed>
 
 /// `validate`.
 pub fn validate(arguments: &FolderArguments) -> Result<u8, Failed> {
-    let (_, diagnostics) = read(arguments)?;
+    let (desired, diagnostics) = read(arguments)?;
+    let nothing = desired.is_some_and(|desired| desired.resources.is_empty());
+    if nothing && diagnostics.is_empty() {
+        return Err(Failed(format!(
+            "no objects found in {}: nothing was checked; name the folder that holds the policies' YAML files",
+            arguments.path.display()
+        )));
+    }
     match arguments.output {
         Output::Text => {
             report::text(&diagnostics, &located(&arguments.path, false)?.1);

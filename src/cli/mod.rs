@@ -2,7 +2,7 @@
 
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::OnceLock;
 
@@ -168,6 +168,11 @@ impl<E: std::error::Error> From<E> for Failed {
     fn from(error: E) -> Self {
         Self(error.to_string())
     }
+}
+
+/// What went wrong with a file, with its name: the system's own words name none.
+pub(crate) fn about(path: &Path) -> impl Fn(std::io::Error) -> Failed {
+    move |error| Failed(format!("{}: {error}", path.display()))
 }
 
 /// Runs a command and gives its exit code.

@@ -3,7 +3,7 @@
 use super::explanation;
 use super::folder;
 use super::table::table;
-use super::{ClusterArguments, EngineArguments, Failed, Output, data, value, words};
+use super::{ClusterArguments, EngineArguments, Failed, Output, about, data, value, words};
 use crate::decide::{self, InFlight, Limits, explain};
 use crate::io::cluster::Cluster;
 use crate::io::mayastor::Mayastor;
@@ -72,12 +72,13 @@ pub async fn plan(arguments: Arguments) -> Result<u8, Failed> {
                     .filter_map(|source| source.status)
                     .flat_map(|status| status.proposals)
                     .collect(),
+                ..InFlight::default()
             };
             (observation, in_flight, Some(changes(&cluster, &objects).await?))
         }
     };
     if let Some(path) = &arguments.record {
-        std::fs::write(path, serde_json::to_vec_pretty(&observation)?)?;
+        std::fs::write(path, serde_json::to_vec_pretty(&observation)?).map_err(about(path))?;
         words(&format!("wrote {}", path.display()));
     }
     let limits = Limits {
@@ -107,8 +108,7 @@ pub async fn plan(arguments: Arguments) -> Result<u8, Failed> {
 
 /// A world that `--record` wrote.
 pub(super) fn recorded(path: &Path) -> Result<Observation, Failed> {
-    let text =
-        std::fs::read_to_string(path).map_err(|error| Failed(format!("{}: {error}", path.display())))?;
+    let text = std::fs::read_to_string(path).map_err(about(path))?;
     serde_json::from_str(&text).map_err(|error| {
         Failed(format!(
             "{}: {error}; write it with `couchestor plan --record`",

@@ -1,6 +1,6 @@
 //! `simulate`: the simulated servers of a world file, until interrupted.
 
-use super::{Failed, data, words};
+use super::{Failed, about, data, words};
 use crate::sim::world::{World, start};
 use std::path::PathBuf;
 
@@ -16,15 +16,15 @@ pub struct Arguments {
 
 /// `simulate`.
 pub async fn simulate(arguments: Arguments) -> Result<u8, Failed> {
-    let text = std::fs::read_to_string(&arguments.world)
-        .map_err(|error| Failed(format!("{}: {error}", arguments.world.display())))?;
+    let text = std::fs::read_to_string(&arguments.world).map_err(about(&arguments.world))?;
     let world =
         World::read(&text).map_err(|error| Failed(format!("{}: {error}", arguments.world.display())))?;
     let running = start(&world, crate::io::clock::now).await.map_err(Failed)?;
     for crd in crate::model::kinds::all_crds() {
         running.kubernetes.put(serde_json::to_value(crd)?)?;
     }
-    std::fs::write(&arguments.kubeconfig, running.kubernetes.kubeconfig())?;
+    let kubeconfig = &arguments.kubeconfig;
+    std::fs::write(kubeconfig, running.kubernetes.kubeconfig()).map_err(about(kubeconfig))?;
     data(&format!(
         "KUBECONFIG={}\nMAYASTOR_URL={}\nPROMETHEUS_URL={}",
         arguments.kubeconfig.display(),

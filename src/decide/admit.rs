@@ -18,6 +18,9 @@ use std::sync::Arc;
 /// Moves that may go before one that needs their room; if so many do not help, the volume waits for its tier to be given more.
 const LEAVERS_MAX: usize = 8;
 
+/// Moves that are put in order at first; then twice as many, and so on.
+const PIECE: usize = 256;
+
 /// Claims that are named where one waits for others.
 const NAMED_MAX: usize = 3;
 
@@ -49,9 +52,9 @@ impl Budgets {
     }
 }
 
-/// In what order moves are admitted: open ones, then those to hotter tiers by density, then those to colder ones, the coldest first;
-/// claims decide what is equal.
-fn rank(wanted: &Wanted) -> (bool, bool, u64, usize) {
+/// In what order moves are admitted, as one number: open ones, then those to hotter tiers by density, then those to colder ones, the
+/// coldest first; claims decide what is equal. Its lower half is the move's place.
+fn rank(wanted: &Wanted, place: u32) -> u128 {
     let hotter = wanted.pointed.direction == Direction::Hotter;
     // Load per byte, as a multiple of the threshold; the greater the hotter.
     let gibs = (bytes(wanted.volume).max(1) as f64) / GIB as f64;
@@ -60,7 +63,13 @@ fn rank(wanted: &Wanted) -> (bool, bool, u64, usize) {
     // As integers in the order of the numbers: `f64::total_cmp` does the same.
     let rising = if bits >> 63 == 0 { bits | 1 << 63 } else { !bits };
     let density = if hotter { !rising } else { rising };
-    (wanted.open.is_none(), !hotter, density, wanted.index)
+    let class = u128::from(wanted.open.is_none()) << 1 | u128::from(!hotter);
+    class << 96 | u128::from(density) << 32 | u128::from(place)
+}
+
+/// The move's place in [`Admitting::all`].
+fn place_of(rank: u128) -> usize {
+    rank as u32 as usize
 }
 
 /// Moves that are looked at in turn.
@@ -69,8 +78,8 @@ struct Admitting<'v, 'a> {
     room: &'v mut Room,
     all: Vec<Wanted<'a>>,
     done: Vec<bool>,
-    /// For each tier the moves that leave it for a colder one, the coldest first.
-    leaving: Vec<VecDeque<usize>>,
+    /// For each tier the moves that leave it for a colder one, the coldest first; made when the first move finds no room.
+    leaving: Option<Vec<VecDeque<usize>>>,
     budgets: Budgets,
     decision: &'v mut Decision<'a>,
     /// Reasons that nobody needs, since their volumes are proposed.
@@ -78,30 +87,19 @@ struct Admitting<'v, 'a> {
 }
 
 pub(super) fn admit<'a>(view: &View<'a>, room: &mut Room, all: Vec<Wanted<'a>>, decision: &mut Decision<'a>) {
-    let mut order: Vec<_> = all.iter().map(rank).zip(0..all.len()).collect();
-    order.sort_unstable();
-    let mut leaving = vec![VecDeque::new(); view.tiers.len()];
-    for (_, index) in &order {
-        let wanted = &all[*index];
-        if wanted.pointed.direction == Direction::Colder {
-            leaving[wanted.from].push_back(*index);
-        }
-    }
+    let ranks = all.iter().zip(0..).map(|(wanted, place)| rank(wanted, place));
+    let ranks: Vec<u128> = ranks.collect();
     let mut admitting = Admitting {
         budgets: budgets(view, decision),
         done: vec![false; all.len()],
         view,
         room,
         all,
-        leaving,
+        leaving: None,
         decision,
         gone: Vec::new(),
     };
-    for (_, index) in order {
-        if !std::mem::replace(&mut admitting.done[index], true) {
-            admitting.one(index);
-        }
-    }
+    admitting.in_order(ranks);
     let mut gone = admitting.gone;
     gone.sort_unstable();
     let (mut slot, mut next) = (0, gone.into_iter().peekable());
@@ -113,6 +111,81 @@ pub(super) fn admit<'a>(view: &View<'a>, room: &mut Room, all: Vec<Wanted<'a>>, 
 }
 
 impl<'a> Admitting<'_, 'a> {
+    /// Looks at moves in order. The source's budget admits a few of thousands, so they are put in order piece by piece, and no further
+    /// when it is used up.
+    fn in_order(&mut self, mut ranks: Vec<u128>) {
+        let mut rest = &mut *ranks;
+        let mut piece = PIECE;
+        while rest.len() > piece && !self.used_up() {
+            rest.select_nth_unstable(piece);
+            let (first, others) = rest.split_at_mut(piece);
+            self.sorted(first);
+            (rest, piece) = (others, piece * 2);
+        }
+        if self.used_up() {
+            self.leave_out();
+        }
+        self.sorted(rest);
+    }
+
+    /// Puts moves in order, and looks at them.
+    fn sorted(&mut self, ranks: &mut [u128]) {
+        if self.used_up() {
+            // What was left out needs no order.
+            let mut kept: Vec<u128> = ranks
+                .iter()
+                .copied()
+                .filter(|rank| !self.done[place_of(*rank)])
+                .collect();
+            kept.sort_unstable();
+            return self.each(&kept);
+        }
+        ranks.sort_unstable();
+        self.each(ranks);
+    }
+
+    fn each(&mut self, ranks: &[u128]) {
+        for index in ranks.iter().map(|rank| place_of(*rank)) {
+            if !std::mem::replace(&mut self.done[index], true) {
+                self.one(index);
+            }
+        }
+    }
+
+    /// Whether no policy that has no proposal may get one.
+    fn used_up(&self) -> bool {
+        self.budgets.open >= self.view.limits.max_open as usize
+    }
+
+    /// Leaves out what the source's budget no longer admits, whatever the order. It is never given back.
+    fn leave_out(&mut self) {
+        for index in 0..self.all.len() {
+            let one = &self.all[index];
+            if !self.done[index] && one.open.is_none() && self.budgets.has_proposal[one.taker] == 0 {
+                self.done[index] = true;
+                self.leave(
+                    index,
+                    Why::OverBudget {
+                        budget: self.budgets.of_source.clone(),
+                    },
+                );
+            }
+        }
+    }
+
+    /// For each tier the moves that leave it for a colder one, the coldest first.
+    fn leaving(&self) -> Vec<VecDeque<usize>> {
+        let colder = |(wanted, _): &(&Wanted, u32)| wanted.pointed.direction == Direction::Colder;
+        let all = self.all.iter().zip(0..).filter(colder);
+        let mut ranks: Vec<u128> = all.map(|(wanted, place)| rank(wanted, place)).collect();
+        ranks.sort_unstable();
+        let mut leaving = vec![VecDeque::new(); self.view.tiers.len()];
+        for index in ranks.into_iter().map(place_of) {
+            leaving[self.all[index].from].push_back(index);
+        }
+        leaving
+    }
+
     fn one(&mut self, index: usize) {
         let one = &self.all[index];
         if let Err(why) = within(self.view, one, &self.budgets) {
@@ -170,8 +243,13 @@ impl<'a> Admitting<'_, 'a> {
     /// The coldest moves away from a tier after which a volume would have room there, with the pools that they go to; none if all that
     /// budgets and room admit do not help.
     fn leavers(&mut self, index: usize) -> Vec<(usize, Vec<u32>)> {
+        if self.leaving.is_none() {
+            self.leaving = Some(self.leaving());
+        }
         let (view, hot) = (self.view, &self.all[index]);
-        let from = &mut self.leaving[hot.to];
+        let Some(from) = self.leaving.as_mut().map(|leaving| &mut leaving[hot.to]) else {
+            return Vec::new();
+        };
         while from.front().is_some_and(|first| self.done[*first]) {
             from.pop_front();
         }

@@ -2,11 +2,11 @@
 
 use super::place;
 use super::questions;
-use super::quick::Table;
 use crate::model::decision::Why;
 use crate::model::desired::{Desired, Measure, Policy, Signal, Tier};
 use crate::model::ids::TierName;
 use crate::model::observation::Observation;
+use crate::model::quick::Table;
 use std::hash::{Hash, Hasher};
 use std::rc::Rc;
 use std::sync::Arc;
@@ -61,6 +61,66 @@ pub(super) struct Measured<'a> {
     /// The same as bits.
     pub(super) mask: u64,
     pub(super) answers: Option<Rc<Answers<'a>>>,
+    /// The same in short, when it needs no more.
+    pub(super) plain: Option<Plain<'a>>,
+}
+
+/// What a policy asks of a volume without a past when it has one signal and neither exceptions nor a time for which that must be
+/// sustained: most have no more, and a hundred thousand volumes are looked at.
+#[derive(Clone, Copy)]
+pub(super) struct Plain<'a> {
+    coverage: &'a [f64],
+    values: &'a [f64],
+    min_coverage: f64,
+    above: f64,
+    below: f64,
+    signal: &'a Arc<str>,
+}
+
+/// Which way a plain policy points.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) enum PlainWay {
+    Hotter,
+    Colder,
+    Between(f64),
+}
+
+impl<'a> Plain<'a> {
+    fn of(policy: &'a Policy, answers: &Answers<'a>) -> Option<Self> {
+        let ([signal], [columns]) = (&*policy.signals, &*answers.signals) else {
+            return None;
+        };
+        let plain =
+            policy.not_heat_when.is_empty() && columns.extremes.is_none() && answers.trouble.is_none();
+        Some(Self {
+            coverage: answers.coverage.as_ref().ok().filter(|_| plain)?,
+            values: columns.value.as_ref().ok()?,
+            min_coverage: policy.min_coverage,
+            above: signal.above.unwrap_or(f64::INFINITY),
+            below: signal.below.unwrap_or(f64::NEG_INFINITY),
+            signal: &signal.name,
+        })
+    }
+
+    /// The signal.
+    pub(super) fn signal(&self) -> Arc<str> {
+        self.signal.clone()
+    }
+
+    /// What [`Measured::points`] says of a volume of which nothing is decided yet; `None` where something is not known.
+    pub(super) fn points(&self, volume: usize) -> Option<PlainWay> {
+        let (coverage, value) = (*self.coverage.get(volume)?, *self.values.get(volume)?);
+        if !(coverage.is_finite() && coverage >= self.min_coverage && value.is_finite()) {
+            return None;
+        }
+        Some(if value >= self.above {
+            PlainWay::Hotter
+        } else if value < self.below {
+            PlainWay::Colder
+        } else {
+            PlainWay::Between(value)
+        })
+    }
 }
 
 /// Policies that ask the same have the same answers, and ten thousand policies mostly do.
@@ -126,7 +186,9 @@ pub(super) fn measured<'a>(
                 answers.clone()
             }
         });
+        let plain = answers.as_deref().and_then(|answers| Plain::of(policy, answers));
         all.push(Measured {
+            plain,
             policy,
             mask: tiers.iter().fold(0, |mask, tier| mask | place::bit(*tier)),
             tiers,

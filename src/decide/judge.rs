@@ -1,6 +1,6 @@
 //! Which volumes a policy would move: named filters in order, cheap ones first. Budgets and room come later.
 
-use super::heat::{Direction, Held, Pointed};
+use super::heat::{Direction, Held, PlainWay, Pointed};
 use super::select::Taken;
 use super::{Past, Proposed, View, place};
 use crate::model::decision::{Decision, LeftAlone, Subject, Why};
@@ -37,6 +37,7 @@ pub(super) fn judge<'a>(
     view: &View<'a>,
     left: BTreeMap<usize, LeftAlone<'a>>,
     started: &BTreeSet<usize>,
+    spent: &BTreeMap<usize, String>,
     decision: &mut Decision<'a>,
 ) -> Vec<Wanted<'a>> {
     let mut wanted = Vec::new();
@@ -52,12 +53,20 @@ pub(super) fn judge<'a>(
             continue;
         }
         let tiers = place::tiers_of(bound, &view.pool_tiers);
+        if let Some(left) = at_a_glance(view, index, bound, tiers) {
+            reasons.push(left);
+            continue;
+        }
         let (policy, why) = match taker(view, bound) {
             Err(why) => (None, why),
             Ok(taker) => {
                 let policy = view.policies[taker].policy;
-                let why = match one(view, index, bound, taker, tiers) {
-                    Err(why) => why,
+                let superseded = spent.get(&index);
+                let why = match one(view, index, bound, taker, tiers, superseded.is_some()) {
+                    // What was merged and did not happen is what people ask about.
+                    Err(why) => superseded.map_or(why, |migration| Why::Superseded {
+                        migration: migration.clone(),
+                    }),
                     Ok(one) => {
                         wanted.push(Wanted {
                             slot: reasons.len(),
@@ -79,12 +88,54 @@ pub(super) fn judge<'a>(
     wanted
 }
 
+/// Most volumes lie between the thresholds of a plain policy, or on the right tier: they are told without the steps of [`one`], which
+/// would say the same.
+fn at_a_glance<'a>(
+    view: &View<'a>,
+    index: usize,
+    bound: &'a BoundVolume,
+    on_tiers: u64,
+) -> Option<LeftAlone<'a>> {
+    let Some(Taken::By(taker)) = view.selected.of_group.get(bound.group as usize) else {
+        return None;
+    };
+    let measured = &view.policies[*taker as usize];
+    let plain = measured.plain.as_ref()?;
+    if bound.pin.is_some() || view.has_past[index] {
+        return None;
+    }
+    // Only what is in the engine is on a tier.
+    let from = place::only(on_tiers & measured.mask)?;
+    let way = plain.points(index)?;
+    let why = match way {
+        PlainWay::Between(value) => Why::BetweenWatermarks {
+            signal: plain.signal(),
+            value,
+        },
+        PlainWay::Hotter if measured.tiers.last() == Some(&from) => on_right_tier(view, from),
+        PlainWay::Colder if measured.tiers.first() == Some(&from) => on_right_tier(view, from),
+        PlainWay::Hotter | PlainWay::Colder => return None,
+    };
+    Some(LeftAlone {
+        subject: Subject::Volume(bound),
+        policy: Some(measured.policy),
+        tier: place::only(on_tiers).map(|tier| &view.tiers[tier].name),
+        why,
+    })
+}
+
+fn on_right_tier(view: &View, tier: usize) -> Why {
+    Why::OnRightTier {
+        tier: view.names[tier].clone(),
+    }
+}
+
 /// The policy that takes a volume.
 pub(super) fn taker(view: &View, bound: &BoundVolume) -> Result<usize, Why> {
-    match view.of_group.get(bound.group as usize) {
-        Some(Taken::By(policy)) => Ok(*policy),
+    match view.selected.of_group.get(bound.group as usize) {
+        Some(Taken::By(policy)) => Ok(*policy as usize),
         Some(Taken::Several(names)) => Err(Why::ClaimedTwice {
-            policies: names.clone(),
+            policies: view.selected.several[*names as usize].clone(),
         }),
         Some(Taken::Nobody) | None => Err(Why::NoPolicy),
     }
@@ -96,6 +147,7 @@ fn one<'a>(
     bound: &'a BoundVolume,
     taker: usize,
     on_tiers: u64,
+    spent: bool,
 ) -> Result<Wanted<'a>, Why> {
     let measured = &view.policies[taker];
     let past = view.past(index);
@@ -147,15 +199,15 @@ fn one<'a>(
         Direction::Hotter => hotter,
         Direction::Colder => colder,
     };
-    let to = to.ok_or_else(|| Why::OnRightTier {
-        tier: view.names[from].clone(),
-    })?;
+    let to = to.ok_or_else(|| on_right_tier(view, from))?;
     old_enough(view, bound, policy)?;
     cooled_down(view, bound, policy)?;
     full_enough(view, volume, policy, from, to, pointed.direction)?;
     if let Some(past) = past {
         not_declined(view, bound, past, policy, to, &pointed)?;
-        not_assigned(view, bound, past, to)?;
+        if !spent {
+            not_assigned(view, bound, past, to)?;
+        }
     }
     if let Some(unfit) = volume.unfit {
         return Err(Why::Unfit(unfit));

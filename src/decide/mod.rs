@@ -4,11 +4,13 @@
 
 use crate::model::decision::{Decision, LeftAlone, Subject, Why};
 use crate::model::desired::{Assignment, Desired, Policy, Tier};
-use crate::model::ids::{ClaimRef, TierName};
+use crate::model::ids::{ClaimRef, CommitId, TierName};
 use crate::model::kinds::policy_source::{ProposalStatus, ProposedMoveStatus};
 use crate::model::migration_brief::MigrationBrief;
 use crate::model::observation::{BoundVolume, Observation};
+use crate::model::quick::Table;
 use jiff::Timestamp;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -30,19 +32,20 @@ pub mod place;
 /// What Prometheus is asked.
 pub mod questions;
 
-/// Tables for one plan.
-mod quick;
-
 /// Which policy takes a volume.
 mod select;
 
 /// Which approved moves start.
 mod starts;
 
+/// Which approvals were used up.
+mod spent;
+
 #[cfg(test)]
 pub(crate) mod tests;
 
 pub use questions::questions;
+pub use spent::spent;
 
 /// What is under way or was decided before.
 #[derive(Clone, Debug, Default)]
@@ -51,6 +54,8 @@ pub struct InFlight {
     pub migrations: Vec<MigrationBrief>,
     /// Every proposal that the source's status knows.
     pub proposals: Vec<ProposalStatus>,
+    /// Commits whose approvals do not suffice, with what is missing.
+    pub unapproved: BTreeMap<CommitId, Arc<str>>,
 }
 
 /// Bounds and switches that the operator set for all policies.
@@ -78,7 +83,7 @@ pub fn decide<'a>(
     let mut decision = Decision::default();
     let mut room = place::Room::of(&view);
     let begun = starts::starts(&view, &mut room, &mut decision);
-    let wanted = judge::judge(&view, begun.left, &begun.started, &mut decision);
+    let wanted = judge::judge(&view, begun.left, &begun.started, &begun.spent, &mut decision);
     admit::admit(&view, &mut room, wanted, &mut decision);
     if !begun.missing.is_empty() {
         decision.left_alone.extend(begun.missing);
@@ -110,7 +115,7 @@ pub(crate) struct View<'a> {
     /// For each tier how full it is.
     filled: Vec<place::Filled>,
     /// For each group of volumes the policy that takes it.
-    of_group: Vec<select::Taken>,
+    selected: select::Selected,
     /// Policies in order of name, with their signals' answers.
     policies: Vec<heat::Measured<'a>>,
     /// Volumes with a past: most have none, and for those nothing is looked up.
@@ -118,7 +123,7 @@ pub(crate) struct View<'a> {
     /// Claims that are assigned, in order, with the volumes that they have.
     assigned: Vec<(&'a ClaimRef, std::ops::Range<usize>)>,
     /// What is under way and was decided before about a volume.
-    past: quick::Table<usize, Past<'a>>,
+    past: Table<usize, Past<'a>>,
 }
 
 /// What is under way and was decided before about a volume.
@@ -147,7 +152,7 @@ impl<'a> View<'a> {
         };
         let mut view = Self {
             policies: heat::measured(desired, observation, &tiers),
-            of_group: select::select(desired, observation),
+            selected: select::select(desired, observation),
             desired,
             observation,
             limits,
@@ -158,7 +163,7 @@ impl<'a> View<'a> {
             filled,
             has_past: vec![false; observation.volumes.len()],
             assigned: Vec::with_capacity(desired.assignments.len()),
-            past: quick::Table::default(),
+            past: Table::default(),
             tiers,
         };
         view.remember();
@@ -191,10 +196,8 @@ impl<'a> View<'a> {
                 }
             }
         }
-        let mut near = 0;
         for assignment in desired.assignments.values() {
-            let found = observation.all_of(&assignment.claim, near);
-            near = found.start;
+            let found = observation.all_of(&assignment.claim);
             self.assigned.push((&assignment.claim, found.clone()));
             for index in found {
                 self.past_of(index).assigned = Some(assignment);
@@ -207,11 +210,16 @@ impl<'a> View<'a> {
         self.past.entry(index).or_default()
     }
 
-    /// The volumes of a claim. Most claims that are asked for are assigned, and those are few and found already.
-    fn volumes_of(&self, claim: &ClaimRef) -> std::ops::Range<usize> {
-        match self.assigned.binary_search_by(|(known, _)| (*known).cmp(claim)) {
-            Ok(place) => self.assigned[place].1.clone(),
-            Err(_) => self.observation.all_of(claim, 0),
+    /// The volumes of a claim. Most claims that are asked for are assigned, and in the same order: `near` is the place of the one that
+    /// was found last.
+    fn volumes_of(&self, claim: &ClaimRef, near: &mut usize) -> std::ops::Range<usize> {
+        let rest = self.assigned[*near..].iter();
+        match rest.zip(*near..).take(2).find(|((known, _), _)| *known == claim) {
+            Some(((_, found), place)) => {
+                *near = place;
+                found.clone()
+            }
+            None => self.observation.all_of(claim),
         }
     }
 
@@ -264,9 +272,9 @@ pub fn placed_at<'a>(
 /// The policy that takes each volume of an observation, where there is exactly one.
 pub fn takers<'a>(desired: &'a Desired, observation: &Observation) -> Vec<Option<&'a Policy>> {
     let policies: Vec<&Policy> = desired.policies.values().collect();
-    let of_group = select::select(desired, observation);
-    let taken = |bound: &BoundVolume| match of_group.get(bound.group as usize) {
-        Some(select::Taken::By(policy)) => Some(policies[*policy]),
+    let selected = select::select(desired, observation);
+    let taken = |bound: &BoundVolume| match selected.of_group.get(bound.group as usize) {
+        Some(select::Taken::By(policy)) => Some(policies[*policy as usize]),
         _ => None,
     };
     observation.volumes.iter().map(taken).collect()

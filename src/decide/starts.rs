@@ -2,20 +2,23 @@
 
 use super::heat::{self, Direction};
 use super::place::{self, Room};
-use super::quick::Table;
 use super::{InFlight, View, judge};
 use crate::model::approval::{Approved, Move};
-use crate::model::decision::{Decision, LeftAlone, Start, Subject, Why};
+use crate::model::decision::{Decision, LeftAlone, Start, Subject, Superseded, Why};
 use crate::model::desired::Policy;
 use crate::model::ids::{PolicyName, TierName};
 use crate::model::kinds::volume_migration::Phase;
 use crate::model::migration_brief::MigrationBrief;
 use crate::model::observation::{Backing, BoundVolume, MayastorVolume};
+use crate::model::quick::Table;
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 /// How long a migration may take when no policy says it: the seed's default.
 const DEFAULT_TIMEOUT_SECS: u64 = 30 * 60;
+
+/// Where a volume is whose copies are on several tiers.
+const MIXED: &str = "mixed";
 
 /// What a budget per hour looks back over.
 const HOUR_SECS: i64 = 3600;
@@ -95,6 +98,8 @@ pub(super) struct Begun<'a> {
     pub(super) started: BTreeSet<usize>,
     /// Volumes that are left alone, by index.
     pub(super) left: BTreeMap<usize, LeftAlone<'a>>,
+    /// Volumes whose approval was used up without a move, by index, with the VolumeMigration that says so.
+    pub(super) spent: BTreeMap<usize, String>,
     /// What assignments name and nobody has seen.
     pub(super) missing: Vec<LeftAlone<'a>>,
 }
@@ -145,6 +150,16 @@ pub(super) fn starts<'a>(view: &View<'a>, room: &mut Room, decision: &mut Decisi
                 begun.started.extend(found);
                 decision.starts.push(start);
             }
+            (Err(Why::Superseded { migration }), Some(index)) => drop(begun.spent.insert(index, migration)),
+            (Err(why), Some(index)) if why.supersedes() && !view.limits.dry_run => {
+                let left = left(view, what, found, why);
+                decision.superseded.push(Superseded {
+                    approved: approved.clone(),
+                    from: left.tier.cloned().unwrap_or_else(|| TierName(MIXED.to_owned())),
+                    why: left.words(),
+                });
+                begun.left.insert(index, left);
+            }
             (Err(why), Some(index)) => drop(begun.left.insert(index, left(view, what, found, why))),
             (Err(why), None) => begun.missing.push(left(view, what, found, why)),
         }
@@ -153,10 +168,13 @@ pub(super) fn starts<'a>(view: &View<'a>, room: &mut Room, decision: &mut Decisi
 }
 
 /// Approved moves with the places of their volumes: the volume that was meant, or another one of the claim.
-fn approved<'a>(view: &View<'a>) -> impl Iterator<Item = (&'a Approved<Move>, Option<usize>)> {
-    view.desired.approved.iter().map(|approved| {
+fn approved<'v, 'a>(
+    view: &'v View<'a>,
+) -> impl Iterator<Item = (&'a Approved<Move>, Option<usize>)> + use<'v, 'a> {
+    let mut near = 0;
+    view.desired.approved.iter().map(move |approved| {
         let what = approved.what();
-        let mut all = view.volumes_of(&what.claim);
+        let mut all = view.volumes_of(&what.claim, &mut near);
         let meant = |volume: &usize| *view.observation.volumes[*volume].name == *what.volume.as_str();
         let found = all.clone().find(meant).or_else(|| all.next());
         (approved, found)
@@ -205,6 +223,7 @@ fn start<'a>(
     let what = approved.what();
     let bound = &view.observation.volumes[index];
     if *bound.name != *what.volume.as_str() {
+        not_superseded(tried, approved)?;
         return Err(Why::OtherVolume {
             assigned: what.volume.clone(),
         });
@@ -224,11 +243,16 @@ fn start<'a>(
         return Ok(None);
     }
     not_tried(tried, approved)?;
+    if let Some(missing) = view.in_flight.unapproved.get(&approved.approval().commit) {
+        return Err(Why::NotApproved {
+            missing: missing.clone(),
+        });
+    }
+    not_suspended(view, what)?;
     if let Some(unfit) = volume.unfit {
         return Err(Why::Unfit(unfit));
     }
     let chosen = room.choose(view, volume, to)?;
-    still_holds(view, what, index, from, to)?;
     // What a person wrote without a policy's proposal is held to the policy that takes the volume.
     let taker = || Some(view.policies[judge::taker(view, bound).ok()?].policy);
     let policy = policy_of(view, what).or_else(taker);
@@ -241,6 +265,8 @@ fn start<'a>(
             to: view.names[to].clone(),
         });
     }
+    // Last of all: the load is looked at when the move could start, not while it waits.
+    still_holds(view, what, index, from, to)?;
     let from_name = from.map(|tier| &view.tiers[tier].name);
     let nodes = volume
         .copies
@@ -261,7 +287,7 @@ fn start<'a>(
     room.take(volume, &chosen);
     Ok(Some(Start {
         approved: approved.clone(),
-        from: from_name.cloned().unwrap_or_else(|| TierName("mixed".to_owned())),
+        from: from_name.cloned().unwrap_or_else(|| TierName(MIXED.to_owned())),
         timeout_secs: policy.map_or(DEFAULT_TIMEOUT_SECS, |policy| policy.timeout.as_secs()),
     }))
 }
@@ -288,15 +314,29 @@ fn movable<'a>(view: &View<'a>, bound: &'a BoundVolume) -> Result<&'a MayastorVo
     }
 }
 
-/// An approval moves a volume once.
-fn not_tried(tried: &Tried, approved: &Approved<Move>) -> Result<(), Why> {
+fn migration_of<'a>(tried: &Tried<'a>, approved: &Approved<Move>) -> Option<&'a MigrationBrief> {
     let what = approved.what();
     let key = (
         what.volume.as_str(),
         what.to.as_str(),
         approved.approval().commit.as_str(),
     );
-    match tried.get(&key) {
+    tried.get(&key).copied()
+}
+
+fn not_superseded(tried: &Tried, approved: &Approved<Move>) -> Result<(), Why> {
+    match migration_of(tried, approved) {
+        Some(done) if done.phase == Phase::Superseded => Err(Why::Superseded {
+            migration: done.name.clone(),
+        }),
+        _ => Ok(()),
+    }
+}
+
+/// An approval moves a volume once.
+fn not_tried(tried: &Tried, approved: &Approved<Move>) -> Result<(), Why> {
+    not_superseded(tried, approved)?;
+    match migration_of(tried, approved) {
         None => Ok(()),
         Some(done) if done.phase == Phase::Completed => Err(Why::Drifted {
             migration: done.name.clone(),
@@ -304,6 +344,17 @@ fn not_tried(tried: &Tried, approved: &Approved<Move>) -> Result<(), Why> {
         Some(failed) => Err(Why::FailedBefore {
             migration: failed.name.clone(),
         }),
+    }
+}
+
+/// A policy that is switched off holds back what it proposed, also what was merged already. What a person wrote, pinned or reverted
+/// is no move of the policy's.
+fn not_suspended(view: &View, what: &Move) -> Result<(), Why> {
+    let assignment = view.desired.assignments.get(&what.claim);
+    let own = assignment.is_some_and(|one| one.decision.is_some() && one.pin.is_none());
+    match policy_of(view, what) {
+        Some(policy) if own && !policy.enabled => Err(Why::Suspended),
+        _ => Ok(()),
     }
 }
 
@@ -316,6 +367,19 @@ fn still_holds(view: &View, what: &Move, index: usize, from: Option<usize>, to: 
     let (Some(decision), None, Some(from)) = (&assignment.decision, assignment.pin, from) else {
         return Ok(());
     };
+    if *decision.from != *view.tiers[from].name.as_str() {
+        // Where a merged move has put it since, a person who approves an older decision takes that move back.
+        let ours = |one: &MigrationBrief| {
+            one.phase == Phase::Completed && one.volume == what.volume && one.to == view.tiers[from].name
+        };
+        return match view.in_flight.migrations.iter().any(ours) {
+            true => Ok(()),
+            false => Err(Why::Moved {
+                tier: view.names[from].clone(),
+                decided: decision.from.as_str().into(),
+            }),
+        };
+    }
     let by_name = |measured: &heat::Measured| measured.policy.name.as_str().cmp(&decision.policy);
     let Ok(place) = view.policies.binary_search_by(by_name) else {
         return Ok(());

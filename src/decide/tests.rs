@@ -22,6 +22,9 @@ mod policies;
 /// What is under way.
 mod under_way;
 
+/// Approvals that are used up.
+mod superseded;
+
 use crate::model::desired::Policy;
 use crate::model::engine::Health;
 use crate::model::ids::{PolicyName, TierName};

@@ -121,6 +121,9 @@ async fn advance(
         if status.phase.is_final() {
             return Ok(());
         }
+        if let Some(ended) = journal::superseded(&migration.spec, &status, clock()) {
+            return write(store, migration, ended).await;
+        }
         let uuid = migration.spec.volume_uuid.clone();
         let reading = engine.reading(&uuid).await.map_err(|error| error.to_string())?;
         context.now = clock();

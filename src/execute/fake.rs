@@ -176,7 +176,11 @@ fn migration() -> VolumeMigration {
             policy: None,
             timeout_seconds: 300,
             preserve: false,
+            superseded: None,
             approved: ApprovedBy {
+                pull_request: None,
+                merged_by: None,
+                reviewed_by: Vec::new(),
                 revision: "main@sha1:x".into(),
                 commit: "x".into(),
                 author: "Ada".into(),

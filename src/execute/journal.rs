@@ -101,6 +101,34 @@ pub fn next(
     }
 }
 
+/// How a migration ends that was superseded before it began: nothing is read of the engine, and nothing done.
+pub fn superseded(
+    spec: &VolumeMigrationSpec,
+    status: &VolumeMigrationStatus,
+    now: Timestamp,
+) -> Option<VolumeMigrationStatus> {
+    let why = spec.superseded.as_ref().filter(|_| !status.phase.is_final())?;
+    let mut status = status.clone();
+    let phase = Phase::Superseded;
+    (status.phase, status.message) = (phase, why.clone());
+    status.finished_at = Some(now.to_string());
+    conditions::set(
+        &mut status.conditions,
+        "Ready",
+        false,
+        phase.as_str(),
+        why,
+        None,
+        now,
+    );
+    status.journal.push(JournalRecord {
+        at: now.to_string(),
+        step: phase.as_str().to_owned(),
+        note: why.clone(),
+    });
+    Some(status)
+}
+
 struct At<'a> {
     spec: &'a VolumeMigrationSpec,
     status: VolumeMigrationStatus,

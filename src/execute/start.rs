@@ -1,7 +1,9 @@
 //! From an approved move to a VolumeMigration with a name that can be made only once.
 
-use crate::model::decision::Start;
-use crate::model::ids::SourceRef;
+use crate::model::approval::{Approved, Move};
+use crate::model::decision::{Start, Superseded};
+use crate::model::ids::{SourceRef, TierName};
+use crate::model::kinds::merges::MergeStatus;
 use crate::model::kinds::volume_migration::{ApprovedBy, Named, VolumeMigration, VolumeMigrationSpec};
 use sha2::{Digest, Sha256};
 use std::collections::BTreeMap;
@@ -22,44 +24,81 @@ pub struct Target {
     pub preserve: bool,
 }
 
-/// Makes the VolumeMigration of an approved move. The name depends on volume, tier and approving commit, so that
-/// making it twice is refused by the cluster, while a new approval makes a new one.
-pub fn migration(source: &SourceRef, start: &Start, target: Target) -> VolumeMigration {
-    let (what, approval) = (start.approved.what(), start.approved.approval());
+/// Makes the VolumeMigration of an approved move; `merge` is what the forge says of the commit. The name depends on volume, tier and
+/// approving commit, so that making it twice is refused by the cluster, while a new approval makes a new one.
+pub fn migration(
+    source: &SourceRef,
+    start: &Start,
+    target: Target,
+    merge: Option<&MergeStatus>,
+) -> VolumeMigration {
+    let spec = VolumeMigrationSpec {
+        volume_uuid: target.volume_uuid,
+        to_pool_labels: target.pool_labels,
+        pool_reserve_bytes: target.pool_reserve,
+        timeout_seconds: start.timeout_secs,
+        preserve: target.preserve,
+        ..spec(source, &start.approved, &start.from, merge)
+    };
+    VolumeMigration::new(&name(&start.approved), spec)
+}
+
+/// Makes the VolumeMigration of an approved move that is not to be started any more: it uses the approval up. That it ends before it
+/// begins stands in its spec, so that no crash can make a move of it.
+pub fn superseded(source: &SourceRef, one: &Superseded, merge: Option<&MergeStatus>) -> VolumeMigration {
+    let spec = VolumeMigrationSpec {
+        superseded: Some(one.why.clone()),
+        ..spec(source, &one.approved, &one.from, merge)
+    };
+    VolumeMigration::new(&name(&one.approved), spec)
+}
+
+fn name(approved: &Approved<Move>) -> String {
+    let (what, approval) = (approved.what(), approved.approval());
     let identity = format!("{}|{}|{}", what.volume, what.to, approval.commit);
     let hash = short_hash(&identity);
     let mut name = format!("{}-{}", what.claim.namespace, what.claim.name);
     name.truncate(NAME_MAX - 1 - hash.len());
-    let name = format!("{}-{hash}", name.trim_end_matches(['-', '.']));
-    VolumeMigration::new(
-        &name,
-        VolumeMigrationSpec {
-            source: Named {
-                namespace: source.namespace.clone(),
-                name: source.name.clone(),
-            },
-            claim: Named {
-                namespace: what.claim.namespace.clone(),
-                name: what.claim.name.clone(),
-            },
-            volume: what.volume.to_string(),
-            volume_uuid: target.volume_uuid,
-            from: start.from.to_string(),
-            to: what.to.to_string(),
-            to_pool_labels: target.pool_labels,
-            pool_reserve_bytes: target.pool_reserve,
-            policy: what.policy.clone(),
-            timeout_seconds: start.timeout_secs,
-            preserve: target.preserve,
-            approved: ApprovedBy {
-                revision: approval.revision.to_string(),
-                commit: approval.commit.to_string(),
-                author: approval.author.clone(),
-                at: approval.at.to_string(),
-                path: approval.path.clone(),
-            },
+    format!("{}-{hash}", name.trim_end_matches(['-', '.']))
+}
+
+fn spec(
+    source: &SourceRef,
+    approved: &Approved<Move>,
+    from: &TierName,
+    merge: Option<&MergeStatus>,
+) -> VolumeMigrationSpec {
+    let (what, approval) = (approved.what(), approved.approval());
+    VolumeMigrationSpec {
+        source: Named {
+            namespace: source.namespace.clone(),
+            name: source.name.clone(),
         },
-    )
+        claim: Named {
+            namespace: what.claim.namespace.clone(),
+            name: what.claim.name.clone(),
+        },
+        volume: what.volume.to_string(),
+        volume_uuid: String::new(),
+        from: from.to_string(),
+        to: what.to.to_string(),
+        to_pool_labels: BTreeMap::new(),
+        pool_reserve_bytes: 0,
+        policy: what.policy.clone(),
+        timeout_seconds: 0,
+        preserve: false,
+        superseded: None,
+        approved: ApprovedBy {
+            revision: approval.revision.to_string(),
+            commit: approval.commit.to_string(),
+            author: approval.author.clone(),
+            at: approval.at.to_string(),
+            path: approval.path.clone(),
+            pull_request: merge.and_then(|merge| merge.number),
+            merged_by: merge.and_then(|merge| merge.merged_by.clone()),
+            reviewed_by: merge.map(MergeStatus::reviewers).unwrap_or_default(),
+        },
+    }
 }
 
 /// The label of a migration's node cordons.

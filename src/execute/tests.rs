@@ -199,3 +199,20 @@ async fn the_cordon_of_somebody_else_is_never_released() {
     assert_eq!(status.phase, Phase::Completed, "{}", status.message);
     assert!(fake.state().pools["theirs"].cordoned);
 }
+
+#[tokio::test]
+async fn what_was_superseded_ends_without_anything_being_read_or_done() {
+    let fake = Fake::with_copies(1);
+    let mut stored = fake.state().stored.clone();
+    stored.spec.superseded = Some("the load went back".into());
+    // Whatever it is approved for.
+    let names = BTreeSet::from(["m".to_owned()]);
+    let ended = execute(&fake, &fake, vec![stored], &names, false, || fake.now()).await;
+    let status = ended[0].migration.status.clone().unwrap();
+    assert_eq!(
+        (status.phase, status.message.as_str()),
+        (Phase::Superseded, "the load went back")
+    );
+    assert!(status.finished_at.is_some() && status.started_at.is_none());
+    assert_eq!(fake.state().acts.len(), 0);
+}

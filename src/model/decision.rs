@@ -44,6 +44,17 @@ pub struct Start {
     pub timeout_secs: u64,
 }
 
+/// An approved move that makes no sense any more: the approval is used up, and nothing moves.
+#[derive(Clone, Debug)]
+pub struct Superseded {
+    /// The approval.
+    pub approved: Approved<Move>,
+    /// Where the volume is now.
+    pub from: TierName,
+    /// Why, in words.
+    pub why: String,
+}
+
 /// Which volume is left alone.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Subject<'a> {
@@ -115,6 +126,8 @@ pub struct Decision<'a> {
     pub proposals: Vec<ProposedMove>,
     /// Approved moves to be started, in order of claim.
     pub starts: Vec<Start>,
+    /// Approved moves that are not to be started any more, in order of claim.
+    pub superseded: Vec<Superseded>,
     /// Every other volume, with the reason, in order of claim.
     pub left_alone: Vec<LeftAlone<'a>>,
 }

@@ -1,5 +1,6 @@
 //! What the cluster, the engine and Prometheus said becomes one observation of compact records.
 
+use super::claims::Claims;
 use super::engine::{EngineState, Volume};
 use super::observation::{
     Backing, BoundVolume, ClusterVolume, CopyAt, Fleet, Group, MayastorVolume, Observation, Provider,
@@ -28,6 +29,7 @@ impl Observation {
                 .map(|volume| joining.bind(volume, fleet.as_ref().ok())),
         );
         joining.groups.shrink_to_fit();
+        let claims = Claims::of(&volumes);
         let align = |values: HashMap<String, f64>| {
             let of = |volume: &BoundVolume| values.get(&*volume.name).copied().unwrap_or(f64::NAN);
             volumes.iter().map(of).collect()
@@ -46,6 +48,7 @@ impl Observation {
                 ..fleet
             }),
             answers,
+            claims,
         }
     }
 }
@@ -56,7 +59,8 @@ struct Joining {
     volumes: BTreeMap<String, Volume>,
     groups: Vec<Group>,
     group_of: HashMap<Group, u32>,
-    namespaces: HashMap<String, Arc<str>>,
+    /// Namespaces, StorageClasses and keys of labels: each is kept once.
+    texts: HashMap<String, Arc<str>>,
     topologies: Vec<Topology>,
     topology_of: BTreeMap<Topology, u32>,
 }
@@ -106,11 +110,26 @@ impl Joining {
         }
     }
 
+    /// A text that many records share.
+    fn shared(&mut self, text: String) -> Arc<str> {
+        match self.texts.get(&text) {
+            Some(known) => known.clone(),
+            None => {
+                let shared: Arc<str> = text.as_str().into();
+                self.texts.insert(text, shared.clone());
+                shared
+            }
+        }
+    }
+
     fn group(&mut self, storage_class: String, labels: BTreeMap<String, String>) -> u32 {
-        let labels = labels.into_iter().map(|(key, value)| (key.into(), value.into()));
+        let storage_class = self.shared(storage_class);
+        let labels = labels
+            .into_iter()
+            .map(|(key, value)| (self.shared(key), value.into()));
         let group = Group {
-            storage_class: storage_class.into(),
             labels: labels.collect(),
+            storage_class,
         };
         let next = index(self.groups.len());
         match self.group_of.get(&group) {
@@ -137,14 +156,7 @@ impl Joining {
                 _ => Backing::NotInEngine,
             },
         };
-        let namespace = match self.namespaces.get(&volume.claim.namespace) {
-            Some(known) => known.clone(),
-            None => {
-                let shared: Arc<str> = volume.claim.namespace.as_str().into();
-                self.namespaces.insert(volume.claim.namespace, shared.clone());
-                shared
-            }
-        };
+        let namespace = self.shared(volume.claim.namespace);
         BoundVolume {
             name: volume.name.0.into(),
             namespace,

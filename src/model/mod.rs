@@ -30,6 +30,15 @@ pub mod observation;
 /// How it is put together.
 mod joining;
 
+/// When a pin ends.
+mod pin;
+
+/// Where each claim's volume stands in it.
+mod claims;
+
+/// Tables that are quick.
+pub(crate) mod quick;
+
 /// A migration in brief.
 pub mod migration_brief;
 
@@ -38,6 +47,9 @@ pub mod decision;
 
 /// Exact bytes to be written: objects, files, texts.
 pub mod rendering;
+
+/// What merging a pull request would change.
+pub mod review;
 
 /// How a migration ended, as it is recorded.
 pub mod outcome;

@@ -3,6 +3,7 @@
 //!
 //! A hundred thousand volumes are ordinary, so a record holds indices and short names, not objects: they are joined by `Observation::assemble`.
 
+use super::claims::Claims;
 use super::engine::{Health, Node, Pool, Volume};
 use super::ids::{ClaimRef, NodeName, PoolName, VolumeName};
 use jiff::Timestamp;
@@ -56,11 +57,12 @@ pub struct ClusterVolume {
 /// What policies select volumes by; volumes that are alike share one.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Group {
-    /// The StorageClass.
-    pub storage_class: Box<str>,
-    /// The claim's labels, in order of key.
+    /// The StorageClass; few are shared by many.
+    #[serde(with = "shared")]
+    pub storage_class: Arc<str>,
+    /// The claim's labels, in order of key; keys are shared too.
     #[serde(with = "pairs")]
-    pub labels: Box<[(Box<str>, Box<str>)]>,
+    pub labels: Box<[(Arc<str>, Box<str>)]>,
 }
 
 impl Group {
@@ -76,16 +78,17 @@ impl Group {
 mod pairs {
     use serde::{Deserialize, Deserializer, Serializer};
     use std::collections::BTreeMap;
+    use std::sync::Arc;
 
-    type Pairs = Box<[(Box<str>, Box<str>)]>;
+    type Pairs = Box<[(Arc<str>, Box<str>)]>;
 
     pub(super) fn serialize<S: Serializer>(pairs: &Pairs, to: S) -> Result<S::Ok, S::Error> {
-        to.collect_map(pairs.iter().map(|(key, value)| (key, value)))
+        to.collect_map(pairs.iter().map(|(key, value)| (&**key, value)))
     }
 
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Pairs, D::Error> {
         let read = BTreeMap::<Box<str>, Box<str>>::deserialize(from)?;
-        Ok(read.into_iter().collect())
+        Ok(read.into_iter().map(|(key, value)| (key.into(), value)).collect())
     }
 }
 
@@ -318,7 +321,7 @@ impl BoundVolume {
         own.or_else(|| self.name.strip_prefix("pvc-"))
     }
 
-    fn key(&self) -> (&str, &str) {
+    pub(super) fn key(&self) -> (&str, &str) {
         (&self.namespace, &self.claim)
     }
 }
@@ -386,6 +389,9 @@ pub struct Observation {
     /// Signals by the query that was asked.
     #[serde(with = "answers")]
     pub answers: BTreeMap<String, Answer>,
+    /// Where each claim's volumes are; their order never changes.
+    #[serde(skip)]
+    pub(super) claims: Claims,
 }
 
 /// JSON has no "not a number": what is unknown is written as null.
@@ -426,37 +432,28 @@ mod answers {
 impl Observation {
     /// The index of a claim's volume.
     pub fn find(&self, claim: &ClaimRef) -> Option<usize> {
-        let key = (claim.namespace.as_str(), claim.name.as_str());
-        self.volumes
-            .binary_search_by(|volume| volume.key().cmp(&key))
-            .ok()
+        self.claims.first(&self.volumes, &claim.namespace, &claim.name)
     }
 
-    /// The indices of all volumes of a claim (there should be one), looked for from an index on, near which they are.
-    pub fn all_of(&self, claim: &ClaimRef, from: usize) -> std::ops::Range<usize> {
+    /// The indices of all volumes of a claim; there should be one.
+    pub fn all_of(&self, claim: &ClaimRef) -> std::ops::Range<usize> {
         let key = (claim.namespace.as_str(), claim.name.as_str());
-        let (mut low, mut step) = (from.min(self.volumes.len()), 1);
-        while self
-            .volumes
-            .get(low + step)
-            .is_some_and(|volume| volume.key() < key)
-        {
-            low += step;
-            step *= 2;
-        }
-        let high = self.volumes.len().min(low + step);
-        let found = low + self.volumes[low..high].partition_point(|volume| volume.key() < key);
-        let same = self.volumes[found..]
-            .iter()
-            .take_while(|volume| volume.key() == key);
-        found..found + same.count()
+        let Some(first) = self.find(claim) else {
+            return 0..0;
+        };
+        let more = self.volumes[first + 1..].iter();
+        first..first + 1 + more.take_while(|volume| volume.key() == key).count()
     }
 
     /// The index of a volume by its claim and its own name.
     pub fn index_of(&self, namespace: &str, claim: &str, name: &str) -> Option<usize> {
-        self.volumes
-            .binary_search_by(|volume| (volume.key(), &*volume.name).cmp(&((namespace, claim), name)))
-            .ok()
+        let key = (namespace, claim);
+        let first = self.claims.first(&self.volumes, namespace, claim)?;
+        let same = self.volumes[first..]
+            .iter()
+            .take_while(|volume| volume.key() == key);
+        same.zip(first..)
+            .find_map(|(volume, index)| (*volume.name == *name).then_some(index))
     }
 
     /// What policies select a volume by.

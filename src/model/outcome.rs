@@ -24,6 +24,15 @@ pub struct Outcome {
     pub approved_revision: String,
     /// The author of the commit that approved it.
     pub approved_by: String,
+    /// The pull request that brought that commit, when the forge knows one.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub pull_request: Option<u64>,
+    /// Who merged it, as the forge says.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub merged_by: Option<String>,
+    /// Who approved it on the forge, each with the head that they saw.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub reviewed_by: Vec<String>,
     /// The final phase, such as `Completed` or `RolledBack`.
     pub result: String,
     /// In words.

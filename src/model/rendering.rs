@@ -64,7 +64,7 @@ pub struct FileChange {
 /// A proposal as a reviewer will see it: the moves of one policy.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ProposalText {
-    /// The branch.
+    /// What the name of its branch begins with.
     pub branch: String,
     /// Identifies the moves: the same key means the same proposal, however their figures have changed.
     pub key: String,

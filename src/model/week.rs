@@ -65,8 +65,8 @@ fn day(text: &str) -> Option<usize> {
 }
 
 impl WeekWindow {
-    /// Reads a window. No days mean every day; no zone means UTC; a window that ends before it begins goes over midnight, and
-    /// belongs to the day on which it begins.
+    /// Reads a window. No days mean every day; no zone means UTC; a window that ends before or when it begins goes over midnight,
+    /// and belongs to the day on which it begins.
     ///
     /// # Errors
     /// What to write, and in which field.
@@ -235,6 +235,13 @@ mod tests {
                 "2026-11-21T23:00:00Z",
                 false,
             ),
+            // Ends when it begins: on the next day. A Saturday's, from 08:00 to Sunday's 08:00.
+            (&["Sat"], "08:00", "08:00", "UTC", "2026-11-21T07:59:59Z", false),
+            (&["Sat"], "08:00", "08:00", "UTC", "2026-11-21T08:00:00Z", true),
+            (&["Sat"], "08:00", "08:00", "UTC", "2026-11-22T07:59:59Z", true),
+            (&["Sat"], "08:00", "08:00", "UTC", "2026-11-22T08:00:00Z", false),
+            (&["Sat"], "00:00", "00:00", "UTC", "2026-11-21T23:59:59Z", true),
+            (&[], "13:00", "13:00", "UTC", "2026-11-21T13:00:00Z", true),
             (
                 &["Sat-Mon"],
                 "00:00",

@@ -114,6 +114,8 @@ pub enum Why {
         /// The claims that leave first.
         after: Box<str>,
     },
+    /// Approved, and the policy that proposed it was switched off since.
+    Suspended,
     /// Approved, and no window for moves is open.
     OutsideWindow {
         /// When the next one opens.
@@ -125,6 +127,23 @@ pub enum Why {
         signal: Arc<str>,
         /// Its value.
         value: f64,
+    },
+    /// Approved, but it is elsewhere than when that was decided.
+    Moved {
+        /// The tier that it is on.
+        tier: Arc<str>,
+        /// The tier that it was on.
+        decided: Box<str>,
+    },
+    /// The approval was used up without a move, because what spoke for it no longer did.
+    Superseded {
+        /// The VolumeMigration that says why.
+        migration: String,
+    },
+    /// Merged, but not approved on the forge as the source demands.
+    NotApproved {
+        /// What is missing, in words.
+        missing: Arc<str>,
     },
     /// It is hot and on the hottest tier, or cold and on the coldest.
     OnRightTier {
@@ -204,6 +223,15 @@ pub enum Why {
 }
 
 impl Why {
+    /// Whether it uses an approval up: waiting would not help, for a person approved something that is not so any more. Everything
+    /// else passes, as a window, a budget, room and an engine that does not answer do.
+    pub fn supersedes(&self) -> bool {
+        matches!(
+            self,
+            Self::NoLongerHolds { .. } | Self::Moved { .. } | Self::OtherVolume { .. }
+        )
+    }
+
     /// The reason as one CamelCase word, for conditions, metrics and tables.
     pub fn reason(&self) -> &'static str {
         match self {
@@ -225,8 +253,12 @@ impl Why {
             Self::TierHasRoom { .. } => "TierHasRoom",
             Self::TierFull { .. } => "TierFull",
             Self::WaitsForRoom { .. } => "WaitsForRoom",
+            Self::Suspended => "Suspended",
             Self::OutsideWindow { .. } => "OutsideWindow",
             Self::NoLongerHolds { .. } => "NoLongerHolds",
+            Self::Moved { .. } => "MovedSince",
+            Self::Superseded { .. } => "Superseded",
+            Self::NotApproved { .. } => "NotApproved",
             Self::OnRightTier { .. } => "OnRightTier",
             Self::OnNoTier { .. } => "OnNoTier",
             Self::CoolingDown { .. } => "CoolingDown",
@@ -337,15 +369,28 @@ impl fmt::Display for Why {
                 "{tier} would be {percent} % full, {allowed_percent} % are allowed"
             ),
             Self::WaitsForRoom { tier, after } => write!(f, "{tier} has no room until {after} has left it"),
+            Self::Suspended => write!(
+                f,
+                "approved, but the policy that proposed it has enabled: false; switch it on, or pin the assignment to move it anyway"
+            ),
             Self::OutsideWindow { opens: Some(opens) } => {
                 write!(f, "approved; starts in the next window for moves, from {opens}")
             }
             Self::OutsideWindow { opens: None } => write!(f, "approved; no window for moves opens"),
             Self::NoLongerHolds { signal, value } => write!(
                 f,
-                "approved, but {} no longer speaks for it; take the assignment back, or pin it to move it anyway",
+                "approved, but {} no longer speaks for it",
                 measured(signal, *value)
             ),
+            Self::Moved { tier, decided } => write!(
+                f,
+                "approved, but it is on {tier} now, and was on {decided} when that was decided"
+            ),
+            Self::Superseded { migration } => write!(
+                f,
+                "superseded ({migration}): what was approved made no sense any more, and nothing was moved; it is asked for again when it does"
+            ),
+            Self::NotApproved { missing } => write!(f, "merged, but {missing}"),
             Self::OnRightTier { tier } => write!(f, "already on {tier}"),
             Self::OnNoTier { pools } => write!(f, "replicas are not all on one tier: {pools}"),
             Self::CoolingDown { seconds_left } => {

@@ -3,7 +3,6 @@
 use crate::model::ids::{ClaimRef, VolumeName};
 use crate::model::kinds::{LAST_MIGRATION, PINNED};
 use crate::model::observation::{ClusterVolume, Pin, Provider};
-use jiff::Timestamp;
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -79,9 +78,6 @@ fn pinned(text: &str) -> Option<Pin> {
     match text.trim() {
         "true" => Some(Pin::Always),
         "false" | "" => None,
-        until => Some(match until.parse::<Timestamp>() {
-            Ok(until) => Pin::Until(until.as_second()),
-            Err(_) => Pin::Unreadable,
-        }),
+        until => Some(Pin::until(until).unwrap_or(Pin::Unreadable)),
     }
 }

@@ -17,11 +17,17 @@ use std::sync::Arc;
 /// Fields and types, against the schemas of the kinds.
 mod schema;
 
+/// What is left of a spec without its mistakes.
+mod mend;
+
 /// Objects as written → as understood.
 mod understand;
 
 /// What objects say about each other.
 mod cross;
+
+/// What is allowed, and is probably not meant.
+mod doubts;
 
 /// What the base tree approves.
 mod approve;
@@ -97,6 +103,7 @@ pub fn parse(
     }
     let understood = understand::understand(&resources, tree, &mut diagnostics);
     cross::check(&resources, &understood, &mut diagnostics);
+    doubts::check(&resources, &understood, &mut diagnostics);
     let approved = approve::approvals(&understood.assignments, tree, past);
     // What stands in the way of those was told when they were opened.
     diagnostics.retain(|diagnostic| !tree.broken.contains(&diagnostic.place.path));

@@ -223,16 +223,7 @@ impl Checker<'_> {
         }
         let name = self.told(pointer.rsplit('/').next().unwrap_or_default());
         let wanted = schema.type_.as_deref().unwrap_or_default();
-        let fits = match wanted {
-            "object" => value.is_object(),
-            "array" => value.is_array(),
-            "string" => value.is_string(),
-            "boolean" => value.is_boolean(),
-            "integer" => value.is_i64() || value.is_u64(),
-            "number" => value.is_number(),
-            _ => true,
-        };
-        if !fits {
+        if !fits(schema, value) {
             let is = match value {
                 Value::Null => "nothing",
                 Value::Bool(_) => "a boolean",
@@ -340,11 +331,24 @@ impl Checker<'_> {
     }
 }
 
+/// Whether a value is of the type that is needed.
+pub(super) fn fits(schema: &JSONSchemaProps, value: &Value) -> bool {
+    match schema.type_.as_deref().unwrap_or_default() {
+        "object" => value.is_object(),
+        "array" => value.is_array(),
+        "string" => value.is_string(),
+        "boolean" => value.is_boolean(),
+        "integer" => value.is_i64() || value.is_u64(),
+        "number" => value.is_number(),
+        _ => true,
+    }
+}
+
 /// Longer words are like none of ours.
 const WORD_BYTES_MAX: usize = 100;
 
 /// The most similar of several words, if one is similar at all. Two letters that changed places are one slip.
-fn closest<'a>(word: &str, known: impl Iterator<Item = &'a String>) -> Option<String> {
+pub(super) fn closest<'a>(word: &str, known: impl Iterator<Item = &'a String>) -> Option<String> {
     // No field has so many letters, and to compare a megabyte takes seconds.
     if word.len() > WORD_BYTES_MAX {
         return None;

@@ -1,6 +1,6 @@
 //! What is done with every branch that is wanted or remembered. Pure: Git is believed first, the forge where Git is silent.
 
-use crate::io::git::Tips;
+use super::{Proposals, names};
 use crate::model::ids::CommitId;
 use crate::model::kinds::policy_source::{ProposalState, ProposalStatus, ProposedMoveStatus};
 use crate::model::pull_request::PullRequestState;
@@ -12,6 +12,8 @@ use std::collections::BTreeMap;
 pub enum Action {
     /// It is made.
     Create,
+    /// It is there and nobody recorded it: ours, if we crashed after the push.
+    Adopt(CommitId),
     /// It is replaced by a new commit, if it is still where we left it.
     Refresh(CommitId),
     /// It stands as it is.
@@ -30,21 +32,26 @@ pub enum Action {
     Merged(Option<CommitId>),
 }
 
-/// Decides what is done with every branch that is wanted or remembered. `in_base` says whether base already holds what a recorded
-/// move asked for; `pulls` is where the pull requests stand, as far as the forge was asked.
+/// Decides what is done with every branch that is wanted or remembered, by its name; a policy has one open proposal, whatever its
+/// branch is called. `in_base` says whether base already holds what a recorded move asked for.
 pub fn plan(
-    wanted: &[ProposalText],
-    recorded: &[ProposalStatus],
-    tips: &Tips,
-    base: &CommitId,
-    pulls: &Pulls,
+    proposals: &Proposals<'_>,
     in_base: impl Fn(&ProposedMoveStatus) -> bool,
 ) -> BTreeMap<String, Action> {
+    let Proposals {
+        wanted,
+        recorded,
+        tips,
+        base,
+        pulls,
+        now,
+        ..
+    } = *proposals;
     let mut actions = BTreeMap::new();
     for record in recorded.iter().filter(|record| is_open(record)) {
         let tip = tips.branches.get(&record.branch);
         let ours = tip.is_some_and(|tip| tip.as_str() == record.commit);
-        let proposal = wanted.iter().find(|proposal| proposal.branch == record.branch);
+        let proposal = wanted.iter().find(|proposal| is_of(record, proposal));
         let pull = record.number.and_then(|number| pulls.get(&number));
         let merged = Action::Merged(tip.filter(|_| ours).cloned());
         let some = record.moves.iter().any(&in_base);
@@ -72,15 +79,35 @@ pub fn plan(
         .filter(|record| record.state == ProposalState::Declined)
     {
         let pull = record.number.and_then(|number| pulls.get(&number));
+        // The policy may have asked for other moves since: one proposal at a time.
+        let other = recorded
+            .iter()
+            .any(|other| is_open(other) && other.policy == record.policy);
         // Gitea shows a pull request as open for a while after its branch is gone.
-        if pull == Some(&PullRequestState::Open) && tips.branches.contains_key(&record.branch) {
+        if pull == Some(&PullRequestState::Open) && !other && tips.branches.contains_key(&record.branch) {
             actions.entry(record.branch.clone()).or_insert(Action::Reopened);
         }
     }
     for proposal in wanted {
-        actions.entry(proposal.branch.clone()).or_insert(Action::Create);
+        let known = |record: &ProposalStatus| {
+            is_of(record, proposal)
+                && (is_open(record) || actions.get(&record.branch) == Some(&Action::Reopened))
+        };
+        if recorded.iter().any(known) {
+            continue;
+        }
+        let (branch, action) = match names::unrecorded(&proposal.branch, tips, recorded) {
+            Some(branch) => (branch.to_owned(), Action::Adopt(tips.branches[branch].clone())),
+            None => (names::fresh(&proposal.branch, now), Action::Create),
+        };
+        actions.entry(branch).or_insert(action);
     }
     actions
+}
+
+/// Whether a record is of the proposal that is wanted.
+pub(super) fn is_of(record: &ProposalStatus, proposal: &ProposalText) -> bool {
+    record.policy == proposal.policy.as_str()
 }
 
 pub(super) fn is_open(record: &ProposalStatus) -> bool {

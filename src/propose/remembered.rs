@@ -1,6 +1,6 @@
 //! What status remembers of proposals: open ones, and for a while those that ended.
 
-use super::Proposals;
+use super::Here;
 use crate::model::ids::CommitId;
 use crate::model::kinds::policy_source::{ProposalState, ProposalStatus, ProposedMoveStatus};
 use crate::model::pull_request::cut;
@@ -47,12 +47,12 @@ pub(super) fn set_state(
 }
 
 pub(super) fn record(
-    proposals: &Proposals,
+    here: &Here<'_>,
     proposal: &ProposalText,
-    commit: CommitId,
+    (branch, commit): (String, CommitId),
     before: Option<ProposalStatus>,
-    forge: bool,
 ) -> ProposalStatus {
+    let proposals = here.proposals;
     let policy = proposal.policy.to_string();
     let moves = proposal.moves.iter().map(|one| ProposedMoveStatus {
         namespace: one.claim.namespace.clone(),
@@ -62,9 +62,10 @@ pub(super) fn record(
         to: one.to.to_string(),
         decision: one.note.clone(),
         accepted: false,
+        approved_in: None,
     });
     ProposalStatus {
-        branch: proposal.branch.clone(),
+        branch,
         state: ProposalState::Open,
         key: proposal.key.clone(),
         commit: commit.0,
@@ -76,7 +77,7 @@ pub(super) fn record(
         policy_fingerprint: proposals.fingerprints.get(&policy).cloned().unwrap_or_default(),
         policy,
         title: proposal.title.clone(),
-        body: if forge {
+        body: if here.forge.is_some() {
             String::new()
         } else {
             cut(&proposal.body, BODY_MAX)

@@ -1,7 +1,7 @@
 //! Claims about branches: one table of what is wanted, what is remembered and what is there.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
-use super::{Action, Pulls, plan};
+use super::{Action, Proposals, Pulls, plan};
 use crate::io::git::Tips;
 use crate::model::decision::ProposedMove;
 use crate::model::ids::{ClaimRef, CommitId};
@@ -9,6 +9,32 @@ use crate::model::kinds::policy_source::{ProposalState, ProposalStatus, Proposed
 use crate::model::kinds::tier_assignment::DecisionNote;
 use crate::model::pull_request::PullRequestState;
 use crate::model::rendering::ProposalText;
+use std::collections::BTreeMap;
+
+/// What a branch is called that is made now.
+const NEW: &str = "b_20261121-143005";
+
+fn planned(
+    wanted: &[ProposalText],
+    recorded: &[ProposalStatus],
+    tips: &Tips,
+    base: &str,
+    pulls: &Pulls,
+    in_base: impl Fn(&ProposedMoveStatus) -> bool,
+) -> BTreeMap<String, Action> {
+    let proposals = Proposals {
+        wanted,
+        recorded,
+        tips,
+        base: &CommitId(base.into()),
+        base_branch: "main",
+        labels: &[],
+        pulls,
+        fingerprints: &BTreeMap::new(),
+        now: "2026-11-21T14:30:05Z".parse().unwrap(),
+    };
+    plan(&proposals, in_base)
+}
 
 fn note() -> DecisionNote {
     DecisionNote {
@@ -61,6 +87,7 @@ fn proposed(name: &str) -> ProposedMoveStatus {
         to: "hot".into(),
         decision: note(),
         accepted: false,
+        approved_in: None,
     }
 }
 
@@ -214,15 +241,14 @@ fn each_branch_gets_the_one_right_action() {
         let mut tips = Tips::default();
         tips.branches
             .extend(tip.map(|tip| ("b".to_owned(), CommitId(tip.into()))));
-        let actions = plan(
-            &wanted,
-            &recorded,
-            &tips,
-            &CommitId(base.into()),
-            &Pulls::new(),
-            |_| in_base,
-        );
-        assert_eq!(actions.get("b").cloned(), expected, "{what}");
+        let actions = planned(&wanted, &recorded, &tips, base, &Pulls::new(), |_| in_base);
+        let branch = if expected == Some(Action::Create) {
+            NEW
+        } else {
+            "b"
+        };
+        assert_eq!(actions.get(branch).cloned(), expected, "{what}");
+        assert!(actions.len() <= 1, "{what}: {actions:?}");
     }
 }
 
@@ -319,14 +345,69 @@ fn what_the_forge_knows_counts_where_git_is_silent() {
             .extend(tip.map(|tip| ("b".to_owned(), CommitId(tip.into()))));
         let pulls = Pulls::from([(7, pull)]);
         let holds = |one: &ProposedMoveStatus| in_base.contains(&one.claim.as_str());
-        let actions = plan(
-            &wanted,
-            &[recorded(state)],
-            &tips,
-            &CommitId("base".into()),
-            &pulls,
-            holds,
-        );
+        let actions = planned(&wanted, &[recorded(state)], &tips, "base", &pulls, holds);
         assert_eq!(actions.get("b").cloned(), expected, "{what}");
     }
+}
+
+#[test]
+fn a_branch_that_nobody_recorded_is_taken_over_and_one_of_another_policy_is_not() {
+    let tips = |branches: &[&str]| {
+        let mut tips = Tips::default();
+        for branch in branches {
+            tips.branches
+                .insert((*branch).to_owned(), CommitId("ours".into()));
+        }
+        tips
+    };
+    let adopt = || Action::Adopt(CommitId("ours".into()));
+    let old = "b_20261121-143000";
+    for (what, there, state, name, expected) in [
+        ("pushed before a crash", &[old][..], None, old, adopt()),
+        (
+            "the newest of two",
+            &["b_20261120-143000", old],
+            None,
+            old,
+            adopt(),
+        ),
+        ("of an older release", &["b"], None, "b", adopt()),
+        (
+            "a no that is remembered",
+            &["b"],
+            Some(ProposalState::Declined),
+            NEW,
+            Action::Create,
+        ),
+        (
+            "another policy's",
+            &["b-2_20261121-143000", "b_mine"],
+            None,
+            NEW,
+            Action::Create,
+        ),
+    ] {
+        let recorded: Vec<_> = state.map(recorded).into_iter().collect();
+        let actions = planned(
+            &[wanted("k")],
+            &recorded,
+            &tips(there),
+            "base",
+            &Pulls::new(),
+            |_| false,
+        );
+        let wanted = BTreeMap::from([(name.to_owned(), expected)]);
+        assert_eq!(actions, wanted, "{what}");
+    }
+    // While one is open, whatever it is called, no other one is made.
+    let open = [recorded(ProposalState::Open)];
+    let actions = planned(
+        &[wanted("k")],
+        &open,
+        &tips(&["b", old]),
+        "base",
+        &Pulls::new(),
+        |_| false,
+    );
+    assert_eq!(actions, BTreeMap::from([("b".to_owned(), Action::Keep)]));
 }

@@ -13,8 +13,17 @@ mod storage_class;
 /// BackupLocation and BackupPolicy → Velero's objects.
 mod velero;
 
+/// Names and words as a forge may show them.
+mod markdown;
+
 /// A proposed move → branch, file, message.
 pub mod proposal;
+
+/// What became of merged moves.
+pub mod results;
+
+/// A plan → the comment on its pull request.
+pub mod review;
 
 /// Objects as text for people, secrets masked.
 pub mod text;

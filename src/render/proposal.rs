@@ -8,52 +8,15 @@ use crate::model::engine::gib;
 use crate::model::ids::{ClaimRef, PolicyName};
 use crate::model::kinds::API_VERSION;
 use crate::model::rendering::{FileChange, ProposalText};
+use crate::render::markdown::{counted, plain, shown};
 use serde_json::{Value, json};
 use sha2::{Digest, Sha256};
-
-/// Longest name that is shown; Kubernetes allows 253 characters.
-const NAME_MAX: usize = 253;
 
 /// Pools that are listed for a move; the roomiest come first.
 const POOLS_MAX: usize = 5;
 
 /// Volumes that are listed as left alone; more are counted. GitHub takes 65,536 characters in all.
 const LEFT_MAX: usize = 50;
-
-/// Longest reason that is shown for a volume that is left alone.
-const WORDS_MAX: usize = 300;
-
-/// A name as people read it, wherever a forge shows it: nobody can be mentioned by one, nothing linked, no line or table broken.
-/// Kubernetes' own names have no other characters.
-fn shown(name: &str) -> String {
-    let good = |one: char| one.is_ascii_alphanumeric() || matches!(one, '-' | '_' | '.' | '/');
-    let kept = name.chars().take(NAME_MAX);
-    kept.map(|one| if good(one) { one } else { '?' }).collect()
-}
-
-/// Words of ours with names and other servers' words in them, as they can stand in a table: every mark of Markdown and HTML is taken
-/// for itself, and nobody is mentioned.
-fn plain(words: &str) -> String {
-    let mut plain = String::new();
-    for one in words.chars().take(WORDS_MAX) {
-        match one {
-            '\n' | '\r' | '\t' => plain.push(' '),
-            one if one.is_control() => {}
-            '@' => plain.push_str("(at)"),
-            '<' => plain.push_str("&lt;"),
-            '>' => plain.push_str("&gt;"),
-            '&' => plain.push_str("&amp;"),
-            '\\' | '`' | '*' | '_' | '[' | ']' | '#' | '|' | '!' | '~' | '$' => {
-                plain.push('\\');
-                plain.push(one);
-            }
-            // A forge makes links of addresses and of `owner/repository#1`; without the colon there is none.
-            ':' => plain.push_str("&#58;"),
-            one => plain.push(one),
-        }
-    }
-    plain
-}
 
 /// Where proposals are written, and how they are marked.
 #[derive(Clone, Copy)]
@@ -248,13 +211,6 @@ fn body(policy: &str, moves: &[ProposedMove], left_alone: &[&LeftAlone], site: S
         body.push_str("\n</details>\n");
     }
     body
-}
-
-fn counted(count: usize, what: &str) -> String {
-    match count {
-        1 => format!("1 {what}"),
-        count => format!("{count} {what}s"),
-    }
 }
 
 fn row(one: &ProposedMove) -> String {

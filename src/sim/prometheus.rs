@@ -1,12 +1,15 @@
 //! A simulated Prometheus: its query API over a load that is scripted volume by volume.
 //!
-//! It understands the shapes of query that couchestor sends, and refuses everything else as Prometheus refuses a typo.
+//! It understands the shapes of query that couchestor sends for its built-in signals, at one time or at the steps of a span, and
+//! refuses everything else as Prometheus refuses a typo. Loads have been there for ever, and never change but by the script.
 
-use axum::extract::State;
+use crate::formats::duration;
+use axum::extract::{Query, State};
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Form, Json, Router};
+use jiff::Timestamp;
 use regex::Regex;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
@@ -69,7 +72,8 @@ impl PrometheusSim {
             .map_err(|error| error.to_string())?;
         let address = listener.local_addr().map_err(|error| error.to_string())?;
         let routes = Router::new()
-            .route("/api/v1/query", post(query))
+            .route("/api/v1/query", post(query).get(asked))
+            .route("/api/v1/query_range", post(query_range).get(range_asked))
             .route("/-/healthy", get(|| async { "Prometheus Server is Healthy.\n" }))
             .with_state(script.clone());
         let server = tokio::spawn(async move {
@@ -110,39 +114,120 @@ impl Drop for PrometheusSim {
     }
 }
 
-async fn query(
-    State(script): State<Arc<Mutex<Script>>>,
-    Form(parameters): Form<BTreeMap<String, String>>,
+type Shared = State<Arc<Mutex<Script>>>;
+type Parameters = BTreeMap<String, String>;
+
+/// An answer, or the status, the kind and the words of a refusal.
+type Answered = Result<Value, (StatusCode, &'static str, String)>;
+
+/// Steps that Prometheus answers at most.
+const POINTS_MAX: f64 = 11_000.0;
+
+/// What is understood, for those who ask for more.
+const UNDERSTOOD: &str = "this simulated Prometheus answers what couchestor asks for the built-in signals iops, throughput, latency, \
+readLatency, writeLatency, requestSize and readRatio, and for coverage; PromQL of your own needs a real Prometheus";
+
+async fn query(script: Shared, Form(parameters): Form<Parameters>) -> Response {
+    respond(script, &parameters, |parameters| {
+        Ok((time(parameters, "time")?, None))
+    })
+}
+
+async fn asked(script: Shared, Query(parameters): Query<Parameters>) -> Response {
+    query(script, Form(parameters)).await
+}
+
+async fn query_range(script: Shared, Form(parameters): Form<Parameters>) -> Response {
+    respond(script, &parameters, |parameters| {
+        let first = time(parameters, "start")?;
+        Ok((first, Some(steps(parameters, first)?)))
+    })
+}
+
+async fn range_asked(script: Shared, Query(parameters): Query<Parameters>) -> Response {
+    query_range(script, Form(parameters)).await
+}
+
+/// When a query is answered: at a time, or from there on at an even distance so many times.
+type Times = (f64, Option<(f64, u32)>);
+
+fn respond(
+    State(script): Shared,
+    parameters: &Parameters,
+    times: impl Fn(&Parameters) -> Result<Times, (StatusCode, &'static str, String)>,
 ) -> Response {
     let script = script.lock().unwrap_or_else(PoisonError::into_inner);
-    let refuse = |status: StatusCode, kind: &str, error: &str| {
-        (
-            status,
-            Json(json!({"status": "error", "errorType": kind, "error": error})),
-        )
-            .into_response()
-    };
+    let answer = times(parameters).and_then(|times| answer(&script, parameters, times));
+    match answer {
+        Ok(answer) => Json(answer).into_response(),
+        Err((status, kind, error)) => {
+            let body = json!({"status": "error", "errorType": kind, "error": error});
+            (status, Json(body)).into_response()
+        }
+    }
+}
+
+fn answer(script: &Script, parameters: &Parameters, (first, steps): Times) -> Answered {
     if let Some(failure) = &script.failure {
-        return refuse(StatusCode::SERVICE_UNAVAILABLE, "timeout", failure);
+        return Err((StatusCode::SERVICE_UNAVAILABLE, "timeout", failure.clone()));
     }
     let text = parameters.get("query").map(String::as_str).unwrap_or_default();
-    let Some(value) = understood(text) else {
-        return refuse(
-            StatusCode::BAD_REQUEST,
-            "bad_data",
-            "invalid parameter \"query\": parse error",
-        );
-    };
-    let result: Vec<Value> = script
-        .loads
-        .iter()
-        .map(|(volume, load)| json!({"metric": {"pv_name": volume}, "value": [0, value(load).to_string()]}))
-        .collect();
-    let mut answer = json!({"status": "success", "data": {"resultType": "vector", "result": result}});
+    let value = understood(text).ok_or_else(|| bad("query", UNDERSTOOD))?;
+    let result = script.loads.iter().map(|(volume, load)| {
+        let (metric, value) = (json!({"pv_name": volume}), value(load).to_string());
+        match steps {
+            None => json!({"metric": metric, "value": [first, value]}),
+            Some((step, count)) => {
+                let times = (0..count).map(|index| json!([first + f64::from(index) * step, value]));
+                json!({"metric": metric, "values": times.collect::<Vec<_>>()})
+            }
+        }
+    });
+    let kind = if steps.is_some() { "matrix" } else { "vector" };
+    let result: Vec<Value> = result.collect();
+    let mut answer = json!({"status": "success", "data": {"resultType": kind, "result": result}});
     if let Some(warning) = &script.warning {
         answer["warnings"] = json!([warning]);
     }
-    Json(answer).into_response()
+    Ok(answer)
+}
+
+fn bad(parameter: &str, words: &str) -> (StatusCode, &'static str, String) {
+    let error = format!("invalid parameter \"{parameter}\": {words}");
+    (StatusCode::BAD_REQUEST, "bad_data", error)
+}
+
+/// A time, in seconds since the epoch or RFC 3339. Only that of one query may be left out.
+fn time(parameters: &Parameters, name: &str) -> Result<f64, (StatusCode, &'static str, String)> {
+    let text = parameters.get(name).map(String::as_str).unwrap_or_default();
+    let written = || text.parse::<Timestamp>().ok().map(|at| at.as_second() as f64);
+    let read = text.parse().ok().or_else(written);
+    match read.filter(|at: &f64| at.is_finite()) {
+        None if text.is_empty() && name == "time" => Ok(0.0),
+        read => read.ok_or_else(|| bad(name, &format!("cannot parse {text:?} to a valid timestamp"))),
+    }
+}
+
+/// The distance of the steps and their number.
+fn steps(parameters: &Parameters, first: f64) -> Result<(f64, u32), (StatusCode, &'static str, String)> {
+    let last = time(parameters, "end")?;
+    if last < first {
+        return Err(bad("end", "end timestamp must not be before start time"));
+    }
+    let text = parameters.get("step").map(String::as_str).unwrap_or_default();
+    let written = || Some(duration::parse(text).ok()?.as_secs_f64());
+    let step = text.parse().ok().or_else(written);
+    let step: f64 = step.ok_or_else(|| bad("step", &format!("cannot parse {text:?} to a valid duration")))?;
+    if step.is_nan() || step <= 0.0 {
+        let words = "zero or negative query resolution step widths are not accepted. Try a positive integer";
+        return Err(bad("step", words));
+    }
+    let count = ((last - first) / step).floor() + 1.0;
+    if count > POINTS_MAX {
+        let words = "exceeded maximum resolution of 11,000 points per timeseries. Try decreasing the query resolution (?step=XX)";
+        return Err((StatusCode::BAD_REQUEST, "bad_data", words.to_owned()));
+    }
+    Ok((step, count as u32))
 }
 
 /// What a query asks of a load that never changes: its means, percentiles and extremes are all the same.
@@ -187,6 +272,11 @@ fn understood(text: &str) -> Option<fn(&Load) -> f64> {
             Some(|load| load.read_ratio)
         }
         "((rate(volume_read_latency_us)) + (rate(volume_write_latency_us))) / ((rate(volume_num_read_ops)) + (rate(volume_num_write_ops))) / 1000" => {
+            Some(|load| load.latency_ms)
+        }
+        // Reads and writes take the same time.
+        "(rate(volume_read_latency_us)) / (rate(volume_num_read_ops)) / 1000"
+        | "(rate(volume_write_latency_us)) / (rate(volume_num_write_ops)) / 1000" => {
             Some(|load| load.latency_ms)
         }
         _ => None,

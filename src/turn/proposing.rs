@@ -1,12 +1,13 @@
 //! Proposals in a turn: the forge is asked where they stand, what is decided is rendered, and the difference is carried out.
 
-use super::{Source, TurnFailure, Turned};
+use super::{Source, TurnFailure, Turned, results};
+use crate::decide::{self, InFlight};
 use crate::io::git::Tips;
 use crate::model::decision::{Decision, ProposedMove};
-use crate::model::desired::Desired;
-use crate::model::ids::{ClaimRef, PolicyName};
+use crate::model::desired::{Assignment, Desired};
+use crate::model::ids::{ClaimRef, CommitId, PolicyName};
 use crate::model::kinds::policy_source::PolicySourceStatus;
-use crate::propose::{self, Proposals, Proposed, Pulls};
+use crate::propose::{self, Polled, Proposals, Proposed, Pulls};
 use crate::render;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
@@ -14,34 +15,48 @@ use std::collections::BTreeMap;
 /// How often the forge is asked where pull requests stand: forty questions an hour. A webhook asks for a turn at once.
 const POLL_SECS: i64 = 90;
 
-/// Where pull requests stand: asked now and then, and when somebody pokes.
+/// What the forge said, when, and where the base branch was then.
+pub struct Asked {
+    polled: Polled,
+    at: Timestamp,
+    base: Option<CommitId>,
+}
+
+/// Where pull requests stand: asked now and then, when somebody pokes, and when the base branch has moved on, since that may have
+/// been the merge of one. `None`: there is no forge, or it does not say.
 pub(super) async fn poll(
     source: &Source<'_>,
-    known: &mut Option<(Pulls, Timestamp)>,
+    known: &mut Option<Asked>,
     before: &PolicySourceStatus,
+    tips: &Tips,
     now: Timestamp,
     turned: &mut Turned,
-) -> Pulls {
-    let Some(forge) = source.forge else {
-        return Pulls::new();
+) -> Option<Polled> {
+    let forge = source.forge?;
+    let base = tips.branches.get(&source.branch).cloned();
+    let fresh = |asked: &Asked| {
+        now.as_second().saturating_sub(asked.at.as_second()) < POLL_SECS && asked.base == base
     };
-    let fresh = |at: &Timestamp| now.as_second().saturating_sub(at.as_second()) < POLL_SECS;
-    if let Some((pulls, at)) = known.as_ref()
-        && fresh(at)
+    if let Some(asked) = known.as_ref()
+        && fresh(asked)
         && !source.poked
         && !source.hinted
     {
-        return pulls.clone();
+        return Some(asked.polled.clone());
     }
-    match propose::poll(forge, &before.proposals).await {
-        Ok(pulls) => {
-            *known = Some((pulls.clone(), now));
-            pulls
+    match propose::poll(forge, &before.proposals, source.plans.enabled).await {
+        Ok(polled) => {
+            *known = Some(Asked {
+                polled: polled.clone(),
+                at: now,
+                base,
+            });
+            Some(polled)
         }
         // What the forge said before may be old, so nothing is concluded from it.
         Err(error) => {
             turned.failures.push(TurnFailure::from(&error));
-            Pulls::new()
+            None
         }
     }
 }
@@ -50,7 +65,7 @@ pub(super) async fn propose_all(
     source: &Source<'_>,
     desired: &Desired,
     decision: &Decision<'_>,
-    before: &PolicySourceStatus,
+    in_flight: &InFlight,
     (tips, pulls): (&Tips, &Pulls),
     now: Timestamp,
 ) -> Proposed {
@@ -83,7 +98,7 @@ pub(super) async fn propose_all(
         .collect();
     let proposals = Proposals {
         wanted: &texts,
-        recorded: &before.proposals,
+        recorded: &in_flight.proposals,
         tips,
         base: &desired.revision.commit,
         base_branch: &source.branch,
@@ -92,14 +107,19 @@ pub(super) async fn propose_all(
         fingerprints: &fingerprints,
         now,
     };
-    propose::propose(source.repository, source.forge, &proposals, |one| {
+    // What was superseded stands in base and is not what is asked for now.
+    let spent = decide::spent(desired, &in_flight.migrations);
+    let mut proposed = propose::propose(source.repository, source.forge, &proposals, |one| {
         let claim = ClaimRef {
             namespace: one.namespace.clone(),
             name: one.claim.clone(),
         };
-        desired.assignments.get(&claim).is_some_and(|assignment| {
+        let holds = |assignment: &Assignment| {
             assignment.tier.as_str() == one.to && assignment.volume.as_str() == one.volume
-        })
+        };
+        !spent.contains(&claim) && desired.assignments.get(&claim).is_some_and(holds)
     })
-    .await
+    .await;
+    results::bind(&mut proposed.records, desired);
+    proposed
 }

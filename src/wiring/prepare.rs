@@ -79,6 +79,10 @@ pub(super) async fn prepare(
             format!("spec.proposals.rejections.expireAfter: {help}"),
         ));
     }
+    if forge_spec.approvals.is_some() && forge_spec.forge.kind == ForgeKind::None {
+        let message = "spec.proposals.approvals: without a forge nobody knows who approved; give spec.proposals.forge, or take this out";
+        return Err(stalled("InvalidSpec", message.to_owned()));
+    }
     let mut fingerprint = format!(
         "{:?}",
         (
@@ -311,7 +315,9 @@ pub(super) fn understood<'a>(
         repository: &one.repository,
         branch: spec.branch.clone(),
         forge: one.forge.as_ref(),
+        approvals: proposals.approvals.clone(),
         labels: proposals.labels.clone(),
+        plans: proposals.plans.clone(),
         follow: &one.follow,
         verification: one.verification.as_ref(),
         assignments: if root.is_empty() {

@@ -68,6 +68,12 @@ pub(super) fn fill(
             if let Some(proposed) = &turned.proposed {
                 status.proposals.clone_from(&proposed.records);
             }
+            if let Some(merges) = &turned.merges {
+                status.merges.clone_from(merges);
+            }
+            if let Some(reviews) = &turned.reviews {
+                status.reviews.clone_from(reviews);
+            }
             let stalled = turned
                 .failures
                 .iter()

@@ -16,7 +16,7 @@ enum Proof {
 use Proof::{LeftOut, Row, Test};
 
 #[rustfmt::skip]
-const ALL: [(&str, &str, Proof); 100] = [
+const ALL: [(&str, &str, Proof); 104] = [
     ("formats/cron.rs", "TEXT_MAX", Row("bytes of a schedule")),
     ("formats/duration.rs", "TEXT_MAX", Row("bytes of a duration")),
     ("formats/pattern.rs", "TEXT_BYTES_MAX", Row("bytes of any pattern")),
@@ -100,6 +100,9 @@ const ALL: [(&str, &str, Proof); 100] = [
     ("io/git/http.rs", "CONNECT_MAX", Test("a_server_that_says_nothing_ends_in_a_timeout")),
     ("io/git/http.rs", "QUOTED_MAX", LeftOut("an address that we are sent to is quoted at its beginning")),
     ("io/git/http.rs", "SENT_BYTES_MAX", Test("a_push_is_collected_to_its_bound")),
+    ("io/git/merge.rs", "CONFLICTS_MAX", LeftOut("a conflict is said by its first files")),
+    ("io/git/merge.rs", "MADE_BYTES_MAX", LeftOut("what a merge writes beyond it is said to be too large")),
+    ("io/git/merge.rs", "RECURSION_MAX", LeftOut("merge bases beyond it are taken as they are")),
     ("io/git/mod.rs", "RECEIVED_BYTES_MAX", Test("an_answer_without_end_is_read_to_its_bound")),
     ("io/git/provenance.rs", "COMMITS_MAX", LeftOut("what is older was brought by the oldest commit that is looked at")),
     ("io/git/provenance.rs", "REMEMBERED_MAX", Test("a_history_that_is_too_large_to_remember_is_walked_anew")),
@@ -116,6 +119,7 @@ const ALL: [(&str, &str, Proof); 100] = [
     ("cli/backtest.rs", "REQUESTS_MAX", Test("a_replay_keeps_and_asks_for_so_much_and_no_more")),
     ("cli/demo.rs", "STEP_MAX", LeftOut("the demonstration waits so long for itself")),
     ("cli/folder.rs", "FILES_MAX", Test("a_folder_with_too_many_files_is_probably_the_wrong_one")),
+    ("cli/demo.rs", "STOP_MAX", LeftOut("it is how long the demonstration waits for its own controller, which it ends then")),
     ("cli/report.rs", "SHOWN_MAX", LeftOut("the rest of a long report is counted")),
 ];
 

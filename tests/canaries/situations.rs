@@ -93,7 +93,7 @@ fn syntax() -> Vec<Case> {
         (
             "no name",
             "apiVersion: WORD\nkind: WORD\nmetadata: {name: NUMBER}\n",
-            "has no metadata.name",
+            "`metadata.name` is no text",
         ),
         ("nested too deeply", "NESTED", "error"),
         ("control character", "a: \u{7}WORD\n", "error"),

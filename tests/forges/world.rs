@@ -138,14 +138,6 @@ impl World {
         }
     }
 
-    /// Waits until the forge has dealt with a deleted branch. Gitea does that in the background, and closes what was opened meanwhile
-    /// from a new branch of the same name.
-    pub async fn forget_branch(&self) {
-        if let Host::Gitea(_) = &self.host {
-            tokio::time::sleep(Duration::from_secs(5)).await;
-        }
-    }
-
     pub async fn merge(&self, number: u64, how: MergeBy, who: &str) {
         match &self.host {
             Host::Sim(sim) => drop(sim.merge(number, how, who).unwrap()),
@@ -211,6 +203,26 @@ impl World {
                 let path = format!("/issues/{number}/comments");
                 let body = json!({"body": text});
                 repository.done(who, "POST", &path, &body).await;
+            }
+        }
+    }
+
+    /// The newest state of each context of a commit's statuses.
+    pub async fn statuses(&self, sha: &str) -> BTreeMap<String, String> {
+        match &self.host {
+            Host::Sim(sim) => sim.with(|state| {
+                let of = state.statuses.iter().filter(|status| status.sha == sha);
+                of.map(|one| (one.context.clone(), format!("{:?}", one.state).to_lowercase()))
+                    .collect()
+            }),
+            Host::Gitea(repository) => {
+                let path = format!("/commits/{sha}/statuses?sort=oldest");
+                let all = repository.done("ann", "GET", &path, &Value::Null).await;
+                let text = |one: &Value, key: &str| one[key].as_str().unwrap_or_default().to_owned();
+                let all = all.as_array().cloned().unwrap_or_default();
+                all.iter()
+                    .map(|one| (text(one, "context"), text(one, "status")))
+                    .collect()
             }
         }
     }

@@ -13,7 +13,7 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+pub const PATIENCE: Duration = Duration::from_secs(60);
 
 const POLICIES: &str = "\
 apiVersion: storage.billyronks.io/v1
@@ -36,12 +36,12 @@ spec:
 ";
 
 /// The volumes of the example's world.
-const VOLUMES: [&str; 2] = [
+pub const VOLUMES: [&str; 2] = [
     "pvc-5f3c1c6e-0b1d-4c86-9d5e-2b8f6f0a0001",
     "pvc-5f3c1c6e-0b1d-4c86-9d5e-2b8f6f0a0002",
 ];
 
-async fn policies(world: &World) {
+pub async fn policies(world: &World) {
     let folder = tempfile::tempdir().unwrap();
     let person = client(world, &folder, "person");
     let tip = person.fetch("main").await.unwrap().branches["main"].clone();
@@ -61,7 +61,7 @@ async fn policies(world: &World) {
     pushed.await.unwrap();
 }
 
-fn source(world: &World, follow: &Follow) {
+pub fn source(world: &World, follow: &Follow, more: Value) {
     let mut forge = json!({"secretRef": {"name": "forge"}});
     forge["type"] = match world.kind() {
         ForgeKind::Github => "github".into(),
@@ -81,11 +81,14 @@ fn source(world: &World, follow: &Follow) {
         }
     };
     spec["proposals"] = json!({"path": "assignments", "labels": ["storage"], "forge": forge});
+    for (key, value) in more.as_object().unwrap() {
+        spec["proposals"][key] = value.clone();
+    }
     follow.source(spec);
 }
 
 /// Waits until the source's status shows one proposal of which this holds.
-async fn proposal(follow: &Follow, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
+pub async fn proposal(follow: &Follow, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
     let began = Instant::now();
     loop {
         let status = follow.status();
@@ -98,19 +101,19 @@ async fn proposal(follow: &Follow, what: &str, holds: impl Fn(&Value) -> bool) -
     }
 }
 
-async fn shown(world: &World, proposal: &Value) -> PullRequest {
+pub async fn shown(world: &World, proposal: &Value) -> PullRequest {
     let number = proposal["number"].as_u64().unwrap();
     world.forge.get(number).await.unwrap()
 }
 
-fn moves(proposal: &Value) -> usize {
+pub fn moves(proposal: &Value) -> usize {
     proposal["moves"].as_array().map_or(0, Vec::len)
 }
 
 async fn opens_refreshes_and_carries_out_what_is_merged(world: World) {
     policies(&world).await;
     let mut follow = Follow::new().await;
-    source(&world, &follow);
+    source(&world, &follow, json!({}));
     let load = |volume: &str, load: Load| follow.running.prometheus.set(volume, Some(load));
     load(VOLUMES[0], Load::random(6120.0, 1.0));
     // As busy, and no heat: it is read from end to end in large pieces.

@@ -16,8 +16,6 @@ use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-pub const BRANCH: &str = "couchestor/moves/tiering";
-
 pub struct Life {
     pub world: World,
     pub repository: Repository,
@@ -77,6 +75,23 @@ impl Life {
         &self.records[0]
     }
 
+    pub fn time(&self) -> Timestamp {
+        Timestamp::from_second(self.now).unwrap()
+    }
+
+    /// The branch of the only proposal.
+    pub fn branch(&self) -> String {
+        self.record().branch.clone()
+    }
+
+    /// Branches of proposals that are there.
+    pub async fn branches(&self) -> Vec<String> {
+        let names = self.tips().await.branches.into_keys();
+        names
+            .filter(|name| name.starts_with("couchestor/moves/"))
+            .collect()
+    }
+
     pub async fn pull(&self) -> Option<PullRequest> {
         match self.record().number {
             Some(number) => Some(self.world.forge.get(number).await.unwrap()),
@@ -134,7 +149,7 @@ impl Life {
 
     /// A person takes the branch's files over to base on the command line.
     pub async fn pick(&self) {
-        let tip = self.repository.log_branch(BRANCH, 1).await.unwrap()[0]
+        let tip = self.repository.log_branch(&self.branch(), 1).await.unwrap()[0]
             .commit
             .clone();
         for one in &self.record().moves {
@@ -161,7 +176,12 @@ pub async fn turn_of(
     let forge = forge.then_some(&world.forge);
     // As in a turn: when the forge does not answer, nothing is concluded.
     let pulls = match forge {
-        Some(forge) => propose::poll(forge, records).await.unwrap_or_default(),
+        Some(forge) => {
+            propose::poll(forge, records, false)
+                .await
+                .unwrap_or_default()
+                .pulls
+        }
         None => Pulls::new(),
     };
     let mut in_base = BTreeSet::new();

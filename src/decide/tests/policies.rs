@@ -199,43 +199,48 @@ fn age_pins_and_fullness_keep_a_volume_where_it_is() {
 fn an_approved_move_is_looked_at_once_more_before_it_starts() {
     let cases: &[Case] = &[
         ("still busy", |_| {}, "start hot"),
-        (
-            "a little less busy",
-            |w| {
-                w.loads
-                    .as_mut()
-                    .unwrap()
-                    .get_mut("pvc-u")
-                    .unwrap()
-                    .insert("iops", 4501.0)
-                    .map_or((), drop)
-            },
-            "start hot",
-        ),
-        (
-            "not busy any more",
-            |w| {
-                w.loads
-                    .as_mut()
-                    .unwrap()
-                    .get_mut("pvc-u")
-                    .unwrap()
-                    .insert("iops", 4499.0)
-                    .map_or((), drop)
-            },
-            "NoLongerHolds",
-        ),
+        ("a little less busy", |w| w.now_at(4501.0), "start hot"),
+        ("not busy any more", |w| w.now_at(4499.0), "NoLongerHolds"),
         ("nobody knows", |w| w.loads = Err("x".into()), "start hot"),
         (
             "pinned by a person",
             |w| {
                 w.assigned("hot", Some(Pin::Always));
-                w.loads
-                    .as_mut()
-                    .unwrap()
-                    .get_mut("pvc-u")
-                    .unwrap()
-                    .insert("iops", 0.0);
+                w.now_at(0.0);
+            },
+            "start hot",
+        ),
+        (
+            "the policy was switched off since",
+            |w| w.policy().enabled = false,
+            "Suspended",
+        ),
+        (
+            "switched off, and pinned by a person",
+            |w| {
+                w.assigned("hot", Some(Pin::Always));
+                w.policy().enabled = false;
+            },
+            "start hot",
+        ),
+        (
+            "switched off, and a person wrote it without a policy",
+            |w| {
+                w.desired
+                    .assignments
+                    .values_mut()
+                    .for_each(|one| one.decision = None);
+                w.desired.approved.clear();
+                w.approve_of("hot", None);
+                w.policy().enabled = false;
+            },
+            "start hot",
+        ),
+        (
+            "switched off, and a person took the assignment out again",
+            |w| {
+                w.desired.assignments.clear();
+                w.policy().enabled = false;
             },
             "start hot",
         ),

@@ -219,6 +219,12 @@ impl World {
         self
     }
 
+    /// Another load of the volume.
+    pub(crate) fn now_at(&mut self, iops: f64) {
+        let loads = self.loads.as_mut().unwrap();
+        loads.get_mut("pvc-u").unwrap().insert("iops", iops);
+    }
+
     /// What Prometheus answers to every question of the policies.
     pub(crate) fn answers(&self, now: Timestamp) -> BTreeMap<String, RawAnswer> {
         let of = |name: &str| -> RawAnswer {
@@ -394,6 +400,7 @@ impl World {
                 to: "hot".into(),
                 decision: note(value),
                 accepted: false,
+                approved_in: None,
             }],
             policy_fingerprint: "f".into(),
             title: String::new(),

@@ -146,6 +146,17 @@ impl Build<'_> {
             ("kind", !resource.kind().is_empty()),
             ("metadata.name", !resource.name().is_empty()),
         ] {
+            let pointer = format!("/{}", field.replace('.', "/"));
+            let other = resource.value.pointer(&pointer);
+            if !present && other.is_some_and(|value| !value.is_null() && !value.is_string()) {
+                self.refuse(
+                    resource.origin.place(&pointer),
+                    "metadata-text",
+                    format!("`{field}` is no text: YAML reads `y`, `no` and `12` as something else"),
+                    "put it in quotes",
+                );
+                return false;
+            }
             if !present {
                 self.refuse(
                     resource.origin.place(""),

@@ -64,6 +64,23 @@ impl Variables {
         format!("{}{secret:?}", super::sops::fingerprint(all.as_bytes()))
     }
 
+    /// The same without the values that nobody may see: a word stands for each, which is treated as secret too.
+    #[must_use]
+    pub fn without_secrets(&self) -> Self {
+        let shown = |name: &String, value: &String| match self.secret.contains(name) {
+            true => "sealed".to_owned(),
+            false => value.clone(),
+        };
+        Self {
+            values: self
+                .values
+                .iter()
+                .map(|(name, value)| (name.clone(), shown(name, value)))
+                .collect(),
+            secret: self.secret.clone(),
+        }
+    }
+
     /// Whether there is none; then nothing is substituted at all.
     pub fn is_empty(&self) -> bool {
         self.values.is_empty()

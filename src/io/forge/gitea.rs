@@ -441,6 +441,17 @@ impl Face for Gitea {
         .map(drop)
     }
 
+    async fn of_commit(&self, sha: &CommitId) -> Result<Vec<PullRequest>, ForgeError> {
+        // It knows merged ones only, by the commit that they ended in.
+        let path = self.path(&["commits", sha.as_str(), "pull"]);
+        let what = "looking for the pull request of a commit";
+        match self.0.get::<Raw>(what, &path, &[]).await {
+            Ok(raw) => Ok(vec![raw.into()]),
+            Err(ForgeError::NotFound { .. }) => Ok(Vec::new()),
+            Err(error) => Err(error),
+        }
+    }
+
     async fn approvals(&self, number: u64) -> Result<Vec<Approval>, ForgeError> {
         let what = format!("reading the reviews of pull request {number}");
         let number = number.to_string();

@@ -425,6 +425,19 @@ impl Face for Github {
         .map(drop)
     }
 
+    async fn of_commit(&self, sha: &CommitId) -> Result<Vec<PullRequest>, ForgeError> {
+        let path = self.path(&["commits", sha.as_str(), "pulls"]);
+        let mut found = Vec::new();
+        let take = |raw: Raw| {
+            found.push(raw.into());
+            ControlFlow::Continue(())
+        };
+        let query = [("per_page", PER_PAGE)];
+        let what = "looking for the pull request of a commit";
+        self.0.list(what, &path, &query, 1, take).await?;
+        Ok(found)
+    }
+
     async fn approvals(&self, number: u64) -> Result<Vec<Approval>, ForgeError> {
         let what = format!("reading the reviews of pull request {number}");
         let number = number.to_string();

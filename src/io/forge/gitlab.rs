@@ -352,6 +352,19 @@ impl Face for Gitlab {
         }
     }
 
+    async fn of_commit(&self, sha: &CommitId) -> Result<Vec<PullRequest>, ForgeError> {
+        let path = self.path(&["repository", "commits", sha.as_str(), "merge_requests"]);
+        let mut found = Vec::new();
+        let take = |raw: Raw| {
+            found.push(raw.into());
+            ControlFlow::Continue(())
+        };
+        let query = [("per_page", PER_PAGE)];
+        let what = "looking for the merge request of a commit";
+        self.0.list(what, &path, &query, 1, take).await?;
+        Ok(found)
+    }
+
     async fn approvals(&self, number: u64) -> Result<Vec<Approval>, ForgeError> {
         let what = format!("reading the approvals of merge request {number}");
         let path = ["merge_requests", &number.to_string(), "approvals"];

@@ -114,6 +114,8 @@ trait Face {
         state
     }
     async fn approvals(&self, number: u64) -> Result<Vec<Approval>, ForgeError>;
+    /// Pull requests that a commit is part of.
+    async fn of_commit(&self, sha: &CommitId) -> Result<Vec<PullRequest>, ForgeError>;
 }
 
 enum Which {

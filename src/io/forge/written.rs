@@ -1,8 +1,8 @@
 //! What is written beside a pull request: one living comment, commit statuses, labels.
 
 use super::{
-    CONTEXT_MAX, Comment, CommitId, CommitState, Face, Forge, ForgeError, Label, Status, TRIES, Timestamp,
-    Which, ask, cut, hidden_marker, same,
+    CONTEXT_MAX, Comment, CommitId, CommitState, Face, Forge, ForgeError, Label, PullRequest,
+    PullRequestState, Status, TRIES, Timestamp, Which, ask, cut, hidden_marker, same,
 };
 use std::sync::PoisonError;
 
@@ -77,6 +77,15 @@ impl Forge {
         }
     }
 
+    /// The living comment of this name, if it is there.
+    ///
+    /// # Errors
+    /// Any [`ForgeError`].
+    pub async fn own_comment(&self, number: u64, name: &str) -> Result<Option<Comment>, ForgeError> {
+        let own = self.own_comments(number, &hidden_marker(name)).await?;
+        Ok(own.into_iter().next())
+    }
+
     async fn own_comments(&self, number: u64, marker: &str) -> Result<Vec<Comment>, ForgeError> {
         let me = self.whoami().await?;
         let is_own =
@@ -109,6 +118,22 @@ impl Forge {
         while living.len() > LIVING_MAX {
             // Of the oldest pull request.
             living.pop_first();
+        }
+    }
+
+    /// The merged pull request that brought a commit to a branch, if one did.
+    ///
+    /// # Errors
+    /// Any [`ForgeError`].
+    pub async fn merged_as(&self, sha: &CommitId, base: &str) -> Result<Option<PullRequest>, ForgeError> {
+        let mut found = ask!(self, of_commit(sha))?;
+        found.retain(|one| one.state == PullRequestState::Merged && one.base_branch == base);
+        // A commit may be part of several that were merged one after the other: the one that ended in it comes first.
+        found.sort_by_key(|one| (one.merge_commit.as_ref() != Some(sha), one.number));
+        match found.into_iter().next() {
+            // Lists do not say who merged.
+            Some(found) if found.merged_by.is_none() => self.get(found.number).await.map(Some),
+            found => Ok(found),
         }
     }
 

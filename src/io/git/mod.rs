@@ -33,6 +33,9 @@ mod http;
 /// Host keys.
 pub mod known_hosts;
 
+/// What a merge would bring.
+mod merge;
+
 /// Raw objects.
 mod objects;
 
@@ -52,6 +55,7 @@ mod write;
 mod provenance;
 
 pub use credentials::Credentials;
+pub use merge::Merged;
 pub use write::{Lease, LogEntry, Signature};
 
 /// A repository of policies is a few megabytes; this ends a clone of something else.

@@ -16,8 +16,17 @@ use std::collections::BTreeMap;
 /// Which repository, and how couchestor works on it.
 pub mod policy_source;
 
+/// Plans on pull requests.
+pub mod review;
+
 /// A storage tier.
 pub mod storage_tier;
+
+/// Who merged and who approved.
+pub mod merges;
+
+/// Proposals as they are remembered.
+pub mod proposals;
 
 /// Which volumes are hot or cold, and what follows.
 pub mod storage_policy;

@@ -1,6 +1,9 @@
 //! `PolicySource`: which repository, branch and path; with which credentials; how to propose; where to audit.
 
 use super::LocalRef;
+use super::merges::{ApprovalRule, MergeStatus};
+pub use super::proposals::{ProposalState, ProposalStatus, ProposedMoveStatus};
+use super::review::{Plans, ReviewStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
@@ -247,6 +250,10 @@ pub struct Proposals {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rejections: Option<Rejections>,
 
+    /// Approvals that the forge must know before a merged move is carried out. Without it merging is all that it takes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approvals: Option<ApprovalRule>,
+
     /// Labels for pull requests.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub labels: Vec<String>,
@@ -254,6 +261,10 @@ pub struct Proposals {
     /// The forge, when pull requests are opened through its API.
     #[serde(default)]
     pub forge: Forge,
+
+    /// What is said on pull requests of what merging them would change.
+    #[serde(default)]
+    pub plans: Plans,
 }
 
 impl Default for Proposals {
@@ -263,8 +274,10 @@ impl Default for Proposals {
             branch_prefix: default_prefix(),
             max_open: default_max_open(),
             rejections: None,
+            approvals: None,
             labels: Vec::new(),
             forge: Forge::default(),
+            plans: Plans::default(),
         }
     }
 }
@@ -369,6 +382,12 @@ pub struct PolicySourceStatus {
     /// Proposals that are open or remembered.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub proposals: Vec<ProposalStatus>,
+    /// What the forge says of the newest commits that approve moves.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub merges: Vec<MergeStatus>,
+    /// Pull requests that were looked at.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reviews: Vec<ReviewStatus>,
     /// Ready, Reconciling and Stalled as kstatus reads them, and SourceVerified.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
@@ -402,79 +421,4 @@ pub struct HistoryEntry {
     pub duration_ms: u64,
     /// `Succeeded`, or the reason of the failure.
     pub result: String,
-}
-
-/// What became of a proposal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
-pub enum ProposalState {
-    /// Its branch waits for a person.
-    Open,
-    /// A person added commits: the branch is theirs now.
-    Edited,
-    /// The base branch holds it.
-    Merged,
-    /// A person closed the pull request, or deleted the branch: a no.
-    Declined,
-}
-
-/// A proposal, open or remembered: the moves of one policy.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct ProposalStatus {
-    /// The branch.
-    pub branch: String,
-    /// The policy.
-    #[serde(default)]
-    pub policy: String,
-    /// What became of it.
-    pub state: ProposalState,
-    /// Identifies the moves: the same key means the same proposal, however its figures have changed.
-    pub key: String,
-    /// The branch's tip as couchestor pushed it.
-    pub commit: String,
-    /// The base commit below it.
-    pub base: String,
-    /// The pull request's number, when there is one.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub number: Option<u64>,
-    /// Where people see the pull request.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub url: Option<String>,
-    /// The key of the moves of which the pull request's text speaks; another one than `key` means that it has yet to be changed.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub shown: String,
-    /// What is proposed.
-    #[serde(default)]
-    pub moves: Vec<ProposedMoveStatus>,
-    /// A hash of the policy's spec at the time: a changed policy makes a no void.
-    #[serde(default)]
-    pub policy_fingerprint: String,
-    /// What the pull request is called.
-    pub title: String,
-    /// What a pull request would say, for sources without a forge.
-    #[serde(default, skip_serializing_if = "String::is_empty")]
-    pub body: String,
-    /// When the state was entered, RFC 3339.
-    pub since: String,
-}
-
-/// One move of a proposal.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
-#[serde(rename_all = "camelCase")]
-pub struct ProposedMoveStatus {
-    /// The claim's namespace.
-    pub namespace: String,
-    /// The claim's name.
-    pub claim: String,
-    /// The PersistentVolume.
-    pub volume: String,
-    /// From which tier.
-    pub from: String,
-    /// To which tier.
-    pub to: String,
-    /// What the decision rested on.
-    pub decision: super::tier_assignment::DecisionNote,
-    /// Of a merged proposal: whether this move was merged too, or taken out before.
-    #[serde(default)]
-    pub accepted: bool,
 }

@@ -127,7 +127,8 @@ pub struct StoragePolicySpec {
     #[schemars(range(min = 1, max = 100))]
     pub min_coverage_percent: u32,
 
-    /// Whether the policy proposes anything.
+    /// Whether the policy proposes anything. While it is off, moves that it proposed and that were approved wait too, unless their
+    /// assignment is pinned; what runs already is finished.
     #[serde(default = "default_true")]
     pub enabled: bool,
 
@@ -171,7 +172,8 @@ pub struct WindowSpec {
     pub days: Vec<String>,
     /// When it begins, such as `22:00`.
     pub from: String,
-    /// When it ends, such as `06:00`; `24:00` is the end of the day.
+    /// When it ends, such as `06:00`; `24:00` is the end of the day. The same time as `from` is that of the next day: a window of
+    /// 24 hours.
     pub to: String,
     /// The zone of these times, such as `Europe/Berlin`; UTC when there is none.
     #[serde(default, skip_serializing_if = "Option::is_none")]

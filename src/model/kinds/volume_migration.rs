@@ -50,6 +50,9 @@ pub struct VolumeMigrationSpec {
     /// Whether the old replicas are kept: it then ends as Preserved, before anything is removed.
     #[serde(default)]
     pub preserve: bool,
+    /// Why it was superseded before it began; then it ends as that, and nothing is moved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub superseded: Option<String>,
     /// Who approved it, and in which commit.
     pub approved: ApprovedBy,
 }
@@ -77,6 +80,15 @@ pub struct ApprovedBy {
     pub at: String,
     /// The assignment's file.
     pub path: String,
+    /// The pull request that brought the commit, when the forge knows one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub pull_request: Option<u64>,
+    /// Who merged it, as the forge says.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub merged_by: Option<String>,
+    /// Who approved it on the forge, each with the head that they saw where the forge tells.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reviewed_by: Vec<String>,
 }
 
 /// Where a migration stands.

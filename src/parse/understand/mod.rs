@@ -1,5 +1,7 @@
 //! Objects as written → as understood: durations, quantities, schedules and references are checked here.
 
+use super::mend::mend;
+use super::schema;
 use crate::formats::duration;
 use crate::model::desired::{Assignment, Policy, Resource, Tier};
 use crate::model::diagnostic::Diagnostic;
@@ -8,7 +10,6 @@ use crate::model::kinds::GROUP;
 use crate::model::kinds::tier_assignment::TierAssignmentSpec;
 use crate::model::observation::Pin;
 use crate::model::tree::ClearTree;
-use jiff::Timestamp;
 use serde::de::DeserializeOwned;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -48,6 +49,7 @@ pub(super) fn understand(
             .filter(|resource| resource.origin.secret)
             .map(|resource| resource.name().to_owned())
             .collect(),
+        lost: Vec::new(),
     };
     let ours = |kind: &'static str| {
         resources
@@ -57,18 +59,23 @@ pub(super) fn understand(
     };
     reader.tiers(ours("StorageTier"));
     for resource in ours("StoragePolicy") {
+        reader.lost.clear();
         reader.policy(resource);
     }
     for resource in ours("TierAssignment") {
+        reader.lost.clear();
         reader.assignment(resource, tree);
     }
     for resource in ours("BackupLocation") {
+        reader.lost.clear();
         reader.location(resource);
     }
     for resource in ours("BackupPolicy") {
+        reader.lost.clear();
         reader.backup(resource);
     }
     for resource in ours("Rollout") {
+        reader.lost.clear();
         reader.rollout(resource);
     }
     reader.understood
@@ -82,6 +89,34 @@ struct Reader<'a> {
     tier_names: BTreeSet<String>,
     /// Names of objects that were encrypted.
     encrypted: BTreeSet<String>,
+    /// What the object at hand says wrongly by its schema, by JSON pointers: nothing is said of it again, nor of what rests on it.
+    lost: Vec<String>,
+}
+
+/// What a finding rests on, beside the place that it names.
+fn rests_on<'a>(rule: &str, pointer: &'a str) -> Vec<&'a str> {
+    let parent = pointer.rsplit_once('/').map_or("", |(parent, _)| parent);
+    match (rule, pointer) {
+        ("policy-tiers", _) => vec!["/spec/tiers", "/spec/nvmePoolSelector", "/spec/sataPoolSelector"],
+        ("tier-pools", _) => vec!["/spec/poolSelector", "/spec/local"],
+        ("tier-overlap", _) => vec!["/spec/poolSelector", "/spec/local", "/spec/rank", pointer],
+        ("assignment-path" | "duplicate-object", _) => vec!["/spec/claim"],
+        ("watermarks", "/spec/lowWatermarkIOPS" | "/spec/highWatermarkIOPS") => {
+            vec!["/spec/lowWatermarkIOPS", "/spec/highWatermarkIOPS"]
+        }
+        // An object's fields against each other.
+        ("signal" | "watermarks", _) => vec![parent],
+        (_, "/spec/until") => vec![pointer, "/spec/pinned"],
+        (_, "/spec/forcePathStyle") => vec![pointer, "/spec/region"],
+        _ => vec![pointer],
+    }
+}
+
+/// Whether one JSON pointer leads to what the other leads to, or into it.
+fn within(inner: &str, outer: &str) -> bool {
+    inner
+        .strip_prefix(outer)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// What to write instead: a reader's own words quote the text, which is shown of no file that was encrypted.
@@ -101,6 +136,13 @@ impl Reader<'_> {
         message: impl Into<String>,
         help: impl Into<String>,
     ) {
+        let lost = |one: &&str| {
+            let mut lost = self.lost.iter();
+            lost.any(|lost| within(lost, one) || within(one, lost))
+        };
+        if rests_on(rule, pointer).iter().any(|one| lost(&one)) {
+            return;
+        }
         self.diagnostics.push(Diagnostic::error(
             resource.origin.place(pointer),
             rule,
@@ -109,9 +151,24 @@ impl Reader<'_> {
         ));
     }
 
-    /// The spec as its type; what the schema check has said already is not said again.
+    /// The spec as its type; what the schema check has said already is not said again, and what is left is looked at all the same.
     fn spec<T: DeserializeOwned>(&mut self, resource: &Resource) -> Option<T> {
-        serde_json::from_value(resource.value.get("spec")?.clone()).ok()
+        let written = resource.value.get("spec")?;
+        if let Ok(spec) = T::deserialize(written) {
+            return Some(spec);
+        }
+        let schema = schema::of_kind(resource.kind())?
+            .properties
+            .as_ref()?
+            .get("spec")?;
+        let (mended, lost) = mend(schema, written);
+        self.lost = lost;
+        serde_json::from_value(mended).ok()
+    }
+
+    /// Whether the object at hand is as it was written: only then others are compared with it.
+    fn whole(&self) -> bool {
+        self.lost.is_empty()
     }
 
     fn duration(&mut self, resource: &Resource, pointer: &str, text: &str) -> Duration {
@@ -137,7 +194,9 @@ impl Reader<'_> {
     }
 
     fn needs_namespace(&mut self, resource: &Resource) {
-        if resource.namespace().is_empty() {
+        // One that is no text is told of elsewhere.
+        let written = resource.value.pointer("/metadata/namespace");
+        if written.is_none_or(|value| value.is_null() || value == "") {
             self.wrong(
                 resource,
                 "/metadata",
@@ -215,15 +274,18 @@ impl Reader<'_> {
                 self.wrong(resource, "/spec/until", "value", message, help);
                 None
             }
-            (Some(until), true) => match until.parse::<Timestamp>() {
-                Ok(until) => Some(Pin::Until(until.as_second())),
-                Err(_) => {
+            (Some(until), true) => match Pin::until(until) {
+                Some(pin) => Some(pin),
+                None => {
                     let help = "write a time such as 2027-01-31T00:00:00Z, in quotes";
                     self.wrong(resource, "/spec/until", "value", "`until` is no time", help);
                     Some(Pin::Unreadable)
                 }
             },
         };
+        if !self.whole() {
+            return;
+        }
         let volume = VolumeName(spec.volume);
         self.understood.assignments.insert(
             claim.clone(),

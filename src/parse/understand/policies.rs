@@ -33,13 +33,22 @@ impl Reader<'_> {
             return;
         };
         if spec.low_watermark_iops >= spec.high_watermark_iops {
-            self.wrong(
-                resource,
-                "/spec/lowWatermarkIOPS",
-                "watermarks",
-                "`lowWatermarkIOPS` must be below `highWatermarkIOPS`",
-                "keep them well apart, or volumes move to and fro",
-            );
+            let written = resource.value.pointer("/spec/lowWatermarkIOPS").is_some();
+            let (pointer, help) = match written {
+                true => (
+                    "/spec/lowWatermarkIOPS",
+                    "keep them well apart, or volumes move to and fro".to_owned(),
+                ),
+                false => (
+                    "/spec/highWatermarkIOPS",
+                    format!(
+                        "write `lowWatermarkIOPS` too: without it, it is {}",
+                        spec.low_watermark_iops
+                    ),
+                ),
+            };
+            let message = "`lowWatermarkIOPS` must be below `highWatermarkIOPS`";
+            self.wrong(resource, pointer, "watermarks", message, help);
         }
         let window = self.duration(resource, "/spec/samplingWindow", &spec.sampling_window);
         let readable = crate::formats::duration::parse(&spec.sampling_window).is_ok();
@@ -58,7 +67,8 @@ impl Reader<'_> {
         };
         let sustained = optional("/spec/sustainedFor", &spec.sustained_for);
         let bounds = Duration::from_secs(60)..=SUSTAINED_MAX;
-        if spec.sustained_for.is_some() && !bounds.contains(&sustained) {
+        let readable = |text: &String| crate::formats::duration::parse(text).is_ok();
+        if spec.sustained_for.as_ref().is_some_and(readable) && !bounds.contains(&sustained) {
             let help = "write something between 1m and 168h";
             self.wrong(
                 resource,
@@ -81,6 +91,9 @@ impl Reader<'_> {
         let move_windows = self.windows(resource, "/spec/moveWindows", &spec.move_windows);
         let budgets = self.budgets(resource, &spec);
         let tiers = self.tiers_of(resource, &spec);
+        if !self.whole() {
+            return;
+        }
         let name = PolicyName(resource.name().to_owned());
         let written = resource.value.get("spec");
         let percent = |percent: u32| f64::from(percent) / 100.0;
@@ -140,7 +153,10 @@ impl Reader<'_> {
                 continue;
             };
             if (signal.above, signal.below) == (None, None) && signal.measure == Measure::Iops {
+                // That the one is below the other was looked at already.
                 (signal.above, signal.below) = (Some(high), Some(low));
+                signals.push(signal);
+                continue;
             }
             match (signal.above, signal.below) {
                 (None, None) => {
@@ -194,6 +210,19 @@ impl Reader<'_> {
         spec: &SignalSpec,
         others: &[Signal],
     ) -> Option<Signal> {
+        for (field, value) in [("above", spec.above), ("below", spec.below)] {
+            if value.is_some_and(|value| !value.is_finite() || value < 0.0) {
+                let pointer = format!("{pointer}/{field}");
+                let message = format!("`{field}` is no number that a signal can have");
+                self.wrong(
+                    resource,
+                    &pointer,
+                    "signal",
+                    message,
+                    "write a number of 0 or more",
+                );
+            }
+        }
         let name = format!("{pointer}/name");
         let built_in = BUILT_IN.iter().find(|(known, _)| *known == spec.name);
         let measure = match (built_in, &spec.query) {
@@ -229,19 +258,6 @@ impl Reader<'_> {
                 "keep one of the two",
             );
             return None;
-        }
-        for (field, value) in [("above", spec.above), ("below", spec.below)] {
-            if value.is_some_and(|value| !value.is_finite() || value < 0.0) {
-                let pointer = format!("{pointer}/{field}");
-                let message = format!("`{field}` is no number that a signal can have");
-                self.wrong(
-                    resource,
-                    &pointer,
-                    "signal",
-                    message,
-                    "write a number of 0 or more",
-                );
-            }
         }
         Some(Signal {
             name: spec.name.as_str().into(),
@@ -391,7 +407,7 @@ impl Reader<'_> {
                 format!("a tier called {name} with other labels is there already"),
                 "use `tiers:` and name the StorageTiers",
             );
-        } else {
+        } else if self.whole() {
             self.understood.tiers.insert(
                 name.clone(),
                 Tier {

@@ -18,6 +18,7 @@ impl Reader<'_> {
             return;
         }
         for resource in resources {
+            self.lost.clear();
             self.tier(resource);
         }
     }
@@ -28,9 +29,9 @@ impl Reader<'_> {
         };
         let pools = match (&spec.pool_selector, &spec.local) {
             (Some(selector), None) if !selector.match_labels.is_empty() => {
-                TierPools::Mayastor(selector.match_labels.clone())
+                Some(TierPools::Mayastor(selector.match_labels.clone()))
             }
-            (None, Some(_)) => TierPools::Local,
+            (None, Some(_)) => Some(TierPools::Local),
             (Some(_), None) => {
                 self.wrong(
                     resource,
@@ -39,7 +40,7 @@ impl Reader<'_> {
                     "an empty selector would take every pool",
                     "give at least one label",
                 );
-                return;
+                None
             }
             (selector, _) => {
                 self.wrong(
@@ -52,10 +53,10 @@ impl Reader<'_> {
                         None => "write `poolSelector: {matchLabels: …}` for Mayastor pools, or `local:` for local disks",
                     },
                 );
-                return;
+                None
             }
         };
-        if let (TierPools::Local, Some(class)) = (&pools, &spec.storage_class) {
+        if let (Some(TierPools::Local), Some(class)) = (&pools, &spec.storage_class) {
             if class.mayastor.is_some() {
                 self.wrong(
                     resource,
@@ -89,6 +90,9 @@ impl Reader<'_> {
                 );
                 0
             }
+        };
+        let Some(pools) = pools.filter(|_| self.whole()) else {
+            return;
         };
         let name = TierName(resource.name().to_owned());
         let storage_class = spec.storage_class.map(|class| class.name);

@@ -73,6 +73,11 @@ pub(super) fn answer(state: &mut State, asked: &Asked) -> Answer {
                 Err(refusal) => refuse(refusal),
             }
         }
+        (&Method::GET, ["commits", sha, "pulls"]) => {
+            let found = state.of_commit(sha);
+            let shown = found.into_iter().map(|pull| show(state, pull, false)).collect();
+            Answer::page(shown, asked, PER_PAGE)
+        }
         (&Method::GET, ["commits", sha, "statuses"]) => {
             let statuses = state.statuses.iter().rev().filter(|status| status.sha == *sha);
             Answer::page(statuses.map(status).collect(), asked, PER_PAGE)

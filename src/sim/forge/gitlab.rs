@@ -59,6 +59,14 @@ pub(super) fn answer(state: &mut State, asked: &Asked) -> Answer {
                 Err(refusal) => refuse(refusal),
             }
         }
+        (&Method::GET, ["repository", "commits", sha, "merge_requests"]) => {
+            let found = state.of_commit(sha);
+            Answer::page(
+                found.into_iter().map(|pull| show(state, pull)).collect(),
+                asked,
+                PER_PAGE,
+            )
+        }
         (&Method::GET, ["repository", "commits", sha, "statuses"]) => statuses(state, asked, sha),
         (&Method::POST, ["statuses", sha]) => set_status(state, asked, sha),
         _ => Answer::not_found(),

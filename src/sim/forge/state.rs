@@ -323,6 +323,15 @@ impl State {
         Ok(tip)
     }
 
+    /// Pull requests that a commit is part of: those that ended in it, and those whose branch brought it.
+    pub(super) fn of_commit(&self, sha: &str) -> Vec<&Pull> {
+        let of = |pull: &&Pull| {
+            let ended = pull.merged.as_ref().is_some_and(|(_, _, commit)| commit == sha);
+            ended || pull.merged.is_some() && pull.head_sha == sha
+        };
+        self.pulls.iter().filter(of).collect()
+    }
+
     pub(super) fn say(&mut self, number: u64, who: &str, body: &str, system: bool) -> Result<u64, Refusal> {
         let (now, id) = (self.tick(), self.id());
         let max = self.kind.limits().body;

@@ -1,17 +1,17 @@
-//! A quick hash for tables that live for one plan: their keys come from the policies, and what is looked up in them adds nothing, so
-//! nobody gains by making hashes meet.
+//! A quick hash for tables that live for one reading or one plan. Names that meet in it on purpose make a look slower, never wrong:
+//! whoever uses it compares, and bounds how far it looks where others choose the names.
 
 use std::hash::{BuildHasherDefault, Hasher};
 
 /// A table with the quick hash.
-pub(super) type Table<K, V> = std::collections::HashMap<K, V, BuildHasherDefault<Quick>>;
+pub(crate) type Table<K, V> = std::collections::HashMap<K, V, BuildHasherDefault<Quick>>;
 
 /// An odd number whose bits are spread well: 2^64 divided by the golden ratio.
 const SPREAD: u64 = 0x9e37_79b9_7f4a_7c15;
 
 /// Multiplies and rotates, eight bytes at a time.
 #[derive(Clone, Copy, Default)]
-pub(super) struct Quick(u64);
+pub(crate) struct Quick(u64);
 
 impl Quick {
     fn add(&mut self, word: u64) {

@@ -1,0 +1,118 @@
+//! Claims about approvals that are used up: what was merged is looked at again before it starts, and does not start later by itself.
+
+use super::world::*;
+use crate::model::ids::CommitId;
+use crate::model::kinds::volume_migration::Phase;
+use crate::model::week::WeekWindow;
+
+/// Merged, as the policy proposed it.
+fn merged() -> World {
+    let mut world = world();
+    world.approve("hot");
+    world.assigned("hot", None);
+    world
+}
+
+fn iops(world: &mut World, value: f64) {
+    let loads = world.loads.as_mut().unwrap();
+    loads.get_mut("pvc-u").unwrap().insert("iops", value);
+}
+
+/// The verdict, and how many approvals were used up.
+fn looked_at(world: &World) -> (String, usize) {
+    world.decided(|decision| (verdict_of(decision), decision.superseded.len()))
+}
+
+#[test]
+fn what_waiting_cannot_mend_is_used_up_and_everything_else_waits() {
+    type Case = (&'static str, fn(&mut World), &'static str, usize);
+    let cases: &[Case] = &[
+        ("still busy", |_| {}, "start hot", 0),
+        ("the load went back", |w| iops(w, 400.0), "NoLongerHolds", 1),
+        (
+            "another volume",
+            |w| w.bound().name = "pvc-z".into(),
+            "OtherVolume",
+            1,
+        ),
+        (
+            "it was elsewhere when that was decided",
+            |w| {
+                let assignment = w.desired.assignments.get_mut(&claim()).unwrap();
+                assignment.decision.as_mut().unwrap().from = "warm".into();
+            },
+            "MovedSince",
+            1,
+        ),
+        (
+            "a person takes a later move back",
+            |w| {
+                let assignment = w.desired.assignments.get_mut(&claim()).unwrap();
+                assignment.decision.as_mut().unwrap().from = "warm".into();
+                w.migrated(Phase::Completed);
+                let done = &mut w.in_flight.migrations[0];
+                (done.from, done.to, done.approved_in) = ("hot".into(), "cold".into(), CommitId("b".into()));
+            },
+            "start hot",
+            0,
+        ),
+        (
+            "no window is open, and the load is low at night",
+            |w| {
+                iops(w, 400.0);
+                w.policy().move_windows = vec![WeekWindow::read(&[], "09:00", "10:00", None).unwrap()];
+            },
+            "OutsideWindow",
+            0,
+        ),
+        (
+            "no room",
+            |w| {
+                iops(w, 400.0);
+                w.pool("hot-2").used = 99 * GIB;
+            },
+            "NoRoom",
+            0,
+        ),
+        (
+            "in dry run nothing is used up",
+            |w| {
+                w.bound().name = "pvc-z".into();
+                w.limits.dry_run = true;
+            },
+            "OtherVolume",
+            0,
+        ),
+    ];
+    for (what, change, verdict, used_up) in cases {
+        let mut world = merged();
+        change(&mut world);
+        assert_eq!(looked_at(&world), ((*verdict).to_owned(), *used_up), "{what}");
+    }
+}
+
+#[test]
+fn a_used_up_approval_starts_nothing_and_the_move_may_be_proposed_again() {
+    let mut world = merged();
+    world.migrated(Phase::Superseded);
+    iops(&mut world, 400.0);
+    assert_eq!(looked_at(&world), ("Superseded".to_owned(), 0));
+    // Base says hot, and the volume is on cold: that is no reason not to ask.
+    iops(&mut world, 7000.0);
+    assert_eq!(looked_at(&world), ("propose hot".to_owned(), 0));
+    // A new commit is a new approval.
+    world.in_flight.migrations[0].approved_in = CommitId("older".into());
+    assert_eq!(looked_at(&world), ("start hot".to_owned(), 0));
+}
+
+#[test]
+fn without_the_approvals_demanded_nothing_starts_or_is_used_up() {
+    let mut world = merged();
+    let missing = "approved by 1 of 2".into();
+    world.in_flight.unapproved.insert(CommitId("a".into()), missing);
+    assert_eq!(looked_at(&world), ("NotApproved".to_owned(), 0));
+    iops(&mut world, 400.0);
+    assert_eq!(looked_at(&world), ("NotApproved".to_owned(), 0));
+    world.in_flight.unapproved.clear();
+    assert_eq!(looked_at(&world), ("NoLongerHolds".to_owned(), 1));
+}

@@ -1,0 +1,117 @@
+//! Where each claim's volume stands in an observation: a table of hashes and indices beside the records, which hold the names.
+
+use super::observation::BoundVolume;
+use super::quick::Quick;
+use std::hash::Hasher;
+use std::sync::{Arc, OnceLock};
+
+/// How far from its place a claim may stand. Who chooses names that meet gets a search by halves instead.
+const PROBES_MAX: usize = 64;
+
+/// Marks a slot that nothing stands in.
+const EMPTY: u32 = u32::MAX;
+
+/// Where each claim's first volume stands. It is made with the observation, or at the first look when that was read from a file.
+#[derive(Clone, Default)]
+pub(super) struct Claims(OnceLock<Slots>);
+
+#[derive(Clone)]
+struct Slots {
+    /// A part of the hash, and the index of the volume.
+    slots: Box<[(u32, u32)]>,
+    /// Whether a claim found no slot near its place.
+    crowded: bool,
+}
+
+/// What was read is the same, whether or not something has been looked for since.
+impl PartialEq for Claims {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl std::fmt::Debug for Claims {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Claims")
+    }
+}
+
+fn begun(namespace: &str) -> Quick {
+    let mut hash = Quick::default();
+    hash.write(namespace.as_bytes());
+    hash
+}
+
+fn hash(mut begun: Quick, claim: &str) -> u64 {
+    begun.write(claim.as_bytes());
+    begun.finish()
+}
+
+impl Slots {
+    fn of(volumes: &[BoundVolume]) -> Self {
+        // Three quarters are filled.
+        let count = volumes.len() + volumes.len() / 3 + 1;
+        let mut all = Self {
+            slots: vec![(0, EMPTY); count].into(),
+            crowded: false,
+        };
+        let mut namespace: Option<(&Arc<str>, Quick)> = None;
+        let mut last = None;
+        for (volume, index) in volumes.iter().zip(0_u32..EMPTY) {
+            let begun = match &namespace {
+                Some((same, begun)) if Arc::ptr_eq(same, &volume.namespace) => *begun,
+                _ => begun(&volume.namespace),
+            };
+            namespace = Some((&volume.namespace, begun));
+            if last.replace(volume.key()) == Some(volume.key()) {
+                continue;
+            }
+            let hash = hash(begun, &volume.claim);
+            let empty = all.near(hash).find(|slot| all.slots[*slot].1 == EMPTY);
+            match empty {
+                Some(slot) => all.slots[slot] = (hash as u32, index),
+                None => all.crowded = true,
+            }
+        }
+        all
+    }
+
+    /// The slots in which a hash may stand, from the best on.
+    fn near(&self, hash: u64) -> impl Iterator<Item = usize> + use<> {
+        let count = self.slots.len();
+        let home = (u128::from(hash) * count as u128 >> 64) as usize;
+        let wrapped = move |slot| if slot < count { slot } else { slot - count };
+        (home..home + PROBES_MAX.min(count)).map(wrapped)
+    }
+}
+
+impl Claims {
+    /// The table of volumes in order of claim.
+    pub(super) fn of(volumes: &[BoundVolume]) -> Self {
+        Self(OnceLock::from(Slots::of(volumes)))
+    }
+
+    /// The index of a claim's first volume.
+    pub(super) fn first(&self, volumes: &[BoundVolume], namespace: &str, claim: &str) -> Option<usize> {
+        let table = self.0.get_or_init(|| Slots::of(volumes));
+        let (hash, key) = (hash(begun(namespace), claim), (namespace, claim));
+        for slot in table.near(hash) {
+            let (part, index) = table.slots[slot];
+            if index == EMPTY {
+                return None;
+            }
+            let index = index as usize;
+            if part == hash as u32 && volumes.get(index).is_some_and(|volume| volume.key() == key) {
+                return Some(index);
+            }
+        }
+        if !table.crowded {
+            return None;
+        }
+        let first = volumes.partition_point(|volume| volume.key() < key);
+        volumes
+            .get(first)
+            .is_some_and(|volume| volume.key() == key)
+            .then_some(first)
+    }
+}

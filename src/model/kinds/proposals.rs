@@ -1,0 +1,82 @@
+//! What a PolicySource's status remembers of its proposals.
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+/// What became of a proposal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum ProposalState {
+    /// Its branch waits for a person.
+    Open,
+    /// A person added commits: the branch is theirs now.
+    Edited,
+    /// The base branch holds it.
+    Merged,
+    /// A person closed the pull request, or deleted the branch: a no.
+    Declined,
+}
+
+/// A proposal, open or remembered: the moves of one policy.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ProposalStatus {
+    /// The branch.
+    pub branch: String,
+    /// The policy.
+    #[serde(default)]
+    pub policy: String,
+    /// What became of it.
+    pub state: ProposalState,
+    /// Identifies the moves: the same key means the same proposal, however its figures have changed.
+    pub key: String,
+    /// The branch's tip as couchestor pushed it.
+    pub commit: String,
+    /// The base commit below it.
+    pub base: String,
+    /// The pull request's number, when there is one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub number: Option<u64>,
+    /// Where people see the pull request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub url: Option<String>,
+    /// The key of the moves of which the pull request's text speaks; another one than `key` means that it has yet to be changed.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub shown: String,
+    /// What is proposed.
+    #[serde(default)]
+    pub moves: Vec<ProposedMoveStatus>,
+    /// A hash of the policy's spec at the time: a changed policy makes a no void.
+    #[serde(default)]
+    pub policy_fingerprint: String,
+    /// What the pull request is called.
+    pub title: String,
+    /// What a pull request would say, for sources without a forge.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub body: String,
+    /// When the state was entered, RFC 3339.
+    pub since: String,
+}
+
+/// One move of a proposal.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct ProposedMoveStatus {
+    /// The claim's namespace.
+    pub namespace: String,
+    /// The claim's name.
+    pub claim: String,
+    /// The PersistentVolume.
+    pub volume: String,
+    /// From which tier.
+    pub from: String,
+    /// To which tier.
+    pub to: String,
+    /// What the decision rested on.
+    pub decision: super::tier_assignment::DecisionNote,
+    /// Of a merged proposal: whether this move was merged too, or taken out before.
+    #[serde(default)]
+    pub accepted: bool,
+    /// Of a merged one: the commit on base that holds it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub approved_in: Option<String>,
+}

@@ -1,0 +1,248 @@
+//! What is allowed, and is probably not what was meant: thresholds that nothing crosses, windows that leave nothing, slips of units
+//! and names. All of it are warnings.
+
+use super::understand::Understood;
+use crate::formats::{duration, quantity};
+use crate::model::desired::{Policy, Resource, TierPools};
+use crate::model::diagnostic::Diagnostic;
+use crate::model::ids::{PolicyName, TierName};
+use crate::model::kinds::GROUP;
+use crate::model::kinds::storage_policy::{SignalSpec, StoragePolicySpec};
+use crate::model::kinds::tier_assignment::TierAssignmentSpec;
+use crate::model::week;
+use jiff::Timestamp;
+use serde::Deserialize;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+/// Below that a duration is a slip of its unit: nothing here is looked at more often.
+const LEAST: Duration = Duration::from_secs(1);
+
+/// Below that no copy of a volume gets complete.
+const LEAST_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// A Monday's first second, and seconds of a week: whether windows leave anything open is seen in any week.
+const MONDAY: i64 = 1_767_571_200;
+const WEEK_SECS: i64 = 7 * 24 * 3600;
+
+/// Durations that may be as short as they like, by their kinds and pointers; those of lists by the list and the field.
+const DURATIONS: [(&str, &str, &str); 8] = [
+    ("StoragePolicy", "/spec/cooldownPeriod", ""),
+    ("StoragePolicy", "/spec/minVolumeAge", ""),
+    ("BackupLocation", "/spec/validationFrequency", ""),
+    ("BackupLocation", "/spec/backupSyncPeriod", ""),
+    ("BackupPolicy", "/spec/rpo", ""),
+    ("BackupPolicy", "/spec/rto", ""),
+    ("BackupPolicy", "/spec/schedules", "ttl"),
+    ("Rollout", "/spec/phases", "soak"),
+];
+
+pub(super) fn check(resources: &[Resource], understood: &Understood, diagnostics: &mut Vec<Diagnostic>) {
+    let classes = classes(resources);
+    let mut unknown: BTreeMap<String, (&Resource, usize)> = BTreeMap::new();
+    for resource in resources {
+        if !resource.api_version().starts_with(GROUP) {
+            continue;
+        }
+        let mut doubts = Doubts {
+            resource,
+            found: Vec::new(),
+        };
+        doubts.durations();
+        match resource.kind() {
+            "StoragePolicy" => {
+                let name = PolicyName(resource.name().to_owned());
+                if let Some(policy) = understood.policies.get(&name) {
+                    doubts.policy(policy, &classes);
+                }
+            }
+            "TierAssignment" => {
+                if let Some(policy) = doubts.assignment(understood) {
+                    unknown.entry(policy).or_insert((resource, 0)).1 += 1;
+                }
+            }
+            _ => {}
+        }
+        diagnostics.extend(doubts.found);
+    }
+    diagnostics.extend(unknown.into_iter().map(|(policy, (first, count))| {
+        let others = match count {
+            1 => String::new(),
+            count => format!(", which {count} assignments name"),
+        };
+        Diagnostic::warning(
+            first.origin.place("/spec/decision/policy"),
+            "reference",
+            format!("there is no StoragePolicy {}{others}", first.origin.told(&policy)),
+            "correct the name, or take `decision` out: it is the assignment of a person then",
+        )
+    }));
+}
+
+/// The StorageClasses that the tree makes, by its tiers or as they are.
+fn classes(resources: &[Resource]) -> BTreeSet<&str> {
+    resources
+        .iter()
+        .filter_map(|resource| match resource.kind() {
+            "StorageTier" if resource.api_version().starts_with(GROUP) => {
+                resource.value.pointer("/spec/storageClass/name")?.as_str()
+            }
+            "StorageClass" if resource.api_version().starts_with("storage.k8s.io/") => Some(resource.name()),
+            _ => None,
+        })
+        .collect()
+}
+
+struct Doubts<'a> {
+    resource: &'a Resource,
+    found: Vec<Diagnostic>,
+}
+
+impl Doubts<'_> {
+    fn doubt(&mut self, pointer: &str, rule: &str, message: impl Into<String>, help: impl Into<String>) {
+        let place = self.resource.origin.place(pointer);
+        self.found.push(Diagnostic::warning(place, rule, message, help));
+    }
+
+    fn durations(&mut self) {
+        let of_kind = DURATIONS
+            .iter()
+            .filter(|(kind, ..)| *kind == self.resource.kind());
+        let mut pointers: Vec<String> = Vec::new();
+        for (_, pointer, field) in of_kind {
+            match (field.is_empty(), self.resource.value.pointer(pointer)) {
+                (false, Some(Value::Array(items))) => {
+                    pointers.extend((0..items.len()).map(|index| format!("{pointer}/{index}/{field}")));
+                }
+                _ => pointers.push((*pointer).to_owned()),
+            }
+        }
+        for pointer in pointers {
+            let text = self.resource.value.pointer(&pointer).and_then(Value::as_str);
+            let read = text.and_then(|text| duration::parse(text).ok());
+            if read.is_some_and(|read| !read.is_zero() && read < LEAST) {
+                let name = pointer.rsplit('/').next().unwrap_or_default();
+                let message = format!("`{name}` is less than a second");
+                self.doubt(
+                    &pointer,
+                    "duration",
+                    message,
+                    "is its unit the one that was meant?",
+                );
+            }
+        }
+    }
+
+    fn policy(&mut self, policy: &Policy, classes: &BTreeSet<&str>) {
+        let spec = self.resource.value.get("spec");
+        let Some(spec) = spec.and_then(|spec| StoragePolicySpec::deserialize(spec).ok()) else {
+            return;
+        };
+        for (list, signals) in [("signals", &spec.signals), ("notHeatWhen", &spec.not_heat_when)] {
+            for (index, signal) in signals.iter().enumerate() {
+                self.thresholds(&format!("/spec/{list}/{index}"), signal);
+            }
+        }
+        let (from, to) = (MONDAY, MONDAY + WEEK_SECS);
+        if let (Ok(first), Ok(last)) = (Timestamp::from_second(from), Timestamp::from_second(to)) {
+            let excluded = policy.excluded_windows.iter();
+            let parts = excluded.flat_map(|window| window.within(first, last)).collect();
+            if week::merged(parts) == [(from, to)] {
+                self.doubt(
+                    "/spec/excludedWindows",
+                    "window",
+                    "these windows leave out the whole week: no load is ever counted",
+                    "exclude less; a window from and to the same time is 24 hours long",
+                );
+            }
+        }
+        if policy.timeout < LEAST_TIMEOUT {
+            self.doubt(
+                "/spec/migrationTimeout",
+                "duration",
+                "`migrationTimeout` is shorter than a minute: migrations are rolled back before a copy is complete",
+                "write how long the largest volume may take, such as 2h",
+            );
+        }
+        let budget = spec
+            .budgets
+            .as_ref()
+            .and_then(|budgets| budgets.bytes_per_hour.as_deref());
+        if budget.and_then(|text| quantity::parse_ceil(text).ok()) == Some(0) {
+            self.doubt(
+                "/spec/budgets/bytesPerHour",
+                "quantity",
+                "`bytesPerHour` of 0 does not stop moves: one at a time may start every hour",
+                "write `enabled: false` to stop them, or `movesPerHour: 1`",
+            );
+        }
+        if !classes.is_empty() && !classes.contains(policy.storage_class.as_str()) {
+            let message = format!(
+                "this repository makes no StorageClass {}; the policy watches nothing unless the cluster has one",
+                self.resource.origin.told(&policy.storage_class)
+            );
+            let help = "correct the name, or leave it if the class is made elsewhere";
+            self.doubt("/spec/storageClassName", "reference", message, help);
+        }
+    }
+
+    fn thresholds(&mut self, pointer: &str, signal: &SignalSpec) {
+        let own = signal.query.is_some();
+        let ratio = signal.name == "readRatio" && !own;
+        for (field, value) in [("above", signal.above), ("below", signal.below)] {
+            let Some(value) = value.filter(|_| !own) else {
+                continue;
+            };
+            let at = format!("{pointer}/{field}");
+            let (what, help) = match (field, value) {
+                (_, value) if ratio && value > 1.0 => (
+                    match field {
+                        "above" => "no volume is ever at or above this: `readRatio` is 0 to 1",
+                        _ => "every volume is always below this: `readRatio` is 0 to 1",
+                    },
+                    "write a part of one, such as 0.95 for 95 %",
+                ),
+                ("above", 0.0) => (
+                    "every volume is always at or above 0",
+                    "write the least value that counts, or take it out",
+                ),
+                ("below", 0.0) => (
+                    "no volume is ever below 0",
+                    "write a larger number, or take it out",
+                ),
+                _ => continue,
+            };
+            self.doubt(&at, "signal", what, help);
+        }
+    }
+
+    /// Says what is odd about an assignment, and gives the policy that it names and that is not there.
+    fn assignment(&mut self, understood: &Understood) -> Option<String> {
+        let spec = TierAssignmentSpec::deserialize(self.resource.value.get("spec")?).ok()?;
+        let tier = understood.tiers.get(&TierName(spec.tier.clone()));
+        if tier.is_some_and(|tier| tier.pools == TierPools::Local) {
+            let message = format!(
+                "tier {} is local: no volume can be moved to it",
+                self.resource.origin.told(&spec.tier)
+            );
+            self.doubt(
+                "/spec/tier",
+                "reference",
+                message,
+                "name a tier with a poolSelector",
+            );
+        }
+        if spec.volume.is_empty() {
+            self.doubt(
+                "/spec/volume",
+                "value",
+                "`volume` is empty: the claim has another one, so nothing is moved",
+                "write the name of the claim's PersistentVolume",
+            );
+        }
+        let policy = spec.decision?.policy;
+        let known = understood.policies.contains_key(&PolicyName(policy.clone()));
+        (!known).then_some(policy)
+    }
+}

@@ -1,0 +1,446 @@
+//! What the controller does with what was merged: it looks once more, asks who approved, and tells what became of it.
+
+use super::followed::{PATIENCE, VOLUMES, policies, proposal, source};
+use super::life::client;
+use crate::forges::world::{Host, World};
+use crate::support::follow::Follow;
+use crate::support::{say, seed, servers};
+use couchestor::io::git::{Lease, Signature};
+use couchestor::model::ids::CommitId;
+use couchestor::model::pull_request::{ForgeKind, NewPullRequest};
+use couchestor::model::rendering::FileChange;
+use couchestor::sim::forge::{Fault, MergeBy, Verdict};
+use couchestor::sim::prometheus::Load;
+use jiff::Timestamp;
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+
+const CONTEXT: &str = "couchestor/apply";
+
+/// A controller that has opened a pull request for the first volume; it is merged while the controller is halted.
+struct Stage {
+    world: World,
+    follow: Follow,
+}
+
+impl Stage {
+    async fn set(world: World, more: Value) -> Self {
+        policies(&world).await;
+        let follow = Follow::new().await;
+        source(&world, &follow, more);
+        let stage = Self { world, follow };
+        stage.load(6120.0);
+        stage
+    }
+
+    fn load(&self, iops: f64) {
+        let load = Load::random(iops, 1.0);
+        self.follow.running.prometheus.set(VOLUMES[0], Some(load));
+    }
+
+    /// Waits for an open pull request.
+    async fn opened(&mut self) -> u64 {
+        self.follow.run().await;
+        let open = |one: &Value| one["state"] == "Open" && one["number"].is_u64();
+        let number = proposal(&self.follow, "the pull request", open).await["number"].as_u64();
+        self.follow.halt().await;
+        number.unwrap()
+    }
+
+    fn migrations(&self) -> Vec<Value> {
+        self.follow.running.kubernetes.list("VolumeMigration")
+    }
+
+    async fn until<T>(&self, what: &str, look: impl AsyncFn() -> Option<T>) -> T {
+        let began = Instant::now();
+        loop {
+            if let Some(found) = look().await {
+                return found;
+            }
+            assert!(
+                began.elapsed() < PATIENCE,
+                "{what} never came: {:#} {:#?}",
+                self.follow.status(),
+                self.migrations()
+            );
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    }
+
+    /// Waits until one migration has ended so.
+    async fn ended(&self, phase: &str) -> Value {
+        let look = async || {
+            let all = self.migrations();
+            all.into_iter().find(|one| one["status"]["phase"] == phase)
+        };
+        self.until(phase, look).await
+    }
+
+    /// Waits until the only comment about results says this.
+    async fn told(&self, number: u64, words: &str) -> String {
+        let look = async || {
+            let all = self.world.forge.comments(number, None).await.unwrap();
+            let of = |body: &&String| body.contains("couchestor results");
+            let bodies: Vec<String> = all.into_iter().map(|one| one.body).collect();
+            let told: Vec<&String> = bodies.iter().filter(of).collect();
+            assert!(told.len() <= 1, "{told:#?}");
+            told.first()
+                .filter(|body| body.contains(words))
+                .map(|body| (*body).clone())
+        };
+        self.until(words, look).await
+    }
+
+    async fn status(&self, sha: &str, wanted: &str) {
+        let look = async || {
+            let known = self.world.statuses(sha).await;
+            known.get(CONTEXT).filter(|state| *state == wanted).map(drop)
+        };
+        self.until(wanted, look).await;
+    }
+
+    /// What is remembered of a merge.
+    fn merge(&self, number: u64) -> Value {
+        let all = self.follow.status()["merges"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
+        all.into_iter()
+            .find(|one| one["number"] == number)
+            .unwrap_or_default()
+    }
+
+    /// Asks for a turn now.
+    fn poke(&self) {
+        let namespace = Some("couchestor-system");
+        let mut source = self
+            .follow
+            .running
+            .kubernetes
+            .get("PolicySource", namespace, "homelab")
+            .unwrap();
+        let at = couchestor::io::clock::now().to_string();
+        source["metadata"]["annotations"] = json!({"reconcile.fluxcd.io/requestedAt": at});
+        self.follow.put(source);
+    }
+
+    /// A pull request that adds a comment to the assignment.
+    async fn touched(&self, tip: &str) -> u64 {
+        let folder = tempfile::tempdir().unwrap();
+        let person = client(&self.world, &folder, "person");
+        person.fetch("main").await.unwrap();
+        let (tip, path) = (
+            CommitId(tip.to_owned()),
+            "p/assignments/db/data-0.yaml".to_owned(),
+        );
+        let mut content = person.read_at(&tip, &path).await.unwrap();
+        content.extend(b"# yes\n");
+        let files = vec![FileChange {
+            path,
+            content: Some(content),
+        }];
+        let at = Timestamp::from_second(1_790_000_050).unwrap();
+        let (lease, parent) = (Lease::Absent, Some(tip));
+        let who = ann();
+        let pushed = person.push_as(&who, "touched", lease, parent, files, "Yes\n".into(), at);
+        pushed.await.unwrap();
+        let new = NewPullRequest {
+            title: "Yes".into(),
+            body: String::new(),
+            head_branch: "touched".into(),
+            base_branch: "main".into(),
+            labels: Vec::new(),
+        };
+        self.world.forge.open(&new).await.unwrap().pull_request.number
+    }
+
+    /// Somebody pushes to main.
+    async fn push(&self, path: &str, content: &str) -> CommitId {
+        let folder = tempfile::tempdir().unwrap();
+        let person = client(&self.world, &folder, "person");
+        let tip = person.fetch("main").await.unwrap().branches["main"].clone();
+        let files = vec![FileChange {
+            path: path.into(),
+            content: Some(content.into()),
+        }];
+        let at = Timestamp::from_second(1_790_000_100).unwrap();
+        let (lease, who) = (Lease::At(tip.clone()), ann());
+        let pushed = person.push_as(&who, "main", lease, Some(tip), files, "By hand\n".into(), at);
+        pushed.await.unwrap()
+    }
+
+    /// Requests for changes that the forge has had.
+    fn writes(&self) -> usize {
+        match &self.world.host {
+            Host::Sim(sim) => sim
+                .requests()
+                .iter()
+                .filter(|one| !one.starts_with("GET "))
+                .count(),
+            Host::Gitea(_) => 0,
+        }
+    }
+
+    async fn audit(&self) -> String {
+        let folder = tempfile::tempdir().unwrap();
+        let person = client(&self.world, &folder, "person");
+        let log = person.log_branch("couchestor/audit", 10).await.unwrap();
+        log.into_iter().map(|entry| entry.message).collect()
+    }
+}
+
+fn ann() -> Signature {
+    Signature {
+        name: "Ann".into(),
+        email: "ann@example.org".into(),
+    }
+}
+
+async fn what_became_of_it_is_told(world: World) {
+    let mut stage = Stage::set(world, json!({})).await;
+    let number = stage.opened().await;
+    stage.world.review(number, "ann", Verdict::Approve).await;
+    stage.world.merge(number, MergeBy::Squash, "ann").await;
+    let tip = stage.world.tip("main").await;
+    stage.follow.run().await;
+    let done = stage.ended("Completed").await;
+    let text = stage.told(number, "| moved |").await;
+    assert!(
+        text.contains("`db/data-0`") && text.contains("1 move of this merge: 1 done."),
+        "{text}"
+    );
+    stage.status(&tip, "success").await;
+    // Who: the forge's words beside Git's.
+    let approved = &done["spec"]["approved"];
+    assert_eq!(approved["commit"], tip);
+    assert_eq!(approved["pullRequest"], number);
+    assert_eq!(approved["mergedBy"], "ann");
+    let reviewed = approved["reviewedBy"][0].as_str().unwrap();
+    assert!(reviewed.starts_with("ann ("), "{approved:#}");
+    assert_eq!(stage.merge(number)["mergedBy"], "ann");
+    let audit = stage.audit().await;
+    for trailer in [
+        format!("Pull-Request: {number}\n"),
+        "Merged-By: ann\n".to_owned(),
+        "Reviewed-By: ann (".to_owned(),
+    ] {
+        assert!(audit.contains(&trailer), "{trailer}: {audit}");
+    }
+    // All is said: a controller that forgot everything but its status writes nothing more.
+    stage.follow.halt().await;
+    let before = stage.writes();
+    stage.follow.run().await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(stage.writes(), before);
+    stage.told(number, "| moved |").await;
+    assert_eq!(stage.migrations().len(), 1);
+    stage.follow.halt().await;
+}
+
+async fn what_makes_no_sense_any_more_is_superseded(world: World) {
+    let mut stage = Stage::set(world, json!({})).await;
+    let first = stage.opened().await;
+    stage.world.merge(first, MergeBy::Merge, "ann").await;
+    let tip = stage.world.tip("main").await;
+    stage.load(100.0);
+    stage.follow.run().await;
+    let ended = stage.ended("Superseded").await;
+    assert_eq!(ended["spec"]["approved"]["commit"], tip);
+    assert!(ended["status"]["startedAt"].is_null(), "{ended:#}");
+    let text = stage.told(first, "superseded; nothing was moved").await;
+    assert!(text.contains("100 IOPS no longer speaks for it"), "{text}");
+    // GitLab has one word for two states.
+    let state = match stage.world.kind() {
+        ForgeKind::Gitlab => "failure",
+        _ => "error",
+    };
+    stage.status(&tip, state).await;
+    assert!(stage.audit().await.contains("Result: Superseded\n"));
+    // The same approval never starts later; another proposal does.
+    stage.load(7000.0);
+    let again = |one: &Value| one["state"] == "Open" && one["number"].as_u64() > Some(first);
+    let second = proposal(&stage.follow, "another pull request", again).await;
+    assert_eq!(stage.migrations().len(), 1);
+    let second = second["number"].as_u64().unwrap();
+    stage.world.merge(second, MergeBy::Squash, "ann").await;
+    stage.ended("Completed").await;
+    stage.told(second, "| moved |").await;
+    assert_eq!(stage.migrations().len(), 2);
+    stage.follow.halt().await;
+}
+
+async fn without_the_approvals_demanded_nothing_moves(world: World) {
+    let rule = json!({"approvals": {"count": 1, "from": ["ann"]}});
+    let mut stage = Stage::set(world, rule).await;
+    let number = stage.opened().await;
+    stage.world.review(number, "ben", Verdict::Approve).await;
+    stage.world.merge(number, MergeBy::Squash, "ben").await;
+    let tip = stage.world.tip("main").await;
+    stage.follow.run().await;
+    let text = stage.told(number, "approved by 0 of 1").await;
+    assert!(text.contains("1 waiting."), "{text}");
+    stage.status(&tip, "pending").await;
+    assert_eq!(stage.migrations().len(), 0);
+    let assignment = async || {
+        let found = stage
+            .follow
+            .running
+            .kubernetes
+            .get("TierAssignment", Some("db"), "data-0")?;
+        let reason = found["status"]["conditions"][0]["reason"].as_str()?.to_owned();
+        (reason == "NotApproved").then_some(())
+    };
+    stage.until("NotApproved", assignment).await;
+    let (number, tip) = match stage.world.kind() {
+        // They may come after the merge.
+        ForgeKind::Github => {
+            stage.world.review(number, "ann", Verdict::Approve).await;
+            stage.poke();
+            (number, tip)
+        }
+        // They may not: another pull request that touches the assignment is approved before it is merged.
+        ForgeKind::Gitea | ForgeKind::Gitlab => {
+            let number = stage.touched(&tip).await;
+            stage.world.review(number, "ann", Verdict::Approve).await;
+            stage.world.review(number, "ben", Verdict::Approve).await;
+            stage.world.merge(number, MergeBy::Squash, "ben").await;
+            (number, stage.world.tip("main").await)
+        }
+    };
+    let done = stage.ended("Completed").await;
+    let reviewed: Vec<&str> = done["spec"]["approved"]["reviewedBy"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|one| one.as_str()?.split(' ').next())
+        .collect();
+    assert_eq!(reviewed, ["ann", "ben"]);
+    stage.told(number, "| moved |").await;
+    stage.status(&tip, "success").await;
+
+    // What somebody pushes has no approvals at all.
+    let text = format!(
+        "apiVersion: storage.billyronks.io/v1\nkind: TierAssignment\nmetadata: {{name: data-0, namespace: db}}\n\
+         spec: {{claim: data-0, volume: {}, tier: cold}}\n",
+        VOLUMES[0]
+    );
+    let pushed = stage.push("p/assignments/db/data-0.yaml", &text).await;
+    stage.status(pushed.as_str(), "pending").await;
+    let by_hand = |one: &Value| one["commit"] == pushed.as_str() && one["number"].is_null();
+    let remembered = async || {
+        let all = stage.follow.status()["merges"].as_array().cloned()?;
+        all.into_iter().find(by_hand)
+    };
+    stage.until("the commit", remembered).await;
+    assert_eq!(stage.migrations().len(), 1);
+    stage.follow.halt().await;
+}
+
+/// Lost replies, refusals and a controller that ends in the middle: one comment, one migration, and the status is right in the end.
+#[tokio::test(flavor = "multi_thread")]
+async fn faults_tell_nothing_twice() {
+    const FAULTS: [Fault; 4] = [
+        Fault::LostReply,
+        Fault::ErrorAfter,
+        Fault::ErrorBefore,
+        Fault::Cut,
+    ];
+    let mut random = fastrand::Rng::with_seed(seed("results under faults"));
+    let mut happened = 0;
+    for world in [World::github().await, World::gitlab().await] {
+        let mut stage = Stage::set(world, json!({})).await;
+        let number = stage.opened().await;
+        stage.world.merge(number, MergeBy::Squash, "ann").await;
+        let tip = stage.world.tip("main").await;
+        stage
+            .world
+            .simulated()
+            .faults_by_chance(random.u64(..), 3, &FAULTS);
+        for _ in 0..3 {
+            stage.follow.run().await;
+            tokio::time::sleep(Duration::from_millis(random.u64(500..2500))).await;
+            stage.follow.halt().await;
+        }
+        happened += stage.world.simulated().happened().len();
+        stage.world.simulated().no_faults();
+        stage.follow.run().await;
+        stage.ended("Completed").await;
+        stage.told(number, "| moved |").await;
+        stage.status(&tip, "success").await;
+        assert_eq!(stage.migrations().len(), 1);
+        stage.follow.halt().await;
+    }
+    say(&format!("{happened} faults, and one comment each"));
+}
+
+/// Without a forge merging by hand is the approval, and it is looked at once more as well.
+#[tokio::test(flavor = "multi_thread")]
+async fn on_plain_git_what_makes_no_sense_any_more_is_superseded() {
+    let more = json!({"forge": {"type": "none"}});
+    let mut stage = Stage::set(World::github().await, more).await;
+    stage.follow.run().await;
+    let open = |one: &Value| one["state"] == "Open";
+    let record = proposal(&stage.follow, "the branch", open).await;
+    stage.follow.halt().await;
+    let path = "p/assignments/db/data-0.yaml";
+    let folder = tempfile::tempdir().unwrap();
+    let person = client(&stage.world, &folder, "person");
+    let proposed = person
+        .log_branch(record["branch"].as_str().unwrap(), 1)
+        .await
+        .unwrap();
+    let content = person.read_at(&proposed[0].commit, path).await.unwrap();
+    stage.push(path, &String::from_utf8(content).unwrap()).await;
+    stage.load(100.0);
+    stage.follow.run().await;
+    let ended = stage.ended("Superseded").await;
+    let message = ended["status"]["message"].as_str().unwrap();
+    assert!(message.contains("100 IOPS no longer speaks for it"), "{message}");
+    let look = async || stage.audit().await.contains("Result: Superseded\n").then_some(());
+    stage.until("the record", look).await;
+    assert_eq!(stage.world.simulated().requests(), [""; 0], "nobody asks a forge");
+    stage.follow.halt().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn approvals_without_a_forge_are_refused() {
+    let mut follow = Follow::new().await;
+    follow.commit("p/policies.yaml", "", &[]);
+    follow.source(json!({"proposals": {"approvals": {"count": 2}}}));
+    follow.run().await;
+    let words = ["InvalidSpec", "without a forge nobody knows who approved"];
+    follow.until("Ready", &words).await;
+    follow.halt().await;
+}
+
+macro_rules! afterwards {
+    ($($claim:ident)*) => {
+        mod github {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $claim() {
+                super::$claim(super::World::github().await).await;
+            })*
+        }
+        mod gitlab {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $claim() {
+                super::$claim(super::World::gitlab().await).await;
+            })*
+        }
+        mod gitea {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $claim() {
+                if super::servers::left_out(concat!("proposals::afterwards::gitea::", stringify!($claim))) {
+                    return;
+                }
+                super::$claim(super::World::gitea().await).await;
+            })*
+        }
+    };
+}
+
+afterwards! {
+    what_became_of_it_is_told
+    what_makes_no_sense_any_more_is_superseded
+    without_the_approvals_demanded_nothing_moves
+}

@@ -1,0 +1,620 @@
+//! Plans on pull requests, on simulated GitHub and GitLab and a real Gitea: one list of claims for all of them.
+
+use crate::forges::world::World;
+use crate::support::{say, seed};
+use couchestor::model::kinds::review::ReviewResult;
+use couchestor::sim::forge::{Fault, MergeBy};
+use life::{BACKUPS, Life, POLICY, TIERS, assignment};
+
+/// A repository, its forge, a cluster and a controller.
+mod life;
+
+/// The controller itself.
+mod followed;
+
+/// The comment as people see it.
+mod golden;
+
+/// Each claim on each host.
+macro_rules! reviews {
+    ($($claim:ident)*) => {
+        mod github {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $claim() {
+                super::$claim(super::Life::new(super::World::github().await).await).await;
+            })*
+        }
+        mod gitlab {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $claim() {
+                super::$claim(super::Life::new(super::World::gitlab().await).await).await;
+            })*
+        }
+        mod gitea {
+            $(#[tokio::test(flavor = "multi_thread")]
+            async fn $claim() {
+                if crate::support::servers::left_out(concat!("reviews::gitea::", stringify!($claim))) {
+                    return;
+                }
+                super::$claim(super::Life::new(super::World::gitea().await).await).await;
+            })*
+        }
+    };
+}
+
+reviews! {
+    it_says_what_is_created_changed_deleted_scheduled_and_moved
+    mistakes_are_told_with_their_lines
+    what_the_api_server_refuses_is_told
+    a_new_head_changes_the_same_comment
+    when_base_moves_on_the_plan_is_made_anew
+    a_conflict_is_said
+    what_touches_no_policies_is_left_in_peace
+    commands_are_obeyed_once_and_only_from_who_may
+    after_the_merge_the_same_comment_says_what_came_of_it
+    a_merge_that_is_not_applied_is_said_so
+    closed_without_a_merge_it_is_forgotten
+    a_fork_gets_neither_keys_nor_the_cluster
+    what_was_encrypted_stays_unsaid
+    a_quiet_turn_writes_nothing
+}
+
+async fn it_says_what_is_created_changed_deleted_scheduled_and_moved(mut life: Life) {
+    life.good_turn().await;
+    let archive = "---\napiVersion: storage.billyronks.io/v1\nkind: StorageTier\nmetadata: {name: archive}\n\
+                   spec: {rank: 1, poolSelector: {matchLabels: {storage-tier: archive}}}\n";
+    let number = life
+        .open(
+            "change",
+            &[
+                ("p/tiers.yaml", Some(&format!("{TIERS}{archive}"))),
+                ("p/policy.yaml", Some(&POLICY.replace("50000", "60000"))),
+                ("p/backups.yaml", Some(&BACKUPS.replace("0 2 * * *", "0 5 * * *"))),
+                ("p/notes.yaml", None),
+                ("p/assignments/db/data-0.yaml", Some(&assignment("hot"))),
+            ],
+        )
+        .await;
+    let writes = life.running.kubernetes.requests().writes();
+    life.good_turn().await;
+    assert_eq!(
+        life.running.kubernetes.requests().writes(),
+        writes,
+        "nothing is changed"
+    );
+    let comment = life.comment(number).await;
+    for words in [
+        "`StorageTier archive` in `p/tiers.yaml`",
+        "`StoragePolicy tiering` in `p/policy.yaml`",
+        "`spec.signals[iops].above`: `50000` → `60000`",
+        "`ConfigMap db/notes` in `p/notes.yaml`",
+        "`velero/daily-backup`: `0 2 * * *` → `0 5 * * *`",
+        "| `db/data-0` | cold | hot | approved by this merge",
+        "1 volume to move later",
+    ] {
+        assert!(comment.contains(words), "{words}: {comment}");
+    }
+    let tried = life.running.kubernetes.requests().all();
+    assert!(tried.iter().any(|one| one.dry_run), "the API server was asked");
+    let (state, words) = life.state(&life.head(number).await).await;
+    assert_eq!(state, "success");
+    assert!(words.contains("1 object deleted"), "{words}");
+    assert_eq!(life.review(number).unwrap().result, ReviewResult::Planned);
+}
+
+async fn mistakes_are_told_with_their_lines(mut life: Life) {
+    let wrong = POLICY.replace("  tiers:", "  tires:");
+    let number = life.open("wrong", &[("p/policy.yaml", Some(&wrong))]).await;
+    life.good_turn().await;
+    let comment = life.comment(number).await;
+    assert!(
+        comment.contains("`p/policy.yaml:5:3` **error** unknown-field"),
+        "{comment}"
+    );
+    assert!(comment.contains("would apply nothing"), "{comment}");
+    let (state, words) = life.state(&life.head(number).await).await;
+    assert!(
+        state.starts_with("fail") && words.contains("error"),
+        "{state}: {words}"
+    );
+    assert_eq!(life.review(number).unwrap().result, ReviewResult::Refused);
+}
+
+async fn what_the_api_server_refuses_is_told(mut life: Life) {
+    let nowhere = "{apiVersion: v1, kind: ConfigMap, metadata: {name: x, namespace: nowhere}}\n";
+    let made = "apiVersion: v1\nkind: Namespace\nmetadata: {name: made}\n---\n\
+                {apiVersion: v1, kind: ConfigMap, metadata: {name: late, namespace: made}}\n";
+    let files = [("p/x.yaml", Some(nowhere)), ("p/y.yaml", Some(made))];
+    let number = life.open("refused", &files).await;
+    life.good_turn().await;
+    let comment = life.comment(number).await;
+    for words in [
+        "`ConfigMap nowhere/x` in `p/x.yaml`; **refused by the API server**",
+        "`ConfigMap made/late` in `p/y.yaml`; can only be tried once its Namespace is there",
+        "1 object refused by the API server",
+    ] {
+        assert!(comment.contains(words), "{words}: {comment}");
+    }
+    let (state, _) = life.state(&life.head(number).await).await;
+    assert!(state.starts_with("fail"), "{state}");
+}
+
+async fn a_new_head_changes_the_same_comment(mut life: Life) {
+    let number = life
+        .open(
+            "change",
+            &[("p/policy.yaml", Some(&POLICY.replace("50000", "60000")))],
+        )
+        .await;
+    life.good_turn().await;
+    let first = life.ours(number).await;
+    let head = life
+        .commit(
+            "change",
+            None,
+            &[("p/policy.yaml", Some(&POLICY.replace("50000", "70000")))],
+        )
+        .await;
+    life.until(number, "the new head", |review| review.head == head.as_str())
+        .await;
+    let second = life.ours(number).await;
+    assert_eq!((second.len(), second[0].id), (1, first[0].id), "the same comment");
+    assert!(second[0].body.contains("`50000` → `70000`"), "{}", second[0].body);
+    assert!(!second[0].body.contains("60000"), "{}", second[0].body);
+    assert_eq!(life.state(head.as_str()).await.0, "success");
+}
+
+async fn when_base_moves_on_the_plan_is_made_anew(mut life: Life) {
+    let number = life.open("change", &[("p/notes.yaml", None)]).await;
+    life.good_turn().await;
+    assert!(life.comment(number).await.contains("ConfigMap db/notes"));
+    // Somebody else changes another file: what the pull request changes stays the same, and is merged with that in memory.
+    let base = life
+        .commit(
+            "main",
+            None,
+            &[("p/policy.yaml", Some(&POLICY.replace("50000", "40000")))],
+        )
+        .await;
+    life.hinted = false;
+    life.until(number, "the new base", |review| review.base == base.as_str())
+        .await;
+    let comment = life.comment(number).await;
+    assert!(
+        comment.contains("ConfigMap db/notes") && comment.contains(&base.as_str()[..12]),
+        "{comment}"
+    );
+    assert!(
+        !comment.contains("StoragePolicy"),
+        "what others merged is not its doing: {comment}"
+    );
+}
+
+async fn a_conflict_is_said(mut life: Life) {
+    let number = life
+        .open(
+            "change",
+            &[("p/policy.yaml", Some(&POLICY.replace("50000", "60000")))],
+        )
+        .await;
+    let base = life
+        .commit(
+            "main",
+            None,
+            &[("p/policy.yaml", Some(&POLICY.replace("50000", "70000")))],
+        )
+        .await;
+    life.until(number, "the conflict", |review| review.base == base.as_str())
+        .await;
+    let comment = life.comment(number).await;
+    assert!(
+        comment.contains("conflicts with `main`") && comment.contains("`p/policy.yaml`"),
+        "{comment}"
+    );
+    assert_eq!(life.review(number).unwrap().result, ReviewResult::Conflict);
+    let (state, words) = life.state(&life.head(number).await).await;
+    assert!(
+        state.starts_with("fail") && words == "conflicts with main",
+        "{state}: {words}"
+    );
+    // Both sides changed one file, at places that fit together: no conflict, and one plan.
+    let both = format!("# why\n{TIERS}");
+    life.commit("main", None, &[("p/tiers.yaml", Some(&both))]).await;
+    let parted = life.status.reviews[0].base.clone();
+    let parted = couchestor::model::ids::CommitId(parted);
+    life.commit(
+        "other",
+        Some(&parted),
+        &[("p/tiers.yaml", Some(&TIERS.replace("rank: 100", "rank: 99")))],
+    )
+    .await;
+    let other = life.request("other").await;
+    life.until(other, "the other plan", |review| !review.said.is_empty())
+        .await;
+    let comment = life.comment(other).await;
+    assert!(comment.contains("`spec.rank`: `100` → `99`"), "{comment}");
+}
+
+async fn what_touches_no_policies_is_left_in_peace(mut life: Life) {
+    let number = life.open("docs", &[("docs/README.md", Some("hello\n"))]).await;
+    life.good_turn().await;
+    assert!(life.ours(number).await.is_empty());
+    assert_eq!(life.review(number).unwrap().result, ReviewResult::Untouched);
+    let (state, words) = life.state(&life.head(number).await).await;
+    assert_eq!(
+        (state.as_str(), words.as_str()),
+        ("success", "touches no policies")
+    );
+    // Then it does, and then it does no more.
+    let head = life.commit("docs", None, &[("p/notes.yaml", None)]).await;
+    life.until(number, "the plan", |review| review.head == head.as_str())
+        .await;
+    assert!(life.comment(number).await.contains("ConfigMap db/notes"));
+    let head = life
+        .commit("docs", None, &[("p/notes.yaml", Some(life::NOTES))])
+        .await;
+    life.until(number, "nothing", |review| review.head == head.as_str())
+        .await;
+    assert!(
+        life.comment(number)
+            .await
+            .contains("touches no policies any more")
+    );
+}
+
+async fn commands_are_obeyed_once_and_only_from_who_may(mut life: Life) {
+    let number = life.open("change", &[("p/notes.yaml", None)]).await;
+    life.good_turn().await;
+    let head = life.head(number).await;
+    life.world.comment(number, "ben", "/couchestor hold").await;
+    life.good_turn().await;
+    assert_eq!(life.state(&head).await.0, "success", "ben is nobody");
+    life.world
+        .comment(number, "ann", "not yet\n/couchestor hold\n")
+        .await;
+    life.until(number, "the hold", |review| {
+        review.held_by.as_deref() == Some("ann")
+    })
+    .await;
+    let (state, words) = life.state(&head).await;
+    assert!(
+        state.starts_with("fail") && words == "held by ann",
+        "{state}: {words}"
+    );
+    assert!(life.comment(number).await.contains("Held by `ann`"));
+    // It stays held, whatever is pushed.
+    let next = life
+        .commit(
+            "change",
+            None,
+            &[("p/policy.yaml", Some(&POLICY.replace("50000", "60000")))],
+        )
+        .await;
+    life.until(number, "the next head", |review| review.head == next.as_str())
+        .await;
+    assert_eq!(life.state(next.as_str()).await.1, "held by ann");
+    life.world.comment(number, "ann", "/couchestor plan").await;
+    life.until(number, "the plan", |review| review.held_by.is_none())
+        .await;
+    assert_eq!(life.state(next.as_str()).await.0, "success");
+    assert!(life.comment(number).await.contains("`50000` → `60000`"));
+    // Once: what was obeyed is not obeyed again.
+    let obeyed = life.review(number).unwrap().last_comment;
+    for _ in 0..3 {
+        life.good_turn().await;
+    }
+    let review = life.review(number).unwrap();
+    assert_eq!(
+        (review.result, review.held_by.is_none()),
+        (ReviewResult::Planned, true)
+    );
+    assert!(review.last_comment >= obeyed && obeyed > 0);
+}
+
+async fn after_the_merge_the_same_comment_says_what_came_of_it(mut life: Life) {
+    for (branch, how) in [
+        ("one", MergeBy::Merge),
+        ("two", MergeBy::Squash),
+        ("three", MergeBy::Rebase),
+    ] {
+        let path = format!("p/{branch}.yaml");
+        let text = life::NOTES.replace("notes", branch);
+        let number = life.open(branch, &[(&path, Some(&text))]).await;
+        life.until(number, "the plan", |review| review.commented).await;
+        let before = life.ours(number).await;
+        life.world.merge(number, how, "ann").await;
+        life.hinted = false;
+        let mut turns = 0;
+        while life.review(number).is_some() {
+            life.good_turn().await;
+            turns += 1;
+            assert!(turns < 60, "{how:?}: {:?}", life.status.reviews);
+            tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+        }
+        life.hinted = true;
+        let after = life.ours(number).await;
+        assert_eq!(
+            (after.len(), after[0].id),
+            (1, before[0].id),
+            "{how:?}: the same comment"
+        );
+        let tip = life.world.tip("main").await;
+        let text = &after[0].body;
+        assert!(
+            text.contains("**Merged and applied**") && text.contains(&tip[..12]),
+            "{how:?}: {text}"
+        );
+        assert!(
+            text.contains(&format!("ConfigMap db/{branch}")),
+            "{how:?}: {text}"
+        );
+    }
+}
+
+async fn a_merge_that_is_not_applied_is_said_so(mut life: Life) {
+    let nowhere = "{apiVersion: v1, kind: ConfigMap, metadata: {name: x, namespace: nowhere}}\n";
+    let number = life.open("refused", &[("p/x.yaml", Some(nowhere))]).await;
+    life.good_turn().await;
+    life.world.merge(number, MergeBy::Squash, "ann").await;
+    let mut comment = String::new();
+    for _ in 0..30 {
+        life.turn().await;
+        comment = life.comment(number).await;
+        if comment.contains("and not applied") {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    assert!(
+        comment.contains("**Merged, and not applied**") && comment.contains("nowhere"),
+        "{comment}"
+    );
+    assert_eq!(comment.matches("The plan").count(), 1, "{comment}");
+    // Somebody mends it, and the same comment says so.
+    life.commit("main", None, &[("p/x.yaml", None)]).await;
+    for _ in 0..30 {
+        life.turn().await;
+        if life.review(number).is_none() {
+            break;
+        }
+        tokio::time::sleep(std::time::Duration::from_millis(100)).await;
+    }
+    let comment = life.comment(number).await;
+    assert!(comment.contains("**Merged and applied**"), "{comment}");
+    assert!(
+        !comment.contains("not applied") && comment.matches("The plan").count() == 1,
+        "{comment}"
+    );
+}
+
+async fn closed_without_a_merge_it_is_forgotten(mut life: Life) {
+    let number = life.open("change", &[("p/notes.yaml", None)]).await;
+    life.good_turn().await;
+    let comment = life.comment(number).await;
+    life.world.turn(number, false).await;
+    life.good_turn().await;
+    assert!(life.review(number).is_none());
+    assert_eq!(life.comment(number).await, comment);
+    life.world.turn(number, true).await;
+    life.good_turn().await;
+    assert_eq!(
+        life.ours(number).await.len(),
+        1,
+        "opened again it is the same comment"
+    );
+}
+
+async fn a_fork_gets_neither_keys_nor_the_cluster(mut life: Life) {
+    life.good_turn().await;
+    life.variables
+        .set("PASSWORD", life.canary.secret.clone(), true)
+        .unwrap();
+    life.good_turn().await;
+    let gift = life::NOTES
+        .replace("notes", "gift")
+        .replace("a: b", "a: '${PASSWORD}'");
+    let sealed = life.secret("theirs");
+    life.running.kubernetes.requests().clear();
+    let number = life
+        .fork(&[
+            ("p/gift.yaml", Some(&gift)),
+            ("p/gift-secret.yaml", Some(&sealed)),
+        ])
+        .await;
+    life.until(number, "the look", |review| !review.said.is_empty())
+        .await;
+    let comment = life.comment(number).await;
+    for words in [
+        "another repository",
+        "no key was used",
+        "`p/gift.yaml`",
+        "`p/gift-secret.yaml`",
+        "`p/secret.yaml`",
+    ] {
+        assert!(comment.contains(words), "{words}: {comment}");
+    }
+    assert!(!comment.contains("ConfigMap"), "no object is shown: {comment}");
+    let asked = life.running.kubernetes.requests().all();
+    let about = |name: &str| asked.iter().any(|one| one.name.contains(name));
+    assert!(
+        !about("gift") && !asked.iter().any(|one| one.dry_run),
+        "the cluster was asked: {asked:?}"
+    );
+    life.canary.assert_absent(&comment);
+    assert_eq!(life.state(&life.head(number).await).await.0, "success");
+}
+
+async fn what_was_encrypted_stays_unsaid(mut life: Life) {
+    life.good_turn().await;
+    life.variables
+        .set("PASSWORD", life.canary.secret.clone(), true)
+        .unwrap();
+    life.variables
+        .set("WORD", life.canary.word.clone(), true)
+        .unwrap();
+    let changed = life.secret("second");
+    let with_value = life::NOTES.replace("a: b", "a: '${PASSWORD}'");
+    let with_name = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: x-${WORD}\n  namespace: db\n";
+    let policy = life.sealer.yaml(
+        &serde_json::json!({
+            "apiVersion": "storage.billyronks.io/v1", "kind": "StoragePolicy", "metadata": {"name": "hidden"},
+            "spec": {"tiers": ["cold", "hot"], "storageClass": life.canary.word,
+                     "signals": [{"name": "iops", "above": life.canary.number, "below": 1}]},
+        })
+        .to_string(),
+    );
+    let plain = format!(
+        "{{apiVersion: v1, kind: Secret, metadata: {{name: plain, namespace: db}}, stringData: {{a: '{}'}}}}\n",
+        life.canary.word
+    );
+    let number = life
+        .open(
+            "secrets",
+            &[
+                ("p/secret.yaml", Some(&changed)),
+                ("p/notes.yaml", Some(&with_value)),
+                ("p/name.yaml", Some(with_name)),
+                ("p/plain.yaml", Some(&plain)),
+            ],
+        )
+        .await;
+    life.good_turn().await;
+    let first = life.comment(number).await;
+    for words in [
+        "an encrypted `Secret` in `p/secret.yaml`: changed (secret)",
+        "`ConfigMap db/notes` in `p/notes.yaml`: changed (secret)",
+        "an encrypted `ConfigMap` in `p/name.yaml`",
+        "`Secret db/plain` in `p/plain.yaml`",
+    ] {
+        assert!(first.contains(words), "{words}: {first}");
+    }
+    let head = life.head(number).await;
+    let status = format!("{:?}", life.state(&head).await);
+    // And when something is wrong with it.
+    let head = life
+        .commit("secrets", None, &[("p/hidden.yaml", Some(&policy))])
+        .await;
+    life.until(number, "the second plan", |review| review.head == head.as_str())
+        .await;
+    let second = life.comment(number).await;
+    let said = format!(
+        "{first}{second}{status}{:?}{:?}",
+        life.state(head.as_str()).await,
+        life.status.reviews
+    );
+    life.canary.assert_absent(&said);
+}
+
+async fn a_quiet_turn_writes_nothing(mut life: Life) {
+    for branch in ["one", "two"] {
+        let path = format!("p/{branch}.yaml");
+        life.open(branch, &[(&path, Some(&life::NOTES.replace("notes", branch)))])
+            .await;
+    }
+    for _ in 0..3 {
+        life.good_turn().await;
+    }
+    // Our own comments are news to the list, until it has settled.
+    tokio::time::sleep(std::time::Duration::from_secs(4)).await;
+    life.good_turn().await;
+    let before = life.world.forge.requests();
+    for _ in 0..10 {
+        life.good_turn().await;
+    }
+    let after = life.world.forge.requests();
+    assert_eq!(after.writes, before.writes);
+    let asked = after.reads - before.reads;
+    assert!(asked <= 10, "one question per turn, and {asked} were asked");
+}
+
+/// Whatever goes wrong with whichever request: in the end there is one comment with the plan of the head, and the right status.
+#[tokio::test(flavor = "multi_thread")]
+async fn faults_neither_double_nor_lose_a_comment() {
+    const FAULTS: [Fault; 5] = [
+        Fault::LostReply,
+        Fault::ErrorAfter,
+        Fault::ErrorBefore,
+        Fault::Cut,
+        Fault::Stale,
+    ];
+    let mut random = fastrand::Rng::with_seed(seed("plans under faults"));
+    let (mut turns, mut happened) = (0, 0);
+    for round in 0..8 {
+        let world = match round % 2 {
+            0 => World::github().await,
+            _ => World::gitlab().await,
+        };
+        let mut life = Life::new(world).await;
+        let number = life.open("change", &[("p/notes.yaml", None)]).await;
+        life.world
+            .simulated()
+            .faults_by_chance(random.u64(..), 3, &FAULTS);
+        for at in 0..5 {
+            life.turn().await;
+            turns += 1;
+            let text = POLICY.replace("50000", &format!("6000{at}"));
+            if random.bool() {
+                life.commit("change", None, &[("p/policy.yaml", Some(&text))])
+                    .await;
+            }
+        }
+        happened += life.world.simulated().happened().len();
+        life.world.simulated().no_faults();
+        for _ in 0..3 {
+            life.turn().await;
+        }
+        let head = life.head(number).await;
+        let comment = life.comment(number).await;
+        assert!(comment.contains(&head[..12]), "round {round}: {comment}");
+        assert_eq!(life.state(&head).await.0, "success", "round {round}");
+        life.world.merge(number, MergeBy::Merge, "ann").await;
+        life.world
+            .simulated()
+            .faults_by_chance(random.u64(..), 3, &FAULTS);
+        for _ in 0..5 {
+            life.turn().await;
+            turns += 1;
+        }
+        happened += life.world.simulated().happened().len();
+        life.world.simulated().no_faults();
+        for _ in 0..3 {
+            life.turn().await;
+        }
+        let comment = life.comment(number).await;
+        assert!(comment.contains("Merged and applied"), "round {round}: {comment}");
+        assert_eq!(comment.matches("The plan").count(), 1, "round {round}: {comment}");
+    }
+    say(&format!(
+        "{turns} turns with {happened} faults, and never two comments"
+    ));
+}
+
+/// The clock of the hour that is simulated.
+static SECOND: std::sync::atomic::AtomicI64 = std::sync::atomic::AtomicI64::new(0);
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_hour_of_peace_costs_fewer_than_sixty_requests() {
+    use std::sync::atomic::Ordering;
+    let mut life = Life::new(World::github().await).await;
+    for branch in ["one", "two", "three"] {
+        let path = format!("p/{branch}.yaml");
+        life.open(branch, &[(&path, Some(&life::NOTES.replace("notes", branch)))])
+            .await;
+    }
+    let began = couchestor::io::clock::now().as_second();
+    SECOND.store(began, Ordering::Relaxed);
+    life.outside.clock = || jiff::Timestamp::from_second(SECOND.load(Ordering::Relaxed)).unwrap();
+    life.good_turn().await;
+    life.hinted = false;
+    let before = life.world.forge.requests();
+    for minute in 1..=60 {
+        SECOND.store(began + minute * 60, Ordering::Relaxed);
+        life.good_turn().await;
+    }
+    let after = life.world.forge.requests();
+    let asked = (after.reads + after.writes) - (before.reads + before.writes);
+    say(&format!(
+        "an hour with three open pull requests: {asked} requests to the forge"
+    ));
+    assert!(asked < 60, "{asked}");
+}
