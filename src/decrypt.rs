@@ -266,12 +266,11 @@ fn open(
             )
         })?,
     };
-    let broken = |text: &str, error: sops::SopsError| {
-        let (line, column) = sops::place(text, &error);
-        Diagnostic::error(Place::at(path, line, column), "sops", error.to_string(), "")
+    let broken = |lost: sops::Lost| {
+        let place = Place::at(path, lost.line, lost.column);
+        Diagnostic::error(place, "sops", lost.error.to_string(), "")
     };
-    let opened = sops::open(path, &bytes, identities)
-        .map_err(|error| broken(std::str::from_utf8(&bytes).unwrap_or_default(), error))?;
+    let opened = sops::open_or_place(path, &bytes, identities).map_err(broken)?;
     let secret = opened.is_some();
     *decryptions += u64::from(secret);
     let mut doubts = Vec::new();
@@ -286,7 +285,8 @@ fn open(
     let mut inside = false;
     if let Ok(source) = text.expose_str()
         && sops::may_hold(source)
-        && let Some(clear) = sops::open_inside(source, identities).map_err(|error| broken(source, error))?
+        && let Some(clear) =
+            sops::open_inside(source, identities).map_err(|error| broken(sops::Lost::of(error)))?
     {
         *decryptions += 1;
         inside = true;

@@ -55,12 +55,17 @@ fn of_yaml() -> Vec<Row> {
         ),
         (
             "values of a file",
-            "more than 125000 values",
-            words(yaml::load(&"- 1\n".repeat(125_000))),
+            "more than 95000 values",
+            words(yaml::load(&"- 1\n".repeat(95_000))),
+        ),
+        (
+            "lists and mappings of a file",
+            "more than 20000 lists and mappings",
+            words(yaml::load(&"- []\n".repeat(20_000))),
         ),
         (
             "values through aliases",
-            "more than 125000 values",
+            "more than 95000 values",
             words(yaml::load(&format!(
                 "- &a [{}]\n{}",
                 "1,".repeat(1000),
@@ -90,6 +95,11 @@ fn of_yaml() -> Vec<Row> {
             "anchors of a file",
             "more than 10000 anchors",
             words(yaml::load(&"- &a 1\n".repeat(10_001))),
+        ),
+        (
+            "words of a file",
+            "more than 1000000 words",
+            words(yaml::load(&format!("- \"{}\"\n", "* ".repeat(1_000_000)))),
         ),
         (
             "directives of a file",
@@ -287,8 +297,8 @@ fn of_overlays() -> Vec<Row> {
     }
     rows.push(("files of a build", "more than 20000 files", built_from(&many)));
     let mut objects = InMemory::default();
-    let item = "- {apiVersion: v1, kind: A, metadata: {name: x}}\n".repeat(11_200);
-    for name in ["a", "b", "c", "d", "e", "f", "g", "h", "i"] {
+    let item = "- {apiVersion: v1, kind: A, metadata: {name: x}}\n".repeat(9_300);
+    for name in ["a", "b", "c", "d", "e", "f", "g", "h", "i", "j", "k"] {
         objects.add(format!("p/{name}.yaml"), format!("kind: List\nitems:\n{item}"));
     }
     rows.push((

@@ -94,6 +94,9 @@ const POLICY: &str = "apiVersion: storage.billyronks.io/v1\nkind: StoragePolicy\
 /// As large as a file may be.
 const FULL: usize = (5 << 20) - 1000;
 
+/// Nearly as many words as a file may have.
+const WORDS: usize = 999_000;
+
 fn head(kind: &str, name: &str) -> String {
     format!("apiVersion: v1\nkind: {kind}\nmetadata: {{name: {name}}}\n")
 }
@@ -107,7 +110,16 @@ fn maps(count: usize) -> String {
     all.join("---\n")
 }
 
+/// As often as a file may be large, and have words.
 fn full(piece: &str) -> String {
+    let twice = piece.repeat(2).split_whitespace().count();
+    let words = twice - piece.split_whitespace().count();
+    let most = WORDS.checked_div(words).unwrap_or(usize::MAX);
+    piece.repeat((FULL / piece.len()).min(most))
+}
+
+/// As often as a file may be large.
+fn flood(piece: &str) -> String {
     piece.repeat(FULL / piece.len())
 }
 
@@ -194,7 +206,7 @@ fn yaml() -> Vec<fn(&Sealer) -> Case> {
         |_| one("block maps", numbered(3000, |n| format!("{}a:\n", " ".repeat(n)))),
         |_| one("keys that are lists", full("? - ")),
         |_| one("plain scalar", full("x")),
-        |_| one("plain scalar of words", full("word ")),
+        |_| one("plain scalar of words", flood("word ")),
         |_| {
             one(
                 "double quoted",
@@ -368,7 +380,7 @@ fn fields() -> Vec<fn(&Sealer) -> Case> {
                 ),
             )
         },
-        |_| one("giant schedule", schedule(&full("* "))),
+        |_| one("giant schedule", schedule(&flood("* "))),
         |_| {
             one(
                 "giant list in a schedule",
@@ -408,13 +420,13 @@ fn fields() -> Vec<fn(&Sealer) -> Case> {
         |_| {
             one(
                 "many unknown fields",
-                format!("{POLICY}{}", numbered(50_000, |n| format!("  unknown{n}: 1\n"))),
+                format!("{POLICY}{}", numbered(45_000, |n| format!("  unknown{n}: 1\n"))),
             )
         },
         |_| {
             one(
                 "many fields of a wrong type",
-                format!("{POLICY}  tiers: [{}]\n", "1, ".repeat(100_000)),
+                format!("{POLICY}  tiers: [{}]\n", "1, ".repeat(90_000)),
             )
         },
         |_| {

@@ -21,9 +21,9 @@ pub fn overlays() -> Vec<fn(&Sealer) -> Case> {
                     let patch = "- {target: {kind: ConfigMap}, patch: \"{data: {a: c}}\"}\n".repeat(4_500);
                     format!("resources: [a.yaml]\npatches:\n{patch}")
                 },
-                &[("a.yaml", maps(9_000))],
+                &[("a.yaml", maps(6_600))],
             )
-            .overlaid(9_000)
+            .overlaid(6_600)
         },
         |_| {
             overlay(
@@ -253,7 +253,7 @@ pub fn overlays() -> Vec<fn(&Sealer) -> Case> {
                             format!(
                                 "{}spec: {{volumes: [{}]}}\n",
                                 head("Pod", &format!("p{n}")),
-                                "{name: v, configMap: {name: m}}, ".repeat(100)
+                                "{name: v, configMap: {name: m}}, ".repeat(90)
                             )
                         })
                         .collect();
@@ -270,9 +270,9 @@ pub fn overlays() -> Vec<fn(&Sealer) -> Case> {
                     });
                     format!("resources: [a.yaml]\npatches:\n{patches}")
                 },
-                &[("a.yaml", maps(9_000))],
+                &[("a.yaml", maps(6_600))],
             )
-            .overlaid(9_000)
+            .overlaid(6_600)
         },
         |_| {
             overlay(
@@ -281,9 +281,9 @@ pub fn overlays() -> Vec<fn(&Sealer) -> Case> {
                     let patches = numbered(20, |n| format!("- {{target: {{name: m.*}}, patch: '[{{op: add, path: /data/p{n}, value: c}}]'}}\n"));
                     format!("resources: [a.yaml]\npatches:\n{patches}")
                 },
-                &[("a.yaml", maps(9_000))],
+                &[("a.yaml", maps(6_600))],
             )
-            .overlaid(9_000)
+            .overlaid(6_600)
         },
         |_| {
             let pod = |turn: usize| {
@@ -322,9 +322,9 @@ pub fn overlays() -> Vec<fn(&Sealer) -> Case> {
             overlay(
                 "duplicates",
                 "resources: [a.yaml]\n".to_owned(),
-                &[("a.yaml", map(1) + &format!("---\n{}", map(1)).repeat(9_000))],
+                &[("a.yaml", map(1) + &format!("---\n{}", map(1)).repeat(6_600))],
             )
-            .overlaid(9_000)
+            .overlaid(6_600)
         },
     ]
 }

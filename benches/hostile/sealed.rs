@@ -123,7 +123,7 @@ pub fn sealed() -> Vec<fn(&Sealer) -> Case> {
         |sealer| {
             one("many encrypted values that are broken", {
                 let good = sealer.yaml("a: 1\n");
-                let more = numbered(20_000, |n| {
+                let more = numbered(9_000, |n| {
                     format!("\"z{n}\": \"ENC[AES256_GCM,data:AAAA,iv:AAAA,tag:AAAA,type:str]\",\n")
                 });
                 good.replacen('{', &format!("{{{more}"), 1)

@@ -6,7 +6,7 @@ use super::ids::{ClaimRef, ObjectId, PolicyName, Revision, TierName, VolumeName}
 use super::kinds::tier_assignment::DecisionNote;
 use super::observation::Pin;
 use super::policies::Policies;
-use super::secret::{MASK, SecretText};
+use super::secret::{MASK, SecretText, wipe};
 use super::week::WeekWindow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, OnceLock};
@@ -173,6 +173,17 @@ pub struct Resource {
     pub value: Arc<serde_json::Value>,
     /// Where it comes from.
     pub origin: Origin,
+}
+
+impl Drop for Resource {
+    fn drop(&mut self) {
+        // Whoever is the last to hold what was encrypted wipes it.
+        if self.origin.secret
+            && let Some(value) = Arc::get_mut(&mut self.value)
+        {
+            wipe(value);
+        }
+    }
 }
 
 impl Resource {

@@ -16,7 +16,7 @@ enum Proof {
 use Proof::{LeftOut, Row, Test};
 
 #[rustfmt::skip]
-const ALL: [(&str, &str, Proof); 102] = [
+const ALL: [(&str, &str, Proof); 104] = [
     ("formats/cron.rs", "TEXT_MAX", Row("bytes of a schedule")),
     ("formats/duration.rs", "TEXT_MAX", Row("bytes of a duration")),
     ("formats/pattern.rs", "TEXT_BYTES_MAX", Row("bytes of any pattern")),
@@ -67,7 +67,7 @@ const ALL: [(&str, &str, Proof); 102] = [
     ("formats/sops/walk.rs", "VALUES_MAX", Row("encrypted values of a file")),
     ("formats/yaml/load.rs", "ANCHORS_MAX", Row("anchors of a file")),
     ("formats/yaml/load.rs", "COMMENTS_MAX", Row("comments where they are read")),
-    ("formats/yaml/load.rs", "DIRECTIVES_MAX", Row("directives of a file")),
+    ("formats/yaml/shape.rs", "DIRECTIVES_MAX", Row("directives of a file")),
     ("parse/schema.rs", "BYTES_MAX", Row("bytes of an object of ours")),
     ("parse/schema.rs", "FINDINGS_MAX", Row("mistakes of an object of ours")),
     ("parse/schema.rs", "VALUES_MAX", Row("values of an object of ours")),
@@ -85,6 +85,8 @@ const ALL: [(&str, &str, Proof); 102] = [
     ("formats/substitute/work.rs", "GROWN_BYTES_MAX", Test("what_costs_too_much_is_told_once_and_ends_the_substitution")),
     ("formats/overlay/items.rs", "COMPARISONS_MAX", LeftOut("more comparisons are made by an index")),
     ("formats/yaml/load.rs", "NODES_MAX", Row("values of a file")),
+    ("formats/yaml/shape.rs", "WORDS_MAX", Row("words of a file")),
+    ("formats/yaml/load.rs", "COLLECTIONS_MAX", Row("lists and mappings of a file")),
     ("formats/yaml/load.rs", "DEPTH_MAX", Row("levels of a file")),
     ("formats/yaml/load.rs", "DOCUMENTS_MAX", Row("documents of a file")),
     ("formats/yaml/load.rs", "COPIED_BYTES_MAX", Row("bytes that aliases copy")),

@@ -37,6 +37,14 @@ enum Line<'a> {
 impl Lines {
     /// Whether a text holds a `sops` block in this format.
     pub(super) fn holds_block(self, text: &str) -> bool {
+        let marks: &[&str] = match self {
+            Self::Dotenv => &["sops_mac=", "sops_version="],
+            Self::Ini => &["[sops]"],
+        };
+        // Nearly all texts have none anywhere, which is seen faster than their lines are.
+        if !marks.iter().any(|mark| text.contains(mark)) {
+            return false;
+        }
         text.lines().any(|line| match self {
             Self::Dotenv => line.starts_with("sops_mac=") || line.starts_with("sops_version="),
             Self::Ini => line.trim() == "[sops]",

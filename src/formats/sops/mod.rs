@@ -59,7 +59,7 @@ pub use inspect::{Inspection, inspect};
 use lines::Lines;
 use metadata::Metadata;
 pub use metadata::Selection;
-pub use place::place;
+pub use place::{Lost, place};
 pub use walk::Unbound;
 use walk::{Change, Walk};
 
@@ -205,6 +205,14 @@ pub fn open_file(path: &str, bytes: &[u8], identities: &Identities) -> Result<Op
 /// # Errors
 /// See [`open_file`].
 pub fn open(path: &str, bytes: &[u8], identities: &Identities) -> Result<Option<Opened>, SopsError> {
+    open_or_place(path, bytes, identities).map_err(|lost| lost.error)
+}
+
+/// The same, which says too where it is that something stands in the way.
+///
+/// # Errors
+/// See [`open_file`].
+pub fn open_or_place(path: &str, bytes: &[u8], identities: &Identities) -> Result<Option<Opened>, Lost> {
     // Most files say nothing of sops; those need no second look.
     let Some(text) = std::str::from_utf8(bytes)
         .ok()
@@ -223,7 +231,8 @@ pub fn open(path: &str, bytes: &[u8], identities: &Identities) -> Result<Option<
     };
     if let Some(lines) = lines {
         return if lines.holds_block(text) {
-            open_lines(lines, text, identities).map(Some)
+            let opened = open_lines(lines, text, identities);
+            opened.map(Some).map_err(|error| Lost::within(text, error))
         } else {
             Ok(None)
         };
@@ -234,21 +243,24 @@ pub fn open(path: &str, bytes: &[u8], identities: &Identities) -> Result<Option<
     let documents = match load(text) {
         Ok(documents) => documents,
         // What was encrypted and then broken must not pass for a clear file.
-        Err(error) if looks_encrypted(text) => return Err(error.into()),
+        Err(error) if looks_encrypted(text) => return Err(Lost::within(text, error.into())),
         Err(_) => return Ok(None),
     };
     if !is_sops(&documents) {
         return match documents.iter().find_map(sealed_value) {
             // Its block was lost or renamed: the ciphertext would be applied as if it were the value.
-            Some(line) => Err(SopsError::Orphan { line }),
+            Some(line) => Err(Lost::among(&documents, SopsError::Orphan { line })),
             None => Ok(None),
         };
     }
-    let mut opened = open_documents(text, &documents, identities)?;
+    let mut opened = open_documents(text, &documents, identities);
     if Format::of(path) == Format::Binary && is_binary(&documents) {
-        opened.text = binary(&opened.text)?;
+        opened = opened.and_then(|opened| {
+            let text = binary(&opened.text)?;
+            Ok(Opened { text, ..opened })
+        });
     }
-    Ok(Some(opened))
+    opened.map(Some).map_err(|error| Lost::among(&documents, error))
 }
 
 /// The line of a value that is encrypted as a whole.
@@ -296,6 +308,7 @@ fn open_documents(text: &str, documents: &[Node], identities: &Identities) -> Re
         .ok_or_else(|| SopsError::Metadata {
             what: "is missing".to_owned(),
         })?;
+    Walk::check_count(documents)?;
     let metadata = Metadata::read(block)?;
     let data_key = identities.open(&metadata)?;
     let mut walk = Walk::new(&metadata, &data_key, text);

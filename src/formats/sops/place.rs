@@ -4,22 +4,77 @@ use super::lines::Lines;
 use super::{SopsError, cipher};
 use crate::formats::yaml::{Key, Kind, Node, load};
 
+/// What stands in the way of opening a file, and where.
+pub struct Lost {
+    /// What it is.
+    pub error: SopsError,
+    /// Line, from 1.
+    pub line: u32,
+    /// Column, from 1.
+    pub column: u32,
+}
+
+impl Lost {
+    /// With the line that the error itself knows, without a look at the text.
+    pub fn of(error: SopsError) -> Self {
+        Self::among(&[], error)
+    }
+
+    /// In a text that was not read yet, or cannot be.
+    pub(super) fn within(text: &str, error: SopsError) -> Self {
+        let (line, column) = place(text, &error);
+        Self { error, line, column }
+    }
+
+    /// In a text that was read: to read a large one again takes as long as all else that is done with it.
+    pub(super) fn among(documents: &[Node], error: SopsError) -> Self {
+        let (line, column) = place_among(documents, &error);
+        Self { error, line, column }
+    }
+}
+
 /// Line and column, from 1; the start of the file where nothing nearer is known. Only looked for when there is an error: the text is
 /// read once more.
 pub fn place(text: &str, error: &SopsError) -> (u32, u32) {
+    if let Some(entry) = entry_of(error) {
+        let lines = [Lines::Dotenv, Lines::Ini]
+            .into_iter()
+            .find(|lines| lines.holds_block(text));
+        if let Some(line) = lines.and_then(|lines| lines.line_of_block(text, entry)) {
+            return (line, 1);
+        }
+    }
+    match error {
+        SopsError::Yaml(_) | SopsError::Line { .. } | SopsError::Plain { .. } | SopsError::Inside { .. } => {
+            place_among(&[], error)
+        }
+        _ => place_among(&load(text).unwrap_or_default(), error),
+    }
+}
+
+fn place_among(documents: &[Node], error: &SopsError) -> (u32, u32) {
     match error {
         SopsError::Yaml(error) => (error.line, error.column),
-        SopsError::Value { line } | SopsError::Orphan { line } => (*line, value_on(text, *line)),
+        SopsError::Value { line } | SopsError::Orphan { line } => (*line, value_on(documents, *line)),
         SopsError::Line { line } | SopsError::Plain { line } | SopsError::Inside { line, .. } => (*line, 1),
-        SopsError::Mac => block(text, Some("mac")),
-        SopsError::Metadata { .. } | SopsError::Unsupported { .. } | SopsError::NoKey { .. } => {
-            block(text, None)
-        }
+        SopsError::Mac
+        | SopsError::Metadata { .. }
+        | SopsError::Unsupported { .. }
+        | SopsError::NoKey { .. } => block(documents, entry_of(error).flatten()),
+    }
+}
+
+/// Whether an error is about the `sops` block, and about which entry of it.
+fn entry_of(error: &SopsError) -> Option<Option<&'static str>> {
+    match error {
+        SopsError::Mac => Some(Some("mac")),
+        SopsError::Metadata { .. } | SopsError::Unsupported { .. } | SopsError::NoKey { .. } => Some(None),
+        _ => None,
     }
 }
 
 /// The column of the encrypted value of a line, if the line has one and no second.
-fn value_on(text: &str, line: u32) -> u32 {
+fn value_on(documents: &[Node], line: u32) -> u32 {
     fn gather(node: &Node, line: u32, found: &mut Vec<u32>) {
         match &node.kind {
             Kind::Scalar { text, .. } => {
@@ -32,8 +87,8 @@ fn value_on(text: &str, line: u32) -> u32 {
         }
     }
     let mut found = Vec::new();
-    for document in load(text).unwrap_or_default() {
-        gather(&document, line, &mut found);
+    for document in documents {
+        gather(document, line, &mut found);
     }
     match found.as_slice() {
         [column] => *column,
@@ -42,8 +97,8 @@ fn value_on(text: &str, line: u32) -> u32 {
 }
 
 /// The `sops` block, or an entry of it.
-fn block(text: &str, entry: Option<&str>) -> (u32, u32) {
-    fn entry_of<'a>(node: &'a Node, name: &str) -> Option<(&'a Key, &'a Node)> {
+fn block(documents: &[Node], entry: Option<&str>) -> (u32, u32) {
+    fn named<'a>(node: &'a Node, name: &str) -> Option<(&'a Key, &'a Node)> {
         match &node.kind {
             Kind::Map(entries) => entries
                 .iter()
@@ -52,18 +107,9 @@ fn block(text: &str, entry: Option<&str>) -> (u32, u32) {
             _ => None,
         }
     }
-    let lines = [Lines::Dotenv, Lines::Ini]
-        .into_iter()
-        .find(|lines| lines.holds_block(text));
-    if let Some(lines) = lines
-        && let Some(line) = lines.line_of_block(text, entry)
-    {
-        return (line, 1);
-    }
-    let documents = load(text).unwrap_or_default();
-    let found = documents.iter().find_map(|document| entry_of(document, "sops"));
+    let found = documents.iter().find_map(|document| named(document, "sops"));
     let key = found.map(|(key, block)| {
-        let inner = entry.and_then(|name| entry_of(block, name));
+        let inner = entry.and_then(|name| named(block, name));
         inner.map_or(key, |(key, _)| key)
     });
     key.map_or((1, 1), |key| (key.line, key.column))

@@ -1,7 +1,7 @@
 //! The walk over all values of a file in the order of its text: opens what is encrypted and sums up the MAC.
 
 use super::metadata::Metadata;
-use super::{SopsError, cipher};
+use super::{SEALED, SopsError, cipher};
 use crate::formats::yaml::{Key, Kind, Node, Tag, scalar};
 use sha2::{Digest, Sha512};
 use std::ops::Range;
@@ -15,6 +15,12 @@ const MAC_ONLY_ENCRYPTED_START: [u8; 32] = [
 
 /// Encrypted values of one file: a hundred times as many as large files have.
 const VALUES_MAX: usize = 10_000;
+
+fn too_many() -> SopsError {
+    SopsError::Unsupported {
+        what: format!("more than {VALUES_MAX} encrypted values"),
+    }
+}
 
 /// Bytes of the text and what stands there in the clear.
 pub(super) type Change = (Range<usize>, Zeroizing<String>);
@@ -141,9 +147,23 @@ impl<'a> Walk<'a> {
         if self.opened <= VALUES_MAX {
             return Ok(());
         }
-        Err(SopsError::Unsupported {
-            what: format!("more than {VALUES_MAX} encrypted values"),
-        })
+        Err(too_many())
+    }
+
+    /// Refuses documents that surely have too many encrypted values, before any is opened.
+    pub(super) fn check_count(documents: &[Node]) -> Result<(), SopsError> {
+        fn sealed(node: &Node) -> usize {
+            match &node.kind {
+                Kind::Scalar { text, .. } => usize::from(text.starts_with(SEALED)),
+                Kind::List(items) => items.iter().map(sealed).sum(),
+                Kind::Map(entries) => entries.iter().map(|(_, value)| sealed(value)).sum(),
+            }
+        }
+        // The block has one for itself, which is the MAC.
+        match documents.iter().map(sealed).sum::<usize>() <= VALUES_MAX + documents.len() {
+            true => Ok(()),
+            false => Err(too_many()),
+        }
     }
 
     fn loose(&mut self, node: &Node) {

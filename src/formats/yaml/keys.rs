@@ -73,7 +73,9 @@ impl Keys {
 }
 
 fn line_of(text: &str, entries: &[(Key, Node)]) -> Option<u32> {
-    let same = |(key, _): &&(Key, Node)| !key.merge && key.text == text;
+    // Keys that are not the same mostly end otherwise: those need no call that compares them.
+    let last = text.as_bytes().last();
+    let same = |(key, _): &&(Key, Node)| key.text.as_bytes().last() == last && key.text == text && !key.merge;
     entries.iter().find(same).map(|(key, _)| key.line)
 }
 

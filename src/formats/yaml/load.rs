@@ -2,14 +2,19 @@
 
 use super::keys::{Keys, Secret};
 use super::merge::{merge, overridden};
-use super::{Key, Kind, Node, Tag, YamlError, scalar};
+use super::{Key, Kind, Node, Tag, YamlError, scalar, shape};
 use crate::model::secret::MASK;
-use granit_parser::{Event, Options, Parser, Placement, ScalarStyle, Span};
+use granit_parser::{
+    Event, Options, Parser, Placement, ScalarStyle, ScanError, Span, TryLoadError, TrySpannedEventReceiver,
+};
 use std::collections::HashMap;
 
 /// Values of one file, keys and what aliases copy counted, and an end to "billion laughs". The parser alone takes 0.3 µs for each.
-/// The largest real file that we know, all definitions of the operator of Prometheus, has 92,000 in 4.5 MB.
-const NODES_MAX: usize = 125_000;
+/// The largest real file that we know, all definitions of prometheus-operator 0.93 in 4.5 MB, has 91,557.
+const NODES_MAX: usize = 95_000;
+
+/// Lists and mappings among them: each takes the parser as long as two texts. That file has 16,944.
+const COLLECTIONS_MAX: usize = 20_000;
 
 /// Nesting: real objects stay below 30.
 const DEPTH_MAX: usize = 100;
@@ -19,9 +24,6 @@ const DOCUMENTS_MAX: usize = 10_000;
 
 /// Anchors of one file: a name and a copy of the value are kept of each, and people write a handful.
 const ANCHORS_MAX: usize = 10_000;
-
-/// Directives of one file: there are two, `%YAML` and `%TAG`, and the parser is slow with them.
-const DIRECTIVES_MAX: usize = 100;
 
 /// Comments of one file, where they are read: each costs as much as a value.
 const COMMENTS_MAX: usize = 20_000;
@@ -52,52 +54,29 @@ fn read(text: &str, comments: bool) -> Result<Vec<Node>, YamlError> {
         Some(rest) => (rest, bom),
         None => (text, 0),
     };
-    check_directives(body)?;
+    shape::check(body)?;
     let mut builder = Builder {
         offset,
         ..Builder::default()
     };
     let mut options = Options::default();
     options.set_emit_comments(comments);
-    for next in Parser::new_from_str_with_options(body, options) {
-        let (event, span) = next.map_err(|error| YamlError {
-            line: clamp(error.marker().line()),
-            column: clamp(error.marker().col() + 1),
-            message: "this is not YAML here".to_owned(),
-            help: parser_help(&error.info()),
-            key: None,
-        })?;
-        builder.take(event, span)?;
+    // The events are handed over one by one: an iterator's would be copied once more, and each takes 256 bytes.
+    match Parser::new_from_str_with_options(body, options).try_load(&mut builder, true) {
+        Ok(()) => Ok(builder.documents),
+        Err(TryLoadError::Receiver(wrong)) => Err(wrong),
+        Err(TryLoadError::Scan(error)) => Err(not_yaml(&error)),
     }
-    Ok(builder.documents)
 }
 
-/// Refuses lines that start with `%` in such a number that they cannot be meant: the parser reads all of a document's
-/// directives before it says anything.
-fn check_directives(text: &str) -> Result<(), YamlError> {
-    let bytes = text.as_bytes();
-    let pairs = bytes.iter().zip(bytes.get(1..).unwrap_or_default());
-    // Without branches: it is done for every file.
-    let count: usize = pairs
-        .map(|(before, here)| usize::from(*here == b'%' && (*before == b'\n' || *before == b'\r')))
-        .sum();
-    if count <= DIRECTIVES_MAX {
-        return Ok(());
-    }
-    let lines = text.lines().zip(1..);
-    let line = lines
-        .filter(|(line, _)| line.starts_with('%'))
-        .nth(DIRECTIVES_MAX)
-        .map_or(1, |(_, line)| line);
-    Err(YamlError {
-        line,
-        column: 1,
-        message: format!(
-            "the file has more than {DIRECTIVES_MAX} lines that start with `%`, as directives do"
-        ),
-        help: "take the directives out, or indent the text".to_owned(),
+fn not_yaml(error: &ScanError) -> YamlError {
+    YamlError {
+        line: clamp(error.marker().line()),
+        column: clamp(error.marker().col() + 1),
+        message: "this is not YAML here".to_owned(),
+        help: parser_help(&error.info()),
         key: None,
-    })
+    }
 }
 
 /// The parser's words, unless they could quote the text.
@@ -120,6 +99,8 @@ struct Builder {
     open: Vec<Open>,
     anchors: HashMap<usize, Node>,
     nodes: usize,
+    /// Lists and mappings among them.
+    collections: usize,
     /// Documents so far, empty ones counted.
     started: usize,
     anchored: usize,
@@ -150,8 +131,10 @@ fn push<T>(list: &mut Vec<T>, item: T) {
     list.push(item);
 }
 
-impl Builder {
-    fn take(&mut self, event: Event, span: Span) -> Result<(), YamlError> {
+impl<'input> TrySpannedEventReceiver<'input> for Builder {
+    type Error = YamlError;
+
+    fn on_event(&mut self, event: Event<'input>, span: Span) -> Result<(), YamlError> {
         match event {
             Event::Scalar(text, style, anchor, tag) => {
                 let kind = Kind::Scalar {
@@ -188,7 +171,9 @@ impl Builder {
             _ => Ok(()),
         }
     }
+}
 
+impl Builder {
     fn document(&mut self) -> Result<(), YamlError> {
         self.started += 1;
         if self.started <= DOCUMENTS_MAX {
@@ -283,6 +268,11 @@ impl Builder {
 
     fn open(&mut self, kind: Kind, anchor: usize, span: Span) -> Result<(), YamlError> {
         let node = self.node(kind, span);
+        self.collections += 1;
+        if self.collections > COLLECTIONS_MAX {
+            let what = format!("the file has more than {COLLECTIONS_MAX} lists and mappings");
+            return Err(wrong(&node, &what, "split it"));
+        }
         if self.open.len() >= DEPTH_MAX {
             return Err(too_deep(&node));
         }

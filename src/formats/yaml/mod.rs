@@ -11,6 +11,9 @@ use std::collections::BTreeMap;
 /// Events of the parser → a tree with places.
 mod load;
 
+/// What is not even begun with.
+mod shape;
+
 /// Which keys a mapping has.
 mod keys;
 

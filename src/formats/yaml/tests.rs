@@ -101,7 +101,7 @@ fn a_bomb_of_aliases_ends_with_an_error() {
     }
     assert_eq!(
         load(&text).map(|_| ()).unwrap_err().message,
-        "the file has more than 125000 values, aliases counted"
+        "the file has more than 95000 values, aliases counted"
     );
 }
 
