@@ -4,7 +4,7 @@ use serde_json::Value;
 
 /// Steps of one build. A step is a byte that is looked at or written, which takes about a nanosecond; what takes longer counts as
 /// several. That is room for a variable of a kilobyte in ten thousand places.
-const STEPS_MAX: usize = 12_000_000;
+const STEPS_MAX: usize = 16_000_000;
 
 /// The same for each object that has expressions, about as long as reading an object takes.
 const STEPS_PER_OBJECT: usize = 8_000;
