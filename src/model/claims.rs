@@ -79,7 +79,7 @@ impl Slots {
     /// The slots in which a hash may stand, from the best on.
     fn near(&self, hash: u64) -> impl Iterator<Item = usize> + use<> {
         let count = self.slots.len();
-        let home = (u128::from(hash) * count as u128 >> 64) as usize;
+        let home = ((u128::from(hash) * count as u128) >> 64) as usize;
         let wrapped = move |slot| if slot < count { slot } else { slot - count };
         (home..home + PROBES_MAX.min(count)).map(wrapped)
     }

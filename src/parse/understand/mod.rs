@@ -140,7 +140,7 @@ impl Reader<'_> {
             let mut lost = self.lost.iter();
             lost.any(|lost| within(lost, one) || within(one, lost))
         };
-        if rests_on(rule, pointer).iter().any(|one| lost(one)) {
+        if rests_on(rule, pointer).iter().any(lost) {
             return;
         }
         self.diagnostics.push(Diagnostic::error(
