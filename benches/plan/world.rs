@@ -95,6 +95,7 @@ fn tiers() -> BTreeMap<TierName, Tier> {
         storage_class: None,
         max_moves: Some(20),
         cost_per_gib_month: Some(f64::from(*rank) / 100.0),
+        secret: false,
     };
     ORDER
         .iter()

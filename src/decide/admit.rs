@@ -12,6 +12,7 @@ use crate::model::decision::{Decision, ProposedMove, Why};
 use crate::model::desired::Tier;
 use crate::model::engine::GIB;
 use crate::model::kinds::tier_assignment::DecisionNote;
+use crate::model::masked::noted;
 use std::collections::VecDeque;
 use std::sync::Arc;
 
@@ -349,8 +350,11 @@ fn proposed(view: &View, wanted: &Wanted, candidates: Vec<crate::model::ids::Poo
     }
 }
 
-/// What a month costs more afterwards.
+/// What a month costs more afterwards; an encrypted price is not told.
 pub(super) fn monthly_cost(from: &Tier, to: &Tier, bytes: u64) -> Option<f64> {
+    if from.secret || to.secret {
+        return None;
+    }
     let gibs = bytes as f64 / GIB as f64;
     Some((to.cost_per_gib_month? - from.cost_per_gib_month?) * gibs)
 }
@@ -361,7 +365,7 @@ fn note(wanted: &Wanted, from: &Tier, to: &Tier) -> DecisionNote {
     let fresh = DecisionNote {
         policy: policy.name.to_string(),
         from: from.name.to_string(),
-        signal: wanted.pointed.signal.name.to_string(),
+        signal: noted(policy, &wanted.pointed.signal.name).to_owned(),
         value: rounded(wanted.pointed.value),
         watermark: (!policy.secret).then_some(wanted.pointed.threshold),
         window: (!policy.secret).then(|| policy.window_text.clone()),

@@ -6,6 +6,7 @@ use super::{Past, Proposed, View, place};
 use crate::model::decision::{Decision, LeftAlone, Subject, Why};
 use crate::model::desired::Policy;
 use crate::model::kinds::policy_source::{ProposalState, ProposalStatus, ProposedMoveStatus};
+use crate::model::masked::noted;
 use crate::model::observation::{Backing, BoundVolume, CopyAt, MayastorVolume, Pin, UNKNOWN};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
@@ -388,7 +389,7 @@ fn not_declined(
         return Ok(());
     };
     let then = refusal.decision.value;
-    let same_signal = refusal.decision.signal == *pointed.signal.name;
+    let same_signal = refusal.decision.signal == noted(policy, &pointed.signal.name);
     let further_out = match pointed.direction {
         Direction::Hotter => pointed.value >= then * MATERIAL,
         Direction::Colder => pointed.value <= then / MATERIAL && then >= 1.0,

@@ -321,9 +321,10 @@ impl Room {
             && *roomiest < needed
             && !volume.thin
         {
+            // What is needed tells how much the tier keeps free.
             return Why::NoRoom {
                 tier: view.names[to].clone(),
-                needed,
+                needed: if tier.secret { 0 } else { needed },
                 roomiest: *roomiest,
             };
         }
@@ -389,6 +390,7 @@ impl Room {
             volume.size.saturating_add(tier.pool_reserve),
         );
         Some(match volume.thin {
+            _ if tier.secret => "has too little room".to_owned(),
             false => format!("has {} free, {} are needed", gib(free), gib(needed)),
             true => format!(
                 "has {} free and {} promised, too little for a thin copy of {}",

@@ -427,7 +427,10 @@ fn within_budgets(
     for tier in from.into_iter().chain([to]).map(|tier| view.tiers[tier]) {
         let used = running.of_tier.get(tier.name.as_str()).copied().unwrap_or(0);
         if let Some(max) = tier.max_moves.filter(|max| used >= *max as usize) {
-            return over(format!("maxConcurrentMoves: {max} of tier {}", tier.name));
+            return over(match tier.secret {
+                true => format!("maxConcurrentMoves of tier {}", tier.name),
+                false => format!("maxConcurrentMoves: {max} of tier {}", tier.name),
+            });
         }
     }
     let Some(policy) = policy else { return Ok(()) };

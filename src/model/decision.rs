@@ -78,21 +78,11 @@ pub struct LeftAlone<'a> {
 }
 
 impl LeftAlone<'_> {
-    /// The reason in words. Of a policy that was encrypted no threshold is told.
+    /// The reason in words. Of a policy that was encrypted nothing is told.
     pub fn words(&self) -> String {
-        let secret = self.policy.is_some_and(|policy| policy.secret);
-        match &self.why {
-            Why::NotSustained { signal, value, .. } if secret => {
-                let measured = measured(signal, *value);
-                format!("beyond its thresholds, but not for long enough: it was at {measured}")
-            }
-            Why::LowCoverage { percent, .. } if secret => {
-                format!("samples cover {percent} % of the window, more are needed")
-            }
-            Why::TierHasRoom { tier, .. } if secret => format!("cold, but {tier} is not full enough"),
-            Why::TierFull { tier, .. } if secret => format!("{tier} would be too full"),
-            Why::OverBudget { .. } if secret => "a budget is used up".to_owned(),
-            why => why.to_string(),
+        match self.policy.is_some_and(|policy| policy.secret) {
+            true => self.why.masked(),
+            false => self.why.to_string(),
         }
     }
 

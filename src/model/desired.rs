@@ -276,6 +276,8 @@ pub struct Tier {
     pub max_moves: Option<u32>,
     /// Price of one GiB for a month, if it is known.
     pub cost_per_gib_month: Option<f64>,
+    /// Whether its file was encrypted: none of its figures is told.
+    pub secret: bool,
 }
 
 /// Where a signal's values come from.

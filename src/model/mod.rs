@@ -36,6 +36,9 @@ pub mod observation;
 /// How it is put together.
 mod joining;
 
+/// What may be said of encrypted policies.
+pub mod masked;
+
 /// When a pin ends.
 mod pin;
 

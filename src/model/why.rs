@@ -203,7 +203,7 @@ pub enum Why {
     NoRoom {
         /// The tier.
         tier: Arc<str>,
-        /// Bytes that are needed on each pool.
+        /// Bytes that are needed on each pool; 0 when that is not told, because the tier is encrypted.
         needed: u64,
         /// Bytes that the roomiest pool has left, after what is under way and planned before it.
         roomiest: u64,
@@ -416,6 +416,7 @@ impl fmt::Display for Why {
             Self::Pinned { labels } => write!(f, "its topology demands pools with {labels}"),
             Self::OtherVolume { assigned } => write!(f, "the assignment was made for {assigned}; ask again"),
             Self::NotFound => write!(f, "the claim or its volume does not exist"),
+            Self::NoRoom { tier, needed: 0, .. } => write!(f, "no pool of {tier} has room"),
             Self::NoRoom {
                 tier,
                 needed,

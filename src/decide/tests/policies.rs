@@ -443,6 +443,20 @@ fn what_was_encrypted_is_said_in_no_proposal_and_no_reason() {
 }
 
 #[test]
+fn what_an_encrypted_tier_costs_or_keeps_free_is_said_nowhere() {
+    let mut world = world();
+    for (name, price) in [("hot", 0.5), ("cold", 0.1)] {
+        world.tier(name).cost_per_gib_month = Some(price);
+    }
+    assert!(world.decided(|decision| decision.proposals[0].monthly_cost.is_some()));
+    world.tier("hot").secret = true;
+    assert!(world.decided(|decision| decision.proposals[0].monthly_cost.is_none()));
+    world.tier("hot").pool_reserve = 4321 << 30;
+    let words = world.decided(|decision| decision.left_alone[0].words());
+    assert!(!words.contains("4321") && !words.contains("433"), "{words}");
+}
+
+#[test]
 fn one_volume_is_explained_in_full() {
     let mut world = world();
     with_signals(&mut world);

@@ -80,6 +80,7 @@ pub(crate) fn world() -> World {
         storage_class: None,
         max_moves: None,
         cost_per_gib_month: None,
+        secret: false,
     };
     let policy = Policy {
         name: "p".into(),

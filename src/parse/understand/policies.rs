@@ -418,6 +418,7 @@ impl Reader<'_> {
                     storage_class: None,
                     max_moves: None,
                     cost_per_gib_month: None,
+                    secret: false,
                 },
             );
         }

@@ -104,6 +104,7 @@ impl Reader<'_> {
             storage_class,
             max_moves: spec.max_concurrent_moves,
             cost_per_gib_month: spec.cost_per_gib_month,
+            secret: resource.origin.secret,
         };
         if let Some(other) = self.understood.tiers.values().find(|other| {
             other.rank == tier.rank || other.pools == tier.pools && other.pools != TierPools::Local
