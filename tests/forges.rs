@@ -355,7 +355,7 @@ async fn approvals_are_of_the_head_that_was_seen(world: &World) {
     assert_eq!(approvals.len(), 1);
     assert_eq!(approvals[0].login, "ann");
     assert!(approvals[0].is_of(&first), "{approvals:?}");
-    assert!(approvals[0].at.is_some());
+    assert!(approvals[0].at.is_some() && approvals[0].trusted, "{approvals:?}");
 
     let second = CommitId(world.push("couchestor/one", None).await);
     let found = world.forge.get(number).await.unwrap();

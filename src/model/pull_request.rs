@@ -184,6 +184,8 @@ pub struct Approval {
     pub commit: Option<CommitId>,
     /// When.
     pub at: Option<Timestamp>,
+    /// Whether the forge counts them among the repository's own people: on a public repository anybody may say yes.
+    pub trusted: bool,
 }
 
 impl Approval {

@@ -4,7 +4,7 @@
 use super::{Source, TurnFailure, Turned};
 use crate::io::forge::{Forge, ForgeError};
 use crate::model::ids::CommitId;
-use crate::model::kinds::merges::{MergeStatus, Reviewer};
+use crate::model::kinds::merges::{ApprovalRule, MergeStatus, Reviewer};
 use crate::model::pull_request::Approval;
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
@@ -66,7 +66,7 @@ async fn ask_new(
     let known: BTreeSet<String> = merges.iter().map(|merge| merge.commit.clone()).collect();
     let new = relevant.iter().filter(|commit| !known.contains(commit.as_str()));
     for commit in new.take(ASKED_MAX) {
-        merges.push(look(forge, &source.branch, commit, now).await?);
+        merges.push(look(forge, source, commit, now).await?);
     }
     Ok(())
 }
@@ -104,9 +104,9 @@ async fn ask_again(
     };
     for merge in due.into_iter().take(count) {
         match merge.number {
-            Some(number) => merge.approved_by = reviewers(forge, number).await?,
+            Some(number) => merge.approved_by = reviewers(forge, number, source.approvals.as_ref()).await?,
             None => {
-                let found = look(forge, &source.branch, &CommitId(merge.commit.clone()), now).await?;
+                let found = look(forge, source, &CommitId(merge.commit.clone()), now).await?;
                 *merge = MergeStatus {
                     since: merge.since.clone(),
                     told: merge.told.clone(),
@@ -122,7 +122,7 @@ async fn ask_again(
 
 async fn look(
     forge: &Forge,
-    base: &str,
+    source: &Source<'_>,
     commit: &CommitId,
     now: Timestamp,
 ) -> Result<MergeStatus, ForgeError> {
@@ -132,8 +132,8 @@ async fn look(
         asked: now.to_string(),
         ..MergeStatus::default()
     };
-    if let Some(pull) = forge.merged_as(commit, base).await? {
-        merge.approved_by = reviewers(forge, pull.number).await?;
+    if let Some(pull) = forge.merged_as(commit, &source.branch).await? {
+        merge.approved_by = reviewers(forge, pull.number, source.approvals.as_ref()).await?;
         merge.own = forge.whoami().await?;
         merge.number = Some(pull.number);
         merge.url = Some(pull.url);
@@ -144,8 +144,14 @@ async fn look(
     Ok(merge)
 }
 
-async fn reviewers(forge: &Forge, number: u64) -> Result<Vec<Reviewer>, ForgeError> {
-    let approvals = forge.approvals(number).await?;
+/// Who approves: the repository's own people, and those whom the rule names.
+async fn reviewers(
+    forge: &Forge,
+    number: u64,
+    rule: Option<&ApprovalRule>,
+) -> Result<Vec<Reviewer>, ForgeError> {
+    let mut approvals = forge.approvals(number).await?;
+    approvals.retain(|one| one.trusted || rule.is_some_and(|rule| rule.from.contains(&one.login)));
     let reviewer = |approval: Approval| Reviewer {
         login: approval.login,
         head: approval.commit.map(|commit| commit.0),

@@ -37,6 +37,9 @@ use status::{fill, report};
 const RETRY_FIRST: Duration = Duration::from_secs(2);
 const RETRY_LAST: Duration = Duration::from_secs(300);
 
+/// How far apart looks are that webhooks ask for.
+const HINT_SPACING: Duration = Duration::from_secs(10);
+
 /// What the operator set.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -97,6 +100,8 @@ struct Known {
     webhook: Option<SecretText>,
     /// Whether a webhook asked for a look.
     hinted: bool,
+    /// When it was last looked because a webhook asked.
+    hinted_at: Option<Instant>,
     memory: Memory,
     next: Instant,
     failures: u32,
@@ -148,12 +153,26 @@ pub async fn run(
             _ = news.recv() => {}
             poke = poked(&mut hook) => {
                 tracing::debug!(source = poke.name, event = poke.event, "a webhook asks for a look");
-                for one in known.iter_mut().filter(|(name, _)| name.to_string() == poke.name).map(|(_, one)| one) {
-                    (one.hinted, one.next) = (true, Instant::now());
+                hint(&mut known, &poke);
+                // Whatever else has come by now is answered by the same turns.
+                while let Some(poke) = hook.as_mut().and_then(|hook| hook.pokes.try_recv().ok()) {
+                    hint(&mut known, &poke);
                 }
             }
             () = tokio::time::sleep(wait.max(Duration::from_millis(50))) => {}
         }
+    }
+}
+
+/// Has the source look soon: at once, or some seconds after the last look that a webhook asked for. Our own comments make deliveries too,
+/// and on a public repository anybody's do.
+fn hint(known: &mut BTreeMap<SourceRef, Known>, poke: &Poke) {
+    let meant = known.iter_mut().filter(|(name, _)| name.to_string() == poke.name);
+    for (_, one) in meant {
+        one.hinted = true;
+        let earliest = one.hinted_at.map(|at| at + HINT_SPACING);
+        let soon = earliest.map_or_else(Instant::now, |earliest| earliest.max(Instant::now()));
+        one.next = one.next.min(soon);
     }
 }
 
@@ -207,6 +226,9 @@ async fn take_turn_if_due(
             };
             one.seen = seen;
             let hinted = std::mem::take(&mut one.hinted);
+            if hinted {
+                one.hinted_at = Some(began);
+            }
             let mut memory = std::mem::take(&mut one.memory);
             let result = turn(
                 world,

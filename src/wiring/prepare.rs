@@ -171,6 +171,7 @@ pub(super) async fn prepare(
         verification,
         webhook: webhook.and_then(|mut secret| secret.remove("token")),
         hinted: false,
+        hinted_at: None,
         repository,
         forge,
         identities,

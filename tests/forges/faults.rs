@@ -212,6 +212,20 @@ async fn many_faults_at_once_do_nothing_twice_and_lose_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_strangers_yes_on_a_public_repository_is_known_as_one() {
+    let (world, branch) = begun(ForgeKind::Github).await;
+    let number = crate::forges::opened(&world, &branch).await;
+    world.review(number, "stranger-sam", Verdict::Approve).await;
+    world.review(number, "ann", Verdict::Approve).await;
+    let approvals = world.forge.approvals(number).await.unwrap();
+    let trusted: Vec<(&str, bool)> = approvals
+        .iter()
+        .map(|one| (one.login.as_str(), one.trusted))
+        .collect();
+    assert_eq!(trusted, [("ann", true), ("stranger-sam", false)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn an_answer_that_comes_too_late_is_not_believed_to_be_a_no() {
     let mut all = Vec::new();
     for kind in [ForgeKind::Github, ForgeKind::Gitlab] {

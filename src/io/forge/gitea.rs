@@ -134,6 +134,9 @@ struct Review {
     submitted_at: Option<Timestamp>,
     #[serde(default)]
     dismissed: bool,
+    /// Whether they may write, or a rule of the branch names them.
+    #[serde(default)]
+    official: bool,
 }
 
 impl From<RawComment> for Comment {
@@ -476,6 +479,7 @@ impl Face for Gitea {
             .into_iter()
             .filter(|(_, review)| review.state == "APPROVED" && !review.dismissed)
             .map(|(login, review)| Approval {
+                trusted: review.official,
                 login,
                 commit: review.commit_id.filter(|id| !id.is_empty()).map(CommitId),
                 at: review.submitted_at,

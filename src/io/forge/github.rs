@@ -124,7 +124,12 @@ struct Review {
     user: Option<User>,
     commit_id: Option<String>,
     submitted_at: Option<Timestamp>,
+    #[serde(default)]
+    author_association: String,
 }
+
+/// Reviewers who belong to the repository; `CONTRIBUTOR` and less are anybody.
+const OWN_PEOPLE: [&str; 3] = ["OWNER", "MEMBER", "COLLABORATOR"];
 
 /// The word for a state, which Gitea shares.
 pub(super) fn word(state: CommitState) -> &'static str {
@@ -449,6 +454,7 @@ impl Face for Github {
             match review.state.as_str() {
                 "APPROVED" => {
                     let approval = Approval {
+                        trusted: OWN_PEOPLE.contains(&review.author_association.as_str()),
                         login: login.clone(),
                         commit: review.commit_id.map(CommitId),
                         at: review.submitted_at,

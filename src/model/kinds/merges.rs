@@ -12,7 +12,8 @@ pub struct ApprovalRule {
     #[schemars(range(min = 1, max = 50))]
     pub count: u32,
 
-    /// Whose approvals count, by their logins on the forge; everybody's when nobody is named.
+    /// Whose approvals count, by their logins on the forge. When nobody is named, those of the repository's own people: on
+    /// GitHub its owners, members and collaborators, on Gitea those who may write to the branch, on GitLab all who can approve.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub from: Vec<String>,
 

@@ -244,6 +244,7 @@ fn one(state: &mut State, asked: &Asked, method: &Method, number: u64, rest: &[&
                 json!({
                     "state": verdict, "user": {"login": review.login}, "commit_id": review.commit,
                     "submitted_at": shown(review.at),
+                    "author_association": if review.login.starts_with("stranger") { "NONE" } else { "COLLABORATOR" },
                 })
             });
             Answer::page(reviews.collect(), asked, PER_PAGE)
