@@ -47,7 +47,7 @@ mod starting;
 /// What became of them.
 mod results;
 
-/// Failed moves are taken back.
+/// Moves that failed or did harm are taken back.
 mod returning;
 
 /// Statuses and metrics.
@@ -252,11 +252,13 @@ pub async fn turn(
     };
 
     // observe (cluster, engine, Prometheus)
-    let observation = observe_all(world, desired, now).await?;
-    // decide (pure)
     let briefs: Vec<MigrationBrief> = migrations.iter().chain(&foreign).map(brief).collect();
+    let mut questions = decide::questions(desired, now);
+    questions.extend(decide::rollback::questions(desired, &briefs, now));
+    let observation = observe_all(world, &questions, now).await?;
+    // decide (pure)
     let in_flight = InFlight {
-        migrations: briefs.clone(),
+        migrations: briefs,
         proposals: before.proposals.clone(),
         unapproved: approvals::unapproved(source, &before.merges),
     };
@@ -289,7 +291,7 @@ pub async fn turn(
     let polled = poll(source, &mut memory.pulls, before, &tips, now, &mut turned).await;
     if turned.applied {
         let pulls = polled.clone().unwrap_or_default().pulls;
-        let returns = returning::returns(source, desired, &observation, &in_flight, &migrations);
+        let returns = returning::texts(source, desired, &observation, &in_flight, &migrations, now);
         let polled = (&tips, &pulls);
         turned.proposed =
             Some(propose_all(source, desired, &decision, returns, &in_flight, polled, now).await);
@@ -452,22 +454,18 @@ async fn record_outcomes(
     }
 }
 
-async fn observe_all(world: &World, desired: &Desired, now: Timestamp) -> Result<Observation, TurnFailure> {
+async fn observe_all(
+    world: &World,
+    asked: &BTreeSet<String>,
+    now: Timestamp,
+) -> Result<Observation, TurnFailure> {
     let (volumes, claims) = world
         .cluster
         .volumes()
         .await
         .map_err(|error: ClusterError| TurnFailure::from(&error))?;
     let joined = volumes::join(volumes, claims);
-    let questions = decide::questions(desired, now);
-    Ok(observe::observe(
-        joined,
-        &world.mayastor,
-        world.prometheus.as_ref(),
-        &questions,
-        now,
-    )
-    .await)
+    Ok(observe::observe(joined, &world.mayastor, world.prometheus.as_ref(), asked, now).await)
 }
 
 fn apply_failure(failure: &apply::ApplyFailure) -> TurnFailure {

@@ -99,6 +99,7 @@ fn policy(window: &str, hours: u64) -> Policy {
         window: Duration::from_secs(hours * 3600),
         excluded_windows: Vec::new(),
         move_windows: Vec::new(),
+        rollback: None,
         min_age: Duration::ZERO,
         fullness: Fullness::default(),
         budgets: Budgets::default(),

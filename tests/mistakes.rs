@@ -296,6 +296,11 @@ fn what_the_cluster_would_refuse_or_ignore_is_refused_before() {
             "7:3 duration",
         ),
         (
+            "a rollback that looks at no whole window",
+            policy("x", "m", "") + "  rollback: {latencyWorsePercent: 50, within: 1h}\n",
+            "14:39 duration",
+        ),
+        (
             "no base64",
             format!("{SECRET}data: {{a: 'not base64!'}}\n"),
             "4:8 secret-value",

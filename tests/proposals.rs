@@ -1,6 +1,6 @@
 //! The life of a proposal, on plain Git, simulated GitHub and GitLab, and a real Gitea: one list of claims for all of them.
 
-use crate::forges::world::World;
+use crate::forges::world::{Host, World};
 use crate::support::{say, seed};
 use couchestor::io::git::Lease;
 use couchestor::model::ids::CommitId;
@@ -51,6 +51,9 @@ macro_rules! lives {
     };
 }
 
+// That at most `maxOpen` are open is decided, not carried out: `decide::tests::random` checks it in every random world, and
+// `decide::tests` have a row for none. What a no is worth after `rejections.expireAfter`, or when the load differs materially, has
+// rows there too, and is claimed of the controller in `afterwards`.
 lives! {
     the_same_proposal_changes_with_the_situation
     it_is_withdrawn_when_it_no_longer_holds
@@ -61,6 +64,9 @@ lives! {
     merged_on_the_command_line_it_is_done
     what_a_person_took_out_before_the_merge_is_a_no_for_that_volume
     when_base_moves_on_the_proposal_stands_on_it
+    what_conflicts_with_base_is_made_anew_unless_a_person_works_on_it
+    while_the_forge_is_down_nothing_is_lost_doubled_or_concluded
+    a_forge_that_is_down_at_first_gets_one_pull_request
     a_deleted_branch_is_a_no
     two_controllers_make_one_proposal
     two_controllers_at_different_times_make_one_proposal
@@ -238,6 +244,120 @@ async fn when_base_moves_on_the_proposal_stands_on_it(mut life: Life) {
     if let Some(pull) = life.pull().await {
         assert!(pull.is_open());
     }
+}
+
+async fn what_conflicts_with_base_is_made_anew_unless_a_person_works_on_it(mut life: Life) {
+    life.done(&["a"]).await;
+    let number = life.record().number;
+    // Base and the proposal have another file each under the same name: no merge could bring them together.
+    let path = "assignments/db/a.yaml";
+    let base = life
+        .commit("main", path, Some("spec: {tier: cold, volume: x}\n"))
+        .await;
+    assert_eq!(life.done(&["a"]).await, ["Refresh"]);
+    let log = life.repository.log_branch(&life.branch(), 2).await.unwrap();
+    assert_eq!(log[0].parent.as_ref(), Some(&base));
+    assert_eq!(
+        (life.record().number, life.record().base.as_str()),
+        (number, base.as_str())
+    );
+    if let Some(pull) = life.pull().await {
+        assert!(pull.is_open());
+        assert_eq!(pull.head_sha.as_str(), life.record().commit);
+    }
+    let theirs = life
+        .commit(&life.branch(), path, Some("spec: {tier: warm, volume: a}\n"))
+        .await;
+    life.commit("main", path, Some("spec: {tier: cold, volume: y}\n"))
+        .await;
+    assert_eq!(life.done(&["a"]).await, ["LeaveEdited"]);
+    for _ in 0..3 {
+        assert!(life.done(&["a"]).await.is_empty());
+    }
+    assert_eq!(life.tips().await.branches[&life.branch()], theirs);
+    assert_eq!(
+        (life.record().state, life.record().number),
+        (ProposalState::Edited, number)
+    );
+    if let Some(pull) = life.pull().await {
+        assert!(pull.is_open(), "the conflict is theirs to resolve");
+    }
+}
+
+/// Polls of an hour.
+const HOUR: usize = 40;
+
+/// The simulated forge of a life; there is none on plain Git, and the real one is not ours to break.
+fn breakable(life: &Life) -> bool {
+    life.forge && matches!(life.world.host, Host::Sim(_))
+}
+
+/// The forge answers nothing but errors, or cuts connections, for so many turns; what was said to go wrong is given back.
+async fn outage(life: &mut Life, wanted: impl Fn(usize) -> &'static [&'static str]) -> usize {
+    let faults = [Fault::ErrorBefore, Fault::Cut];
+    life.world
+        .simulated()
+        .faults_by_chance(seed("the forge is down"), 1, &faults);
+    let before = life.world.simulated().happened().len();
+    for turn in 0..HOUR {
+        life.turn(wanted(turn)).await;
+        let open = |record: &ProposalStatus| record.state == ProposalState::Open;
+        assert!(life.records.iter().all(open), "turn {turn}: {:?}", life.records);
+        assert!(life.records.len() <= 1, "turn {turn}: {:?}", life.records);
+        assert!(life.branches().await.len() <= 1, "turn {turn}");
+    }
+    let happened = life.world.simulated().happened().len() - before;
+    life.world.simulated().no_faults();
+    happened
+}
+
+async fn while_the_forge_is_down_nothing_is_lost_doubled_or_concluded(mut life: Life) {
+    if !breakable(&life) {
+        return;
+    }
+    life.done(&["a"]).await;
+    let number = life.record().number;
+    let happened = outage(&mut life, |turn| match turn {
+        0..10 => &["a"],
+        10..25 => &["a", "b"],
+        // It would be withdrawn, and that is not done behind the forge's back.
+        25..30 => &[],
+        _ => &["a", "c"],
+    });
+    let happened = happened.await;
+    assert!(happened >= HOUR, "{happened} requests went wrong");
+    life.turn(&["a", "c"]).await;
+    assert!(life.done(&["a", "c"]).await.is_empty(), "all is as it should be");
+    let pull = life.pull().await.unwrap();
+    assert_eq!((Some(pull.number), pull.is_open()), (number, true));
+    assert!(
+        pull.body.contains("db/c") && !pull.body.contains("db/b"),
+        "{}",
+        pull.body
+    );
+    assert_eq!(pull.head_sha.as_str(), life.record().commit);
+    assert_eq!(life.world.forge.list_open(10).await.unwrap().len(), 1);
+    assert_eq!(
+        life.comments(number).await,
+        "",
+        "nothing is said of an hour without answers"
+    );
+    life.merge(MergeBy::Squash).await;
+    assert_eq!(life.done(&["a", "c"]).await, ["Merged"]);
+    say(&format!("{happened} requests failed in {HOUR} turns"));
+}
+
+async fn a_forge_that_is_down_at_first_gets_one_pull_request(mut life: Life) {
+    if !breakable(&life) {
+        return;
+    }
+    outage(&mut life, |_| &["a"]).await;
+    life.turn(&["a"]).await;
+    assert!(life.done(&["a"]).await.is_empty());
+    let open = life.world.forge.list_open(10).await.unwrap();
+    assert_eq!(open.len(), 1, "{open:?}");
+    assert_eq!(life.record().number, Some(open[0].number));
+    assert_eq!(open[0].head_sha.as_str(), life.record().commit);
 }
 
 async fn a_deleted_branch_is_a_no(mut life: Life) {

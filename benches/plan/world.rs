@@ -68,6 +68,7 @@ fn policy(number: usize, signals: &[Signal]) -> Policy {
         window: Duration::from_secs(3600),
         excluded_windows: Vec::new(),
         move_windows: Vec::new(),
+        rollback: None,
         min_age: Duration::from_secs(3600),
         fullness: Fullness {
             demote_above: None,
@@ -368,6 +369,7 @@ impl Builder {
                     Phase::Completed
                 },
                 approved_in: "a".into(),
+                latency_before: None,
                 started: Some("2027-01-01T00:00:00Z".into()),
                 finished: None,
             });

@@ -47,6 +47,7 @@ pub async fn plan(arguments: Arguments) -> Result<u8, Failed> {
     let Some(desired) = desired else { return Ok(1) };
     let wanted = arguments.volume.as_deref().map(claim).transpose()?;
     let objects = crate::render::render(&desired);
+    let mut demanding = Vec::new();
     let (observation, in_flight, changes) = match &arguments.observation {
         Some(path) => (recorded(path)?, InFlight::default(), None),
         None => {
@@ -65,6 +66,7 @@ pub async fn plan(arguments: Arguments) -> Result<u8, Failed> {
             let observation = observe::observe(joined, &mayastor, prometheus.as_ref(), &questions, now).await;
             let migrations: Vec<VolumeMigration> = cluster.list().await?;
             let sources: Vec<PolicySource> = cluster.list().await?;
+            demanding.extend(sources.iter().filter_map(demands));
             let in_flight = InFlight {
                 migrations: migrations.iter().map(MigrationBrief::from).collect(),
                 proposals: sources
@@ -93,6 +95,9 @@ pub async fn plan(arguments: Arguments) -> Result<u8, Failed> {
         let explained = explain::explain(&desired, &observation, &in_flight, limits, at, &wanted, &decision);
         let explained = explained.ok_or_else(|| Failed(format!("no volume is bound to a claim {wanted}")))?;
         explanation::print(&explained, arguments.folder.output);
+        if !demanding.is_empty() {
+            words(&format!("a merged move{}", condition(&demanding)));
+        }
         let moves = decision.proposals.iter().any(|one| one.claim == wanted)
             || decision
                 .starts
@@ -100,7 +105,7 @@ pub async fn plan(arguments: Arguments) -> Result<u8, Failed> {
                 .any(|one| one.approved.what().claim == wanted);
         return Ok(if moves { 2 } else { 0 });
     }
-    print(&decision, changes.as_deref(), arguments.folder.output);
+    print(&decision, changes.as_deref(), &demanding, arguments.folder.output);
     let changed = changes.is_some_and(|changes| !changes.is_empty());
     let nothing = decision.proposals.is_empty() && decision.starts.is_empty() && !changed;
     Ok(if nothing { 0 } else { 2 })
@@ -146,7 +151,30 @@ async fn changes(cluster: &Cluster, objects: &[RenderedObject]) -> Result<Vec<(S
     Ok(changes)
 }
 
-fn print(decision: &Decision, changes: Option<&[(String, String)]>, output: Output) {
+/// The source's name, if it demands approvals. A folder on disk does not say which commit approved what, so who approved it is not
+/// known here.
+fn demands(source: &PolicySource) -> Option<String> {
+    let metadata = &source.metadata;
+    source.spec.proposals.as_ref()?.approvals.as_ref()?;
+    Some(format!(
+        "{}/{}",
+        metadata.namespace.as_deref().unwrap_or_default(),
+        metadata.name.as_deref().unwrap_or_default()
+    ))
+}
+
+/// What moves wait for beside the plan, as the end of a sentence.
+fn condition(demanding: &[String]) -> String {
+    match demanding {
+        [] => String::new(),
+        sources => format!(
+            " starts once it has the approvals that `proposals.approvals` of {} demands",
+            sources.join(", ")
+        ),
+    }
+}
+
+fn print(decision: &Decision, changes: Option<&[(String, String)]>, demanding: &[String], output: Output) {
     if output != Output::Text {
         let report = json!({
             "objects": changes,
@@ -154,6 +182,7 @@ fn print(decision: &Decision, changes: Option<&[(String, String)]>, output: Outp
                 "claim": one.claim.to_string(), "volume": one.volume, "from": one.from, "to": one.to, "decision": one.note,
                 "candidates": one.candidates, "bytes": one.bytes, "monthlyCost": one.monthly_cost,
             })).collect::<Vec<_>>(),
+            "approvalsDemandedBy": demanding,
             "starts": decision.starts.iter().map(|one| json!({
                 "claim": one.approved.what().claim.to_string(), "from": one.from, "to": one.approved.what().to,
             })).collect::<Vec<_>>(),
@@ -217,6 +246,9 @@ fn print(decision: &Decision, changes: Option<&[(String, String)]>, output: Outp
     data(&format!("Approved moves that would start: {}", rows.len()));
     if !rows.is_empty() {
         data(&table(&["CLAIM", "MOVE"], &rows));
+        if !demanding.is_empty() {
+            data(&format!("Each of them{}.\n", condition(demanding)));
+        }
     }
     let rows: Vec<_> = decision
         .left_alone

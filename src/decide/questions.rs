@@ -82,6 +82,18 @@ pub fn value(policy: &Policy, signal: &Signal, now: Timestamp) -> String {
     }
 }
 
+/// The query for the mean latency over the policy's window, whatever its signals are.
+pub fn latency(policy: &Policy, now: Timestamp) -> String {
+    let mean = Signal {
+        name: "latency".into(),
+        measure: Measure::Latency,
+        percentile: None,
+        above: None,
+        below: None,
+    };
+    value(policy, &mean, now)
+}
+
 /// The query for operations per second, over so many seconds: what is served, whatever a policy asks.
 pub fn operations(seconds: u64) -> String {
     expression(&Measure::Iops, &format!("{}s", RATE_SECS.max(seconds)))

@@ -1,15 +1,19 @@
-//! Which assignments should be taken back: base says a tier, and the move there has failed, so it says what is not so.
+//! Which assignments should be taken back: base says a tier, and the move there has failed, so it says what is not so; or the volume
+//! has answered more slowly since.
 
+use super::questions::latency;
 use super::{InFlight, placements};
 use crate::model::decision::ProposedMove;
-use crate::model::desired::Desired;
-use crate::model::ids::PolicyName;
-use crate::model::kinds::policy_source::{ProposalState, ProposalStatus};
+use crate::model::desired::{Desired, Policy, Rollback};
+use crate::model::ids::{PolicyName, TierName};
+use crate::model::kinds::policy_source::{ProposalState, ProposalStatus, ProposedMoveStatus};
 use crate::model::kinds::tier_assignment::DecisionNote;
 use crate::model::kinds::volume_migration::Phase;
 use crate::model::migration_brief::MigrationBrief;
 use crate::model::observation::Observation;
-use std::collections::{BTreeMap, HashMap};
+use jiff::Timestamp;
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
+use std::time::Duration;
 
 /// Assignments that are taken back in one proposal.
 const MOVES_MAX: usize = 50;
@@ -17,47 +21,134 @@ const MOVES_MAX: usize = 50;
 /// What assignments belong to that no policy proposed.
 const BY_HAND: &str = "assignments";
 
-/// An assignment to be set back to where its volume is.
+/// Why an assignment is taken back.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Cause {
+    /// The move failed, and the volume is where it was.
+    Failed(Phase),
+    /// The move succeeded, and the volume has answered more slowly since.
+    Slower {
+        /// Mean latency before it, in milliseconds.
+        before: f64,
+        /// Mean latency after it.
+        after: f64,
+    },
+}
+
+/// An assignment to be set back.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Return {
-    /// From the tier that base says to the one on which the volume is. Its note names the failure, by which a no is remembered.
+    /// From the tier that base says to the one that it should say. Its note names the migration, by which a no is remembered.
     pub back: ProposedMove,
-    /// The migration that failed.
+    /// The migration.
     pub migration: String,
-    /// How it ended.
-    pub phase: Phase,
+    /// Why.
+    pub cause: Cause,
+}
+
+/// A migration by what was approved: volume, tier and commit.
+type Key<'a> = (&'a str, &'a str, &'a str);
+
+fn key(migration: &MigrationBrief) -> Key<'_> {
+    let MigrationBrief {
+        volume,
+        to,
+        approved_in,
+        ..
+    } = migration;
+    (volume.as_str(), to.as_str(), approved_in.as_str())
+}
+
+/// What is to be asked beside the questions of [`super::questions()`]: the latency, for policies that compare it, while a move of
+/// theirs may start or ended not long ago. One query for each of them, whatever the number of moves.
+pub fn questions(desired: &Desired, migrations: &[MigrationBrief], now: Timestamp) -> BTreeSet<String> {
+    let mut asked = BTreeSet::new();
+    if desired.policies.values().all(|policy| policy.rollback.is_none()) {
+        return asked;
+    }
+    let after = migrations
+        .iter()
+        .filter_map(|one| Some((one, comparing(desired, one.policy.as_deref()?)?)))
+        .filter(|(one, (policy, rollback))| compared(one, policy, rollback, now))
+        .map(|(_, (policy, _))| policy);
+    let done: HashSet<Key> = migrations.iter().map(key).collect();
+    let before = desired.approved.iter().filter_map(|approved| {
+        let what = approved.what();
+        let (policy, _) = comparing(desired, what.policy.as_deref()?)?;
+        let commit = approved.approval().commit.as_str();
+        (!done.contains(&(what.volume.as_str(), what.to.as_str(), commit))).then_some(policy)
+    });
+    let policies: BTreeMap<&PolicyName, &Policy> =
+        after.chain(before).map(|policy| (&policy.name, policy)).collect();
+    asked.extend(policies.values().map(|policy| latency(policy, now)));
+    asked
+}
+
+/// The policy of that name, if it compares latencies.
+fn comparing<'a>(desired: &'a Desired, name: &str) -> Option<(&'a Policy, Rollback)> {
+    let policy = desired.policies.get(&PolicyName(name.to_owned()))?;
+    let policy = Some(policy).filter(|policy| policy.enabled)?;
+    Some((policy, policy.rollback?))
+}
+
+/// Whether a whole window has passed since a move, and it is not yet too long ago.
+fn compared(migration: &MigrationBrief, policy: &Policy, rollback: &Rollback, now: Timestamp) -> bool {
+    let ended = migration.finished.as_deref();
+    let Some(ended) = ended.and_then(|at| at.parse::<Timestamp>().ok()) else {
+        return false;
+    };
+    let since = Duration::try_from(now.duration_since(ended)).unwrap_or_default();
+    migration.phase == Phase::Completed
+        && migration.latency_before.is_some()
+        && since >= policy.window
+        && since <= rollback.within
+}
+
+/// The volume's mean latency over the policy's window, in milliseconds, if it was asked for and is known.
+pub fn latency_of(policy: &Policy, observation: &Observation, index: usize, now: Timestamp) -> Option<f64> {
+    policy.rollback?;
+    let answer = observation.answers.get(&latency(policy, now))?;
+    let value = answer.as_ref().ok()?.get(index).copied()?;
+    (value.is_finite() && value > 0.0).then_some(value)
 }
 
 /// Identity of the proposals that take moves of a policy back, beside the policy's own: no policy's name has a slash.
-pub fn identity(policy: &str) -> PolicyName {
-    PolicyName(format!("rollback/{policy}"))
+pub fn identity(policy: &str, cause: Cause) -> PolicyName {
+    PolicyName(match cause {
+        Cause::Failed(_) => format!("rollback/{policy}"),
+        Cause::Slower { .. } => format!("slower/{policy}"),
+    })
 }
 
 /// What a no to one return is remembered by.
-fn failure(migration: &str) -> String {
-    format!("failed {migration}")
+fn remembered(migration: &str, cause: Cause) -> String {
+    match cause {
+        Cause::Failed(_) => format!("failed {migration}"),
+        Cause::Slower { .. } => format!("latency {migration}"),
+    }
 }
 
-/// The assignments whose approval ended in a failed move while the volume is whole on another tier, by identity. Where a person said no
-/// to that before, it is left as it is.
-pub fn failed(
+/// The assignments whose approval ended in a failed move while the volume is whole on another tier, and those whose volume became
+/// slower by the move, by identity. Where a person said no to that before, it is left as it is.
+pub fn returns(
     desired: &Desired,
     observation: &Observation,
     in_flight: &InFlight,
+    now: Timestamp,
 ) -> BTreeMap<PolicyName, Vec<Return>> {
     let mut returns: BTreeMap<PolicyName, Vec<Return>> = BTreeMap::new();
-    let failed: HashMap<(&str, &str, &str), &MigrationBrief> = in_flight
+    let ended = |one: &&MigrationBrief| match one.phase {
+        Phase::RolledBack | Phase::NeedsPerson => true,
+        Phase::Completed => one.latency_before.is_some(),
+        _ => false,
+    };
+    let ended: HashMap<Key, &MigrationBrief> = in_flight
         .migrations
         .iter()
-        .filter(|one| matches!(one.phase, Phase::RolledBack | Phase::NeedsPerson))
-        .map(|one| {
-            (
-                (one.volume.as_str(), one.to.as_str(), one.approved_in.as_str()),
-                one,
-            )
-        })
+        .filter(ended)
+        .map(|one| (key(one), one))
         .collect();
-    if failed.is_empty() || observation.engine.is_err() {
+    if ended.is_empty() || observation.engine.is_err() {
         return returns;
     }
     let placed = placements(desired, observation);
@@ -65,63 +156,142 @@ pub fn failed(
         let (what, commit) = (approved.what(), approved.approval().commit.as_str());
         let key = (what.volume.as_str(), what.to.as_str(), commit);
         // Without an assignment nothing can be set back: that was a way back already.
-        let (Some(migration), Some(_)) = (failed.get(&key), desired.assignments.get(&what.claim)) else {
+        let (Some(migration), Some(assignment)) = (ended.get(&key), desired.assignments.get(&what.claim))
+        else {
             continue;
         };
         let found = observation.find(&what.claim);
-        let found = found.filter(|index| *observation.volumes[*index].name == *what.volume.as_str());
-        let Some(here) = found.and_then(|index| placed[index]) else {
+        let Some(index) = found.filter(|index| *observation.volumes[*index].name == *what.volume.as_str())
+        else {
             continue;
         };
-        if *here == what.to || refused(&in_flight.proposals, what.volume.as_str(), &migration.name) {
+        let Some(here) = placed[index] else { continue };
+        let (cause, to) = match migration.phase {
+            Phase::Completed => {
+                let proposals = &in_flight.proposals;
+                // What a person has pinned since stays.
+                let free = *here == what.to && assignment.pin.is_none();
+                match slower(desired, observation, proposals, migration, index, now).filter(|_| free) {
+                    Some(cause) => (cause, &migration.from),
+                    None => continue,
+                }
+            }
+            failed if *here != what.to => (Cause::Failed(failed), here),
+            _ => continue,
+        };
+        let words = remembered(&migration.name, cause);
+        let mut before = said(&in_flight.proposals, what.volume.as_str(), &words);
+        if before.any(|(proposal, one)| is_no(proposal, one)) {
             continue;
         }
-        let rank = |name| desired.tiers.get(name).map(|tier| tier.rank);
         let policy = what.policy.clone().unwrap_or_else(|| BY_HAND.to_owned());
-        let identity = identity(&policy);
-        let back = ProposedMove {
-            claim: what.claim.clone(),
-            volume: what.volume.clone(),
-            policy: identity.clone(),
-            from: what.to.clone(),
-            to: here.clone(),
-            hotter: rank(here) > rank(&what.to),
-            note: DecisionNote {
-                policy,
-                from: what.to.to_string(),
-                signal: failure(&migration.name),
-                value: 0.0,
-                watermark: None,
-                window: None,
-            },
-            candidates: Vec::new(),
-            bytes: 0,
-            monthly_cost: None,
-        };
-        let all = returns.entry(identity).or_default();
+        let identity = identity(&policy, cause);
+        let all = returns.entry(identity.clone()).or_default();
         if all.len() < MOVES_MAX {
             all.push(Return {
-                back,
+                back: back(desired, migration, (identity, policy), to, cause),
                 migration: migration.name.clone(),
-                phase: migration.phase,
+                cause,
             });
         }
     }
     returns
 }
 
-/// Whether a person said no to taking this failure back.
-fn refused(proposals: &[ProposalStatus], volume: &str, migration: &str) -> bool {
-    let failure = failure(migration);
-    proposals.iter().any(|proposal| {
-        let mut moves = proposal.moves.iter();
-        moves.any(|one| {
-            let no = match proposal.state {
-                ProposalState::Declined => true,
-                ProposalState::Merged => !one.accepted,
-                ProposalState::Open | ProposalState::Edited => false,
-            };
-            no && one.volume == volume && one.decision.signal == failure
-        })
-    })
+/// From where base says to the tier that it should say.
+fn back(
+    desired: &Desired,
+    migration: &MigrationBrief,
+    (identity, policy): (PolicyName, String),
+    to: &TierName,
+    cause: Cause,
+) -> ProposedMove {
+    let rank = |name| desired.tiers.get(name).map(|tier| tier.rank);
+    let value = match cause {
+        Cause::Failed(_) => 0.0,
+        Cause::Slower { after, .. } => after,
+    };
+    ProposedMove {
+        claim: migration.claim.clone(),
+        volume: migration.volume.clone(),
+        policy: identity,
+        from: migration.to.clone(),
+        to: to.clone(),
+        hotter: rank(to) > rank(&migration.to),
+        note: DecisionNote {
+            policy,
+            from: migration.to.to_string(),
+            signal: remembered(&migration.name, cause),
+            value,
+            watermark: None,
+            window: None,
+        },
+        candidates: Vec::new(),
+        bytes: 0,
+        monthly_cost: None,
+    }
+}
+
+/// Whether a volume has answered so much more slowly since a move that its policy wants it back. What is proposed already stays until
+/// it is answered, with its figures, unless the latency goes back past the policy's hysteresis while it is still looked at.
+fn slower(
+    desired: &Desired,
+    observation: &Observation,
+    proposals: &[ProposalStatus],
+    migration: &MigrationBrief,
+    index: usize,
+    now: Timestamp,
+) -> Option<Cause> {
+    let before = migration.latency_before?;
+    let (policy, rollback) = comparing(desired, migration.policy.as_deref()?)?;
+    // A copy on each of two tiers is nowhere to go back to.
+    desired.tiers.get(&migration.from)?;
+    if policy.dry_run {
+        return None;
+    }
+    let words = remembered(&migration.name, Cause::Slower { before, after: 0.0 });
+    let open = said(proposals, &migration.volume.0, &words)
+        .find(|(proposal, _)| is_open(proposal))
+        .map(|(_, one)| one.decision.value);
+    let latency = compared(migration, policy, &rollback, now)
+        .then(|| latency_of(policy, observation, index, now))
+        .flatten();
+    let limit = before * (1.0 + rollback.worse);
+    let after = match (open, latency) {
+        (Some(_), Some(now)) if now < limit * (1.0 - policy.hysteresis) => return None,
+        (Some(proposed), _) => proposed,
+        (None, latency) => latency.filter(|now| *now >= limit)?,
+    };
+    // Another proposal speaks of the volume already, and a volume is asked for once.
+    let volume = migration.volume.as_str();
+    let other = |proposal: &ProposalStatus| {
+        let of_it = |one: &ProposedMoveStatus| one.volume == volume && one.decision.signal != words;
+        is_open(proposal) && proposal.moves.iter().any(of_it)
+    };
+    (open.is_some() || !proposals.iter().any(other)).then_some(Cause::Slower { before, after })
+}
+
+/// What was proposed for this reason before.
+fn said<'a>(
+    proposals: &'a [ProposalStatus],
+    volume: &'a str,
+    words: &'a str,
+) -> impl Iterator<Item = (&'a ProposalStatus, &'a ProposedMoveStatus)> {
+    let all = proposals
+        .iter()
+        .flat_map(|proposal| proposal.moves.iter().map(move |one| (proposal, one)));
+    all.filter(move |(_, one)| one.volume == volume && one.decision.signal == words)
+}
+
+fn is_open(proposal: &ProposalStatus) -> bool {
+    matches!(proposal.state, ProposalState::Open | ProposalState::Edited)
+}
+
+/// Whether a person said no to it.
+fn is_no(proposal: &ProposalStatus, one: &ProposedMoveStatus) -> bool {
+    match proposal.state {
+        ProposalState::Declined => true,
+        ProposalState::Merged => !one.accepted,
+        ProposalState::Open | ProposalState::Edited => false,
+    }
 }

@@ -2,7 +2,7 @@
 
 use super::heat::{self, Direction};
 use super::place::{self, Room};
-use super::{InFlight, View, judge};
+use super::{InFlight, View, judge, rollback};
 use crate::model::approval::{Approved, Move};
 use crate::model::decision::{Decision, LeftAlone, Start, Subject, Superseded, Why};
 use crate::model::desired::Policy;
@@ -289,6 +289,8 @@ fn start<'a>(
         approved: approved.clone(),
         from: from_name.cloned().unwrap_or_else(|| TierName(MIXED.to_owned())),
         timeout_secs: policy.map_or(DEFAULT_TIMEOUT_SECS, |policy| policy.timeout.as_secs()),
+        latency: policy_of(view, what)
+            .and_then(|policy| rollback::latency_of(policy, view.observation, index, view.now)),
     }))
 }
 

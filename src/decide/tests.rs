@@ -35,6 +35,7 @@ use crate::model::kinds::volume_migration::Phase;
 use crate::model::observation::Provider;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
+use std::time::Duration;
 use world::*;
 
 /// A change to the world, and the verdict that follows from it.
@@ -152,6 +153,22 @@ fn each_circumstance_has_its_verdict() {
         (
             "declined at a much lower load",
             |w| w.declined(3900.0),
+            "propose hot",
+        ),
+        (
+            "declined, and that is still remembered",
+            |w| {
+                w.declined(6000.0);
+                w.limits.rejections_expire = Some(Duration::from_secs(86_401))
+            },
+            "Declined",
+        ),
+        (
+            "declined, and that is forgotten by now",
+            |w| {
+                w.declined(6000.0);
+                w.limits.rejections_expire = Some(Duration::from_secs(86_400))
+            },
             "propose hot",
         ),
         ("approved", |w| w.approve("hot"), "start hot"),

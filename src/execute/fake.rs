@@ -175,6 +175,7 @@ fn migration() -> VolumeMigration {
             pool_reserve_bytes: GIB,
             policy: None,
             timeout_seconds: 300,
+            latency_before_ms: None,
             preserve: false,
             superseded: None,
             approved: ApprovedBy {

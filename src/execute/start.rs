@@ -38,6 +38,7 @@ pub fn migration(
         pool_reserve_bytes: target.pool_reserve,
         timeout_seconds: start.timeout_secs,
         preserve: target.preserve,
+        latency_before_ms: start.latency,
         ..spec(source, &start.approved, &start.from, merge)
     };
     VolumeMigration::new(&name(&start.approved), spec)
@@ -86,6 +87,7 @@ fn spec(
         pool_reserve_bytes: 0,
         policy: what.policy.clone(),
         timeout_seconds: 0,
+        latency_before_ms: None,
         preserve: false,
         superseded: None,
         approved: ApprovedBy {

@@ -42,6 +42,8 @@ pub struct Start {
     pub from: TierName,
     /// How long the migration may take, in seconds.
     pub timeout_secs: u64,
+    /// The volume's mean latency now, in milliseconds, when the policy wants it compared with that afterwards.
+    pub latency: Option<f64>,
 }
 
 /// An approved move that makes no sense any more: the approval is used up, and nothing moves.

@@ -336,6 +336,15 @@ pub struct Budgets {
     pub moves_per_node: Option<u32>,
 }
 
+/// When a move is taken back because the volume became slower.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Rollback {
+    /// By which part the latency must have grown: 1 is twice as long.
+    pub worse: f64,
+    /// For how long after a move it is looked at.
+    pub within: Duration,
+}
+
 /// A storage policy, understood.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Policy {
@@ -367,6 +376,8 @@ pub struct Policy {
     pub fullness: Fullness,
     /// How much may be moved.
     pub budgets: Budgets,
+    /// When moves are taken back because volumes became slower, if ever.
+    pub rollback: Option<Rollback>,
     /// Least part of the window that must have samples, 0 to 1.
     pub min_coverage: f64,
     /// How long a volume rests after a move.

@@ -22,6 +22,8 @@ pub struct MigrationBrief {
     pub phase: Phase,
     /// The commit that approved it.
     pub approved_in: CommitId,
+    /// The volume's mean latency before it, in milliseconds, when that is to be compared.
+    pub latency_before: Option<f64>,
     /// When it began, RFC 3339.
     pub started: Option<String>,
     /// When it ended, RFC 3339; these sort as text.
@@ -43,6 +45,7 @@ impl From<&VolumeMigration> for MigrationBrief {
             policy: spec.policy.clone(),
             phase: status.map(|status| status.phase).unwrap_or_default(),
             approved_in: CommitId(spec.approved.commit.clone()),
+            latency_before: spec.latency_before_ms,
             started: status.and_then(|status| status.started_at.clone()),
             finished: status.and_then(|status| status.finished_at.clone()),
         }

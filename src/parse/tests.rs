@@ -66,6 +66,7 @@ fn past(phase: Phase, approved_in: &str, from: &str, to: &str) -> MigrationBrief
         policy: None,
         phase,
         approved_in: CommitId(approved_in.into()),
+        latency_before: None,
         started: None,
         finished: Some(approved_in.into()),
     }

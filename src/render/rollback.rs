@@ -14,17 +14,34 @@ use sha2::{Digest, Sha256};
 /// One assignment that is taken back.
 #[derive(Clone, Copy)]
 pub struct Back<'a> {
-    /// From the tier that base says to the one on which the volume is.
+    /// From the tier that base says to the one that it should say.
     pub back: &'a ProposedMove,
-    /// The migration that failed.
+    /// The migration.
     pub migration: &'a str,
-    /// How it ended.
-    pub phase: Phase,
-    /// Why, in its own words.
-    pub message: &'a str,
+    /// What became of it.
+    pub what: What<'a>,
 }
 
-/// Renders what takes the failed moves of a policy back, without those whose file cannot be edited: these are given back with the
+/// What became of a move that is taken back. Those of one proposal are of one kind.
+#[derive(Clone, Copy)]
+pub enum What<'a> {
+    /// It failed.
+    Failed {
+        /// How it ended.
+        phase: Phase,
+        /// Why, in its own words.
+        message: &'a str,
+    },
+    /// The volume has answered more slowly since.
+    Slower {
+        /// Mean latency before, in milliseconds.
+        before: f64,
+        /// Mean latency after.
+        after: f64,
+    },
+}
+
+/// Renders what takes moves of a policy back, without those whose file cannot be edited: these are given back with the
 /// reason.
 pub fn render(
     identity: &PolicyName,
@@ -45,24 +62,25 @@ pub fn render(
     if kept.is_empty() {
         return (None, refused);
     }
-    let title = match kept.as_slice() {
-        [one] => format!(
-            "Take back the failed move of {} to {}",
-            shown(&one.back.claim.to_string()),
-            shown(one.back.from.as_str())
-        ),
-        _ => format!("Take back {}", counted(kept.len(), "failed move")),
-    };
+    let title = title(&kept);
     let key = key(identity, &kept);
     let reasons: Vec<String> = kept
         .iter()
         .map(|one| {
             let claim = shown(&one.back.claim.to_string());
             let (migration, here) = (shown(one.migration), shown(one.back.to.as_str()));
-            format!(
-                "{claim}: {migration} ended as {}; it is on {here}",
-                one.phase.as_str()
-            )
+            match one.what {
+                What::Failed { phase, .. } => {
+                    format!(
+                        "{claim}: {migration} ended as {}; it is on {here}",
+                        phase.as_str()
+                    )
+                }
+                What::Slower { before, after } => {
+                    let (before, after) = (milliseconds(before), milliseconds(after));
+                    format!("{claim}: latency {before} before {migration}, {after} after it")
+                }
+            }
         })
         .collect();
     let text = ProposalText {
@@ -100,13 +118,108 @@ fn key(identity: &PolicyName, all: &[Back]) -> String {
     format!("{}/{digest}", identity.as_str())
 }
 
+fn title(kept: &[Back]) -> String {
+    let slower = matches!(
+        kept,
+        [
+            Back {
+                what: What::Slower { .. },
+                ..
+            },
+            ..
+        ]
+    );
+    match kept {
+        [one] => {
+            let claim = shown(&one.back.claim.to_string());
+            match slower {
+                true => format!(
+                    "Move {claim} back to {}: it became slower",
+                    shown(one.back.to.as_str())
+                ),
+                false => format!(
+                    "Take back the failed move of {claim} to {}",
+                    shown(one.back.from.as_str())
+                ),
+            }
+        }
+        _ if slower => format!("Move {} back that became slower", counted(kept.len(), "volume")),
+        _ => format!("Take back {}", counted(kept.len(), "failed move")),
+    }
+}
+
+/// Three digits are enough to compare by.
+fn milliseconds(value: f64) -> String {
+    match value {
+        large if large >= 100.0 => format!("{large:.0} ms"),
+        medium if medium >= 1.0 => format!("{medium:.2} ms"),
+        small => format!("{small:.3} ms"),
+    }
+}
+
+/// How to say no.
+fn no(site: Site) -> &'static str {
+    match site.forge {
+        true => "close this without merging",
+        false => "delete the branch",
+    }
+}
+
 fn body(all: &[Back], site: Site) -> String {
+    match all {
+        [
+            Back {
+                what: What::Slower { .. },
+                ..
+            },
+            ..,
+        ] => slower(all, site),
+        _ => failed(all, site),
+    }
+}
+
+/// Of the threshold nothing is said: it may have been encrypted.
+fn slower(all: &[Back], site: Site) -> String {
+    let mut body = String::from(
+        "Since couchestor moved these volumes, they answer more slowly than the policy's `rollback` allows. Merging this moves them \
+         back.\n\n| volume | was moved | mean latency before | mean latency after | by |\n| --- | --- | --- | --- | --- |\n",
+    );
+    for one in all {
+        let What::Slower { before, after } = one.what else {
+            continue;
+        };
+        body.push_str(&format!(
+            "| `{}` | {} → {} | {} | {} | `{}` |\n",
+            shown(&one.back.claim.to_string()),
+            shown(one.back.to.as_str()),
+            shown(one.back.from.as_str()),
+            milliseconds(before),
+            milliseconds(after),
+            shown(one.migration),
+        ));
+    }
+    body.push_str(&format!(
+        "\nBoth are means over the policy's `samplingWindow`: the last one before the move, and one after it. The load may have \
+         changed as well: a look at it is worth its time.\n\n\
+         **Yes:** merge this. The volumes are copied once more, and the policy may propose the move again after its \
+         `cooldownPeriod`; write `pinned: true` into the assignment of one that is to stay.\n\n\
+         **A part of it:** set the tier of the others again on this branch, and merge.\n\n\
+         **No:** {}. The volumes stay where they are, and this is not asked for again after these moves.\n",
+        no(site)
+    ));
+    body
+}
+
+fn failed(all: &[Back], site: Site) -> String {
     let mut body = String::from(
         "The base branch says where these volumes belong, and the moves there did not succeed. Merging this makes it say where they \
          are; nothing is copied for that.\n\n| volume | base says | it is on | what happened |\n| --- | --- | --- | --- |\n",
     );
     for one in all {
-        let how = match one.phase {
+        let What::Failed { phase, message } = one.what else {
+            continue;
+        };
+        let how = match phase {
             Phase::NeedsPerson => "stopped, and needs a person",
             _ => "rolled back",
         };
@@ -116,13 +229,10 @@ fn body(all: &[Back], site: Site) -> String {
             shown(one.back.from.as_str()),
             shown(one.back.to.as_str()),
             shown(one.migration),
-            plain(one.message),
+            plain(message),
         ));
     }
-    let no = match site.forge {
-        true => "close this without merging",
-        false => "delete the branch",
-    };
+    let no = no(site);
     body.push_str(&format!(
         "\n**Yes:** merge this. The policy may propose the move again when the load asks for it.\n\n\
          **Try again instead:** mend the cause and commit any change to the assignment; this is withdrawn then.\n\n\

@@ -1,6 +1,6 @@
 //! What the controller does with what was merged: it looks once more, asks who approved, and tells what became of it.
 
-use super::followed::{PATIENCE, VOLUMES, policies, proposal, source};
+use super::followed::{PATIENCE, POLICIES, VOLUMES, policies, proposal, source};
 use super::life::client;
 use crate::forges::world::{Host, World};
 use crate::support::follow::Follow;
@@ -65,6 +65,15 @@ impl Stage {
             );
             tokio::time::sleep(Duration::from_millis(100)).await;
         }
+    }
+
+    /// A person closes it, and the controller takes notice.
+    async fn declined(&mut self, number: u64) {
+        self.world.turn(number, false).await;
+        self.follow.run().await;
+        let declined = |one: &Value| one["number"] == number && one["state"] == "Declined";
+        proposal(&self.follow, "the no", declined).await;
+        self.follow.halt().await;
     }
 
     /// Waits until one migration has ended so.
@@ -489,6 +498,90 @@ async fn a_no_to_the_way_back_is_remembered(world: World) {
     stage.follow.halt().await;
 }
 
+/// A no holds at the load to which it was said, and for as long as the source says.
+async fn a_no_holds_until_the_load_differs_or_it_is_forgotten(world: World) {
+    let mut stage = Stage::set(world, json!({"rejections": {"expireAfter": "720h"}})).await;
+    let first = stage.opened().await;
+    stage.declined(first).await;
+    // Half as much again is not the same question any more; a tenth is.
+    stage.load(6700.0);
+    stage.follow.run().await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(stage.world.forge.list_open(10).await.unwrap(), []);
+    stage.follow.halt().await;
+    stage.load(12_240.0);
+    let second = stage.opened().await;
+    assert!(second > first);
+    stage.declined(second).await;
+    let namespace = Some("couchestor-system");
+    let kubernetes = &stage.follow.running.kubernetes;
+    let mut source = kubernetes.get("PolicySource", namespace, "homelab").unwrap();
+    let long_ago = couchestor::io::clock::now().as_second() - 721 * 3600;
+    let long_ago = Timestamp::from_second(long_ago).unwrap().to_string();
+    for one in source["status"]["proposals"].as_array_mut().unwrap() {
+        one["since"] = long_ago.as_str().into();
+    }
+    stage.follow.put(source);
+    let third = stage.opened().await;
+    assert!(third > second, "nothing has changed but the time");
+}
+
+/// A move that succeeded and made the volume slower.
+async fn what_became_slower_is_proposed_to_move_back(world: World) {
+    let mut stage = Stage::set(world, json!({})).await;
+    let asking =
+        format!("{POLICIES}  samplingWindow: 1m\n  rollback: {{latencyWorsePercent: 50, within: 24h}}\n");
+    stage.push("p/policies.yaml", &asking).await;
+    let first = stage.opened().await;
+    stage.world.merge(first, MergeBy::Squash, "ann").await;
+    stage.follow.run().await;
+    let mut done = stage.ended("Completed").await;
+    assert_eq!(done["spec"]["latencyBeforeMs"], 2.0, "{done:#}");
+    stage.told(first, "| moved |").await;
+    stage.follow.halt().await;
+    // Two hours later it takes three times as long.
+    let before = couchestor::io::clock::now().as_second() - 7200;
+    done["status"]["finishedAt"] = Timestamp::from_second(before).unwrap().to_string().into();
+    stage.follow.put(done);
+    let slow = Load {
+        latency_ms: 6.0,
+        ..Load::random(6120.0, 1.0)
+    };
+    stage.follow.running.prometheus.set(VOLUMES[0], Some(slow));
+    stage.follow.run().await;
+    let back = |one: &Value| one["policy"] == "slower/tiering" && one["number"].is_u64();
+    let record = proposal(&stage.follow, "the way back", back).await;
+    let number = record["number"].as_u64().unwrap();
+    let pull = stage.world.forge.get(number).await.unwrap();
+    assert_eq!(pull.title, "Move db/data-0 back to cold: it became slower");
+    assert!(
+        pull.body.contains("| cold → hot | 2.00 ms | 6.00 ms |"),
+        "{}",
+        pull.body
+    );
+    // What the policy holds for too slow is its own affair.
+    assert!(
+        !pull.body.contains("50 %") && !pull.body.contains("50%"),
+        "{}",
+        pull.body
+    );
+    stage.follow.halt().await;
+    stage.world.merge(number, MergeBy::Squash, "ann").await;
+    stage.follow.run().await;
+    let back = async || {
+        let all = stage.migrations();
+        let is_back = |one: &Value| one["spec"]["to"] == "cold" && one["status"]["phase"] == "Completed";
+        all.into_iter().find(is_back)
+    };
+    let back = stage.until("the way back", back).await;
+    assert_eq!(
+        back["spec"]["latencyBeforeMs"],
+        Value::Null,
+        "nobody asks for it again"
+    );
+    stage.follow.halt().await;
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn approvals_without_a_forge_are_refused() {
     let mut follow = Follow::new().await;
@@ -532,4 +625,6 @@ afterwards! {
     without_the_approvals_demanded_nothing_moves
     a_failed_move_is_told_and_taken_back
     a_no_to_the_way_back_is_remembered
+    what_became_slower_is_proposed_to_move_back
+    a_no_holds_until_the_load_differs_or_it_is_forgotten
 }

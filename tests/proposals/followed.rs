@@ -15,7 +15,7 @@ use std::time::{Duration, Instant};
 
 pub const PATIENCE: Duration = Duration::from_secs(60);
 
-const POLICIES: &str = "\
+pub const POLICIES: &str = "\
 apiVersion: storage.billyronks.io/v1
 kind: StorageTier
 metadata: {name: cold}

@@ -203,6 +203,7 @@ fn random_past(random: &mut fastrand::Rng, made: &mut World) {
                 policy: made.desired.policies.keys().next().map(ToString::to_string),
                 phase: [Phase::WaitSync, Phase::Completed, Phase::RolledBack][random.usize(..3)],
                 approved_in: "a".into(),
+                latency_before: None,
                 started: Timestamp::from_second(NOW - random.i64(..7200))
                     .ok()
                     .map(|at| at.to_string()),

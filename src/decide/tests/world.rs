@@ -92,6 +92,7 @@ pub(crate) fn world() -> World {
         hysteresis: 0.1,
         excluded_windows: Vec::new(),
         move_windows: Vec::new(),
+        rollback: None,
         min_age: Duration::ZERO,
         fullness: Fullness::default(),
         budgets: Budgets::default(),
@@ -236,6 +237,7 @@ impl World {
         let mut answers = BTreeMap::new();
         for policy in self.desired.policies.values().filter(|policy| policy.enabled) {
             answers.insert(questions::coverage(policy, now), of("coverage"));
+            answers.insert(questions::latency(policy, now), of("latency"));
             for signal in policy.signals.iter().chain(&policy.not_heat_when) {
                 let asked = questions::signal_of(policy, signal, now);
                 answers.insert(asked.value, of(&signal.name));
@@ -377,6 +379,7 @@ impl World {
             policy: Some("p".into()),
             phase,
             approved_in: CommitId("a".into()),
+            latency_before: None,
             started: None,
             finished: None,
         });

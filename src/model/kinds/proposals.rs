@@ -22,7 +22,8 @@ pub enum ProposalState {
 pub struct ProposalStatus {
     /// The branch.
     pub branch: String,
-    /// The policy; `rollback/<policy>` for what takes failed moves of it back.
+    /// The policy; `rollback/<policy>` for what takes failed moves of it back, `slower/<policy>` for moves
+    /// after which volumes became slower.
     #[serde(default)]
     pub policy: String,
     /// What became of it.

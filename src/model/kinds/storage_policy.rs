@@ -93,6 +93,11 @@ pub struct StoragePolicySpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub budgets: Option<BudgetsSpec>,
 
+    /// When a move that this policy proposed is proposed to be taken back. Failed moves always are; with this also those after
+    /// which the volume answers more slowly.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rollback: Option<RollbackSpec>,
+
     /// Volumes of this StorageClass are watched.
     #[serde(default = "default_class")]
     pub storage_class_name: String,
@@ -211,6 +216,22 @@ pub struct BudgetsSpec {
     pub moves_per_node: Option<u32>,
 }
 
+/// When a move is proposed to be taken back although it succeeded: the volume's mean `latency` over the sampling window after the
+/// move is compared with that over the sampling window before it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct RollbackSpec {
+    /// By how much the latency must have grown, in percent: at 100 it takes twice as long.
+    #[schemars(range(min = 1, max = 10000))]
+    pub latency_worse_percent: u32,
+    /// For how long after a move it is looked at, a Go duration such as `24h`; longer than the sampling window.
+    #[serde(default = "default_within")]
+    pub within: String,
+}
+
+fn default_within() -> String {
+    "24h".to_owned()
+}
 fn default_high() -> u64 {
     5000
 }

@@ -47,6 +47,9 @@ pub struct VolumeMigrationSpec {
     pub policy: Option<String>,
     /// How long it may take, in seconds.
     pub timeout_seconds: u64,
+    /// The volume's mean latency before it, in milliseconds, when the policy wants it compared with that afterwards.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub latency_before_ms: Option<f64>,
     /// Whether the old replicas are kept: it then ends as Preserved, before anything is removed.
     #[serde(default)]
     pub preserve: bool,

@@ -1,8 +1,10 @@
 //! `StoragePolicy` as understood: signals, windows, budgets and the tiers between which volumes move.
 
 use super::{Reader, hint};
-use crate::formats::quantity;
-use crate::model::desired::{Budgets, Fullness, Measure, Policy, Resource, Signal, Tier, TierPools};
+use crate::formats::{duration, quantity};
+use crate::model::desired::{
+    Budgets, Fullness, Measure, Policy, Resource, Rollback, Signal, Tier, TierPools,
+};
 use crate::model::ids::{PolicyName, TierName};
 use crate::model::kinds::LabelSelector;
 use crate::model::kinds::storage_policy::{SignalSpec, StoragePolicySpec, WindowSpec};
@@ -51,7 +53,7 @@ impl Reader<'_> {
             self.wrong(resource, pointer, "watermarks", message, help);
         }
         let window = self.duration(resource, "/spec/samplingWindow", &spec.sampling_window);
-        let readable = crate::formats::duration::parse(&spec.sampling_window).is_ok();
+        let readable = duration::parse(&spec.sampling_window).is_ok();
         if readable && window < Duration::from_secs(60) {
             self.wrong(
                 resource,
@@ -67,7 +69,7 @@ impl Reader<'_> {
         };
         let sustained = optional("/spec/sustainedFor", &spec.sustained_for);
         let bounds = Duration::from_secs(60)..=SUSTAINED_MAX;
-        let readable = |text: &String| crate::formats::duration::parse(text).is_ok();
+        let readable = |text: &String| duration::parse(text).is_ok();
         if spec.sustained_for.as_ref().is_some_and(readable) && !bounds.contains(&sustained) {
             let help = "write something between 1m and 168h";
             self.wrong(
@@ -90,6 +92,7 @@ impl Reader<'_> {
         let excluded_windows = self.windows(resource, "/spec/excludedWindows", &spec.excluded_windows);
         let move_windows = self.windows(resource, "/spec/moveWindows", &spec.move_windows);
         let budgets = self.budgets(resource, &spec);
+        let rollback = self.rollback(resource, &spec, window);
         let tiers = self.tiers_of(resource, &spec);
         if !self.whole() {
             return;
@@ -119,6 +122,7 @@ impl Reader<'_> {
                     promote_below: fullness.promote_below_percent.map(percent),
                 },
                 budgets,
+                rollback,
                 min_coverage: percent(spec.min_coverage_percent),
                 cooldown,
                 tiers,
@@ -130,6 +134,35 @@ impl Reader<'_> {
                 secret: resource.origin.secret,
             },
         );
+    }
+
+    fn rollback(
+        &mut self,
+        resource: &Resource,
+        spec: &StoragePolicySpec,
+        window: Duration,
+    ) -> Option<Rollback> {
+        let written = spec.rollback.as_ref()?;
+        let within = self.duration(resource, "/spec/rollback/within", &written.within);
+        if duration::parse(&written.within).is_ok() && within <= window {
+            let written = resource.value.pointer("/spec/rollback/within").is_some();
+            let pointer = if written {
+                "/spec/rollback/within"
+            } else {
+                "/spec/rollback"
+            };
+            self.wrong(
+                resource,
+                pointer,
+                "duration",
+                "`within` is not longer than `samplingWindow`, so no window after a move would be looked at",
+                "write a longer time, such as four sampling windows",
+            );
+        }
+        Some(Rollback {
+            worse: f64::from(written.latency_worse_percent) / 100.0,
+            within,
+        })
     }
 
     /// The signals that make hot or cold: those that are listed, or the two watermarks.
