@@ -22,7 +22,7 @@ mod plan;
 /// What is remembered.
 mod remembered;
 
-pub use plan::{Action, Pulls, plan};
+pub use plan::{Action, Known, Pulls, plan};
 use plan::{is_of, is_open};
 use remembered::{forget_oldest, record, replace, set_state};
 
@@ -103,6 +103,8 @@ pub struct Proposals<'a> {
     pub labels: &'a [String],
     /// Where pull requests stand.
     pub pulls: &'a Pulls,
+    /// What was found out beside that.
+    pub known: &'a Known,
     /// Hashes of the policies' specs, by name.
     pub fingerprints: &'a BTreeMap<String, String>,
     /// Now.

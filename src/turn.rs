@@ -62,7 +62,7 @@ mod planning;
 pub use planning::Remembered;
 use planning::Scene;
 pub use proposing::Asked;
-use proposing::{poll, propose_all};
+use proposing::{known, poll, propose_all};
 use publishing::publish;
 use reading::read;
 
@@ -292,7 +292,8 @@ pub async fn turn(
     if turned.applied {
         let pulls = polled.clone().unwrap_or_default().pulls;
         let returns = returning::texts(source, desired, &observation, &in_flight, &migrations, now);
-        let polled = (&tips, &pulls);
+        let known = known(&decision, &observation, &in_flight);
+        let polled = (&tips, &pulls, &known);
         turned.proposed =
             Some(propose_all(source, desired, &decision, returns, &in_flight, polled, now).await);
     }

@@ -41,6 +41,9 @@ mod starts;
 /// Which approvals were used up.
 mod spent;
 
+/// Of which proposals nothing is known now.
+mod undecided;
+
 /// Which assignments are taken back.
 pub mod rollback;
 
@@ -49,6 +52,7 @@ pub(crate) mod tests;
 
 pub use questions::questions;
 pub use spent::spent;
+pub use undecided::undecided;
 
 /// What is under way or was decided before.
 #[derive(Clone, Debug, Default)]

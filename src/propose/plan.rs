@@ -5,7 +5,7 @@ use crate::model::ids::CommitId;
 use crate::model::kinds::policy_source::{ProposalState, ProposalStatus, ProposedMoveStatus};
 use crate::model::pull_request::PullRequestState;
 use crate::model::rendering::ProposalText;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What is done with one branch and its pull request.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,6 +32,13 @@ pub enum Action {
     Merged(Option<CommitId>),
 }
 
+/// What was found out about recorded proposals before anything is done.
+#[derive(Clone, Debug, Default)]
+pub struct Known {
+    /// Branches of those of which nobody knows now whether they still hold. That they are not wanted says nothing then.
+    pub undecided: BTreeSet<String>,
+}
+
 /// Decides what is done with every branch that is wanted or remembered, by its name; a policy has one open proposal, whatever its
 /// branch is called. `in_base` says whether base already holds what a recorded move asked for.
 pub fn plan(
@@ -44,6 +51,7 @@ pub fn plan(
         tips,
         base,
         pulls,
+        known,
         now,
         ..
     } = *proposals;
@@ -51,6 +59,7 @@ pub fn plan(
     for record in recorded.iter().filter(|record| is_open(record)) {
         let tip = tips.branches.get(&record.branch);
         let ours = tip.is_some_and(|tip| tip.as_str() == record.commit);
+        let ours_or_gone = ours || tip.is_none();
         let proposal = wanted.iter().find(|proposal| is_of(record, proposal));
         let pull = record.number.and_then(|number| pulls.get(&number));
         let merged = Action::Merged(tip.filter(|_| ours).cloned());
@@ -61,6 +70,7 @@ pub fn plan(
             match (tip, proposal) {
                 // Merged by hand without some of it, and deleted.
                 (None, _) if some => merged,
+                (_, None) if ours_or_gone && known.undecided.contains(&record.branch) => Action::Keep,
                 (None, None) => Action::Forget,
                 (None, Some(_)) => Action::Declined,
                 (Some(_), Some(_)) if pull == Some(&PullRequestState::Closed) => Action::Declined,

@@ -1,7 +1,7 @@
 //! Claims about branches: one table of what is wanted, what is remembered and what is there.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
-use super::{Action, Proposals, Pulls, plan};
+use super::{Action, Known, Proposals, Pulls, plan};
 use crate::io::git::Tips;
 use crate::model::decision::ProposedMove;
 use crate::model::ids::{ClaimRef, CommitId};
@@ -22,6 +22,18 @@ fn planned(
     pulls: &Pulls,
     in_base: impl Fn(&ProposedMoveStatus) -> bool,
 ) -> BTreeMap<String, Action> {
+    planned_knowing(&Known::default(), wanted, recorded, tips, base, pulls, in_base)
+}
+
+fn planned_knowing(
+    known: &Known,
+    wanted: &[ProposalText],
+    recorded: &[ProposalStatus],
+    tips: &Tips,
+    base: &str,
+    pulls: &Pulls,
+    in_base: impl Fn(&ProposedMoveStatus) -> bool,
+) -> BTreeMap<String, Action> {
     let proposals = Proposals {
         wanted,
         recorded,
@@ -30,6 +42,7 @@ fn planned(
         base_branch: "main",
         labels: &[],
         pulls,
+        known,
         fingerprints: &BTreeMap::new(),
         now: "2026-11-21T14:30:05Z".parse().unwrap(),
     };
@@ -347,6 +360,57 @@ fn what_the_forge_knows_counts_where_git_is_silent() {
         let holds = |one: &ProposedMoveStatus| in_base.contains(&one.claim.as_str());
         let actions = planned(&wanted, &[recorded(state)], &tips, "base", &pulls, holds);
         assert_eq!(actions.get("b").cloned(), expected, "{what}");
+    }
+}
+
+#[test]
+fn what_nobody_can_look_at_now_stands_as_it_is() {
+    use PullRequestState::{Closed, Merged, Open};
+    let known = Known {
+        undecided: ["b".to_owned()].into(),
+    };
+    for (what, state, tip, pull, in_base, expected) in [
+        (
+            "open",
+            ProposalState::Open,
+            Some("ours"),
+            Open,
+            false,
+            Action::Keep,
+        ),
+        // Whether that was a no is told when it is known whether it was still wanted.
+        (
+            "closed",
+            ProposalState::Open,
+            Some("ours"),
+            Closed,
+            false,
+            Action::Keep,
+        ),
+        ("gone", ProposalState::Open, None, Closed, false, Action::Keep),
+        (
+            "a person committed",
+            ProposalState::Open,
+            Some("theirs"),
+            Open,
+            false,
+            Action::LeaveEdited,
+        ),
+        (
+            "merged",
+            ProposalState::Open,
+            None,
+            Merged,
+            true,
+            Action::Merged(None),
+        ),
+    ] {
+        let mut tips = Tips::default();
+        tips.branches
+            .extend(tip.map(|tip| ("b".to_owned(), CommitId(tip.into()))));
+        let (pulls, recorded) = (Pulls::from([(7, pull)]), [recorded(state)]);
+        let actions = planned_knowing(&known, &[], &recorded, &tips, "base2", &pulls, |_| in_base);
+        assert_eq!(actions.get("b").cloned(), Some(expected), "{what}");
     }
 }
 

@@ -7,8 +7,9 @@ use crate::model::decision::{Decision, ProposedMove};
 use crate::model::desired::{Assignment, Desired};
 use crate::model::ids::{ClaimRef, CommitId, PolicyName};
 use crate::model::kinds::policy_source::PolicySourceStatus;
+use crate::model::observation::Observation;
 use crate::model::rendering::ProposalText;
-use crate::propose::{self, Polled, Proposals, Proposed, Pulls};
+use crate::propose::{self, Known, Polled, Proposals, Proposed, Pulls};
 use crate::render;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
@@ -62,13 +63,20 @@ pub(super) async fn poll(
     }
 }
 
+/// What is found out about recorded proposals before anything is done.
+pub(super) fn known(decision: &Decision<'_>, observation: &Observation, in_flight: &InFlight) -> Known {
+    Known {
+        undecided: decide::undecided(decision, observation, &in_flight.proposals),
+    }
+}
+
 pub(super) async fn propose_all(
     source: &Source<'_>,
     desired: &Desired,
     decision: &Decision<'_>,
     returns: Vec<ProposalText>,
     in_flight: &InFlight,
-    (tips, pulls): (&Tips, &Pulls),
+    (tips, pulls, known): (&Tips, &Pulls, &Known),
     now: Timestamp,
 ) -> Proposed {
     let site = render::proposal::Site {
@@ -106,6 +114,7 @@ pub(super) async fn propose_all(
         base_branch: &source.branch,
         labels: &source.labels,
         pulls,
+        known,
         fingerprints: &fingerprints,
         now,
     };

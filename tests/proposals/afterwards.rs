@@ -345,6 +345,31 @@ async fn without_the_approvals_demanded_nothing_moves(world: World) {
     stage.follow.halt().await;
 }
 
+/// What cannot be measured has not changed: an outage closes no pull request.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_outage_of_prometheus_withdraws_nothing() {
+    let mut stage = Stage::set(World::github().await, json!({})).await;
+    let number = stage.opened().await;
+    stage.follow.running.prometheus.fail(Some("down"), None);
+    stage.follow.run().await;
+    let unknown = async || {
+        let all = stage.follow.running.kubernetes.list("StoragePolicy");
+        all.iter()
+            .any(|one| one["status"].to_string().contains("HeatUnknown"))
+            .then_some(())
+    };
+    stage.until("HeatUnknown", unknown).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert!(stage.world.forge.get(number).await.unwrap().is_open());
+    stage.follow.running.prometheus.fail(None, None);
+    stage.load(100.0);
+    let closed = async || (!stage.world.forge.get(number).await.unwrap().is_open()).then_some(());
+    stage
+        .until("the withdrawal of what no longer holds", closed)
+        .await;
+    stage.follow.halt().await;
+}
+
 /// Lost replies, refusals and a controller that ends in the middle: one comment, one migration, and the status is right in the end.
 #[tokio::test(flavor = "multi_thread")]
 async fn faults_tell_nothing_twice() {

@@ -9,7 +9,7 @@ use couchestor::model::kinds::policy_source::{ProposalStatus, ProposedMoveStatus
 use couchestor::model::kinds::tier_assignment::DecisionNote;
 use couchestor::model::pull_request::PullRequest;
 use couchestor::model::rendering::{FileChange, ProposalText};
-use couchestor::propose::{self, Proposals, Proposed, Pulls, TRAILER};
+use couchestor::propose::{self, Known, Proposals, Proposed, Pulls, TRAILER};
 use couchestor::render::proposal::{Site, render};
 use couchestor::sim::forge::MergeBy;
 use jiff::Timestamp;
@@ -204,6 +204,7 @@ pub async fn turn_of(
         base_branch: "main",
         labels: &[],
         pulls: &pulls,
+        known: &Known::default(),
         fingerprints: &fingerprints,
         now: Timestamp::from_second(now).unwrap(),
     };

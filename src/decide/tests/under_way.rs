@@ -1,7 +1,8 @@
 //! Claims about what is under way, and about how long somebody was watched.
 
 use super::world::*;
-use crate::decide::questions;
+use crate::decide::{questions, undecided};
+use crate::model::kinds::policy_source::ProposalState;
 use crate::model::kinds::volume_migration::Phase;
 use jiff::Timestamp;
 use std::time::Duration;
@@ -47,4 +48,43 @@ fn who_was_not_watched_for_long_enough_has_not_sustained_anything() {
         least.starts_with("min_over_time(") && least.ends_with(watched),
         "{least}"
     );
+}
+
+#[test]
+fn what_cannot_be_measured_has_not_changed() {
+    type Case = (&'static str, fn(&mut World), bool);
+    let cases: &[Case] = &[
+        ("still hot", |_| {}, false),
+        ("cold by now", |w| w.now_at(100.0), false),
+        ("Prometheus is down", |w| w.loads = Err("x".into()), true),
+        (
+            "no samples",
+            |w| *w.loads.as_mut().unwrap() = Default::default(),
+            true,
+        ),
+        (
+            "few samples",
+            |w| *w = std::mem::replace(w, world()).at(6000.0, 0.5),
+            true,
+        ),
+        ("the engine is down", |w| w.engine = Err("x".into()), true),
+        ("the policy is off", |w| w.policy().enabled = false, false),
+        (
+            "the claim is gone, and Prometheus is down",
+            |w| {
+                w.loads = Err("x".into());
+                w.seen.clear();
+            },
+            false,
+        ),
+    ];
+    for (what, change, expected) in cases {
+        let mut world = world();
+        world.declined(6000.0);
+        world.in_flight.proposals[0].state = ProposalState::Open;
+        change(&mut world);
+        let (observation, proposals) = (world.observation(), &world.in_flight.proposals);
+        let found = world.decided(|decision| undecided(decision, &observation, proposals));
+        assert_eq!(found.contains("b"), *expected, "{what}");
+    }
 }
