@@ -6,7 +6,8 @@ use super::ids::{ClaimRef, PolicyName, PoolName, TierName, VolumeName};
 use super::kinds::tier_assignment::DecisionNote;
 use super::observation::BoundVolume;
 
-pub use super::why::{Why, measured, span};
+pub use super::quantities::{measured, span};
+pub use super::why::Why;
 
 /// A move that policy asks for and a person has yet to approve.
 #[derive(Clone, Debug, PartialEq)]
@@ -85,6 +86,11 @@ impl LeftAlone<'_> {
             Why::NotSustained { signal, value, .. } if secret => {
                 let measured = measured(signal, *value);
                 format!("beyond its thresholds, but not for long enough: it was at {measured}")
+            }
+            Why::SustainedUnknown { signal, .. } if secret => {
+                format!(
+                    "beyond its thresholds now; too few samples of {signal} to tell whether for long enough"
+                )
             }
             Why::LowCoverage { percent, .. } if secret => {
                 format!("samples cover {percent} % of the window, more are needed")

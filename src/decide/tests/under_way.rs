@@ -2,7 +2,7 @@
 
 use super::world::*;
 use crate::decide::{decide, questions};
-use crate::model::desired::Policy;
+use crate::model::desired::{Measure, Policy};
 use crate::model::ids::PolicyName;
 use crate::model::kinds::volume_migration::Phase;
 use crate::model::observation::Observation;
@@ -102,4 +102,32 @@ fn policies_that_differ_in_their_coverage_alone_have_each_its_own_answer() {
         };
         assert_eq!(proposed.policy.as_str(), loose);
     }
+}
+
+#[test]
+fn what_is_not_known_is_not_told_as_zero() {
+    let words = |world: &World| world.decided(|decision| decision.left_alone[0].words());
+    let mut world = world().with(&[("requestSize", 65_536.0)]);
+    let policy = world.policy();
+    policy.signals = vec![signal("requestSize", Measure::RequestSize, Some(4096.0), None)];
+    policy.sustained = Duration::from_secs(1800);
+    assert_eq!(
+        words(&world),
+        "beyond its thresholds now; too few samples of requestSize to tell whether for 30 min"
+    );
+    world.policy().secret = true;
+    assert_eq!(
+        words(&world),
+        "beyond its thresholds now; too few samples of requestSize to tell whether for long enough"
+    );
+
+    let mut world = super::world::world();
+    world.policy().signals = vec![
+        signal("latency", Measure::Latency, Some(5.0), None),
+        signal("iops", Measure::Iops, Some(1000.0), None),
+    ];
+    assert_eq!(
+        words(&world),
+        "no samples of latency in the window; it may be unpublished"
+    );
 }
