@@ -62,21 +62,22 @@ pub(super) fn print(one: &Explanation, output: Output) {
             .pools
             .iter()
             .map(|pool| {
-                let excluded = pool
-                    .excluded
-                    .clone()
-                    .unwrap_or_else(|| "could take a copy".to_owned());
-                vec![pool.tier.clone(), pool.pool.clone(), excluded]
+                let takes = match &pool.excluded {
+                    None => "yes".to_owned(),
+                    Some(excluded) => format!("no: {excluded}"),
+                };
+                vec![pool.tier.clone(), pool.pool.clone(), takes]
             })
             .collect();
-        data(&table(&["TIER", "POOL", "WHY NOT"], &rows));
+        data(&table(&["TIER", "POOL", "TAKES A COPY"], &rows));
     }
 }
 
 fn signals(facts: &[SignalFacts]) -> Vec<Vec<String>> {
+    let nothing = || "–".to_owned();
     let threshold = |facts: &SignalFacts, threshold: Option<f64>| {
         let name = facts.name.split(' ').next().unwrap_or_default();
-        threshold.map_or_else(|| "-".to_owned(), |threshold| measured(name, threshold))
+        threshold.map_or_else(nothing, |threshold| measured(name, threshold))
     };
     let row = |facts: &SignalFacts| {
         let range = match (facts.least, facts.greatest) {
@@ -85,7 +86,10 @@ fn signals(facts: &[SignalFacts]) -> Vec<Vec<String>> {
         };
         vec![
             facts.name.clone(),
-            format!("{}{range}", facts.shown),
+            match facts.value {
+                Some(_) => format!("{}{range}", facts.shown),
+                None => nothing(),
+            },
             threshold(facts, facts.below),
             threshold(facts, facts.above),
             facts.says.to_owned(),

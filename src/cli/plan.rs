@@ -10,12 +10,13 @@ use crate::io::mayastor::Mayastor;
 use crate::io::prometheus::Prometheus;
 use crate::model::decision::{Decision, measured};
 use crate::model::engine::gib;
-use crate::model::ids::ClaimRef;
+use crate::model::ids::{ClaimRef, ObjectId};
 use crate::model::kinds::{PolicySource, VolumeMigration};
 use crate::model::migration_brief::MigrationBrief;
 use crate::model::observation::Observation;
 use crate::model::rendering::RenderedObject;
 use crate::observe::{self, volumes};
+use serde::Serialize;
 use serde_json::json;
 use std::path::{Path, PathBuf};
 
@@ -135,18 +136,36 @@ fn claim(text: &str) -> Result<ClaimRef, Failed> {
     })
 }
 
+/// An object that an apply would create or change.
+#[derive(Serialize)]
+struct Change {
+    #[serde(flatten)]
+    object: ObjectId,
+    /// What would be done: `created`, `configured`, or `refused`.
+    action: String,
+    /// Why the server would refuse it.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    error: Option<String>,
+}
+
 /// What an apply would create or change, asked of the server without changing anything.
-async fn changes(cluster: &Cluster, objects: &[RenderedObject]) -> Result<Vec<(String, String)>, Failed> {
+async fn changes(cluster: &Cluster, objects: &[RenderedObject]) -> Result<Vec<Change>, Failed> {
     let mut changes = Vec::new();
     for object in objects {
-        match crate::apply::difference(cluster, object).await {
-            Ok(crate::apply::Action::Unchanged) => {}
-            Ok(action) => changes.push((object.id.to_string(), format!("{action:?}").to_lowercase())),
+        let (action, error) = match crate::apply::difference(cluster, object).await {
+            Ok(crate::apply::Action::Unchanged) => continue,
+            Ok(action) => (format!("{action:?}").to_lowercase(), None),
             Err(error) => {
                 let error = if object.secret { error.masked() } else { error };
-                changes.push((object.id.to_string(), error.to_string()));
+                ("refused".to_owned(), Some(error.to_string()))
             }
-        }
+        };
+        let object = object.id.clone();
+        changes.push(Change {
+            object,
+            action,
+            error,
+        });
     }
     Ok(changes)
 }
@@ -174,13 +193,19 @@ fn condition(demanding: &[String]) -> String {
     }
 }
 
-fn print(decision: &Decision, changes: Option<&[(String, String)]>, demanding: &[String], output: Output) {
+/// Cents are the last digits that anybody pays.
+fn cents(cost: f64) -> f64 {
+    // Adding zero takes the sign of what is rounded to nothing from below.
+    (cost * 100.0).round() / 100.0 + 0.0
+}
+
+fn print(decision: &Decision, changes: Option<&[Change]>, demanding: &[String], output: Output) {
     if output != Output::Text {
         let report = json!({
             "objects": changes,
             "proposals": decision.proposals.iter().map(|one| json!({
                 "claim": one.claim.to_string(), "volume": one.volume, "from": one.from, "to": one.to, "decision": one.note,
-                "candidates": one.candidates, "bytes": one.bytes, "monthlyCost": one.monthly_cost,
+                "candidates": one.candidates, "bytes": one.bytes, "monthlyCost": one.monthly_cost.map(cents),
             })).collect::<Vec<_>>(),
             "approvalsDemandedBy": demanding,
             "starts": decision.starts.iter().map(|one| json!({
@@ -197,7 +222,10 @@ fn print(decision: &Decision, changes: Option<&[(String, String)]>, demanding: &
     if let Some(changes) = changes {
         let rows: Vec<_> = changes
             .iter()
-            .map(|(id, action)| vec![action.clone(), id.clone()])
+            .map(|one| {
+                let action = one.error.as_ref().unwrap_or(&one.action);
+                vec![action.clone(), one.object.to_string()]
+            })
             .collect();
         data(&format!("Objects that would change: {}\n", rows.len()));
         if !rows.is_empty() {
@@ -221,7 +249,7 @@ fn print(decision: &Decision, changes: Option<&[(String, String)]>, demanding: &
                 heat,
                 gib(one.bytes),
                 one.monthly_cost
-                    .map_or_else(|| "-".to_owned(), |cost| format!("{cost:+.2}")),
+                    .map_or_else(|| "-".to_owned(), |cost| format!("{:+.2}", cents(cost))),
                 one.policy.to_string(),
             ]
         })

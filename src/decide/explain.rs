@@ -229,8 +229,11 @@ fn rest(explanation: &mut Explanation, view: &View, of: &Measured, index: usize)
         facts.push(format!("{size}, {copies} of {} copies", volume.wanted_copies));
     }
     for tier in &of.kind.tiers {
-        let full = view.filled[*tier].part * 100.0;
-        facts.push(format!("tier {} is {full:.0} % full", view.tiers[*tier].name));
+        let name = &view.tiers[*tier].name;
+        facts.push(match view.filled[*tier].percent() {
+            Some(percent) => format!("tier {name} is {percent:.0} % full"),
+            None => format!("how full tier {name} is, is not known"),
+        });
     }
 }
 

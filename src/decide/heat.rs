@@ -195,8 +195,8 @@ enum Way<'a> {
     Silent(&'a Signal),
     /// One is not known.
     Unknown(&'a Signal),
-    /// One is beyond it, but was not for long enough.
-    Short(&'a Signal, f64),
+    /// One is beyond it, but was not for long enough; its value then, if that is known.
+    Short(&'a Signal, Option<f64>),
     /// None has a threshold there.
     NoThreshold,
 }
@@ -235,13 +235,9 @@ impl<'a> Measured<'a> {
         if let Some(error) = &answers.trouble {
             return Err(Why::HeatUnknown { error: error.clone() });
         }
-        let first = || {
-            policy
-                .signals
-                .first()
-                .map_or_else(|| "iops".into(), |signal| signal.name.clone())
-        };
-        let coverage = known(&answers.coverage, volume).ok_or_else(|| Why::NoData { signal: first() })?;
+        let coverage = known(&answers.coverage, volume).ok_or_else(|| Why::NoData {
+            signal: self.first_signal(),
+        })?;
         if coverage < policy.min_coverage {
             return Err(Why::LowCoverage {
                 percent: percent(coverage),
@@ -257,12 +253,19 @@ impl<'a> Measured<'a> {
         let cold = self.one_way(answers, volume, Direction::Colder, held.colder);
         match (cold, hot) {
             (Way::Beyond(pointed), _) => Ok(pointed),
+            // Nothing could make it cold: what is missing for hot is all that there is to say.
+            (Way::NoThreshold, Way::Silent(_)) => Err(self.why(answers, volume, hot)),
             (Way::Unknown(_) | Way::Short(..), _) | (_, Way::Silent(_)) => {
                 Err(self.why(answers, volume, cold))
             }
             // The signal that keeps it from being hot is the one that people ask about.
             _ => Err(self.why(answers, volume, hot)),
         }
+    }
+
+    fn first_signal(&self) -> Arc<str> {
+        let first = self.policy.signals.first();
+        first.map_or_else(|| "iops".into(), |signal| signal.name.clone())
     }
 
     fn why(&self, answers: &Answers, volume: usize, way: Way) -> Why {
@@ -278,23 +281,28 @@ impl<'a> Measured<'a> {
             Way::Silent(signal) | Way::Unknown(signal) => Why::NoData {
                 signal: signal.name.clone(),
             },
-            Way::Short(signal, value) => Why::NotSustained {
-                signal: signal.name.clone(),
-                value,
-                needed_seconds: self.policy.sustained.as_secs(),
-            },
-            Way::NoThreshold => Why::BetweenWatermarks {
-                signal: self
-                    .policy
-                    .signals
-                    .first()
-                    .map_or_else(|| "iops".into(), |signal| signal.name.clone()),
-                value: answers
-                    .signals
-                    .first()
-                    .and_then(|one| known(&one.value, volume))
-                    .unwrap_or(0.0),
-            },
+            Way::Short(signal, value) => {
+                let (signal, needed_seconds) = (signal.name.clone(), self.policy.sustained.as_secs());
+                match value {
+                    Some(value) => Why::NotSustained {
+                        signal,
+                        value,
+                        needed_seconds,
+                    },
+                    None => Why::SustainedUnknown {
+                        signal,
+                        needed_seconds,
+                    },
+                }
+            }
+            Way::NoThreshold => {
+                let first = answers.signals.first();
+                let signal = self.first_signal();
+                match first.and_then(|one| known(&one.value, volume)) {
+                    Some(value) => Why::BetweenWatermarks { signal, value },
+                    None => Why::NoData { signal },
+                }
+            }
         }
     }
 
@@ -346,7 +354,7 @@ impl<'a> Measured<'a> {
                 };
                 let value = known(column, volume);
                 if !value.is_some_and(|value| beyond(direction, value, threshold, 0.0)) {
-                    short.get_or_insert(Way::Short(signal, value.unwrap_or(0.0)));
+                    short.get_or_insert(Way::Short(signal, value));
                 }
             }
             pointed.get_or_insert(Pointed {

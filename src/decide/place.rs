@@ -84,6 +84,13 @@ pub(super) struct Filled {
     pub(super) part: f64,
 }
 
+impl Filled {
+    /// How full it is in percent; `None` when none of its pools was seen.
+    pub(super) fn percent(self) -> Option<f64> {
+        (self.capacity > 0).then_some(self.part * 100.0)
+    }
+}
+
 /// How full each tier is.
 pub(super) fn filled(fleet: &Fleet, tiers: &[&Tier]) -> Vec<Filled> {
     let of = |tier: &&Tier| {

@@ -38,6 +38,10 @@ pub fn undecided(
 fn is_unknown(why: &Why) -> bool {
     matches!(
         why,
-        Why::EngineUnknown { .. } | Why::HeatUnknown { .. } | Why::NoData { .. } | Why::LowCoverage { .. }
+        Why::EngineUnknown { .. }
+            | Why::HeatUnknown { .. }
+            | Why::NoData { .. }
+            | Why::LowCoverage { .. }
+            | Why::SustainedUnknown { .. }
     )
 }

@@ -1,7 +1,8 @@
 //! What may be said of a volume that an encrypted policy or tier leaves alone: the reason, and no figure of the policy or tier.
 
 use super::desired::Policy;
-use super::why::{Why, measured};
+use super::quantities::measured;
+use super::why::Why;
 
 /// Signals that couchestor itself names; other names are a policy's own words.
 const BUILT_IN: [&str; 7] = [
@@ -49,6 +50,10 @@ impl Why {
             Self::NotSustained { signal, value, .. } => format!(
                 "beyond its thresholds, but not for long enough: it was at {}",
                 shown(signal, *value)
+            ),
+            Self::SustainedUnknown { signal: name, .. } => format!(
+                "beyond its thresholds now; too few samples of {} to tell whether for long enough",
+                signal(name)
             ),
             Self::NotHeat { signal, value } => {
                 format!(

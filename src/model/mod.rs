@@ -45,6 +45,9 @@ mod pin;
 /// Where each claim's volume stands in it.
 mod claims;
 
+/// Loads and times as people read them.
+pub mod quantities;
+
 /// Tables that are quick.
 pub(crate) mod quick;
 

@@ -2,6 +2,7 @@
 
 use super::ids::VolumeName;
 use super::observation::Unfit;
+use super::quantities::{measured, span};
 use jiff::Timestamp;
 use std::fmt;
 use std::sync::Arc;
@@ -65,6 +66,13 @@ pub enum Why {
         signal: Arc<str>,
         /// Its value nearest to the other side.
         value: f64,
+        /// How long it must hold, in seconds.
+        needed_seconds: u64,
+    },
+    /// It is beyond its thresholds, and nobody knows whether it has been for long enough.
+    SustainedUnknown {
+        /// The signal that has too few samples.
+        signal: Arc<str>,
         /// How long it must hold, in seconds.
         needed_seconds: u64,
     },
@@ -246,7 +254,7 @@ impl Why {
             Self::NoData { .. } => "NoData",
             Self::LowCoverage { .. } => "LowCoverage",
             Self::BetweenWatermarks { .. } => "BetweenWatermarks",
-            Self::NotSustained { .. } => "NotSustained",
+            Self::NotSustained { .. } | Self::SustainedUnknown { .. } => "NotSustained",
             Self::NotHeat { .. } => "NotHeat",
             Self::TooYoung { .. } => "TooYoung",
             Self::Kept { .. } | Self::KeptUnreadably => "Kept",
@@ -326,6 +334,14 @@ impl fmt::Display for Why {
                 "beyond its thresholds, but not for {} yet: it was at {}",
                 span(*needed_seconds),
                 measured(signal, *value)
+            ),
+            Self::SustainedUnknown {
+                signal,
+                needed_seconds,
+            } => write!(
+                f,
+                "beyond its thresholds now; too few samples of {signal} to tell whether for {}",
+                span(*needed_seconds)
             ),
             Self::NotHeat { signal, value } => {
                 write!(
@@ -457,36 +473,5 @@ impl fmt::Display for Unfit {
             Self::SelfHealOff => write!(f, "its policy has self_heal off"),
             Self::Copies { has, wants } => write!(f, "it has {has} of {wants} copies"),
         }
-    }
-}
-
-/// A signal's value as people read it.
-pub fn measured(signal: &str, value: f64) -> String {
-    match signal {
-        "iops" => format!("{value:.0} IOPS"),
-        "throughput" => format!("{:.1} MiB/s", value / f64::from(1 << 20)),
-        "latency" | "readLatency" | "writeLatency" => format!("{signal} {value:.2} ms"),
-        "requestSize" => format!("a request size of {:.0} KiB", value / 1024.0),
-        "readRatio" => format!("{:.0} % reads", value * 100.0),
-        _ if value.abs() >= 100.0 => format!("{signal} {value:.0}"),
-        _ => format!("{signal} {value:.3}"),
-    }
-}
-
-/// Seconds as people read them: the two largest units.
-pub fn span(seconds: u64) -> String {
-    let parts = [
-        (seconds / 86_400, "d"),
-        (seconds / 3600 % 24, "h"),
-        (seconds / 60 % 60, "min"),
-        (seconds % 60, "s"),
-    ];
-    let from = parts.iter().position(|(number, _)| *number > 0).unwrap_or(3);
-    let shown = parts[from..].iter().take(2).filter(|(number, _)| *number > 0);
-    let shown: Vec<String> = shown.map(|(number, unit)| format!("{number} {unit}")).collect();
-    if shown.is_empty() {
-        "0 s".to_owned()
-    } else {
-        shown.join(" ")
     }
 }

@@ -5,7 +5,7 @@ use super::world::*;
 use crate::model::decision::{Decision, ProposedMove, Start, Why};
 use crate::model::desired::{Policy, Tier};
 use crate::model::engine::{EngineState, Health, Pool, Volume};
-use crate::model::ids::ClaimRef;
+use crate::model::ids::{ClaimRef, NodeName, PolicyName};
 use crate::model::kinds::policy_source::{ProposalState, ProposedMoveStatus};
 use crate::model::migration_brief::MigrationBrief;
 use crate::model::observation::Provider;
@@ -243,18 +243,30 @@ impl Rules<'_> {
             let max = policy.max_concurrent as usize;
             assert!(starts().count() == 0 || runs + starts().count() <= max, "{what}");
             assert!(new == 0 || runs + starts().count() + proposed <= max, "{what}");
-            let hour = self.world.in_flight.migrations.iter().filter(|one| {
+            let lately = |one: &&MigrationBrief| {
                 let at: Option<Timestamp> = one.started.as_deref().and_then(|at| at.parse().ok());
                 own(one.policy.as_deref()) && at.is_some_and(|at| NOW - at.as_second() < 3600)
-            });
+            };
+            let recent = || self.world.in_flight.migrations.iter().filter(lately);
             if let Some(max) = policy.budgets.moves_per_hour {
-                let all = hour.count() + starts().count();
+                let all = recent().count() + starts().count();
                 assert!(
                     starts().count() == 0 || all <= max as usize,
                     "{what}: moves per hour"
                 );
             }
+            if let Some(max) = policy.budgets.bytes_per_hour {
+                let before: u64 = recent().map(|one| self.bytes(&one.claim)).sum();
+                let more: u64 = starts().map(|one| self.bytes(&one.approved.what().claim)).sum();
+                // A volume that is larger than the budget starts alone.
+                let alone = before == 0 && starts().count() == 1;
+                assert!(
+                    more == 0 || before + more <= max || alone,
+                    "{what}: bytes per hour"
+                );
+            }
         }
+        self.nodes_are_spared(&running, decision);
         for tier in self.world.desired.tiers.values() {
             let Some(max) = tier.max_moves else { continue };
             let runs = running
@@ -270,6 +282,50 @@ impl Rules<'_> {
                 self.what,
                 tier.name
             );
+        }
+    }
+
+    /// The engine's volume of a claim, if there is one.
+    fn known(&self, claim: &ClaimRef) -> Option<&Volume> {
+        let seen = self.world.seen.iter().find(|seen| seen.claim == *claim)?;
+        match &seen.provider {
+            Provider::Mayastor(uuid) => self.engine.volumes.get(uuid),
+            _ => None,
+        }
+    }
+
+    /// Bytes of all copies of a claim's volume.
+    fn bytes(&self, claim: &ClaimRef) -> u64 {
+        let of = |volume: &Volume| volume.size * u64::from(volume.num_replicas);
+        self.known(claim).map_or(0, of)
+    }
+
+    /// Where a move starts, no more moves read than the policy allows: those that run, and those that start before it.
+    fn nodes_are_spared(&self, running: &[&MigrationBrief], decision: &Decision) {
+        let reads = |claim: &ClaimRef, node: &NodeName| {
+            let volume = self.known(claim);
+            volume.is_some_and(|volume| volume.replicas.iter().any(|copy| copy.node == *node))
+        };
+        for (place, one) in decision.starts.iter().enumerate() {
+            let what = one.approved.what();
+            let named = what.policy.clone().map(PolicyName);
+            let policy = named.and_then(|name| self.world.desired.policies.get(&name));
+            let Some(max) = policy.and_then(|policy| policy.budgets.moves_per_node) else {
+                continue;
+            };
+            for node in self.of(&what.claim).replicas.iter().map(|copy| &copy.node) {
+                let before = decision.starts[..place].iter();
+                let before = before
+                    .filter(|one| reads(&one.approved.what().claim, node))
+                    .count();
+                let runs = running.iter().filter(|one| reads(&one.claim, node)).count();
+                assert!(
+                    before + runs < max as usize,
+                    "{}: {} is one too many on {node}",
+                    self.what,
+                    what.claim
+                );
+            }
         }
     }
 

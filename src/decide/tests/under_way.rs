@@ -1,10 +1,14 @@
 //! Claims about what is under way, and about how long somebody was watched.
 
 use super::world::*;
-use crate::decide::{questions, undecided};
+use crate::decide::{decide, questions, undecided};
+use crate::model::desired::{Measure, Policy};
+use crate::model::ids::PolicyName;
 use crate::model::kinds::policy_source::ProposalState;
 use crate::model::kinds::volume_migration::Phase;
+use crate::model::observation::Observation;
 use jiff::Timestamp;
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 #[test]
@@ -87,4 +91,83 @@ fn what_cannot_be_measured_has_not_changed() {
         let found = world.decided(|decision| undecided(decision, &observation, proposals));
         assert_eq!(found.contains("b"), *expected, "{what}");
     }
+}
+
+/// A policy of that name for the volumes of that name, which asks for what must be sustained to be watched for a part of the time.
+fn watching(template: &Policy, name: &str, part: f64) -> (PolicyName, Policy) {
+    let mut policy = template.clone();
+    policy.name = PolicyName(name.to_owned());
+    policy.claim_labels.insert("app".into(), name.into());
+    (policy.sustained, policy.min_coverage) = (Duration::from_secs(1800), part);
+    (policy.name.clone(), policy)
+}
+
+#[test]
+fn policies_that_differ_in_their_coverage_alone_have_each_its_own_answer() {
+    // Of two policies that ask almost the same the first by name is read first: each may be that one.
+    for (strict, loose) in [("a", "b"), ("b", "a")] {
+        let mut world = world();
+        let template = world.policy().clone();
+        let policies = [watching(&template, strict, 0.75), watching(&template, loose, 0.5)];
+        let now = Timestamp::from_second(NOW).unwrap();
+        let least = |policy: &Policy| {
+            let asked = questions::signal_of(policy, &policy.signals[0], now);
+            asked.extremes.unwrap().0
+        };
+        let of_strict = least(&policies[0].1);
+        assert_ne!(of_strict, least(&policies[1].1));
+        world.desired.policies = policies.into_iter().collect();
+        world.limits.max_open = 10;
+        world.beside("v", 10, "cold-1", "n1", 6000.0);
+        let mut world = world.with(&[("least iops", 6000.0), ("greatest iops", 6000.0)]);
+        let known = world.loads.as_mut().unwrap();
+        let same = known["pvc-u"].clone();
+        known.insert("pvc-v".to_owned(), same);
+        world.seen[0].claim_labels.insert("app".into(), strict.into());
+        world.seen[1].claim_labels.insert("app".into(), loose.into());
+
+        // Both were watched for more than half of the time, and neither for three quarters of it.
+        let mut answers = world.answers(now);
+        answers.get_mut(&of_strict).unwrap().as_mut().unwrap().clear();
+        let (seen, engine) = (world.seen.clone(), world.engine.clone());
+        let observation = Observation::assemble(now, seen, BTreeSet::new(), engine, answers);
+        let decision = decide(&world.desired, &observation, &world.in_flight, world.limits, now);
+        let [left] = &*decision.left_alone else {
+            panic!("{strict} is the strict one: {decision:?}");
+        };
+        assert!(left.is(&claim()), "{strict} is the strict one");
+        assert_eq!(left.why.reason(), "NotSustained", "{strict} is the strict one");
+        let [proposed] = &*decision.proposals else {
+            panic!("{strict} is the strict one: {decision:?}");
+        };
+        assert_eq!(proposed.policy.as_str(), loose);
+    }
+}
+
+#[test]
+fn what_is_not_known_is_not_told_as_zero() {
+    let words = |world: &World| world.decided(|decision| decision.left_alone[0].words());
+    let mut world = world().with(&[("requestSize", 65_536.0)]);
+    let policy = world.policy();
+    policy.signals = vec![signal("requestSize", Measure::RequestSize, Some(4096.0), None)];
+    policy.sustained = Duration::from_secs(1800);
+    assert_eq!(
+        words(&world),
+        "beyond its thresholds now; too few samples of requestSize to tell whether for 30 min"
+    );
+    world.policy().secret = true;
+    assert_eq!(
+        words(&world),
+        "beyond its thresholds now; too few samples of requestSize to tell whether for long enough"
+    );
+
+    let mut world = super::world::world();
+    world.policy().signals = vec![
+        signal("latency", Measure::Latency, Some(5.0), None),
+        signal("iops", Measure::Iops, Some(1000.0), None),
+    ];
+    assert_eq!(
+        words(&world),
+        "no samples of latency in the window; it may be unpublished"
+    );
 }

@@ -1,0 +1,32 @@
+//! Loads and times as people read them.
+
+/// A signal's value as people read it.
+pub fn measured(signal: &str, value: f64) -> String {
+    match signal {
+        "iops" => format!("{value:.0} IOPS"),
+        "throughput" => format!("{:.1} MiB/s", value / f64::from(1 << 20)),
+        "latency" | "readLatency" | "writeLatency" => format!("{signal} {value:.2} ms"),
+        "requestSize" => format!("a request size of {:.0} KiB", value / 1024.0),
+        "readRatio" => format!("{:.0} % reads", value * 100.0),
+        _ if value.abs() >= 100.0 => format!("{signal} {value:.0}"),
+        _ => format!("{signal} {value:.3}"),
+    }
+}
+
+/// Seconds as people read them: the two largest units.
+pub fn span(seconds: u64) -> String {
+    let parts = [
+        (seconds / 86_400, "d"),
+        (seconds / 3600 % 24, "h"),
+        (seconds / 60 % 60, "min"),
+        (seconds % 60, "s"),
+    ];
+    let from = parts.iter().position(|(number, _)| *number > 0).unwrap_or(3);
+    let shown = parts[from..].iter().take(2).filter(|(number, _)| *number > 0);
+    let shown: Vec<String> = shown.map(|(number, unit)| format!("{number} {unit}")).collect();
+    if shown.is_empty() {
+        "0 s".to_owned()
+    } else {
+        shown.join(" ")
+    }
+}
