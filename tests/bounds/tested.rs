@@ -16,7 +16,7 @@ enum Proof {
 use Proof::{LeftOut, Row, Test};
 
 #[rustfmt::skip]
-const ALL: [(&str, &str, Proof); 104] = [
+const ALL: [(&str, &str, Proof); 105] = [
     ("formats/cron.rs", "TEXT_MAX", Row("bytes of a schedule")),
     ("formats/duration.rs", "TEXT_MAX", Row("bytes of a duration")),
     ("formats/pattern.rs", "TEXT_BYTES_MAX", Row("bytes of any pattern")),
@@ -95,6 +95,7 @@ const ALL: [(&str, &str, Proof); 104] = [
     ("decrypt.rs", "FILES_MAX", Row("files with assignments")),
     ("decrypt.rs", "DOUBTS_MAX", LeftOut("the first doubts about a file say what to do about all of them")),
     ("io/git/clone.rs", "FOLLOWED_MAX", LeftOut("the oldest references of a clone are forgotten, and fetched again when they are followed")),
+    ("io/git/clone/packs.rs", "SMALL_PACKS_MAX", Test("two_hundred_fetches_leave_few_packs_and_everything_in_them")),
     ("io/git/clone.rs", "SAID_MAX", LeftOut("a server's words beside the protocol are quoted at their end")),
     ("io/git/github_app.rs", "ANSWER_MAX", Test("an_answer_of_github_is_read_to_its_bound")),
     ("io/git/http.rs", "CONNECT_MAX", Test("a_server_that_says_nothing_ends_in_a_timeout")),

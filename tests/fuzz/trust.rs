@@ -96,15 +96,17 @@ fn a_signed_object_that_was_changed_is_not_believed() {
     });
 }
 
-/// The lines that say something, but for those of the block.
-fn entries(text: &str) -> Vec<String> {
+/// The lines that say something, but for those of the block. A section of an INI file that holds nothing says nothing, whatever
+/// its name: sops has values alone under its MAC.
+fn entries(name: &str, text: &str) -> Vec<String> {
+    let is_section = |line: &str| name.ends_with(".ini") && line.starts_with('[');
     text.lines()
         .map(str::trim)
         .filter(|line| {
             line.split_once('=')
                 .is_some_and(|(_, value)| !value.trim().is_empty())
         })
-        .filter(|line| !line.starts_with(['#', ';']))
+        .filter(|line| !line.starts_with(['#', ';']) && !is_section(line))
         .map(|line| line.replace(' ', ""))
         .collect()
 }
@@ -123,8 +125,8 @@ fn sealed_lines_open_as_they_were_sealed_or_not_at_all() {
         fuzz(target, &[&sealed], |text, _| {
             if let Ok(Some(clear_again)) = sops::open_file(name, text.as_bytes(), &identities) {
                 opened.set(opened.get() + 1);
-                let read = entries(clear_again.expose_str().unwrap());
-                assert_eq!(read, entries(clear), "{text}");
+                let read = entries(name, clear_again.expose_str().unwrap());
+                assert_eq!(read, entries(name, clear), "{text}");
             }
         });
         assert!(opened.get() > 0, "{target}: not even what was sealed was opened");

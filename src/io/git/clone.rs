@@ -1,13 +1,14 @@
 //! The clone on disk: work on it is done by one thread at a time, and a clone that lacks objects is made anew.
 
+/// The packs of the clone: whether they are whole, and fewer of them.
+mod packs;
+
 use super::session::Session;
 use super::{GitError, Inner, Repository, Tips, callbacks, failed, without_userinfo};
 use crate::model::diagnostic::shown;
 use git2::{ErrorClass, FetchOptions, RemoteRedirect};
-use sha1::{Digest, Sha1};
 use std::cell::RefCell;
-use std::io::Read;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
@@ -24,9 +25,6 @@ const FOLLOWED_MAX: usize = 64;
 
 /// How much is kept of what a server says beside the data.
 const SAID_MAX: usize = 500;
-
-/// SHA-1.
-const HASH_BYTES: usize = 20;
 
 /// What to do when the remote itself seems to lack something.
 const REMOTE_HELP: &str = "run `git fsck` in the remote repository and repair it";
@@ -159,7 +157,7 @@ impl Inner {
         if self.hashed.load(Ordering::Relaxed) {
             return true;
         }
-        let sound = packs_hold(&self.directory.join("objects/pack"));
+        let sound = packs::hold(&self.directory.join("objects/pack"));
         if !sound {
             let url = without_userinfo(&self.url);
             tracing::warn!(%url, "a pack of the clone is damaged; it is thrown away and cloned anew");
@@ -234,6 +232,11 @@ impl Inner {
                 database.read_header(id).map_err(failed)?;
             }
         }
+        // What was fetched is here, merged or not; the next fetch tries again.
+        if let Err(error) = packs::merge(&repository, deadline) {
+            let url = without_userinfo(&self.url);
+            tracing::warn!(%url, %error, "the packs of the clone could not be merged");
+        }
         Ok(tips)
     }
 
@@ -293,41 +296,4 @@ pub(super) fn is_damage(error: &git2::Error) -> bool {
         ErrorClass::Indexer => says("missing delta bases") || says("packfile is missing"),
         _ => false,
     }
-}
-
-/// Whether each pack has its index, and both end with the hash of what stands before
-/// (<https://git-scm.com/docs/gitformat-pack>).
-fn packs_hold(folder: &Path) -> bool {
-    let Ok(entries) = std::fs::read_dir(folder) else {
-        return true;
-    };
-    entries.flatten().all(|entry| {
-        let path = entry.path();
-        let partner = match path.extension().and_then(|end| end.to_str()) {
-            Some("pack") => "idx",
-            Some("idx") => "pack",
-            // What a fetch that was cut short leaves behind; nobody reads it.
-            _ => return true,
-        };
-        path.with_extension(partner).is_file() && ends_with_hash(&path).unwrap_or(false)
-    })
-}
-
-fn ends_with_hash(path: &Path) -> std::io::Result<bool> {
-    let mut file = std::fs::File::open(path)?;
-    let mut left = file.metadata()?.len().saturating_sub(HASH_BYTES as u64);
-    let mut hash = Sha1::new();
-    let mut buffer = vec![0; 1 << 16];
-    while left > 0 {
-        let most = usize::try_from(left).map_or(buffer.len(), |left| left.min(buffer.len()));
-        let read = file.read(&mut buffer[..most])?;
-        if read == 0 {
-            return Ok(false);
-        }
-        hash.update(&buffer[..read]);
-        left -= read as u64;
-    }
-    let mut end = [0; HASH_BYTES];
-    file.read_exact(&mut end)?;
-    Ok(hash.finalize().as_slice() == end)
 }
