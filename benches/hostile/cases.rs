@@ -30,8 +30,8 @@ pub struct Case {
     pub objects: usize,
     /// Those of them for each of which the entries of kustomizations may do what their budget allows.
     pub overlaid: usize,
-    /// Whether all of its bytes are honest: many files, each of which may take its time.
-    pub large: bool,
+    /// How many of its files are as hostile as one may be, each of which may take its time.
+    pub hostile: usize,
 }
 
 impl Case {
@@ -59,7 +59,7 @@ fn bytes_case(name: &'static str, files: BTreeMap<String, Vec<u8>>) -> Case {
         files,
         objects: 0,
         overlaid: 0,
-        large: false,
+        hostile: 1,
     }
 }
 

@@ -229,7 +229,7 @@ pub const ENDS: &[(&str, Ends)] = &[
     ),
     (
         "many values of a variable",
-        Error("larger by more than 16777216 bytes"),
+        Error("larger by more than 12582912 bytes"),
     ),
     ("defaults in defaults", Error("steps, so no more is substituted")),
     ("unclosed variables", Error("has no `}`")),

@@ -260,6 +260,7 @@ pub fn overlays() -> Vec<fn(&Sealer) -> Case> {
                     pods.join("---\n")
                 })],
             )
+            .overlaid(100)
         },
         |_| {
             overlay(
@@ -459,11 +460,11 @@ pub fn folders() -> Vec<fn(&Sealer) -> Case> {
     ]
 }
 
-/// As many files as large as a file may be, full of values: what they take grows with their number and no faster.
+/// As many files with more values than a file may have: what they take grows with their number and no faster.
 fn full_files(name: &'static str, count: usize) -> Case {
     let files = (0..count).map(|n| (format!("p/f{n}.yaml"), full("- 1\n")));
     Case {
-        large: true,
+        hostile: count,
         ..case(name, files.collect())
     }
 }

@@ -9,7 +9,8 @@ use super::work::{PAIR_BYTES, Trouble, Work};
 use super::{DEPTH_MAX, FOLDERS_MAX, Files, NAMES, join, names, order, read_objects};
 use crate::model::desired::Resource;
 use crate::model::diagnostic::{Diagnostic, Place};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::sync::Arc;
 
 /// Largest kustomization file; one with ten thousand resources is as large.
 const KUSTOMIZATION_BYTES_MAX: usize = 1 << 18;
@@ -450,6 +451,11 @@ impl<'a> Build<'a> {
 
     /// What is done once, when everything is built: hashes, references, order.
     pub(super) fn finish(&mut self, objects: &mut Vec<Object>) {
+        if self.work.told {
+            // All is refused: copies of what is there already would only take their time to be looked at.
+            let mut seen = HashSet::new();
+            objects.retain(|object| seen.insert(Arc::as_ptr(&object.resource.value)));
+        }
         generators::add_hashes(objects);
         if let Err(what) = names::follow(objects) {
             let root = self.root.clone();

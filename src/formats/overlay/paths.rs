@@ -146,9 +146,12 @@ impl Build<'_> {
             ("kind", !resource.kind().is_empty()),
             ("metadata.name", !resource.name().is_empty()),
         ] {
+            if present {
+                continue;
+            }
             let pointer = format!("/{}", field.replace('.', "/"));
             let other = resource.value.pointer(&pointer);
-            if !present && other.is_some_and(|value| !value.is_null() && !value.is_string()) {
+            if other.is_some_and(|value| !value.is_null() && !value.is_string()) {
                 self.refuse(
                     resource.origin.place(&pointer),
                     "metadata-text",
@@ -157,15 +160,13 @@ impl Build<'_> {
                 );
                 return false;
             }
-            if !present {
-                self.refuse(
-                    resource.origin.place(""),
-                    "not-an-object",
-                    format!("this document has no {field}, so it is no Kubernetes object"),
-                    "write it, or move the file out of this folder",
-                );
-                return false;
-            }
+            self.refuse(
+                resource.origin.place(""),
+                "not-an-object",
+                format!("this document has no {field}, so it is no Kubernetes object"),
+                "write it, or move the file out of this folder",
+            );
+            return false;
         }
         true
     }

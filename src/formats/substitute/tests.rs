@@ -231,7 +231,7 @@ fn what_costs_too_much_is_told_once_and_ends_the_substitution() {
             "long values",
             "x${LONG}",
             300,
-            "larger by more than 16777216 bytes",
+            "larger by more than 12582912 bytes",
         ),
         (
             "values that are lists",

@@ -9,12 +9,11 @@ const STEPS_MAX: usize = 16_000_000;
 /// The same for each object that has expressions, about as long as reading an object takes.
 const STEPS_PER_OBJECT: usize = 8_000;
 
-/// Bytes by which substitutions may make the objects of one build larger: a kilobyte for each object of the largest repositories
-/// of this kind.
-const GROWN_BYTES_MAX: usize = 16 << 20;
+/// Bytes by which substitutions may make the objects of one build larger: a kilobyte for each of twelve thousand objects.
+const GROWN_BYTES_MAX: usize = 12 << 20;
 
 /// What it takes to find a variable.
-pub(super) const NAME_STEPS: usize = 64;
+pub(super) const NAME_STEPS: usize = 96;
 
 /// What it takes to read a text as YAML, and each byte of it: a list of numbers has a value every other byte.
 const READ_STEPS: usize = 500;
