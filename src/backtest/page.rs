@@ -191,7 +191,10 @@ fn moves(page: &mut String, ours: &Outcome) {
     }
     if ours.moves.len() > LISTED {
         let rest = shown::grouped(&(ours.moves.len() - LISTED).to_string());
-        let _ = writeln!(page, "<p>And {rest} that this page leaves out; all are in -o json.</p>");
+        let _ = writeln!(
+            page,
+            "<p>And {rest} that this page leaves out; all are in -o json.</p>"
+        );
     }
 }
 

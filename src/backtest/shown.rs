@@ -33,7 +33,9 @@ pub fn gibs(bytes: u64) -> String {
 
 /// A number with a comma before every three digits.
 pub fn grouped(text: &str) -> String {
-    let end = text.find(|letter: char| !letter.is_ascii_digit()).unwrap_or(text.len());
+    let end = text
+        .find(|letter: char| !letter.is_ascii_digit())
+        .unwrap_or(text.len());
     let (digits, rest) = text.split_at(end);
     let mut grouped = String::new();
     for (index, digit) in digits.chars().enumerate() {
@@ -64,10 +66,7 @@ pub fn value(signal: &str, value: f64) -> String {
 
 /// A signal's threshold, unless it is secret.
 pub fn threshold(signal: &str, threshold: Option<f64>) -> String {
-    threshold.map_or_else(
-        || "(encrypted)".to_owned(),
-        |threshold| value(signal, threshold),
-    )
+    threshold.map_or_else(|| "(encrypted)".to_owned(), |threshold| value(signal, threshold))
 }
 
 /// The comparison: the name of each figure with one cell for each strategy.
@@ -92,7 +91,10 @@ pub fn figures(report: &Report) -> Vec<(&'static str, Vec<String>)> {
             "taken back before approval",
             Box::new(move |one| count(one.withdrawn)),
         ),
-        ("moves carried out", Box::new(|one| grouped(&one.moved.to_string()))),
+        (
+            "moves carried out",
+            Box::new(|one| grouped(&one.moved.to_string())),
+        ),
         ("bytes copied", Box::new(|one| gibs(one.bytes_moved))),
         (
             "volumes that flap",
@@ -100,7 +102,10 @@ pub fn figures(report: &Report) -> Vec<(&'static str, Vec<String>)> {
         ),
         (
             "cost a month, in your currency",
-            Box::new(move |one| one.monthly_cost.map_or_else(none, |cost| grouped(&format!("{cost:.2}")))),
+            Box::new(move |one| {
+                one.monthly_cost
+                    .map_or_else(none, |cost| grouped(&format!("{cost:.2}")))
+            }),
         ),
     ];
     rows.into_iter()
