@@ -3,11 +3,16 @@
 use super::plot::{Line, Mark, Plot, escaped, nice};
 use super::report::{Busy, Moved, Outcome, Report};
 use super::shown;
-use crate::model::decision::measured;
 use std::fmt::Write;
 
 /// Moves that the page lists.
 const LISTED: usize = 500;
+
+/// Moves that are seen before the rest is unfolded.
+const UNFOLDED: usize = 30;
+
+/// Volumes to and fro that are named before the rest is unfolded.
+const NAMED: usize = 5;
 
 const STYLE: &str = "
 :root{color-scheme:light dark;--page:#fbfbfa;--ink:#1d2126;--soft:#5c6570;--rule:#d9dde2;--card:#fff;
@@ -24,8 +29,8 @@ table{border-collapse:collapse;width:100%;font-variant-numeric:tabular-nums}
 th,td{text-align:left;padding:6px 14px 6px 0;border-bottom:1px solid var(--rule);vertical-align:top}
 tr:last-child td,tr:last-child th{border-bottom:0}
 thead th{font-size:12px;letter-spacing:.03em;color:var(--soft);white-space:nowrap}
-tbody th{font-weight:500}.number{text-align:right;white-space:nowrap}.nowrap{white-space:nowrap}
-svg{display:block;width:100%;height:auto}svg text{font-size:11px;fill:var(--soft)}
+tbody th{font-weight:500}td{overflow-wrap:anywhere}.number{text-align:right;white-space:nowrap}.nowrap{white-space:nowrap}
+svg{display:block;width:100%;height:auto}svg text{font-size:13px;fill:var(--soft)}
 .grid{stroke:var(--rule);stroke-width:1}.line{fill:none;stroke-width:1.6;stroke-linejoin:round}
 .policies{stroke:var(--policies);stroke-width:2.4}.watermarks{stroke:var(--watermarks);stroke-dasharray:7 3}
 .nothing{stroke:var(--nothing);stroke-dasharray:2 3}.oracle{stroke:var(--oracle);stroke-dasharray:10 3 2 3}
@@ -34,6 +39,8 @@ stroke-width:4px;paint-order:stroke}
 .mark{stroke:var(--card);stroke-width:1}.up{fill:var(--level)}.down{fill:var(--policies)}
 .legend{display:flex;flex-wrap:wrap;gap:4px 22px;margin:6px 0;font-size:13px;color:var(--soft)}
 .legend svg{display:inline-block;width:34px;height:12px;vertical-align:middle;margin-right:6px}
+details{margin:6px 0;color:var(--soft);overflow-wrap:anywhere}summary{cursor:pointer}details table{color:var(--ink)}
+@media(max-width:700px){.wide{padding:8px 6px}.wide>svg{min-width:780px}}
 ul{color:var(--soft);padding-left:20px}
 ";
 
@@ -92,12 +99,21 @@ fn comparison(page: &mut String, report: &Report) {
     page.push_str("</tbody></table></div>\n");
     for one in &report.strategies {
         if let Some(flapping) = one.flapping.as_ref().filter(|flapping| !flapping.is_empty()) {
+            let (first, rest) = flapping.split_at(flapping.len().min(NAMED));
             let _ = writeln!(
                 page,
                 "<p>{}: {} to and fro.</p>",
                 shown::title(one),
-                escaped(&flapping.join(", "))
+                escaped(&first.join(", "))
             );
+            if !rest.is_empty() {
+                let _ = writeln!(
+                    page,
+                    "<details><summary>And {} more</summary>{}</details>",
+                    rest.len(),
+                    escaped(&rest.join(", "))
+                );
+            }
         }
     }
 }
@@ -165,21 +181,39 @@ fn moves(page: &mut String, ours: &Outcome) {
         page.push_str("<p>None would have been carried out.</p>\n");
         return;
     }
+    let listed = &ours.moves[..ours.moves.len().min(LISTED)];
+    let (seen, folded) = listed.split_at(listed.len().min(UNFOLDED));
+    rows(page, seen);
+    if !folded.is_empty() {
+        let _ = writeln!(page, "<details><summary>{} more</summary>", folded.len());
+        rows(page, folded);
+        page.push_str("</details>\n");
+    }
+    if ours.moves.len() > LISTED {
+        let rest = shown::grouped(&(ours.moves.len() - LISTED).to_string());
+        let _ = writeln!(
+            page,
+            "<p>And {rest} that this page leaves out; all are in -o json.</p>"
+        );
+    }
+}
+
+fn rows(page: &mut String, moves: &[Moved]) {
     page.push_str(
         "<div class=\"wide\"><table>\n<thead><tr><th>MOVED</th><th>CLAIM</th><th>MOVE</th><th>MEASURED</th><th>THRESHOLD</th>\
          <th class=\"number\">BYTES</th></tr></thead>\n<tbody>\n",
     );
-    for moved in ours.moves.iter().take(LISTED) {
+    for moved in moves {
         let cells = [
             shown::time(moved.moved_at),
             moved.claim.clone(),
             format!("{} → {}", moved.from, moved.to),
-            measured(&moved.signal, moved.value),
+            shown::value(&moved.signal, moved.value),
             shown::threshold(&moved.signal, moved.threshold),
         ];
         page.push_str("<tr>");
         for (index, cell) in cells.iter().enumerate() {
-            let class = if index == 0 { " class=\"nowrap\"" } else { "" };
+            let class = if index == 1 { "" } else { " class=\"nowrap\"" };
             let _ = write!(page, "<td{class}>{}</td>", escaped(cell));
         }
         let _ = writeln!(
@@ -189,17 +223,12 @@ fn moves(page: &mut String, ours: &Outcome) {
         );
     }
     page.push_str("</tbody></table></div>\n");
-    if ours.moves.len() > LISTED {
-        let _ = writeln!(page, "<p>And {} more.</p>", ours.moves.len() - LISTED);
-    }
 }
 
 fn whole(value: f64) -> String {
     match value {
-        large if large >= 1e6 => format!("{:.1} M", large / 1e6),
-        large if large >= 1e4 => format!("{:.0} k", large / 1e3),
-        small if small < 10.0 && small.fract() > 0.0 => format!("{small:.2}"),
-        value => format!("{value:.0}"),
+        small if small < 10.0 && small.fract() > 0.0 => format!("{small:.2} /s"),
+        value => format!("{} /s", shown::short(value)),
     }
 }
 

@@ -5,10 +5,10 @@ use std::fmt::Write;
 
 const WIDTH: f64 = 960.0;
 const HEIGHT: f64 = 230.0;
-const LEFT: f64 = 62.0;
+const LEFT: f64 = 72.0;
 const RIGHT: f64 = 14.0;
 const TOP: f64 = 14.0;
-const BOTTOM: f64 = 26.0;
+const BOTTOM: f64 = 30.0;
 
 /// Points of a line; more are not seen, and make the page heavy.
 const POINTS_MAX: usize = 480;
@@ -20,7 +20,7 @@ const MARKS_MAX: usize = 400;
 const MARK_HEIGHT: f64 = 13.0;
 
 /// Labels below a plot.
-const LABELS: usize = 6;
+const LABELS: usize = 5;
 
 /// A line; where its value is not known it has a gap.
 pub(super) struct Line<'a> {
@@ -136,8 +136,8 @@ impl Plot<'_> {
         for (value, name) in &self.levels {
             let _ = writeln!(
                 svg,
-                "<text class=\"level-name\" x=\"{}\" y=\"{:.1}\" text-anchor=\"end\">{name} {}</text>",
-                WIDTH - RIGHT,
+                "<text class=\"level-name\" x=\"{}\" y=\"{:.1}\">{name} {}</text>",
+                LEFT + 6.0,
                 self.y(*value) - 4.0,
                 escaped(&(self.unit)(*value)),
             );

@@ -28,21 +28,51 @@ pub fn seconds(seconds: i64) -> String {
 
 /// Bytes in GiB: columns are compared, so all have one unit.
 pub fn gibs(bytes: u64) -> String {
-    format!("{:.1} GiB", bytes as f64 / GIB as f64)
+    grouped(&format!("{:.1} GiB", bytes as f64 / GIB as f64))
+}
+
+/// A number with a comma before every three digits.
+pub fn grouped(text: &str) -> String {
+    let end = text
+        .find(|letter: char| !letter.is_ascii_digit())
+        .unwrap_or(text.len());
+    let (digits, rest) = text.split_at(end);
+    let mut grouped = String::new();
+    for (index, digit) in digits.chars().enumerate() {
+        if index > 0 && (digits.len() - index).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped + rest
+}
+
+/// A great number in few digits: thousands, millions, and so on.
+pub fn short(value: f64) -> String {
+    for (size, sign) in [(1e12, "T"), (1e9, "G"), (1e6, "M")] {
+        if value >= size {
+            return format!("{:.1} {sign}", value / size);
+        }
+    }
+    grouped(&format!("{value:.0}"))
+}
+
+/// A signal's value as people read it, its digits in groups.
+pub fn value(signal: &str, value: f64) -> String {
+    let text = measured(signal, value);
+    let words: Vec<String> = text.split(' ').map(grouped).collect();
+    words.join(" ")
 }
 
 /// A signal's threshold, unless it is secret.
 pub fn threshold(signal: &str, threshold: Option<f64>) -> String {
-    threshold.map_or_else(
-        || "(encrypted)".to_owned(),
-        |threshold| measured(signal, threshold),
-    )
+    threshold.map_or_else(|| "(encrypted)".to_owned(), |threshold| value(signal, threshold))
 }
 
 /// The comparison: the name of each figure with one cell for each strategy.
 pub fn figures(report: &Report) -> Vec<(&'static str, Vec<String>)> {
     let none = || "-".to_owned();
-    let count = |count: Option<usize>| count.map_or_else(none, |count| count.to_string());
+    let count = |count: Option<usize>| count.map_or_else(none, |count| grouped(&count.to_string()));
     type Cell<'a> = Box<dyn Fn(&Outcome) -> String + 'a>;
     let rows: [(&'static str, Cell); 8] = [
         (
@@ -54,22 +84,28 @@ pub fn figures(report: &Report) -> Vec<(&'static str, Vec<String>)> {
         ),
         (
             "operations served by it",
-            Box::new(|one| format!("{:.0}", one.hot_operations)),
+            Box::new(|one| short(one.hot_operations)),
         ),
         ("moves proposed", Box::new(move |one| count(one.proposed))),
         (
             "taken back before approval",
             Box::new(move |one| count(one.withdrawn)),
         ),
-        ("moves carried out", Box::new(|one| one.moved.to_string())),
+        (
+            "moves carried out",
+            Box::new(|one| grouped(&one.moved.to_string())),
+        ),
         ("bytes copied", Box::new(|one| gibs(one.bytes_moved))),
         (
             "volumes that flap",
             Box::new(move |one| count(one.flapping.as_ref().map(Vec::len))),
         ),
         (
-            "cost of a month",
-            Box::new(move |one| one.monthly_cost.map_or_else(none, |cost| format!("{cost:.2}"))),
+            "cost a month, in your currency",
+            Box::new(move |one| {
+                one.monthly_cost
+                    .map_or_else(none, |cost| grouped(&format!("{cost:.2}")))
+            }),
         ),
     ];
     rows.into_iter()

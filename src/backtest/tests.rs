@@ -356,3 +356,45 @@ fn an_encrypted_policy_shows_no_threshold() {
     let told = page(&report) + &serde_json::to_string(&report).unwrap();
     assert!(told.contains("(encrypted)") && !told.contains("4321"), "{told}");
 }
+
+#[test]
+fn what_is_long_is_folded() {
+    let mut report = ran(&world(), 48, 0, one(|_| 6000.0));
+    let ours = &mut report.strategies[0];
+    ours.flapping = Some((0..8).map(|number| format!("db/v{number}")).collect());
+    ours.moves = vec![ours.moves[0].clone(); 540];
+    let page = page(&report);
+    for words in [
+        "<details><summary>470 more</summary>",
+        "And 40 that this page leaves out",
+        "<details><summary>And 3 more</summary>db/v5, db/v6, db/v7</details>",
+        "6,000 IOPS",
+    ] {
+        assert!(page.contains(words), "{words}");
+    }
+}
+
+#[test]
+fn numbers_are_told_in_groups_or_short() {
+    for (text, grouped) in [
+        ("7", "7"),
+        ("999", "999"),
+        ("1000", "1,000"),
+        ("1234567.25", "1,234,567.25"),
+        ("12.34567", "12.34567"),
+        ("-", "-"),
+        ("IOPS", "IOPS"),
+    ] {
+        assert_eq!(shown::grouped(text), grouped);
+    }
+    for (value, short) in [
+        (0.0, "0"),
+        (999_999.0, "999,999"),
+        (1e6, "1.0 M"),
+        (23_587_913_249.0, "23.6 G"),
+        (2e12, "2.0 T"),
+    ] {
+        assert_eq!(shown::short(value), short);
+    }
+    assert_eq!(shown::value("iops", 12_000.0), "12,000 IOPS");
+}

@@ -8,7 +8,6 @@ use crate::formats::duration;
 use crate::io::cluster::Cluster;
 use crate::io::mayastor::Mayastor;
 use crate::io::prometheus::{self, Prometheus};
-use crate::model::decision::measured;
 use crate::model::observation::Observation;
 use crate::model::timeline::Span;
 use crate::observe::{self, volumes};
@@ -268,7 +267,7 @@ fn moves(ours: &Outcome) {
             shown::time(moved.moved_at),
             moved.claim.clone(),
             format!("{} → {}", moved.from, moved.to),
-            measured(&moved.signal, moved.value),
+            shown::value(&moved.signal, moved.value),
             shown::threshold(&moved.signal, moved.threshold),
             shown::gibs(moved.bytes),
         ]
