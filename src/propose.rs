@@ -84,6 +84,8 @@ pub struct Proposed {
     pub done: Vec<(String, Action)>,
     /// What could not be done.
     pub errors: Vec<(String, ProposeError)>,
+    /// What is wrong with the template of proposals: the built-in one was used.
+    pub template: Option<String>,
 }
 
 /// What proposing starts from.

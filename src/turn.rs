@@ -97,6 +97,8 @@ pub struct Source<'a> {
     pub approvals: Option<ApprovalRule>,
     /// Labels of pull requests.
     pub labels: Vec<String>,
+    /// The file in the repository that is the template of proposals.
+    pub template: Option<String>,
     /// Whether plans are made on pull requests, and whose commands are obeyed.
     pub plans: Plans,
     /// What is followed.

@@ -85,6 +85,7 @@ async fn an_unchanged_tip_reads_no_blob_decrypts_renders_and_writes_nothing() {
         approvals: None,
         plans: couchestor::model::kinds::review::Plans::default(),
         labels: Vec::new(),
+        template: None,
         follow: &couchestor::fetch::Follow::Branch,
         verification: None,
         root: "p".into(),

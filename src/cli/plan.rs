@@ -9,15 +9,18 @@ use crate::io::cluster::Cluster;
 use crate::io::mayastor::Mayastor;
 use crate::io::prometheus::Prometheus;
 use crate::model::decision::{Decision, measured};
+use crate::model::desired::Desired;
 use crate::model::engine::gib;
-use crate::model::ids::{ClaimRef, ObjectId};
+use crate::model::ids::{ClaimRef, ObjectId, PolicyName};
 use crate::model::kinds::{PolicySource, VolumeMigration};
 use crate::model::migration_brief::MigrationBrief;
 use crate::model::observation::Observation;
 use crate::model::rendering::RenderedObject;
 use crate::observe::{self, volumes};
+use crate::render::proposal::{self, Site, Template};
 use serde::Serialize;
 use serde_json::json;
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// Options of `plan`.
@@ -32,6 +35,9 @@ pub struct Arguments {
     /// Explain one volume in full, by its claim: `namespace/name`.
     #[arg(long, value_name = "NAMESPACE/CLAIM")]
     volume: Option<String>,
+    /// Print what the proposals would say by this template instead of the plan.
+    #[arg(long, value_name = "FILE", conflicts_with = "volume")]
+    template: Option<PathBuf>,
     /// A recorded world instead of a cluster.
     #[arg(long)]
     observation: Option<PathBuf>,
@@ -106,10 +112,46 @@ pub async fn plan(arguments: Arguments) -> Result<u8, Failed> {
                 .any(|one| one.approved.what().claim == wanted);
         return Ok(if moves { 2 } else { 0 });
     }
+    if let Some(path) = &arguments.template {
+        return proposals(path, &desired, &decision);
+    }
     print(&decision, changes.as_deref(), &demanding, arguments.folder.output);
     let changed = changes.is_some_and(|changes| !changes.is_empty());
     let nothing = decision.proposals.is_empty() && decision.starts.is_empty() && !changed;
     Ok(if nothing { 0 } else { 2 })
+}
+
+/// What proposals would say.
+fn proposals(path: &Path, desired: &Desired, decision: &Decision) -> Result<u8, Failed> {
+    let bytes = std::fs::read(path).map_err(about(path))?;
+    let template = Template::read(&path.display().to_string(), &bytes).map_err(Failed)?;
+    let site = Site {
+        prefix: "couchestor/",
+        assignments: "assignments",
+        trailer: crate::propose::TRAILER,
+        forge: true,
+    };
+    let policies: BTreeSet<&PolicyName> = decision.proposals.iter().map(|one| &one.policy).collect();
+    for policy in &policies {
+        let moves = decision.proposals.iter().filter(|one| one.policy == **policy);
+        let left = decision.left_alone.iter();
+        let left = left.filter(|left| left.policy.is_some_and(|one| one.name == **policy));
+        let (moves, left): (Vec<_>, Vec<_>) = (moves.collect(), left.collect());
+        let rendered = proposal::render(policy, &moves, &left, desired, site, &template);
+        if let Some(complaint) = rendered.complaint {
+            return Err(Failed(complaint));
+        }
+        if let Some(text) = rendered.text {
+            data(&format!("# {}\n\n{}", text.title, text.body));
+        }
+    }
+    if policies.is_empty() {
+        words(&format!(
+            "{}: it is understood; nothing is to be proposed now",
+            path.display()
+        ));
+    }
+    Ok(0)
 }
 
 /// A world that `--record` wrote.

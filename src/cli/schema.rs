@@ -12,11 +12,19 @@ const DIALECT: &str = "http://json-schema.org/draft-07/schema#";
 #[derive(clap::Args, Debug)]
 pub struct Arguments {
     /// One kind only; without it, a schema of all kinds that leaves objects of others alone.
+    #[arg(conflicts_with = "template")]
     kind: Option<String>,
+    /// Print the built-in template of proposals instead, to start one of your own from.
+    #[arg(long)]
+    template: bool,
 }
 
 /// `schema`.
 pub fn schema(arguments: &Arguments) -> Result<u8, Failed> {
+    if arguments.template {
+        data(crate::render::proposal::BUILT_IN);
+        return Ok(0);
+    }
     // A VolumeMigration is never written by hand.
     let crds: Vec<CustomResourceDefinition> = all_crds()
         .into_iter()

@@ -11,6 +11,7 @@ use crate::model::observation::Observation;
 use crate::model::rendering::ProposalText;
 use crate::propose::{self, Known, Polled, Proposals, Proposed, Pulls};
 use crate::render;
+use crate::render::proposal::{TEMPLATE_BYTES_MAX, Template};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 
@@ -89,15 +90,20 @@ pub(super) async fn propose_all(
     for one in &decision.proposals {
         of_policy.entry(&one.policy).or_default().push(one);
     }
+    let (template, mut complaint) = match template(source, desired).await {
+        Ok(template) => (template, None),
+        Err(complaint) => (Template::built_in(), Some(complaint)),
+    };
     let mut texts = returns;
     for (policy, moves) in of_policy {
         let left = decision.left_alone.iter();
         let left: Vec<_> = left
             .filter(|left| left.policy.is_some_and(|one| one.name == *policy))
             .collect();
-        let (text, refused) = render::proposal::render(policy, &moves, &left, desired, site);
-        texts.extend(text);
-        for (claim, error) in refused {
+        let rendered = render::proposal::render(policy, &moves, &left, desired, site, &template);
+        texts.extend(rendered.text);
+        complaint = complaint.or(rendered.complaint);
+        for (claim, error) in rendered.refused {
             tracing::warn!(%claim, error, "not proposed");
         }
     }
@@ -132,5 +138,18 @@ pub(super) async fn propose_all(
     })
     .await;
     results::bind(&mut proposed.records, desired);
+    proposed.template = complaint.map(|what| format!("{what} (the built-in template is used)"));
     proposed
+}
+
+/// The template that the source names, as it stands in the revision whose policies hold: only what is verified can speak.
+async fn template(source: &Source<'_>, desired: &Desired) -> Result<Template, String> {
+    let Some(path) = &source.template else {
+        return Ok(Template::built_in());
+    };
+    let commit = &desired.revision.commit;
+    let read = source.repository.plain_file_at(commit, path, TEMPLATE_BYTES_MAX);
+    let read = read.await.map_err(|error| error.to_string()).flatten();
+    let bytes = read.map_err(|what| format!("{path}: {what}; correct spec.proposals.template"))?;
+    Template::read(path, &bytes)
 }

@@ -318,6 +318,7 @@ pub(super) fn understood<'a>(
         forge: one.forge.as_ref(),
         approvals: proposals.approvals.clone(),
         labels: proposals.labels.clone(),
+        template: proposals.template.clone(),
         plans: proposals.plans.clone(),
         follow: &one.follow,
         verification: one.verification.as_ref(),

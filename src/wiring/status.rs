@@ -9,6 +9,9 @@ use std::time::Instant;
 /// Revisions that a source's status remembers, as Flux does.
 const HISTORY_MAX: usize = 5;
 
+/// The condition that says whether the template of proposals is used.
+const TEMPLATE: &str = "TemplateUsed";
+
 /// Writes the result of a turn into the source's status, in one place.
 pub(super) fn fill(
     status: &mut PolicySourceStatus,
@@ -67,6 +70,23 @@ pub(super) fn fill(
             }
             if let Some(proposed) = &turned.proposed {
                 status.proposals.clone_from(&proposed.records);
+            }
+            let template = source
+                .spec
+                .proposals
+                .as_ref()
+                .and_then(|one| one.template.as_ref());
+            match (&turned.proposed, template) {
+                (_, None) => conditions::clear(&mut status.conditions, TEMPLATE),
+                (None, _) => {}
+                (Some(proposed), Some(path)) => {
+                    let (holds, reason, message) = match &proposed.template {
+                        Some(complaint) => (false, "TemplateWrong", complaint),
+                        None => (true, "TemplateUsed", path),
+                    };
+                    let list = &mut status.conditions;
+                    conditions::set(list, TEMPLATE, holds, reason, message, generation, now);
+                }
             }
             if let Some(merges) = &turned.merges {
                 status.merges.clone_from(merges);
@@ -187,6 +207,8 @@ pub(super) async fn report(world: &World, source: &PolicySource, result: &Result
             for failure in &turned.failures {
                 events.push((true, failure.reason.clone(), failure.message.clone()));
             }
+            let complaint = turned.proposed.as_ref().and_then(|one| one.template.clone());
+            events.extend(complaint.map(|one| (true, "TemplateWrong".to_owned(), one)));
             if let Some(applied) = turned.actions.as_ref().filter(|applied| applied.changes() > 0) {
                 let revision = turned
                     .attempted
@@ -214,10 +236,11 @@ pub(super) async fn report(world: &World, source: &PolicySource, result: &Result
     }
     let unchanged = |reason: &str, message: &str| {
         source.status.as_ref().is_some_and(|status| {
-            status
-                .conditions
-                .iter()
-                .any(|one| one.type_ == "Ready" && one.reason == reason && one.message == message)
+            status.conditions.iter().any(|one| {
+                matches!(one.type_.as_str(), "Ready" | TEMPLATE)
+                    && one.reason == reason
+                    && one.message == message
+            })
         })
     };
     for (warning, reason, message) in events {

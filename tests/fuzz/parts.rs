@@ -278,9 +278,17 @@ fn proposal_of(name: impl Fn() -> String) -> couchestor::model::rendering::Propo
         trailer: "Couchestor-Proposal",
         forge: true,
     };
-    let (text, refused) = proposal::render(&proposed.policy, &[&proposed], &[], &nothing_desired(), site);
-    assert_eq!(refused, []);
-    text.unwrap()
+    let template = proposal::Template::built_in();
+    let rendered = proposal::render(
+        &proposed.policy,
+        &[&proposed],
+        &[],
+        &nothing_desired(),
+        site,
+        &template,
+    );
+    assert_eq!((rendered.refused, rendered.complaint), (vec![], None));
+    rendered.text.unwrap()
 }
 
 /// A text with every name in it taken out: what is left is what we wrote ourselves.

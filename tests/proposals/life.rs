@@ -10,7 +10,7 @@ use couchestor::model::kinds::tier_assignment::DecisionNote;
 use couchestor::model::pull_request::PullRequest;
 use couchestor::model::rendering::{FileChange, ProposalText};
 use couchestor::propose::{self, Known, Proposals, Proposed, Pulls, TRAILER};
-use couchestor::render::proposal::{Site, render};
+use couchestor::render::proposal::{Site, Template, render};
 use couchestor::sim::forge::MergeBy;
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
@@ -258,7 +258,8 @@ fn text<'a>(claims: impl Iterator<Item = &'a str>, forge: bool) -> Option<Propos
         forge,
     };
     let moves: Vec<&ProposedMove> = moves.iter().collect();
-    let (text, refused) = render(&"tiering".into(), &moves, &[], &desired, site);
-    assert_eq!(refused, []);
-    text
+    let template = Template::built_in();
+    let rendered = render(&"tiering".into(), &moves, &[], &desired, site, &template);
+    assert_eq!((rendered.refused, rendered.complaint), (vec![], None));
+    rendered.text
 }

@@ -258,6 +258,7 @@ impl Life {
                 },
             },
             labels: Vec::new(),
+            template: None,
             approvals: None,
             follow: &Follow::Branch,
             verification: None,

@@ -194,6 +194,47 @@ impl Repository {
         })
         .await
     }
+
+    /// A plain file of at most `max` bytes at a commit that is here; or why there is none, in words.
+    ///
+    /// # Errors
+    /// [`GitError::Failed`] when the commit is missing.
+    pub async fn plain_file_at(
+        &self,
+        commit: &CommitId,
+        path: &str,
+        max: usize,
+    ) -> Result<Result<Vec<u8>, String>, GitError> {
+        let (commit, path) = (commit.clone(), path.to_owned());
+        self.locally(move |repository| {
+            let tree = repository
+                .find_commit(oid(&commit)?)
+                .and_then(|commit| commit.tree())
+                .map_err(failed)?;
+            let entry = match tree.get_path(std::path::Path::new(&path)) {
+                Ok(entry) => entry,
+                Err(error) if error.code() == git2::ErrorCode::NotFound => {
+                    return Ok(Err("there is no such file".to_owned()));
+                }
+                Err(error) => return Err(failed(error)),
+            };
+            let plain = [
+                i32::from(git2::FileMode::Blob),
+                i32::from(git2::FileMode::BlobExecutable),
+            ];
+            if !plain.contains(&entry.filemode()) {
+                return Ok(Err("it is no plain file".to_owned()));
+            }
+            let database = repository.odb().map_err(failed)?;
+            let (size, _) = database.read_header(entry.id()).map_err(failed)?;
+            if size > max {
+                return Ok(Err(format!("it has {size} bytes; {max} are read at most")));
+            }
+            let blob = repository.find_blob(entry.id()).map_err(failed)?;
+            Ok(Ok(blob.content().to_vec()))
+        })
+        .await
+    }
 }
 
 impl Inner {

@@ -258,6 +258,11 @@ pub struct Proposals {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub labels: Vec<String>,
 
+    /// A template of title and body, a file of at most 64 KiB by its path from the root of the repository. The built-in one
+    /// (`couchestor schema --template`) stands in for one that is missing or wrong.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<String>,
+
     /// The forge, when pull requests are opened through its API.
     #[serde(default)]
     pub forge: Forge,
@@ -276,6 +281,7 @@ impl Default for Proposals {
             rejections: None,
             approvals: None,
             labels: Vec::new(),
+            template: None,
             forge: Forge::default(),
             plans: Plans::default(),
         }

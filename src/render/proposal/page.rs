@@ -1,0 +1,250 @@
+//! What a template of proposals gets: finished, escaped words. Nothing that was encrypted is among them.
+
+use crate::model::decision::{LeftAlone, ProposedMove, measured};
+use crate::model::engine::gib;
+use crate::model::ids::{ClaimRef, PolicyName, PoolName, TierName, VolumeName};
+use crate::model::kinds::tier_assignment::DecisionNote;
+use crate::render::markdown::{plain, shown};
+use serde::Serialize;
+
+/// Pools that are listed for a move; the roomiest come first.
+const POOLS_MAX: usize = 5;
+
+/// Volumes that are listed as left alone; more are counted.
+const LEFT_MAX: usize = 50;
+
+/// Cells of a bar.
+const BAR_CELLS: usize = 8;
+
+/// Moves that are listed: more do not fit into a pull request's text.
+const MOVES_MAX: usize = 500;
+
+/// The variables of a template; docs/pull-requests.md lists them, and they stay as they are.
+#[derive(Clone, Serialize)]
+pub(super) struct Page {
+    policy: String,
+    summary: String,
+    forge: bool,
+    pub(super) moves: Vec<Row>,
+    moves_more: usize,
+    total: Total,
+    pub(super) left_alone: Vec<Left>,
+    left_more: usize,
+}
+
+#[derive(Clone, Serialize)]
+struct Total {
+    moves: usize,
+    hotter: usize,
+    colder: usize,
+    left_alone: usize,
+    to_copy: String,
+    cost: String,
+}
+
+#[derive(Clone, Serialize)]
+pub(super) struct Row {
+    claim: String,
+    namespace: String,
+    name: String,
+    volume: String,
+    from: String,
+    to: String,
+    hotter: bool,
+    reason: String,
+    signal: String,
+    observed: String,
+    threshold: String,
+    bar: String,
+    encrypted: bool,
+    to_copy: String,
+    cost: String,
+    pools: String,
+}
+
+#[derive(Clone, Serialize)]
+pub(super) struct Left {
+    claim: String,
+    tier: String,
+    why: String,
+}
+
+impl Page {
+    pub(super) fn new(
+        policy: &str,
+        summary: &str,
+        moves: &[ProposedMove],
+        left_alone: &[&LeftAlone],
+        forge: bool,
+    ) -> Self {
+        let costs: Vec<f64> = moves.iter().filter_map(|one| one.monthly_cost).collect();
+        let copied = moves.iter().fold(0_u64, |sum, one| sum.saturating_add(one.bytes));
+        let hotter = moves.iter().filter(|one| one.hotter).count();
+        let listed: Vec<Left> = left_alone.iter().take(LEFT_MAX).map(|one| left(one)).collect();
+        let rows: Vec<Row> = moves.iter().take(MOVES_MAX).map(row).collect();
+        Self {
+            policy: policy.to_owned(),
+            summary: summary.to_owned(),
+            forge,
+            moves_more: moves.len() - rows.len(),
+            moves: rows,
+            total: Total {
+                moves: moves.len(),
+                hotter,
+                colder: moves.len() - hotter,
+                left_alone: left_alone.len(),
+                to_copy: gib(copied),
+                cost: cost((costs.len() == moves.len()).then(|| costs.iter().sum())),
+            },
+            left_more: left_alone.len() - listed.len(),
+            left_alone: listed,
+        }
+    }
+
+    /// Pages on which a template is tried before there is anything to propose: every choice that it can make between the few and the
+    /// many, the known and the encrypted.
+    pub(super) fn samples() -> [Self; 2] {
+        let one = |name: &str, hotter: bool, watermark: Option<f64>| ProposedMove {
+            claim: ClaimRef {
+                namespace: "db".to_owned(),
+                name: name.to_owned(),
+            },
+            volume: VolumeName(format!("pvc-{name}")),
+            policy: PolicyName("tiering".to_owned()),
+            from: TierName(if hotter { "cold" } else { "hot" }.to_owned()),
+            to: TierName(if hotter { "hot" } else { "cold" }.to_owned()),
+            hotter,
+            note: DecisionNote {
+                policy: "tiering".to_owned(),
+                from: "cold".to_owned(),
+                signal: "iops".to_owned(),
+                value: 6000.0,
+                watermark,
+                window: watermark.map(|_| "1h".to_owned()),
+            },
+            candidates: vec![PoolName("nvme-1".to_owned())],
+            bytes: 10 << 30,
+            monthly_cost: watermark.map(|_| 2.5),
+        };
+        let few = [one("data-0", false, None)];
+        let many = [one("data-0", true, Some(5000.0)), one("data-1", false, None)];
+        let mut crowded = Self::new("tiering", "Move 2 volumes by tiering", &many, &[], true);
+        crowded.left_alone = vec![Left {
+            claim: "db/data-2".to_owned(),
+            tier: "hot".to_owned(),
+            why: "it is warm".to_owned(),
+        }];
+        (crowded.moves_more, crowded.left_more) = (1, 1);
+        (crowded.total.moves, crowded.total.left_alone) = (3, 2);
+        let bare = Self::new("tiering", "Move db/data-0 from hot to cold", &few, &[], false);
+        [bare, crowded]
+    }
+
+    /// The page with its lists cut to these lengths; what is left out is counted.
+    pub(super) fn cut(&self, moves: usize, left_alone: usize) -> Self {
+        let mut page = self.clone();
+        page.moves.truncate(moves);
+        page.left_alone.truncate(left_alone);
+        page.moves_more = page.total.moves - page.moves.len();
+        page.left_more = page.total.left_alone - page.left_alone.len();
+        page
+    }
+}
+
+pub(super) fn owner(one: &ProposedMove) -> String {
+    shown(&one.claim.to_string())
+}
+
+fn cost(cost: Option<f64>) -> String {
+    cost.map_or_else(|| "–".to_owned(), |cost| format!("{cost:+.2}"))
+}
+
+fn row(one: &ProposedMove) -> Row {
+    let note = &one.note;
+    let threshold = note.watermark.map_or_else(
+        || "encrypted".to_owned(),
+        |watermark| {
+            let side = if one.hotter { "≥" } else { "<" };
+            format!("{side} {}", measured(&shown(&note.signal), watermark))
+        },
+    );
+    let over = note
+        .window
+        .as_ref()
+        .map(|window| format!(" over {}", shown(window)))
+        .unwrap_or_default();
+    let pools = one.candidates.iter().take(POOLS_MAX);
+    let pools: Vec<String> = pools.map(|pool| format!("`{}`", shown(pool.as_str()))).collect();
+    let more = match one.candidates.len().saturating_sub(POOLS_MAX) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    Row {
+        claim: owner(one),
+        namespace: shown(&one.claim.namespace),
+        name: shown(&one.claim.name),
+        volume: shown(one.volume.as_str()),
+        from: shown(one.from.as_str()),
+        to: shown(one.to.as_str()),
+        hotter: one.hotter,
+        reason: reason(one),
+        signal: shown(&note.signal),
+        observed: format!("{}{over}", measured(&shown(&note.signal), note.value)),
+        threshold,
+        bar: bar(one),
+        encrypted: note.watermark.is_none(),
+        to_copy: gib(one.bytes),
+        cost: cost(one.monthly_cost),
+        pools: format!("{}{more}", pools.join(", ")),
+    }
+}
+
+/// What was observed as a part or a multiple of the threshold, drawn and in figures. The bar is full at the threshold for what is below
+/// it, and at four times the threshold for what is above. Of an encrypted threshold nothing is drawn, since that would tell it.
+fn bar(one: &ProposedMove) -> String {
+    let Some(watermark) = one.note.watermark.filter(|watermark| *watermark > 0.0) else {
+        return "–".to_owned();
+    };
+    let ratio = one.note.value / watermark;
+    if !ratio.is_finite() || ratio < 0.0 {
+        return "–".to_owned();
+    }
+    let full = if one.hotter { 4.0 } else { 1.0 };
+    let filled = (1..=BAR_CELLS).filter(|cell| ratio / full * BAR_CELLS as f64 >= *cell as f64 - 0.5);
+    let filled = filled.count();
+    let drawn = "▇".repeat(filled) + &"▁".repeat(BAR_CELLS - filled);
+    match ratio {
+        ratio if ratio < 1.0 => format!("{drawn} {ratio:.2}×"),
+        ratio if ratio < 100.0 => format!("{drawn} {ratio:.1}×"),
+        _ => format!("{drawn} > 100×"),
+    }
+}
+
+fn left(one: &LeftAlone) -> Left {
+    let (namespace, claim) = one.claim();
+    Left {
+        claim: shown(&format!("{namespace}/{claim}")),
+        tier: one.tier.map_or("–".to_owned(), |tier| shown(tier.as_str())),
+        why: plain(&one.words()),
+    }
+}
+
+/// What one move rests on.
+pub(super) fn reason(one: &ProposedMove) -> String {
+    let note = &one.note;
+    let measured = measured(&shown(&note.signal), note.value);
+    let policy = shown(one.policy.as_str());
+    let side = if one.hotter {
+        "at or above the high"
+    } else {
+        "below the low"
+    };
+    match (note.watermark, &note.window) {
+        (Some(watermark), Some(window)) => format!(
+            "It averaged {measured} over {}, {side} watermark of {watermark} (StoragePolicy `{policy}`).",
+            shown(window),
+        ),
+        // What was encrypted stays unsaid.
+        _ => format!("It averaged {measured}, {side} (encrypted) watermark of StoragePolicy `{policy}`."),
+    }
+}
