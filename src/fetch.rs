@@ -1,11 +1,11 @@
 //! Repository → [`Checkout`](crate::model::tree::Checkout): lists and fetches in one connection, reads no blob, and does nothing for an unchanged tip.
 //! A tip whose signature is demanded and does not hold goes no further.
 
+pub use crate::formats::follow::Follow;
 use crate::formats::signature::{self, OBJECT_BYTES_MAX, Refusal, Signable, Signers};
-use crate::formats::version_range::VersionRange;
 use crate::io::git::{GitError, Repository, Tips};
 use crate::model::ids::{CommitId, Revision};
-use crate::model::kinds::policy_source::{Reference, VerifyMode};
+use crate::model::kinds::policy_source::VerifyMode;
 use crate::model::tree::Checkout;
 
 /// Which signatures are demanded.
@@ -33,51 +33,6 @@ pub enum Fetched {
 pub struct Verified {
     /// What was checked, in words.
     pub message: String,
-}
-
-/// What is followed.
-#[derive(Clone, Debug)]
-pub enum Follow {
-    /// The tip of the source's branch.
-    Branch,
-    /// A tag.
-    Tag(String),
-    /// The newest tag in a range of versions.
-    Versions(VersionRange),
-    /// Any reference by its full name.
-    Reference(String),
-    /// One commit, for ever.
-    Commit(CommitId),
-}
-
-impl Follow {
-    /// Reads `spec.ref`; the later of its fields wins, as with Flux.
-    ///
-    /// # Errors
-    /// What to write instead.
-    pub fn read(reference: Option<&Reference>) -> Result<Self, String> {
-        let Some(reference) = reference else {
-            return Ok(Self::Branch);
-        };
-        if let Some(commit) = &reference.commit {
-            let whole = commit.len() == 40 && commit.bytes().all(|byte| byte.is_ascii_hexdigit());
-            return match whole {
-                true => Ok(Self::Commit(CommitId(commit.to_ascii_lowercase()))),
-                false => Err("spec.ref.commit: write all 40 digits".to_owned()),
-            };
-        }
-        if let Some(name) = &reference.name {
-            return match name.starts_with("refs/") {
-                true => Ok(Self::Reference(name.clone())),
-                false => Err("spec.ref.name: write the full name, such as refs/heads/main".to_owned()),
-            };
-        }
-        if let Some(range) = &reference.semver {
-            let range = VersionRange::parse(range).map_err(|what| format!("spec.ref.semver: {what}"))?;
-            return Ok(Self::Versions(range));
-        }
-        Ok(reference.tag.clone().map_or(Self::Branch, Self::Tag))
-    }
 }
 
 /// A followed tip.

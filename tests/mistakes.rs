@@ -182,6 +182,92 @@ fn objects_that_contradict_each_other_are_told_of() {
     }
 }
 
+const BACKUPS: &str = "apiVersion: storage.billyronks.io/v1
+kind: BackupLocation
+metadata: {name: s3, namespace: velero}
+spec: {bucket: b, credentials: {name: s, key: k}}
+---
+apiVersion: storage.billyronks.io/v1
+kind: BackupPolicy
+metadata: {name: all, namespace: velero}
+spec:
+  location: s3
+  includedNamespaces: ['*']
+  schedules:
+  - {name: daily, schedule: '@daily', ttl: 24h}
+";
+
+#[test]
+fn schedules_have_names_of_their_own() {
+    let with = |name: &str| format!("{BACKUPS}  - {{name: {name}, schedule: '@weekly', ttl: 24h}}\n");
+    for (name, expected) in [
+        ("weekly", None),
+        ("daily", Some("a.yaml:14:6 error name")),
+        ("Week_ly", Some("a.yaml:14:6 error name")),
+        ("''", Some("a.yaml:14:6 error name")),
+        ("a.b", Some("a.yaml:14:6 error name")),
+    ] {
+        let found = findings(&[("a.yaml", with(name))]).0;
+        assert_eq!(found, Vec::from_iter(expected), "{name}");
+    }
+}
+
+const SOURCE: &str = "apiVersion: storage.billyronks.io/v1
+kind: PolicySource
+metadata: {name: s, namespace: c}
+spec:
+  url: https://git.example.org/ops.git
+";
+
+#[test]
+fn a_source_that_the_controller_would_refuse_is_refused_before() {
+    let github = "forge: {type: github}";
+    let table = [
+        ("interval: banana", "6:3 error duration"),
+        ("timeout: 1w", "6:3 error duration"),
+        ("ref: {commit: xyz, semver: banana}", "6:9 error value"),
+        ("ref: {name: main}", "6:9 error value"),
+        ("ref: {semver: banana}", "6:9 error value"),
+        ("ref: {semver: '>=1.2.0 <2.0.0'}", ""),
+        ("provider: github", "6:3 error value"),
+        ("audit: {branch: main}", "6:11 error value"),
+        ("audit: {branch: couchestor/moves/a}", "6:11 error value"),
+        ("audit: {branch: couchestor/audit}", ""),
+        // The branch of records is this one when none is named.
+        ("branch: couchestor/audit", "4:1 error value"),
+        (
+            "proposals: {rejections: {expireAfter: 30d}}",
+            "6:28 error duration",
+        ),
+        ("proposals: {branchPrefix: moves}", "6:15 error value"),
+        ("proposals: {path: ../x}", "6:15 error value"),
+        ("proposals: {path: /}", "6:15 error value"),
+        ("proposals: {path: /ops/assignments/}", ""),
+        ("proposals: {approvals: {count: 1}}", "6:15 error value"),
+        (
+            "proposals: {GITHUB, approvals: {count: 3, from: [ann, ben]}}",
+            "6:50 error value",
+        ),
+        (
+            "proposals: {GITHUB, approvals: {count: 2, from: [ann, Ann]}}",
+            "6:50 error value",
+        ),
+        ("proposals: {GITHUB, approvals: {count: 2, from: [ann, ben]}}", ""),
+        ("proposals: {GITHUB, approvals: {count: 3}}", ""),
+    ];
+    for (field, expected) in table {
+        let text = format!("{SOURCE}  {}\n", field.replace("GITHUB", github));
+        let (found, code) = findings(&[("a.yaml", text)]);
+        let expected: Vec<String> = [expected]
+            .into_iter()
+            .filter(|one| !one.is_empty())
+            .map(|one| format!("a.yaml:{one}"))
+            .collect();
+        assert_eq!(found, expected, "{field}");
+        assert_eq!(code, Some(i32::from(!expected.is_empty())), "{field}");
+    }
+}
+
 #[test]
 fn one_run_tells_everything_also_beside_files_that_cannot_be_read() {
     let sealed = format!(

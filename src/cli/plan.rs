@@ -110,7 +110,7 @@ pub async fn plan(arguments: Arguments) -> Result<u8, Failed> {
                 .starts
                 .iter()
                 .any(|one| one.approved.what().claim == wanted);
-        return Ok(if moves { 2 } else { 0 });
+        return blind(&desired, &observation).map_or(Ok(if moves { 2 } else { 0 }), Err);
     }
     if let Some(path) = &arguments.template {
         return proposals(path, &desired, &decision);
@@ -118,7 +118,28 @@ pub async fn plan(arguments: Arguments) -> Result<u8, Failed> {
     print(&decision, changes.as_deref(), &demanding, arguments.folder.output);
     let changed = changes.is_some_and(|changes| !changes.is_empty());
     let nothing = decision.proposals.is_empty() && decision.starts.is_empty() && !changed;
-    Ok(if nothing { 0 } else { 2 })
+    blind(&desired, &observation).map_or(Ok(if nothing { 0 } else { 2 }), Err)
+}
+
+/// Why nothing can be said of moves: neither the engine nor any signal could be read, though policies ask for moves. Then "nothing to
+/// do" would be said of a world that nobody saw.
+fn blind(desired: &Desired, observation: &Observation) -> Option<Failed> {
+    let Err(engine) = &observation.engine else {
+        return None;
+    };
+    let moves = !desired.policies.is_empty() || !desired.assignments.is_empty();
+    if !moves || observation.answers.values().any(Result::is_ok) {
+        return None;
+    }
+    let unread = observation
+        .answers
+        .values()
+        .find_map(|answer| answer.as_ref().err());
+    let signals = unread.map_or("no signal was asked for", |why| &**why);
+    Some(Failed(format!(
+        "neither Mayastor nor Prometheus could be read, so nothing is known of moves; check --mayastor-url and --prometheus-url \
+         (Mayastor: {engine}; Prometheus: {signals})"
+    )))
 }
 
 /// What proposals would say.

@@ -27,6 +27,9 @@ pub mod signature;
 /// Ranges of semantic versions, as Flux selects tags with them.
 pub mod version_range;
 
+/// What a source follows: its branch, a tag, a range of versions, a reference or a commit.
+pub mod follow;
+
 /// Signatures of webhooks.
 pub mod webhook;
 

@@ -29,6 +29,9 @@ mod cross;
 /// What is allowed, and is probably not meant.
 mod doubts;
 
+/// What is wrong with a PolicySource by itself.
+pub mod source;
+
 /// What the base tree approves.
 mod approve;
 
@@ -247,14 +250,16 @@ fn check_kind(resource: &Resource) -> Vec<Diagnostic> {
     }
 }
 
+/// Whether a text is a part of a name that the API server takes, whatever its length.
+fn word(part: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
+    part.bytes().all(|byte| plain(byte) || byte == b'-')
+        && part.bytes().next().is_some_and(plain)
+        && part.bytes().last().is_some_and(plain)
+}
+
 /// Names that the API server would refuse.
 fn names(resource: &Resource) -> Vec<Diagnostic> {
-    let word = |part: &str| {
-        let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
-        part.bytes().all(|byte| plain(byte) || byte == b'-')
-            && part.bytes().next().is_some_and(plain)
-            && part.bytes().last().is_some_and(plain)
-    };
     let (name, namespace) = (resource.name(), resource.namespace());
     let class = crate::model::desired::text_at(&resource.value, &["spec", "storageClass", "name"]);
     let subdomain = |name: &str| name.len() <= 253 && name.split('.').all(word);

@@ -99,7 +99,8 @@ pub async fn start(
         .iter()
         .filter_map(|claim| claim.volume.clone())
         .collect();
-    let rebuild = Duration::try_from_secs_f64(world.rebuild_seconds).map_err(|error| error.to_string())?;
+    let rebuild = Duration::try_from_secs_f64(world.rebuild_seconds)
+        .map_err(|error| format!("rebuildSeconds: {error}"))?;
     let running = Running {
         kubernetes: KubernetesSim::start(clock)
             .await

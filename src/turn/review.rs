@@ -2,7 +2,7 @@
 
 use super::planning::{Here, Looked, Remembered, Scene};
 use super::{Source, TurnFailure, Turned, World};
-use crate::fetch::Follow;
+use crate::formats::follow::Follow;
 use crate::io::forge::{Forge, ForgeError};
 use crate::model::failure::{Class, Failure};
 use crate::model::ids::{CommitId, Revision};

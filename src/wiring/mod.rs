@@ -1,7 +1,8 @@
 //! Puts clients, stages and loops together: one loop per process that takes a turn for each source when it is due.
 
-use crate::fetch::{Follow, Verification};
+use crate::fetch::Verification;
 use crate::formats::duration;
+use crate::formats::follow::Follow;
 use crate::formats::sops::Identities;
 use crate::formats::substitute::Variables;
 use crate::io::forge::Forge;

@@ -2,8 +2,9 @@
 
 use super::{Known, Settings};
 use crate::decide::Limits;
-use crate::fetch::{Follow, Verification};
+use crate::fetch::Verification;
 use crate::formats::duration;
+use crate::formats::follow::Follow;
 use crate::formats::signature::Signers;
 use crate::formats::sops::Identities;
 use crate::formats::substitute::Variables;
@@ -32,11 +33,12 @@ pub(super) async fn prepare(
         reason: reason.to_owned(),
         message,
     };
-    let timeout = duration::parse(&spec.timeout)
-        .map_err(|help| stalled("InvalidSpec", format!("spec.timeout: {help}")))?;
-    duration::parse(&spec.interval)
-        .map_err(|help| stalled("InvalidSpec", format!("spec.interval: {help}")))?;
-    let follow = Follow::read(spec.reference.as_ref()).map_err(|what| stalled("InvalidSpec", what))?;
+    if let Some(wrong) = crate::parse::source::check(spec).first() {
+        return Err(stalled("InvalidSpec", wrong.to_string()));
+    }
+    // Both are right: they were checked.
+    let timeout = duration::parse(&spec.timeout).map_err(|help| stalled("InvalidSpec", help))?;
+    let follow = Follow::read(spec.reference.as_ref()).map_err(|(_, help)| stalled("InvalidSpec", help))?;
     let secret = match &spec.secret_ref {
         Some(reference) => Some(read_secret(world, &name.namespace, &reference.name).await?),
         None => None,
@@ -67,20 +69,6 @@ pub(super) async fn prepare(
         && !secret.contains_key("token")
     {
         let message = "spec.webhookSecretRef: the Secret has no key `token`";
-        return Err(stalled("InvalidSpec", message.to_owned()));
-    }
-    if let Some(Err(help)) = forge_spec
-        .rejections
-        .as_ref()
-        .map(|one| duration::parse(&one.expire_after))
-    {
-        return Err(stalled(
-            "InvalidSpec",
-            format!("spec.proposals.rejections.expireAfter: {help}"),
-        ));
-    }
-    if forge_spec.approvals.is_some() && forge_spec.forge.kind == ForgeKind::None {
-        let message = "spec.proposals.approvals: without a forge nobody knows who approved; give spec.proposals.forge, or take this out";
         return Err(stalled("InvalidSpec", message.to_owned()));
     }
     let mut fingerprint = format!(

@@ -132,6 +132,22 @@ created   StoragePolicy busy
     ] {
         assert!(replayed.contains(words), "{words}\n{replayed}");
     }
+    // Nobody listens there: what nobody saw needs something done, perhaps.
+    let nowhere = "http://127.0.0.1:9";
+    let mut blind = command(folder, &["plan", "p", "--kubeconfig", "k"]);
+    blind.args(["--mayastor-url", nowhere, "--prometheus-url", nowhere]);
+    let blind = blind.output().unwrap();
+    assert!(
+        shown(&blind, 1).contains("created   StorageTier cold"),
+        "{}",
+        said(&blind)
+    );
+    let told = String::from_utf8_lossy(&blind.stderr).into_owned();
+    assert!(
+        told.contains("neither Mayastor nor Prometheus could be read"),
+        "{told}"
+    );
+
     let refused = servers.run(folder, &["backtest", "own", "--days", "1"]);
     assert!(
         said(&refused).contains("built-in signals iops, throughput, latency")
@@ -174,6 +190,57 @@ created   StoragePolicy busy
         assert_eq!(output.status.code(), Some(1), "{arguments:?}: {}", said(&output));
         assert!(said(&output).contains(words), "{arguments:?}: {}", said(&output));
     }
+}
+
+#[test]
+fn simulate_spares_files_of_others_and_names_what_is_wrong_with_a_world() {
+    let world = include_str!("../../policies/world.yaml");
+    let with = |from: &str, to: &str| {
+        assert!(world.contains(from), "{from}");
+        world.replacen(from, to, 1)
+    };
+    let folder = folder(&[
+        ("world.yaml", world),
+        ("size.yaml", &with("sizeGib: 40", "sizeGib: 99999999999999")),
+        ("pool.yaml", &with("capacityGib: ", "capacityGib: 99999999")),
+        ("time.yaml", &with("rebuildSeconds: ", "rebuildSeconds: -")),
+        ("config", "apiVersion: v1\nkind: Config\n"),
+        ("k", ""),
+    ]);
+    let folder = folder.path();
+    for (arguments, words) in [
+        (
+            &["simulate", "world.yaml", "--kubeconfig", "config"][..],
+            "config exists, and `simulate` did not write it; name another file with --kubeconfig",
+        ),
+        (
+            &["simulate", "size.yaml", "--kubeconfig", "k"],
+            ": sizeGib is 99999999999999; write at most 1048576",
+        ),
+        (
+            &["simulate", "size.yaml", "--kubeconfig", "k"],
+            "size.yaml: volume ",
+        ),
+        (
+            &["simulate", "pool.yaml", "--kubeconfig", "k"],
+            ": capacityGib is ",
+        ),
+        (
+            &["simulate", "time.yaml", "--kubeconfig", "k"],
+            "time.yaml: rebuildSeconds: ",
+        ),
+    ] {
+        let output = run(folder, arguments);
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}: {}", said(&output));
+        assert!(said(&output).contains(words), "{arguments:?}: {}", said(&output));
+    }
+    let held = |name: &str| std::fs::read_to_string(folder.join(name)).unwrap();
+    assert_eq!(held("config"), "apiVersion: v1\nkind: Config\n");
+    // An empty file holds nothing, and its own file is written again.
+    drop(Servers::start(folder));
+    let first = held("k");
+    drop(Servers::start(folder));
+    assert!(first.contains("current-context: sim") && held("k") != first);
 }
 
 #[test]

@@ -608,13 +608,21 @@ async fn what_became_slower_is_proposed_to_move_back(world: World) {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn approvals_without_a_forge_are_refused() {
+async fn a_source_whose_words_contradict_each_other_is_refused() {
     let mut follow = Follow::new().await;
     follow.commit("p/policies.yaml", "", &[]);
     follow.source(json!({"proposals": {"approvals": {"count": 2}}}));
     follow.run().await;
     let words = ["InvalidSpec", "without a forge nobody knows who approved"];
     follow.until("Ready", &words).await;
+    let few = json!({"count": 2, "from": ["ann", "Ann"]});
+    follow.source(json!({"proposals": {"approvals": few, "forge": {"type": "github"}}}));
+    let words = ["InvalidSpec", "more approvals are demanded than people are named"];
+    follow.until("Ready", &words).await;
+    follow.source(json!({"audit": {"branch": "main"}}));
+    follow
+        .until("Ready", &["InvalidSpec", "spec.audit.branch: it is spec.branch"])
+        .await;
     follow.halt().await;
 }
 

@@ -1,5 +1,6 @@
 //! BackupLocation, BackupPolicy and Rollout.
 
+use super::super::word;
 use super::{Reader, hint};
 use crate::formats::cron;
 use crate::model::desired::Resource;
@@ -69,8 +70,24 @@ impl Reader<'_> {
                 "correct the name, or add the location",
             );
         }
+        let mut named = BTreeSet::new();
         for (index, schedule) in spec.schedules.iter().enumerate() {
             let pointer = format!("/spec/schedules/{index}");
+            // It becomes the end of a Velero Schedule's name.
+            let wrong = match (word(&schedule.name), named.insert(&schedule.name)) {
+                (false, _) => Some((
+                    "`name` is no name that Kubernetes takes",
+                    "write lower case letters, digits and -",
+                )),
+                (true, false) => Some((
+                    "two schedules have this name",
+                    "name each differently: one Velero Schedule is made of each",
+                )),
+                (true, true) => None,
+            };
+            if let Some((message, help)) = wrong {
+                self.wrong(resource, &format!("{pointer}/name"), "name", message, help);
+            }
             if let Err(help) = cron::check(&schedule.schedule) {
                 let help = hint(
                     resource,

@@ -2,11 +2,13 @@
 
 use super::mend::mend;
 use super::schema;
+use super::source;
 use crate::formats::duration;
 use crate::model::desired::{Assignment, Policy, Resource, Tier};
 use crate::model::diagnostic::Diagnostic;
 use crate::model::ids::{ClaimRef, PolicyName, TierName, VolumeName};
 use crate::model::kinds::GROUP;
+use crate::model::kinds::policy_source::PolicySourceSpec;
 use crate::model::kinds::tier_assignment::TierAssignmentSpec;
 use crate::model::observation::Pin;
 use crate::model::tree::ClearTree;
@@ -78,6 +80,10 @@ pub(super) fn understand(
         reader.lost.clear();
         reader.rollout(resource);
     }
+    for resource in ours("PolicySource") {
+        reader.lost.clear();
+        reader.source(resource);
+    }
     reader.understood
 }
 
@@ -106,6 +112,10 @@ fn rests_on<'a>(rule: &str, pointer: &'a str) -> Vec<&'a str> {
         }
         // An object's fields against each other.
         ("signal" | "watermarks", _) => vec![parent],
+        (_, "/spec/audit/branch") => vec![pointer, "/spec/branch", "/spec/proposals/branchPrefix"],
+        (_, "/spec/proposals/approvals/count") => vec!["/spec/proposals/approvals"],
+        (_, "/spec/proposals/approvals") => vec![pointer, "/spec/proposals/forge"],
+        (_, "/spec/provider") => vec![pointer, "/spec/secretRef"],
         (_, "/spec/until") => vec![pointer, "/spec/pinned"],
         (_, "/spec/forcePathStyle") => vec![pointer, "/spec/region"],
         _ => vec![pointer],
@@ -204,6 +214,22 @@ impl Reader<'_> {
                 "`metadata.namespace` is missing",
                 "write it, or set `namespace` in kustomization.yaml",
             );
+        }
+    }
+
+    fn source(&mut self, resource: &Resource) {
+        let Some(spec) = self.spec::<PolicySourceSpec>(resource) else {
+            return;
+        };
+        for wrong in source::check(&spec) {
+            let help = hint(
+                resource,
+                wrong.help.clone(),
+                "correct it; `couchestor schema PolicySource` says what each field takes",
+            );
+            let name = wrong.field.rsplit('.').next().unwrap_or_default();
+            let message = format!("`{name}`: {}", wrong.message);
+            self.wrong(resource, &wrong.pointer(), wrong.rule, message, help);
         }
     }
 

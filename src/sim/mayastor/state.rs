@@ -97,6 +97,17 @@ pub struct State {
     made: u64,
 }
 
+/// The largest size of a pool or volume of a world, 1 PiB in GiB: sums of thousands of them stay within 64 bits.
+const GIB_MAX: u64 = 1 << 20;
+
+/// A size of a world file in bytes.
+fn bytes(gib: u64, field: impl Fn() -> String) -> Result<u64, String> {
+    match gib <= GIB_MAX {
+        true => Ok(gib * GIB),
+        false => Err(format!("{} is {gib}; write at most {GIB_MAX}", field())),
+    }
+}
+
 /// A refusal: HTTP status, kind, words.
 pub(super) type Refusal = (u16, &'static str, String);
 
@@ -130,8 +141,8 @@ impl State {
             let seeded = SimPool {
                 node: pool.node.clone(),
                 labels: pool.labels.clone(),
-                capacity: pool.capacity_gib * GIB,
-                used: pool.used_gib * GIB,
+                capacity: bytes(pool.capacity_gib, || format!("pool {}: capacityGib", pool.name))?,
+                used: bytes(pool.used_gib, || format!("pool {}: usedGib", pool.name))?,
                 online: true,
                 cordoned: false,
             };
@@ -152,7 +163,7 @@ impl State {
                 })
                 .collect();
             let seeded = SimVolume {
-                size: volume.size_gib * GIB,
+                size: bytes(volume.size_gib, || format!("volume {}: sizeGib", volume.uuid))?,
                 num_replicas: u8::try_from(copies.len()).unwrap_or(u8::MAX),
                 target: volume.target.clone(),
                 pool_inclusion: volume.pool_inclusion.clone(),
