@@ -278,7 +278,8 @@ fn the_latency_is_asked_for_only_while_it_is_of_use() {
         let now = Timestamp::from_second(NOW).unwrap();
         questions(&world.desired, &world.in_flight.migrations, now).len()
     };
-    let cases: &[(&str, fn(&mut World), usize)] = &[
+    type Case = (&'static str, fn(&mut World), usize);
+    let cases: &[Case] = &[
         ("a move ended not long ago", |_| {}, 1),
         ("it ended just now", |w| ended(w, 60), 0),
         ("it ended long ago", |w| ended(w, 90_000), 0),
