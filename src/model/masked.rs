@@ -78,6 +78,7 @@ impl Why {
             | Self::WaitsForRoom { .. }
             | Self::Suspended
             | Self::Moved { .. }
+            | Self::PolicyGone(_)
             | Self::Superseded { .. }
             | Self::NotApproved { .. }
             | Self::OnRightTier { .. }
