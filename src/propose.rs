@@ -48,6 +48,9 @@ const MERGED: &str = "The base branch holds these moves already, so this is done
 /// The trailer by which couchestor knows a commit of its own again.
 pub const TRAILER: &str = "Couchestor-Proposal";
 
+/// The trailer that says for which source, and for which folder of assignments, a commit was made.
+const SOURCE: &str = "Couchestor-Source";
+
 /// Why something was not proposed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum ProposeError {
@@ -107,6 +110,8 @@ pub struct Proposals<'a> {
     pub pulls: &'a Pulls,
     /// What was found out beside that.
     pub known: &'a Known,
+    /// Whose proposals these are: several clusters may use one repository, and have policies of the same name.
+    pub owner: &'a str,
     /// Hashes of the policies' specs, by name.
     pub fingerprints: &'a BTreeMap<String, String>,
     /// Now.
@@ -118,8 +123,19 @@ pub struct Proposals<'a> {
 pub struct Polled {
     /// Where those of the records stand.
     pub pulls: Pulls,
+    /// Of those that are merged, the commits that merging made, as far as the forge tells.
+    pub merges: BTreeMap<u64, Merge>,
     /// All that are open, newest first; `None` when nobody asked.
     pub open: Option<Vec<PullRequest>>,
+}
+
+/// What merging a pull request made.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Merge {
+    /// The commit on base.
+    pub commit: CommitId,
+    /// When.
+    pub at: Option<Timestamp>,
 }
 
 /// Asks the forge where the pull requests of the records stand: one question for all that are open, and one for each that is not
@@ -138,16 +154,28 @@ pub async fn poll(forge: &Forge, recorded: &[ProposalStatus], all: bool) -> Resu
     }
     let listed = forge.list_open(LISTED_MAX).await?;
     let open: BTreeSet<u64> = listed.iter().map(|pull| pull.number).collect();
-    let mut pulls = Pulls::new();
+    let (mut pulls, mut merges) = (Pulls::new(), BTreeMap::new());
     for (number, is_open) in numbers() {
         if open.contains(&number) {
             pulls.insert(number, PullRequestState::Open);
         } else if is_open {
-            pulls.insert(number, forge.get(number).await?.state);
+            let state = match forge.get(number).await {
+                Ok(pull) => {
+                    let at = pull.merged_at;
+                    let merge = pull.merge_commit.map(|commit| Merge { commit, at });
+                    merges.extend(merge.map(|merge| (number, merge)));
+                    pull.state
+                }
+                // An administrator has deleted it.
+                Err(ForgeError::NotFound { .. }) => PullRequestState::Closed,
+                Err(error) => return Err(error),
+            };
+            pulls.insert(number, state);
         }
     }
     Ok(Polled {
         pulls,
+        merges,
         open: Some(listed),
     })
 }
@@ -220,19 +248,25 @@ async fn show_one(
                 .await?;
             // One that was open already may speak of other moves.
             if opened.new {
-                record.shown.clone_from(&record.key);
+                record.shown = shown(record);
             }
             record.url = Some(opened.pull_request.url);
             *record.number.insert(opened.pull_request.number)
         }
     };
-    if record.shown != record.key {
+    if record.shown != shown(record) {
         // Without an answer nobody knows of which moves it speaks.
         record.shown.clear();
         forge.update(number, &title, &body).await?;
-        record.shown.clone_from(&record.key);
+        record.shown = shown(record);
     }
     Ok(())
+}
+
+/// What a pull request's text was made for: the moves, and the commit with the figures that it tells of. Figures that are measured anew
+/// change neither, so they do not rewrite the text.
+fn shown(record: &ProposalStatus) -> String {
+    format!("{} {}", record.key, record.commit)
 }
 
 /// What carrying out one action needs.
@@ -248,9 +282,24 @@ impl Here<'_> {
     async fn say(&self, number: Option<u64>, topic: &str, words: &str) -> Result<(), ForgeError> {
         if let (Some(forge), Some(number)) = (self.forge, number) {
             let marker = format!("couchestor {topic}");
-            forge.upsert_comment(number, &marker, words).await?;
+            match forge.upsert_comment(number, &marker, words).await {
+                // Where the pull request was deleted nobody reads it.
+                Ok(_) | Err(ForgeError::NotFound { .. }) => {}
+                Err(error) => return Err(error),
+            }
         }
         Ok(())
+    }
+
+    /// Closes the pull request, if there is one still.
+    async fn close(&self, number: Option<u64>) -> Result<(), ForgeError> {
+        match (self.forge, number) {
+            (Some(forge), Some(number)) => match forge.close(number).await {
+                Ok(_) | Err(ForgeError::NotFound { .. }) => Ok(()),
+                Err(error) => Err(error),
+            },
+            _ => Ok(()),
+        }
     }
 }
 
@@ -277,6 +326,13 @@ async fn carry_out(
             None => names::is_of(&proposal.branch, branch),
         });
     match (action, proposal) {
+        (Action::Keep, _) if here.proposals.known.untouched.contains(branch) => {
+            // What has happened on base until here does not concern it.
+            for record in records.iter_mut().filter(|record| open(record)) {
+                record.base = base.to_string();
+            }
+            return Ok(false);
+        }
         (Action::Keep, _) | (Action::Create | Action::Adopt(_) | Action::Refresh(_), None) => {
             return Ok(false);
         }
@@ -286,15 +342,15 @@ async fn carry_out(
             };
             replace(records, record(here, proposal, made, None));
         }
-        (Action::Adopt(tip), Some(proposal)) => {
-            let Some(made) = adopt(here, tip, proposal).await? else {
+        (Action::Adopt(_), Some(proposal)) => {
+            let Some(made) = adopt(here, proposal).await? else {
                 return Ok(false);
             };
             replace(records, record(here, proposal, made, None));
         }
         (Action::Refresh(tip), Some(proposal)) => {
             let lease = Lease::At(tip.clone());
-            let commit = push(repository, branch, proposal, lease, base, now).await?;
+            let commit = push(here, branch, proposal, lease).await?;
             let before = records.iter().find(|record| open(record)).cloned();
             records.retain(|record| !open(record));
             let made = (branch.to_owned(), commit);
@@ -302,15 +358,13 @@ async fn carry_out(
         }
         (Action::Withdraw(tip), _) => {
             here.say(number, "withdrawn", WITHDRAWN).await?;
-            if let (Some(forge), Some(number)) = (here.forge, number) {
-                forge.close(number).await?;
-            }
+            here.close(number).await?;
             repository.delete_branch(branch, tip.clone()).await?;
             records.retain(|record| !open(record));
         }
         (Action::Forget, _) => records.retain(|record| !open(record)),
         (Action::LeaveEdited, _) => {
-            if let Some(own) = own_commit(repository, branch).await? {
+            if let Some(own) = own_commit(here, branch).await? {
                 // We pushed it and crashed before it was recorded: what it holds is not known, so the next turn makes it anew.
                 let (commit, parent, _) = own;
                 for record in records.iter_mut().filter(|record| open(record)) {
@@ -347,9 +401,7 @@ async fn carry_out(
             if pull == Some(&PullRequestState::Open) {
                 // Merged on the command line, which a forge need not notice.
                 here.say(number, "merged", MERGED).await?;
-                if let (Some(forge), Some(number)) = (here.forge, number) {
-                    forge.close(number).await?;
-                }
+                here.close(number).await?;
             }
             if let Some(tip) = tip {
                 repository.delete_branch(branch, tip.clone()).await?;
@@ -367,64 +419,69 @@ async fn create(
     branch: &str,
     proposal: &ProposalText,
 ) -> Result<Option<(String, CommitId)>, GitError> {
-    let Proposals { tips, base, now, .. } = *here.proposals;
-    let commit = push(here.repository, branch, proposal, Lease::Absent, base, now).await?;
+    let commit = push(here, branch, proposal, Lease::Absent).await?;
     let after = here.repository.list().await?;
-    if names::raced(&proposal.branch, branch, tips, &after) {
-        here.repository.delete_branch(branch, commit).await?;
-        return Ok(None);
+    for other in names::raced(&proposal.branch, branch, here.proposals.tips, &after) {
+        if own_commit(here, other).await?.is_some() {
+            here.repository.delete_branch(branch, commit).await?;
+            return Ok(None);
+        }
     }
     Ok(Some((branch.to_owned(), commit)))
 }
 
 /// Takes over a branch that nobody recorded, if it is ours; else a new one is made beside it.
-async fn adopt(
-    here: &Here<'_>,
-    tip: &CommitId,
-    proposal: &ProposalText,
-) -> Result<Option<(String, CommitId)>, GitError> {
-    let (repository, branch) = (here.repository, here.branch);
-    let Proposals { base, now, .. } = *here.proposals;
-    match own_commit(repository, branch).await? {
-        Some((commit, parent, key)) if key == proposal.key && parent == base.as_str() => {
-            Ok(Some((branch.to_owned(), CommitId(commit))))
+async fn adopt(here: &Here<'_>, proposal: &ProposalText) -> Result<Option<(String, CommitId)>, GitError> {
+    let Proposals {
+        tips,
+        base,
+        recorded,
+        now,
+        ..
+    } = *here.proposals;
+    // The newest may be another cluster's.
+    for branch in names::unrecorded(&proposal.branch, tips, recorded) {
+        match own_commit(here, branch).await? {
+            Some((commit, parent, key)) if key == proposal.key && parent == base.as_str() => {
+                return Ok(Some((branch.to_owned(), CommitId(commit))));
+            }
+            Some(_) => {
+                let lease = Lease::At(tips.branches[branch].clone());
+                let commit = push(here, branch, proposal, lease).await?;
+                return Ok(Some((branch.to_owned(), commit)));
+            }
+            None => {}
         }
-        Some(_) => {
-            let lease = Lease::At(tip.clone());
-            let commit = push(repository, branch, proposal, lease, base, now).await?;
-            Ok(Some((branch.to_owned(), commit)))
-        }
-        None => create(here, &names::fresh(&proposal.branch, now), proposal).await,
     }
+    create(here, &names::fresh(&proposal.branch, now), proposal).await
 }
 
 async fn push(
-    repository: &Repository,
+    here: &Here<'_>,
     branch: &str,
     proposal: &ProposalText,
     lease: Lease,
-    base: &CommitId,
-    now: Timestamp,
 ) -> Result<CommitId, GitError> {
-    let (files, message) = (proposal.files.clone(), proposal.commit_message.clone());
-    repository
+    let Proposals { base, owner, now, .. } = *here.proposals;
+    let message = format!("{}{SOURCE}: {owner}\n", proposal.commit_message);
+    let files = proposal.files.clone();
+    here.repository
         .push(branch, lease, Some(base.clone()), files, message, now)
         .await
 }
 
-/// Commit, parent and key of a branch whose tip is a commit of our own: a person who amends it becomes its committer.
-async fn own_commit(
-    repository: &Repository,
-    branch: &str,
-) -> Result<Option<(String, String, String)>, GitError> {
-    let newest = repository.log_branch(branch, 1).await?;
+/// Commit, parent and key of a branch whose tip is a commit of our own: a person who amends it becomes its committer, and another
+/// cluster's couchestor names a source of its own.
+async fn own_commit(here: &Here<'_>, branch: &str) -> Result<Option<(String, String, String)>, GitError> {
+    let newest = here.repository.log_branch(branch, 1).await?;
     Ok(newest.into_iter().next().and_then(|entry| {
-        let prefix = format!("{TRAILER}: ");
-        let key = entry
-            .message
-            .lines()
-            .find_map(|line| line.strip_prefix(&prefix).map(str::to_owned))?;
-        let ours = entry.committer == crate::io::git::Signature::default().email;
+        let trailer = |name: &str| {
+            let mut lines = entry.message.lines().rev();
+            lines.find_map(|line| Some(line.strip_prefix(name)?.strip_prefix(": ")?.to_owned()))
+        };
+        let key = trailer(TRAILER)?;
+        let ours = trailer(SOURCE).as_deref() == Some(here.proposals.owner)
+            && entry.committer == crate::io::git::Signature::default().email;
         Some((entry.commit.0, entry.parent?.0, key)).filter(|_| ours)
     }))
 }

@@ -63,7 +63,7 @@ mod planning;
 pub use planning::Remembered;
 use planning::Scene;
 pub use proposing::Asked;
-use proposing::{known, poll, propose_all};
+use proposing::{poll, propose_all};
 use publishing::publish;
 use reading::read;
 
@@ -293,12 +293,10 @@ pub async fn turn(
     // propose (git): only on a tip that is read and applied
     let polled = poll(source, &mut memory.pulls, before, &tips, now, &mut turned).await;
     if turned.applied {
-        let pulls = polled.clone().unwrap_or_default().pulls;
+        let polled = polled.clone().unwrap_or_default();
         let returns = returning::texts(source, desired, &observation, &in_flight, &migrations, now);
-        let known = known(&decision, &observation, &in_flight);
-        let polled = (&tips, &pulls, &known);
-        turned.proposed =
-            Some(propose_all(source, desired, &decision, returns, &in_flight, polled, now).await);
+        let (seen, polled) = ((&decision, &observation), (&tips, &polled));
+        turned.proposed = Some(propose_all(source, desired, seen, returns, &in_flight, polled, now).await);
     }
     // review (git, forge, cluster): what pull requests would change, and what came of those that were merged
     if let Some(open) = polled.and_then(|polled| polled.open) {
@@ -332,7 +330,10 @@ pub async fn turn(
         .cloned();
     let relevant = results::relevant(&decision, unapproved, &migrations, now);
     approvals::ask(source, &relevant, &mut merges, now, &mut turned).await;
-    let approvals = starting::Approvals { merges: &merges };
+    let approvals = starting::Approvals {
+        merges: &merges,
+        current,
+    };
     let decided = (desired, &observation, &decision);
     let started = starting::start_all(world, source, decided, approvals, &mut turned).await;
     let others_cordon = others_cordon || migrations.iter().any(engine::holds_cordons);

@@ -7,7 +7,7 @@ use couchestor::model::ids::CommitId;
 use couchestor::model::kinds::policy_source::{ProposalState, ProposalStatus};
 use couchestor::model::pull_request::PullRequestState;
 use couchestor::sim::forge::{Fault, MergeBy};
-use life::{Life, client, turn_of};
+use life::{Life, client, turn_as, turn_of};
 
 /// A repository, its forge, and a controller's memory.
 pub mod life;
@@ -71,6 +71,7 @@ lives! {
     two_controllers_make_one_proposal
     two_controllers_at_different_times_make_one_proposal
     a_branch_that_nobody_recorded_is_found_again
+    two_clusters_leave_each_others_branches_alone
     a_branch_of_an_older_release_stays_its_proposals
     a_quiet_turn_writes_nothing
 }
@@ -243,6 +244,8 @@ async fn when_base_moves_on_the_proposal_stands_on_it(mut life: Life) {
     assert_eq!(log[0].parent.as_ref(), Some(&base));
     if let Some(pull) = life.pull().await {
         assert!(pull.is_open());
+        // Its text was written anew with it.
+        assert!(life.record().shown.ends_with(&life.record().commit));
     }
 }
 
@@ -439,6 +442,33 @@ async fn a_branch_that_nobody_recorded_is_found_again(mut life: Life) {
     }
 }
 
+/// Another cluster has a policy of the same name and follows another folder, or has another source.
+async fn two_clusters_leave_each_others_branches_alone(mut life: Life) {
+    let folder = tempfile::tempdir().unwrap();
+    let other = client(&life.world, &folder, "other");
+    life.done(&["a"]).await;
+    let ours = (life.branch(), life.record().commit.clone());
+    let (mut theirs, owner) = (Vec::new(), "couchestor-system/homelab other/assignments");
+    for turn in 0..3 {
+        let now = life.now + 50;
+        let proposed = turn_as(owner, &other, &life.world, life.forge, &theirs, &["b"], now).await;
+        assert!(proposed.errors.is_empty(), "{:?}", proposed.errors);
+        theirs = proposed.records;
+        assert_eq!(theirs.len(), 1, "turn {turn}: {theirs:?}");
+        assert_ne!(theirs[0].branch, ours.0, "turn {turn}");
+        assert!(life.done(&["a"]).await.is_empty(), "turn {turn}");
+        assert_eq!((life.branch(), life.record().commit.clone()), ours, "turn {turn}");
+    }
+    // After a crash each finds its own again: theirs is the newer one.
+    life.records.clear();
+    assert_eq!(life.done(&["a"]).await, ["Adopt"]);
+    assert_eq!(life.branch(), ours.0);
+    let tip = life.tips().await.branches[&theirs[0].branch].to_string();
+    assert_eq!(tip, theirs[0].commit);
+    assert!(life.has(&ours.0, "assignments/db/a.yaml").await);
+    assert!(!life.has(&ours.0, "assignments/db/b.yaml").await);
+}
+
 async fn a_branch_of_an_older_release_stays_its_proposals(mut life: Life) {
     let old = "couchestor/moves/tiering";
     life.done(&["a"]).await;
@@ -477,6 +507,25 @@ async fn a_quiet_turn_writes_nothing(mut life: Life) {
     assert_eq!(after.writes, before.writes);
     let asked = after.reads - before.reads;
     assert!(asked <= 10, "one question per turn, and {asked} were asked");
+}
+
+/// An administrator may delete a pull request: that is a no, and no reason to fail for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pull_request_that_was_deleted_is_a_no() {
+    for wanted in [&["a"][..], &[]] {
+        let mut life = Life::new(World::github().await, true);
+        life.done(&["a"]).await;
+        life.world.simulated().with(|state| state.pulls.clear());
+        let done = life.done(wanted).await;
+        match wanted.is_empty() {
+            true => assert_eq!((done, life.records.len()), (vec!["Withdraw".to_owned()], 0)),
+            false => {
+                assert_eq!(done, ["Declined"]);
+                assert_eq!(life.record().state, ProposalState::Declined);
+            }
+        }
+        assert!(life.done(&[]).await.is_empty());
+    }
 }
 
 /// Whatever goes wrong with whichever request: in the end there is one pull request with what is wanted, and nothing else.

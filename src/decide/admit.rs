@@ -11,9 +11,10 @@ use super::place::Room;
 use crate::model::decision::{Decision, ProposedMove, Why};
 use crate::model::desired::Tier;
 use crate::model::engine::GIB;
+use crate::model::kinds::policy_source::ProposalState;
 use crate::model::kinds::tier_assignment::DecisionNote;
 use crate::model::masked::noted;
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
 
 /// Moves that may go before one that needs their room; if so many do not help, the volume waits for its tier to be given more.
@@ -27,7 +28,8 @@ const NAMED_MAX: usize = 3;
 
 /// What is left of the budgets.
 struct Budgets {
-    /// For each policy by its place in order of name the moves that are proposed: all of them are one proposal.
+    /// For each policy by its place in order of name the moves that are proposed: all of them are one proposal. One that is open
+    /// already counts as one more.
     has_proposal: Vec<u32>,
     /// How many have one.
     open: usize,
@@ -309,9 +311,22 @@ fn budgets(view: &View, decision: &Decision) -> Budgets {
     for policy in running.chain(started).filter_map(place) {
         of_policy[policy] += 1;
     }
+    // What is open counts, wanted or not: a person may have changed it, or closing it has failed.
+    let mut has_proposal = vec![0; view.policies.len()];
+    let mut others = BTreeSet::new();
+    for record in &view.in_flight.proposals {
+        // What takes a failed move back is no policy's proposal.
+        let counts = matches!(record.state, ProposalState::Open | ProposalState::Edited)
+            && !record.policy.contains('/');
+        match place(&record.policy) {
+            Some(policy) if counts => has_proposal[policy] = 1,
+            None if counts => drop(others.insert(&record.policy)),
+            _ => {}
+        }
+    }
     Budgets {
-        has_proposal: vec![0; view.policies.len()],
-        open: 0,
+        open: has_proposal.iter().filter(|count| **count > 0).count() + others.len(),
+        has_proposal,
         of_policy,
         of_source: format!("the source's proposals.maxOpen of {}", view.limits.max_open).into(),
     }

@@ -307,19 +307,28 @@ impl<'a> Measured<'a> {
     }
 
     /// The signal that has gone back past its threshold by more than the hysteresis, and its value; `None` when the move still makes
-    /// sense, or nothing is known.
-    pub(super) fn gone_back(&self, volume: usize, direction: Direction) -> Option<(Arc<str>, f64)> {
-        let answers = self
-            .kind
-            .answers
-            .as_ref()
-            .filter(|answers| answers.trouble.is_none())?;
+    /// sense.
+    ///
+    /// # Errors
+    /// Why that is not known now.
+    pub(super) fn gone_back(
+        &self,
+        volume: usize,
+        direction: Direction,
+    ) -> Result<Option<(Arc<str>, f64)>, Why> {
+        let Some(answers) = &self.kind.answers else {
+            return Err(Why::PolicyDisabled);
+        };
+        if let Some(error) = &answers.trouble {
+            return Err(Why::HeatUnknown { error: error.clone() });
+        }
         let way = self.one_way(answers, volume, direction, true);
         match (way, self.why(answers, volume, way)) {
             (Way::Between(..) | Way::NoThreshold, Why::BetweenWatermarks { signal, value }) => {
-                Some((signal, value))
+                Ok(Some((signal, value)))
             }
-            _ => None,
+            (Way::Silent(_) | Way::Unknown(_), why) => Err(why),
+            _ => Ok(None),
         }
     }
 

@@ -361,7 +361,7 @@ fn not_suspended(view: &View, what: &Move) -> Result<(), Why> {
 }
 
 /// Whether what spoke for the move still does: people merge when they have time, and loads change. An assignment that a person wrote,
-/// or that is pinned, and the way back after a revert are carried out whatever the load; and so is one whose load is not known now.
+/// or that is pinned, and the way back after a revert are carried out whatever the load. One whose load is not known now waits.
 fn still_holds(view: &View, what: &Move, index: usize, from: Option<usize>, to: usize) -> Result<(), Why> {
     let Some(assignment) = view.desired.assignments.get(&what.claim) else {
         return Ok(());
@@ -384,14 +384,14 @@ fn still_holds(view: &View, what: &Move, index: usize, from: Option<usize>, to: 
     }
     let by_name = |measured: &heat::Measured| measured.policy.name.as_str().cmp(&decision.policy);
     let Ok(place) = view.policies.binary_search_by(by_name) else {
-        return Ok(());
+        return Err(Why::PolicyGone(decision.policy.as_str().into()));
     };
     let measured = &view.policies[place];
     let direction = match view.tiers[to].rank > view.tiers[from].rank {
         true => Direction::Hotter,
         false => Direction::Colder,
     };
-    match measured.gone_back(index, direction) {
+    match measured.gone_back(index, direction)? {
         Some((signal, value)) => Err(Why::NoLongerHolds { signal, value }),
         None => Ok(()),
     }

@@ -83,6 +83,7 @@ impl Why {
             | Self::WaitsForRoom { .. }
             | Self::Suspended
             | Self::Moved { .. }
+            | Self::PolicyGone(_)
             | Self::Superseded { .. }
             | Self::NotApproved { .. }
             | Self::OnRightTier { .. }

@@ -143,6 +143,8 @@ pub enum Why {
         /// The tier that it was on.
         decided: Box<str>,
     },
+    /// Approved, and the policy that proposed it is gone, so that nobody can say whether it still should be.
+    PolicyGone(Box<str>),
     /// The approval was used up without a move, because what spoke for it no longer did.
     Superseded {
         /// The VolumeMigration that says why.
@@ -236,7 +238,7 @@ impl Why {
     pub fn supersedes(&self) -> bool {
         matches!(
             self,
-            Self::NoLongerHolds { .. } | Self::Moved { .. } | Self::OtherVolume { .. }
+            Self::NoLongerHolds { .. } | Self::Moved { .. } | Self::OtherVolume { .. } | Self::PolicyGone(_)
         )
     }
 
@@ -265,6 +267,7 @@ impl Why {
             Self::OutsideWindow { .. } => "OutsideWindow",
             Self::NoLongerHolds { .. } => "NoLongerHolds",
             Self::Moved { .. } => "MovedSince",
+            Self::PolicyGone(_) => "PolicyGone",
             Self::Superseded { .. } => "Superseded",
             Self::NotApproved { .. } => "NotApproved",
             Self::OnRightTier { .. } => "OnRightTier",
@@ -402,6 +405,7 @@ impl fmt::Display for Why {
                 f,
                 "approved, but it is on {tier} now, and was on {decided} when that was decided"
             ),
+            Self::PolicyGone(policy) => write!(f, "approved, but its StoragePolicy {policy} is gone"),
             Self::Superseded { migration } => write!(
                 f,
                 "superseded ({migration}): what was approved made no sense any more, and nothing was moved; it is asked for again when it does"

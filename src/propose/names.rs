@@ -37,18 +37,28 @@ pub(super) fn is_of(stem: &str, branch: &str) -> bool {
     rest.is_empty() || rest.strip_prefix(BETWEEN).is_some_and(stamp)
 }
 
-/// The newest branch with this stem of which no record speaks: stamps sort by time.
-pub(super) fn unrecorded<'a>(stem: &str, tips: &'a Tips, recorded: &[ProposalStatus]) -> Option<&'a str> {
+/// Branches with this stem of which no record speaks, the newest first: stamps sort by time. Some may be another cluster's.
+pub(super) fn unrecorded<'a>(
+    stem: &str,
+    tips: &'a Tips,
+    recorded: &[ProposalStatus],
+) -> impl Iterator<Item = &'a str> {
     let names = tips.branches.keys().map(String::as_str);
     names
-        .filter(|branch| is_of(stem, branch) && recorded.iter().all(|record| record.branch != *branch))
-        .max()
+        .rev()
+        .filter(move |branch| is_of(stem, branch) && recorded.iter().all(|record| record.branch != *branch))
 }
 
-/// Whether there is a branch with this stem that was not there before, beside one of our own.
-pub(super) fn raced(stem: &str, own: &str, before: &Tips, now: &Tips) -> bool {
-    let mut names = now.branches.keys();
-    names.any(|branch| branch != own && is_of(stem, branch) && !before.branches.contains_key(branch))
+/// Branches with this stem that were not there before, beside one of our own.
+pub(super) fn raced<'a>(
+    stem: &str,
+    own: &str,
+    before: &Tips,
+    now: &'a Tips,
+) -> impl Iterator<Item = &'a str> {
+    let names = now.branches.keys().map(String::as_str);
+    names
+        .filter(move |branch| *branch != own && is_of(stem, branch) && !before.branches.contains_key(*branch))
 }
 
 #[cfg(test)]

@@ -1,8 +1,10 @@
 //! What is done with every branch that is wanted or remembered. Pure: Git is believed first, the forge where Git is silent.
 
 use super::{Proposals, names};
+use crate::model::decision::ProposedMove;
 use crate::model::ids::CommitId;
 use crate::model::kinds::policy_source::{ProposalState, ProposalStatus, ProposedMoveStatus};
+use crate::model::kinds::tier_assignment::DecisionNote;
 use crate::model::pull_request::PullRequestState;
 use crate::model::rendering::ProposalText;
 use std::collections::{BTreeMap, BTreeSet};
@@ -37,6 +39,10 @@ pub enum Action {
 pub struct Known {
     /// Branches of those of which nobody knows now whether they still hold. That they are not wanted says nothing then.
     pub undecided: BTreeSet<String>,
+    /// Branches of those for which nothing has changed on base, though it has moved on.
+    pub untouched: BTreeSet<String>,
+    /// Numbers of pull requests that were merged, and base as it was read does not hold the merge yet.
+    pub awaited: BTreeSet<u64>,
 }
 
 /// Decides what is done with every branch that is wanted or remembered, by its name; a policy has one open proposal, whatever its
@@ -64,7 +70,14 @@ pub fn plan(
         let pull = record.number.and_then(|number| pulls.get(&number));
         let merged = Action::Merged(tip.filter(|_| ours).cloned());
         let some = record.moves.iter().any(&in_base);
-        let action = if record.moves.iter().all(&in_base) || pull == Some(&PullRequestState::Merged) {
+        let awaited = record
+            .number
+            .is_some_and(|number| known.awaited.contains(&number));
+        let moved = record.base != base.as_str() && !known.untouched.contains(&record.branch);
+        let action = if awaited && !record.moves.iter().all(&in_base) {
+            // Whether each move was accepted is read from base.
+            Action::Keep
+        } else if record.moves.iter().all(&in_base) || pull == Some(&PullRequestState::Merged) {
             merged
         } else {
             match (tip, proposal) {
@@ -74,9 +87,11 @@ pub fn plan(
                 (None, None) => Action::Forget,
                 (None, Some(_)) => Action::Declined,
                 (Some(_), Some(_)) if pull == Some(&PullRequestState::Closed) => Action::Declined,
+                // What a person has changed and closed is a no, wanted or not.
+                (Some(_), None) if !ours && pull == Some(&PullRequestState::Closed) => Action::Declined,
                 (Some(_), _) if !ours => Action::LeaveEdited,
                 (Some(tip), None) => Action::Withdraw(tip.clone()),
-                (Some(tip), Some(proposal)) if proposal.key != record.key || record.base != base.as_str() => {
+                (Some(tip), Some(proposal)) if moved || !is_same(record, proposal) => {
                     Action::Refresh(tip.clone())
                 }
                 (Some(_), Some(_)) => Action::Keep,
@@ -106,13 +121,36 @@ pub fn plan(
         if recorded.iter().any(known) {
             continue;
         }
-        let (branch, action) = match names::unrecorded(&proposal.branch, tips, recorded) {
+        let (branch, action) = match names::unrecorded(&proposal.branch, tips, recorded).next() {
             Some(branch) => (branch.to_owned(), Action::Adopt(tips.branches[branch].clone())),
             None => (names::fresh(&proposal.branch, now), Action::Create),
         };
         actions.entry(branch).or_insert(action);
     }
     actions
+}
+
+/// Whether a record asks for the same moves for the same reasons. Figures that were measured anew are no other reason.
+fn is_same(record: &ProposalStatus, proposal: &ProposalText) -> bool {
+    // A number may lose its last bit on its way through JSON.
+    let near = |a: Option<f64>, b: Option<f64>| match (a, b) {
+        (Some(a), Some(b)) => (a - b).abs() <= a.abs().max(b.abs()) * 1e-9,
+        (a, b) => a.is_none() && b.is_none(),
+    };
+    let same = |a: &DecisionNote, b: &DecisionNote| {
+        (&a.policy, &a.signal, &a.window) == (&b.policy, &b.signal, &b.window)
+            && near(a.watermark, b.watermark)
+    };
+    let unchanged = |one: &ProposedMove| {
+        let mut moves = record.moves.iter();
+        let of = |other: &&ProposedMoveStatus| {
+            (&*other.namespace, &*other.claim) == (&*one.claim.namespace, &*one.claim.name)
+        };
+        moves
+            .find(of)
+            .is_none_or(|other| same(&other.decision, &one.note))
+    };
+    proposal.key == record.key && proposal.moves.iter().all(unchanged)
 }
 
 /// Whether a record is of the proposal that is wanted.

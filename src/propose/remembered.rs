@@ -10,6 +10,9 @@ use jiff::Timestamp;
 /// Proposals that are remembered after they ended; the oldest are forgotten first.
 const REMEMBERED_MAX: usize = 100;
 
+/// Bytes of all records as JSON: etcd takes a megabyte and a half, and the object holds an inventory and more beside them.
+const BYTES_MAX: usize = 512 << 10;
+
 /// Characters of a body that status keeps, for sources without a forge: an object may have a megabyte and a half in all.
 const BODY_MAX: usize = 10_000;
 
@@ -39,6 +42,10 @@ pub(super) fn set_state(
     for record in records.iter_mut().filter(|record| which(record)) {
         if record.state != state {
             record.state = state;
+            if matches!(state, ProposalState::Merged | ProposalState::Declined) {
+                // It is read no more, and counts towards what an object may hold.
+                record.body = String::new();
+            }
             record.since = now.to_string();
             changed = true;
         }
@@ -88,13 +95,22 @@ pub(super) fn record(
 
 pub(super) fn forget_oldest(records: &mut Vec<ProposalStatus>) {
     records.sort_by(|a, b| (a.since.as_str(), a.branch.as_str()).cmp(&(b.since.as_str(), b.branch.as_str())));
-    while records.len() > REMEMBERED_MAX {
+    let bytes = |record: &ProposalStatus| serde_json::to_vec(record).map_or(0, |text| text.len());
+    let mut sum: usize = records.iter().map(bytes).sum();
+    for record in records.iter_mut() {
+        if sum <= BYTES_MAX {
+            break;
+        }
+        sum -= record.body.len().min(sum);
+        record.body = String::new();
+    }
+    while records.len() > REMEMBERED_MAX || sum > BYTES_MAX {
         let Some(oldest) = records
             .iter()
             .position(|record| matches!(record.state, ProposalState::Merged | ProposalState::Declined))
         else {
             return;
         };
-        records.remove(oldest);
+        sum = sum.saturating_sub(bytes(&records.remove(oldest)));
     }
 }

@@ -11,6 +11,9 @@ use crate::model::pull_request::PullRequestState;
 use crate::model::rendering::ProposalText;
 use std::collections::BTreeMap;
 
+/// What was found out beside where branches and pull requests stand.
+mod known;
+
 /// What a branch is called that is made now.
 const NEW: &str = "b_20261121-143005";
 
@@ -43,6 +46,7 @@ fn planned_knowing(
         labels: &[],
         pulls,
         known,
+        owner: "couchestor-system/homelab assignments",
         fingerprints: &BTreeMap::new(),
         now: "2026-11-21T14:30:05Z".parse().unwrap(),
     };
@@ -360,57 +364,6 @@ fn what_the_forge_knows_counts_where_git_is_silent() {
         let holds = |one: &ProposedMoveStatus| in_base.contains(&one.claim.as_str());
         let actions = planned(&wanted, &[recorded(state)], &tips, "base", &pulls, holds);
         assert_eq!(actions.get("b").cloned(), expected, "{what}");
-    }
-}
-
-#[test]
-fn what_nobody_can_look_at_now_stands_as_it_is() {
-    use PullRequestState::{Closed, Merged, Open};
-    let known = Known {
-        undecided: ["b".to_owned()].into(),
-    };
-    for (what, state, tip, pull, in_base, expected) in [
-        (
-            "open",
-            ProposalState::Open,
-            Some("ours"),
-            Open,
-            false,
-            Action::Keep,
-        ),
-        // Whether that was a no is told when it is known whether it was still wanted.
-        (
-            "closed",
-            ProposalState::Open,
-            Some("ours"),
-            Closed,
-            false,
-            Action::Keep,
-        ),
-        ("gone", ProposalState::Open, None, Closed, false, Action::Keep),
-        (
-            "a person committed",
-            ProposalState::Open,
-            Some("theirs"),
-            Open,
-            false,
-            Action::LeaveEdited,
-        ),
-        (
-            "merged",
-            ProposalState::Open,
-            None,
-            Merged,
-            true,
-            Action::Merged(None),
-        ),
-    ] {
-        let mut tips = Tips::default();
-        tips.branches
-            .extend(tip.map(|tip| ("b".to_owned(), CommitId(tip.into()))));
-        let (pulls, recorded) = (Pulls::from([(7, pull)]), [recorded(state)]);
-        let actions = planned_knowing(&known, &[], &recorded, &tips, "base2", &pulls, |_| in_base);
-        assert_eq!(actions.get("b").cloned(), Some(expected), "{what}");
     }
 }
 

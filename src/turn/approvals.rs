@@ -22,6 +22,9 @@ const LOOK_SECS: i64 = 3600;
 /// Merges that are remembered.
 const KEPT_MAX: usize = 50;
 
+/// Merges that are remembered because they matter still; those beyond are asked for again when their turn comes.
+const RELEVANT_MAX: usize = 500;
+
 /// Commits whose approvals do not suffice, as far as is known.
 pub(super) fn unapproved(source: &Source<'_>, merges: &[MergeStatus]) -> BTreeMap<CommitId, Arc<str>> {
     let Some(rule) = &source.approvals else {
@@ -165,6 +168,6 @@ fn forget(relevant: &BTreeSet<CommitId>, merges: &mut Vec<MergeStatus>) {
     let mut kept = 0;
     merges.retain(|merge| {
         kept += 1;
-        kept <= KEPT_MAX || relevant.contains(&CommitId(merge.commit.clone()))
+        kept <= KEPT_MAX || kept <= RELEVANT_MAX && relevant.contains(&CommitId(merge.commit.clone()))
     });
 }

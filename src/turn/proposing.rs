@@ -6,10 +6,11 @@ use crate::io::git::Tips;
 use crate::model::decision::{Decision, ProposedMove};
 use crate::model::desired::{Assignment, Desired};
 use crate::model::ids::{ClaimRef, CommitId, PolicyName};
-use crate::model::kinds::policy_source::PolicySourceStatus;
+use crate::model::kinds::policy_source::{PolicySourceStatus, ProposalState, ProposalStatus};
 use crate::model::observation::Observation;
 use crate::model::rendering::ProposalText;
-use crate::propose::{self, Known, Polled, Proposals, Proposed, Pulls};
+use crate::model::tree::Entry;
+use crate::propose::{self, Known, Polled, Proposals, Proposed};
 use crate::render;
 use crate::render::proposal::{TEMPLATE_BYTES_MAX, Template};
 use jiff::Timestamp;
@@ -17,6 +18,9 @@ use std::collections::BTreeMap;
 
 /// How often the forge is asked where pull requests stand: forty questions an hour. A webhook asks for a turn at once.
 const POLL_SECS: i64 = 90;
+
+/// How long base may go without the commit of a merge that the forge tells of, when its tip is what is followed.
+const SHOWN_SECS: i64 = 3600;
 
 /// What the forge said, when, and where the base branch was then.
 pub struct Asked {
@@ -65,19 +69,62 @@ pub(super) async fn poll(
 }
 
 /// What is found out about recorded proposals before anything is done.
-pub(super) fn known(decision: &Decision<'_>, observation: &Observation, in_flight: &InFlight) -> Known {
-    Known {
-        undecided: decide::undecided(decision, observation, &in_flight.proposals),
+async fn known(
+    source: &Source<'_>,
+    desired: &Desired,
+    (tips, polled): (&Tips, &Polled),
+    recorded: &[ProposalStatus],
+    now: Timestamp,
+) -> Known {
+    let base = &desired.revision.commit;
+    let mut known = Known::default();
+    // A tag may lag behind for weeks; a branch shows a merge at once, unless somebody has rewritten it.
+    let follows_tip = tips.branches.get(&source.branch) == Some(base);
+    for (number, merge) in &polled.merges {
+        let long_ago = merge
+            .at
+            .is_some_and(|at| now.as_second().saturating_sub(at.as_second()) >= SHOWN_SECS);
+        if !(follows_tip && long_ago)
+            && !matches!(source.repository.contains(base, &merge.commit).await, Ok(true))
+        {
+            known.awaited.insert(*number);
+        }
     }
+    let mut files = None;
+    for record in recorded.iter().filter(|record| record.base != base.as_str()) {
+        if !matches!(record.state, ProposalState::Open | ProposalState::Edited) {
+            continue;
+        }
+        if files.is_none() {
+            files = ours(source, base).await;
+        }
+        // One that cannot be read any more was rewritten.
+        let before = ours(source, &CommitId(record.base.clone())).await;
+        if before.is_some() && before == files {
+            known.untouched.insert(record.branch.clone());
+        }
+    }
+    known
+}
+
+/// The files of a commit that proposals may touch, or that are built; `None` when it is not here.
+async fn ours(source: &Source<'_>, commit: &CommitId) -> Option<BTreeMap<String, Entry>> {
+    let inside = |folder: &str, path: &str| {
+        let rest = path.strip_prefix(folder.trim_end_matches('/'));
+        folder.is_empty() || rest.is_some_and(|rest| rest.starts_with('/'))
+    };
+    let mut files = source.repository.entries(commit).await.ok()?;
+    files.retain(|path, _| inside(&source.root, path) || inside(&source.assignments, path));
+    Some(files)
 }
 
 pub(super) async fn propose_all(
     source: &Source<'_>,
     desired: &Desired,
-    decision: &Decision<'_>,
+    (decision, observation): (&Decision<'_>, &Observation),
     returns: Vec<ProposalText>,
     in_flight: &InFlight,
-    (tips, pulls, known): (&Tips, &Pulls, &Known),
+    (tips, polled): (&Tips, &Polled),
     now: Timestamp,
 ) -> Proposed {
     let site = render::proposal::Site {
@@ -112,6 +159,9 @@ pub(super) async fn propose_all(
         .values()
         .map(|policy| (policy.name.to_string(), policy.fingerprint.clone()))
         .collect();
+    let mut known = known(source, desired, (tips, polled), &in_flight.proposals, now).await;
+    known.undecided = decide::undecided(decision, observation, &in_flight.proposals);
+    let owner = format!("{} {}", source.name, source.assignments);
     let proposals = Proposals {
         wanted: &texts,
         recorded: &in_flight.proposals,
@@ -119,8 +169,9 @@ pub(super) async fn propose_all(
         base: &desired.revision.commit,
         base_branch: &source.branch,
         labels: &source.labels,
-        pulls,
-        known,
+        pulls: &polled.pulls,
+        known: &known,
+        owner: &owner,
         fingerprints: &fingerprints,
         now,
     };

@@ -14,6 +14,8 @@ use crate::model::observation::{BoundVolume, Observation};
 pub(super) struct Approvals<'a> {
     /// What the forge says of commits.
     pub(super) merges: &'a [MergeStatus],
+    /// Whether the newest tip is what was read: one that is broken or not signed may take an approval back.
+    pub(super) current: bool,
 }
 
 impl Approvals<'_> {
@@ -37,6 +39,9 @@ pub(super) async fn start_all(
     approvals: Approvals<'_>,
     turned: &mut Turned,
 ) -> Vec<VolumeMigration> {
+    if !approvals.current {
+        return Vec::new();
+    }
     let mut made = Vec::new();
     for one in &decision.superseded {
         let commit = &one.approved.approval().commit;

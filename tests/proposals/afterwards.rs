@@ -370,6 +370,90 @@ async fn an_outage_of_prometheus_withdraws_nothing() {
     stage.follow.halt().await;
 }
 
+/// A newest commit that cannot be read may have taken the approval back: nothing starts until it is mended.
+#[tokio::test(flavor = "multi_thread")]
+async fn while_the_newest_commit_is_broken_nothing_starts() {
+    let rule = json!({"approvals": {"count": 1, "from": ["ann"]}});
+    let mut stage = Stage::set(World::github().await, rule).await;
+    let number = stage.opened().await;
+    stage.world.merge(number, MergeBy::Squash, "ben").await;
+    stage.follow.run().await;
+    stage.told(number, "approved by 0 of 1").await;
+    stage.push("p/broken.yaml", "kind: [").await;
+    stage.follow.until("Ready", &["BuildFailed"]).await;
+    stage.world.review(number, "ann", Verdict::Approve).await;
+    stage.poke();
+    let approved = async || {
+        let known = stage.merge(number)["approvedBy"].to_string();
+        known.contains("ann").then_some(())
+    };
+    stage.until("the approval", approved).await;
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    assert_eq!(stage.migrations().len(), 0);
+    stage.push("p/broken.yaml", "").await;
+    stage.ended("Completed").await;
+    stage.follow.halt().await;
+}
+
+/// Lets the tag `v1` name the tip of main.
+fn tag(world: &World) {
+    let repository = world.simulated().repository().to_owned();
+    let mut git = std::process::Command::new("git");
+    let done = git
+        .current_dir(repository)
+        .args(["tag", "-f", "v1", "main"])
+        .output();
+    assert!(done.unwrap().status.success());
+}
+
+/// Where a tag is followed the merge is believed when the tag has it, and each move of it is accepted then.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_merge_that_the_tag_does_not_have_yet_is_waited_for() {
+    let mut stage = Stage::set(World::github().await, json!({})).await;
+    let number = stage.opened().await;
+    tag(&stage.world);
+    let mut source = stage
+        .follow
+        .running
+        .kubernetes
+        .get("PolicySource", Some("couchestor-system"), "homelab")
+        .unwrap();
+    source["spec"]["ref"] = json!({"tag": "v1"});
+    stage.follow.put(source);
+    stage.world.merge(number, MergeBy::Squash, "ann").await;
+    stage.follow.run().await;
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    let all = stage.follow.status()["proposals"].as_array().cloned().unwrap();
+    assert_eq!((all.len(), &all[0]["state"]), (1, &json!("Open")), "{all:#?}");
+    tag(&stage.world);
+    let merged = |one: &Value| one["number"] == number && one["state"] == "Merged";
+    let merged = proposal(&stage.follow, "the merge", merged).await;
+    assert_eq!(merged["moves"][0]["accepted"], true, "{merged:#}");
+    stage.ended("Completed").await;
+    stage.follow.halt().await;
+}
+
+/// Approvals are dismissed by a push, so a proposal is pushed anew only for what concerns it.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_happens_elsewhere_in_the_repository_pushes_no_proposal_anew() {
+    let mut stage = Stage::set(World::github().await, json!({})).await;
+    let number = stage.opened().await;
+    let head = async || stage.world.forge.get(number).await.unwrap().head_sha;
+    let before = head().await;
+    let elsewhere = stage.push("readme.md", "Hello\n").await;
+    stage.follow.run().await;
+    let compared = |one: &Value| one["base"] == elsewhere.as_str();
+    proposal(&stage.follow, "the comparison", compared).await;
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let head = async || stage.world.forge.get(number).await.unwrap().head_sha;
+    assert_eq!(head().await, before);
+    let here = stage.push("p/more.yaml", "# nothing\n").await;
+    let pushed = |one: &Value| one["base"] == here.as_str() && one["commit"] != before.as_str();
+    proposal(&stage.follow, "a new commit", pushed).await;
+    assert_ne!(head().await, before);
+    stage.follow.halt().await;
+}
+
 /// Lost replies, refusals and a controller that ends in the middle: one comment, one migration, and the status is right in the end.
 #[tokio::test(flavor = "multi_thread")]
 async fn faults_tell_nothing_twice() {

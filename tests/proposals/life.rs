@@ -171,6 +171,20 @@ pub async fn turn_of(
     claims: &[&str],
     now: i64,
 ) -> Proposed {
+    let owner = "couchestor-system/homelab assignments";
+    turn_as(owner, repository, world, forge, records, claims, now).await
+}
+
+/// The same for the source of some cluster.
+pub async fn turn_as(
+    owner: &str,
+    repository: &Repository,
+    world: &World,
+    forge: bool,
+    records: &[ProposalStatus],
+    claims: &[&str],
+    now: i64,
+) -> Proposed {
     let tips = repository.fetch("main").await.unwrap();
     let base = tips.branches["main"].clone();
     let forge = forge.then_some(&world.forge);
@@ -205,6 +219,7 @@ pub async fn turn_of(
         labels: &[],
         pulls: &pulls,
         known: &Known::default(),
+        owner,
         fingerprints: &fingerprints,
         now: Timestamp::from_second(now).unwrap(),
     };

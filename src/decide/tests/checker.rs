@@ -208,10 +208,23 @@ impl Rules<'_> {
             .collect();
         // All moves of a policy are one proposal.
         let all: BTreeSet<_> = decision.proposals.iter().map(|one| &one.policy).collect();
-        let kept = decision.proposals.iter().filter(|one| open(&one.claim));
-        let kept: BTreeSet<_> = kept.map(|one| &one.policy).collect();
+        // What is open counts, wanted or not.
+        let records = self.world.in_flight.proposals.iter();
+        let kept = records.filter(|one| matches!(one.state, ProposalState::Open | ProposalState::Edited));
+        let kept: BTreeSet<&str> = kept.map(|one| one.policy.as_str()).collect();
+        // A volume whose move is open stays proposed, though another policy takes it now.
+        let taken = decision.proposals.iter().filter(|one| open(&one.claim));
+        let taken: BTreeSet<_> = taken.map(|one| &one.policy).collect();
+        let fresh_ones = all
+            .iter()
+            .filter(|one| !kept.contains(one.as_str()) && !taken.contains(*one));
+        let fresh_ones = fresh_ones.count();
         let max_open = self.world.limits.max_open as usize;
-        assert!(all == kept || all.len() <= max_open, "{}: maxOpen", self.what);
+        assert!(
+            fresh_ones == 0 || kept.len() + fresh_ones <= max_open,
+            "{}: maxOpen",
+            self.what
+        );
         let running = self
             .world
             .in_flight

@@ -201,7 +201,7 @@ fn an_approved_move_is_looked_at_once_more_before_it_starts() {
         ("still busy", |_| {}, "start hot"),
         ("a little less busy", |w| w.now_at(4501.0), "start hot"),
         ("not busy any more", |w| w.now_at(4499.0), "NoLongerHolds"),
-        ("nobody knows", |w| w.loads = Err("x".into()), "start hot"),
+        ("nobody knows", |w| w.loads = Err("x".into()), "HeatUnknown"),
         (
             "pinned by a person",
             |w| {

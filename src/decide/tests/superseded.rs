@@ -45,6 +45,39 @@ fn what_waiting_cannot_mend_is_used_up_and_everything_else_waits() {
             1,
         ),
         (
+            "Prometheus is down",
+            |w| w.loads = Err("x".into()),
+            "HeatUnknown",
+            0,
+        ),
+        (
+            "no samples",
+            |w| {
+                w.loads.as_mut().unwrap().get_mut("pvc-u").unwrap().remove("iops");
+            },
+            "NoData",
+            0,
+        ),
+        (
+            "the policy has another name now",
+            |w| {
+                let mut policy = w.policy().clone();
+                policy.name = "q".into();
+                w.desired.policies = std::collections::BTreeMap::from([(policy.name.clone(), policy)]).into();
+            },
+            "PolicyGone",
+            1,
+        ),
+        (
+            "Prometheus is down, and a person keeps it there",
+            |w| {
+                w.loads = Err("x".into());
+                w.assigned("hot", Some(crate::model::observation::Pin::Always));
+            },
+            "start hot",
+            0,
+        ),
+        (
             "a person takes a later move back",
             |w| {
                 let assignment = w.desired.assignments.get_mut(&claim()).unwrap();

@@ -171,3 +171,24 @@ fn what_is_not_known_is_not_told_as_zero() {
         "no samples of latency in the window; it may be unpublished"
     );
 }
+
+#[test]
+fn what_is_open_counts_though_its_policy_wants_nothing() {
+    for (state, max, expected) in [
+        (None, 1, "propose hot"),
+        (Some(ProposalState::Edited), 1, "OverBudget"),
+        (Some(ProposalState::Open), 1, "OverBudget"),
+        (Some(ProposalState::Edited), 2, "propose hot"),
+        (Some(ProposalState::Merged), 1, "propose hot"),
+    ] {
+        let mut world = world();
+        world.limits.max_open = max;
+        if let Some(state) = state {
+            world.declined(6000.0);
+            let record = &mut world.in_flight.proposals[0];
+            (record.state, record.policy) = (state, "gone".into());
+            record.moves[0].claim = "other".into();
+        }
+        assert_eq!(world.verdict(), expected, "{state:?} of {max}");
+    }
+}

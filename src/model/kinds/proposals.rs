@@ -32,7 +32,7 @@ pub struct ProposalStatus {
     pub key: String,
     /// The branch's tip as couchestor pushed it.
     pub commit: String,
-    /// The base commit below it.
+    /// The base commit below it, or a later one that changed nothing for it.
     pub base: String,
     /// The pull request's number, when there is one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -40,7 +40,7 @@ pub struct ProposalStatus {
     /// Where people see the pull request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub url: Option<String>,
-    /// The key of the moves of which the pull request's text speaks; another one than `key` means that it has yet to be changed.
+    /// What the pull request's text was made for, the key of the moves and the commit; anything else means that it has yet to be changed.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub shown: String,
     /// What is proposed.

@@ -1,0 +1,193 @@
+//! Claims about what is done with a proposal when more is known than where its branch and its pull request stand, or less.
+
+use super::*;
+
+fn ours() -> CommitId {
+    CommitId("ours".into())
+}
+
+/// What is done with an open proposal whose branch stands where we left it.
+fn of(known: &Known, wanted: &[ProposalText], base: &str, pull: PullRequestState) -> Option<Action> {
+    let mut tips = Tips::default();
+    tips.branches.insert("b".to_owned(), ours());
+    let (pulls, recorded) = (Pulls::from([(7, pull)]), [recorded(ProposalState::Open)]);
+    let actions = planned_knowing(known, wanted, &recorded, &tips, base, &pulls, |_| false);
+    actions.get("b").cloned()
+}
+
+#[test]
+fn what_nobody_can_look_at_now_stands_as_it_is() {
+    use PullRequestState::{Closed, Merged, Open};
+    let known = Known {
+        undecided: ["b".to_owned()].into(),
+        ..Known::default()
+    };
+    for (what, state, tip, pull, in_base, expected) in [
+        (
+            "open",
+            ProposalState::Open,
+            Some("ours"),
+            Open,
+            false,
+            Action::Keep,
+        ),
+        // Whether that was a no is told when it is known whether it was still wanted.
+        (
+            "closed",
+            ProposalState::Open,
+            Some("ours"),
+            Closed,
+            false,
+            Action::Keep,
+        ),
+        ("gone", ProposalState::Open, None, Closed, false, Action::Keep),
+        (
+            "a person committed",
+            ProposalState::Open,
+            Some("theirs"),
+            Open,
+            false,
+            Action::LeaveEdited,
+        ),
+        (
+            "merged",
+            ProposalState::Open,
+            None,
+            Merged,
+            true,
+            Action::Merged(None),
+        ),
+    ] {
+        let mut tips = Tips::default();
+        tips.branches
+            .extend(tip.map(|tip| ("b".to_owned(), CommitId(tip.into()))));
+        let (pulls, recorded) = (Pulls::from([(7, pull)]), [recorded(state)]);
+        let actions = planned_knowing(&known, &[], &recorded, &tips, "base2", &pulls, |_| in_base);
+        assert_eq!(actions.get("b").cloned(), Some(expected), "{what}");
+    }
+}
+
+#[test]
+fn a_merge_counts_when_base_shows_it() {
+    let known = Known {
+        awaited: [7].into(),
+        ..Known::default()
+    };
+    let recorded = [recorded(ProposalState::Open)];
+    for (what, wanted, tip) in [
+        ("its branch is there", &[wanted("k")][..], Some("ours")),
+        ("its branch is deleted", &[wanted("k")], None),
+        ("nothing is wanted any more", &[], Some("ours")),
+        ("a person had changed it", &[], Some("theirs")),
+    ] {
+        let mut tips = Tips::default();
+        tips.branches
+            .extend(tip.map(|tip| ("b".to_owned(), CommitId(tip.into()))));
+        let pulls = Pulls::from([(7, PullRequestState::Merged)]);
+        let planned = |known, held| {
+            let actions = planned_knowing(known, wanted, &recorded, &tips, "base", &pulls, |_| held);
+            actions.get("b").cloned()
+        };
+        let ours = tip.filter(|tip| *tip == "ours").map(|_| ours());
+        assert_eq!(planned(&known, false), Some(Action::Keep), "{what}");
+        assert_eq!(
+            planned(&known, true),
+            Some(Action::Merged(ours.clone())),
+            "{what}"
+        );
+        assert_eq!(
+            planned(&Known::default(), false),
+            Some(Action::Merged(ours)),
+            "{what}"
+        );
+    }
+}
+
+#[test]
+fn a_base_that_moved_on_elsewhere_pushes_nothing_anew() {
+    let untouched = Known {
+        untouched: ["b".to_owned()].into(),
+        ..Known::default()
+    };
+    let none = Known::default();
+    let refresh = || Some(Action::Refresh(ours()));
+    for (what, known, key, base, expected) in [
+        ("the same base", &none, "k", "base", Some(Action::Keep)),
+        ("policies changed", &none, "k", "base2", refresh()),
+        (
+            "something else changed",
+            &untouched,
+            "k",
+            "base2",
+            Some(Action::Keep),
+        ),
+        ("and other moves are wanted", &untouched, "k2", "base2", refresh()),
+    ] {
+        let found = of(known, &[wanted(key)], base, PullRequestState::Open);
+        assert_eq!(found, expected, "{what}");
+    }
+}
+
+#[test]
+fn other_reasons_are_another_text_and_new_figures_are_not() {
+    let refresh = || Some(Action::Refresh(ours()));
+    type Change = fn(&mut DecisionNote);
+    let cases: &[(&str, Change, Option<Action>)] = &[
+        ("nothing", |_| {}, Some(Action::Keep)),
+        ("the load", |note| note.value = 7000.0, Some(Action::Keep)),
+        (
+            "the last bit",
+            |note| note.watermark = Some(5000.000_000_000_001),
+            Some(Action::Keep),
+        ),
+        ("the watermark", |note| note.watermark = Some(5500.0), refresh()),
+        ("it is encrypted now", |note| note.watermark = None, refresh()),
+        ("the window", |note| note.window = Some("2h".into()), refresh()),
+        ("the signal", |note| note.signal = "latency".into(), refresh()),
+    ];
+    for (what, change, expected) in cases {
+        let mut text = wanted("k");
+        change(&mut text.moves[0].note);
+        let found = of(&Known::default(), &[text], "base", PullRequestState::Open);
+        assert_eq!(found, *expected, "{what}");
+    }
+}
+
+#[test]
+fn what_a_person_changed_and_closed_is_a_no_wanted_or_not() {
+    let mut tips = Tips::default();
+    tips.branches.insert("b".to_owned(), CommitId("theirs".into()));
+    for (state, pull, expected) in [
+        (ProposalState::Edited, PullRequestState::Closed, Action::Declined),
+        (ProposalState::Edited, PullRequestState::Open, Action::LeaveEdited),
+    ] {
+        let pulls = Pulls::from([(7, pull)]);
+        let actions = planned(&[], &[recorded(state)], &tips, "base", &pulls, |_| false);
+        assert_eq!(actions.get("b").cloned(), Some(expected), "{pull:?}");
+    }
+}
+
+#[test]
+fn what_ended_keeps_no_body_and_all_of_it_has_a_bound() {
+    let mut records: Vec<ProposalStatus> = Vec::new();
+    for index in 0..80 {
+        let mut record = recorded(ProposalState::Declined);
+        record.branch = format!("b{index}");
+        record.since = format!("2026-11-21T14:{index:02}:00Z");
+        record.moves = (0..100).map(|claim| proposed(&format!("data-{claim}"))).collect();
+        records.push(record);
+    }
+    let mut open = recorded(ProposalState::Open);
+    open.body = "x".repeat(10_000);
+    records.push(open.clone());
+    super::super::forget_oldest(&mut records);
+    let bytes = serde_json::to_vec(&records).unwrap().len();
+    assert!(bytes <= 512 << 10, "{bytes} bytes");
+    assert!(records.len() > 10, "{} records", records.len());
+    assert!(records.iter().any(|one| one.branch == "b79"), "the newest stay");
+    assert!(records.iter().any(|one| one.state == ProposalState::Open));
+    let mut records = vec![open];
+    let now = "2026-11-21T14:30:05Z".parse().unwrap();
+    super::super::set_state(&mut records, |_| true, ProposalState::Merged, now);
+    assert_eq!(records[0].body, "");
+}
