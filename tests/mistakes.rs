@@ -198,6 +198,25 @@ spec:
 ";
 
 #[test]
+fn a_pin_that_has_passed_is_told_of() {
+    let assignment = "apiVersion: storage.billyronks.io/v1
+kind: TierAssignment
+metadata: {name: c, namespace: db}
+spec: {claim: c, volume: pvc-u, tier: hot, pinned: true, until: 'YEAR-01-31T00:00:00Z'}
+";
+    for (year, expected) in [
+        ("2999", None),
+        ("2020", Some("assignments/db/c.yaml:4:58 warning pin")),
+    ] {
+        let files = [
+            ("tier.yaml", TIER.to_owned()),
+            ("assignments/db/c.yaml", assignment.replace("YEAR", year)),
+        ];
+        assert_eq!(findings(&files).0, Vec::from_iter(expected), "{year}");
+    }
+}
+
+#[test]
 fn schedules_have_names_of_their_own() {
     let with = |name: &str| format!("{BACKUPS}  - {{name: {name}, schedule: '@weekly', ttl: 24h}}\n");
     for (name, expected) in [

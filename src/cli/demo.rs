@@ -14,6 +14,7 @@ use serde_json::{Value, json};
 use std::io::BufRead;
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
+use tokio::signal::unix::{SignalKind, signal};
 
 static POLICIES: Dir = include_dir!("$CARGO_MANIFEST_DIR/policies");
 
@@ -50,6 +51,8 @@ struct Demo {
 
 /// `demo`.
 pub async fn demo(arguments: Arguments) -> Result<u8, Failed> {
+    // Asked for before anything is made: whoever ends the demo leaves neither its controller nor its folder behind.
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     let temporary = tempfile::Builder::new().prefix("couchestor-demo-").tempdir()?;
     let folder = match &arguments.keep {
         Some(keep) => {
@@ -66,7 +69,11 @@ pub async fn demo(arguments: Arguments) -> Result<u8, Failed> {
     };
     let mut demo = Demo::prepare(&arguments, &folder).await?;
     let mut controller = demo.controller(&folder)?;
-    let outcome = demo.play().await;
+    let outcome = tokio::select! {
+        outcome = demo.play() => outcome,
+        _ = terminate.recv() => Err(Failed("the demo was ended by SIGTERM".to_owned())),
+        _ = interrupt.recv() => Err(Failed("the demo was interrupted".to_owned())),
+    };
     let ended = controller.stop().await;
     words(&ended);
     match &outcome {
@@ -139,14 +146,16 @@ impl Demo {
     }
 
     async fn play(&mut self) -> Result<(), Failed> {
-        self.say("A person commits policies/ to a bare repository, and tells the cluster to follow it.")?;
+        self.say("A person commits policies/ to a bare repository, and tells the cluster to follow it.")
+            .await?;
         let tip = self.commit_policies().await?;
         self.running.kubernetes.put(source(&self.path))?;
         self.wait("the commit to be applied", |demo| demo.applied(&tip))
             .await?;
         self.show_applied();
 
-        self.say("The load on db/data-0 rises to 6120 operations per second.")?;
+        self.say("The load on db/data-0 rises to 6120 operations per second.")
+            .await?;
         self.running
             .prometheus
             .set(&self.volume, Some(Load::random(6120.0, 1.0)));
@@ -158,17 +167,18 @@ impl Demo {
             text(&proposal, "body")
         )));
 
-        self.say("A person reads it and merges the branch. That is the approval.")?;
+        self.say("A person reads it and merges the branch. That is the approval.")
+            .await?;
         let merged = self.merge(&proposal, &tip).await?;
         let before = self.replicas();
         data(&indent(&format!("merged as {}", &merged.as_str()[..10])));
         self.wait("the migration to start", |demo| demo.migration().is_some())
             .await?;
 
-        self.say("The controller copies the volume to the hot tier, and removes the old copy once the new one is complete.")?;
+        self.say("The controller copies the volume to the hot tier, and removes the old copy once the new one is complete.").await?;
         self.follow().await?;
 
-        self.say("What is left of it.")?;
+        self.say("What is left of it.").await?;
         data(&indent(&format!(
             "merged assignment, policies/homelab/assignments/{}/{}.yaml:",
             CLAIM.0, CLAIM.1
@@ -199,13 +209,15 @@ impl Demo {
         Ok(())
     }
 
-    fn say(&mut self, what: &str) -> Result<(), Failed> {
+    async fn say(&mut self, what: &str) -> Result<(), Failed> {
         self.number += 1;
         let bold = anstyle::Style::new().bold();
         data(&format!("\n{bold}{}. {what}{bold:#}", self.number));
         if self.step {
             words("   press Enter to go on");
-            std::io::stdin().lock().read_line(&mut String::new())?;
+            // Beside the demo's own task, which a signal must be able to end.
+            let enter = || std::io::stdin().lock().read_line(&mut String::new());
+            tokio::task::spawn_blocking(enter).await??;
         }
         Ok(())
     }

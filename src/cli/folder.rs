@@ -3,9 +3,10 @@
 use super::{Failed, Output, about, counted, data, no_sarif, report, value, words};
 use crate::decrypt::{self, ClearCache};
 use crate::formats::sops::Identities;
-use crate::model::desired::Desired;
+use crate::model::desired::{Desired, Resource};
 use crate::model::diagnostic::{Diagnostic, Severity};
 use crate::model::ids::{BlobId, Revision};
+use crate::model::observation::Pin;
 use crate::model::rendering::RenderedObject;
 use crate::model::tree::{Checkout, Entry, EntryKind};
 use crate::parse;
@@ -129,10 +130,38 @@ pub(super) fn read(arguments: &FolderArguments) -> Result<(Option<Desired>, Vec<
     ) {
         Ok(tree) => {
             let parsed = parse::parse(&tree, &[], &Default::default(), &mut parse::ParseCache::default());
-            Ok((parsed.desired, parsed.diagnostics))
+            let mut diagnostics = parsed.diagnostics;
+            if let Some(desired) = &parsed.desired {
+                diagnostics.extend(passed(desired, crate::io::clock::now().as_second()));
+                diagnostics.sort();
+            }
+            Ok((parsed.desired, diagnostics))
         }
         Err(refused) => Ok((None, parse::findings(refused, &Default::default()))),
     }
+}
+
+/// Assignments that were pinned until a time that has passed: they keep nothing any more.
+fn passed(desired: &Desired, now: i64) -> Vec<Diagnostic> {
+    let over = |resource: &&Resource| {
+        let mut assignments = desired.assignments.values();
+        assignments.any(|one| {
+            one.path == *resource.origin.path && matches!(one.pin, Some(Pin::Until(until)) if until <= now)
+        })
+    };
+    let pinned = desired
+        .resources
+        .iter()
+        .filter(|resource| resource.kind() == "TierAssignment");
+    let warning = |resource: &Resource| {
+        Diagnostic::warning(
+            resource.origin.place("/spec/until"),
+            "pin",
+            "the time in `until` has passed: the volume is not pinned any more",
+            "take `pinned` and `until` out, or write a later time",
+        )
+    };
+    pinned.filter(over).map(warning).collect()
 }
 
 pub(super) fn list(root: &Path, folder: &Path, entries: &mut BTreeMap<String, Entry>) -> Result<(), Failed> {

@@ -4,7 +4,7 @@ use super::{command, folder, run, said};
 use crate::support::follow::Follow;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::{Child, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
 const POLICIES: &str = "apiVersion: storage.billyronks.io/v1
@@ -257,6 +257,47 @@ fn the_demo_ends_its_controller_in_order() {
     assert!(log.contains("stopping; what is under way goes on"), "{log}");
     let again = run(folder.path(), &["demo", "--keep", "kept"]);
     assert!(said(&again).contains("kept is not empty"), "{}", said(&again));
+}
+
+#[test]
+fn a_demo_that_is_ended_leaves_no_controller_and_no_folder() {
+    let folder = folder(&[("tmp/kept", "")]);
+    let temporary = folder.path().join("tmp");
+    let mut demo = command(folder.path(), &["demo", "--step"]);
+    demo.env("TMPDIR", &temporary).stdin(Stdio::piped());
+    let mut child = demo
+        .stdout(Stdio::piped())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    // It stays open: at its end the demo would go on.
+    let _entered = child.stdin.take();
+    let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+    assert!(lines.any(|line| line.unwrap().contains("1. A person commits")));
+    let kill = Command::new("kill")
+        .arg("-TERM")
+        .arg(child.id().to_string())
+        .status();
+    assert!(kill.unwrap().success());
+    let output = child.wait_with_output().unwrap();
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    assert!(
+        said(&output).contains("was ended by SIGTERM"),
+        "{}",
+        said(&output)
+    );
+    let left: Vec<_> = std::fs::read_dir(&temporary)
+        .unwrap()
+        .map(|one| one.unwrap().file_name())
+        .collect();
+    assert_eq!(left, ["kept"]);
+    // The controller was started with files of that folder.
+    let needle = temporary.to_str().unwrap();
+    let running = std::fs::read_dir("/proc").unwrap().filter(|process| {
+        let line = std::fs::read(process.as_ref().unwrap().path().join("cmdline")).unwrap_or_default();
+        String::from_utf8_lossy(&line).contains(needle)
+    });
+    assert_eq!(running.count(), 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

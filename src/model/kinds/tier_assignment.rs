@@ -37,7 +37,7 @@ pub struct TierAssignmentSpec {
     /// Whether the volume stays on this tier whatever policies say.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub pinned: bool,
-    /// Until when it is pinned, RFC 3339; without it until the file is changed.
+    /// Until when it is pinned, RFC 3339; without it until the file is changed. Once it has passed the volume is pinned no more.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = "date-time"))]
     pub until: Option<String>,
