@@ -84,9 +84,8 @@ async fn known(
         let long_ago = merge
             .at
             .is_some_and(|at| now.as_second().saturating_sub(at.as_second()) >= SHOWN_SECS);
-        if !(follows_tip && long_ago)
-            && !matches!(source.repository.contains(base, &merge.commit).await, Ok(true))
-        {
+        let believed = follows_tip && long_ago;
+        if !believed && source.repository.contains(base, &merge.commit).await != Ok(true) {
             known.awaited.insert(*number);
         }
     }

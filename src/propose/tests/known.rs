@@ -137,7 +137,7 @@ fn other_reasons_are_another_text_and_new_figures_are_not() {
         ("the load", |note| note.value = 7000.0, Some(Action::Keep)),
         (
             "the last bit",
-            |note| note.watermark = Some(5000.000_000_000_001),
+            |note| note.watermark = Some(5_000.000_000_000_001),
             Some(Action::Keep),
         ),
         ("the watermark", |note| note.watermark = Some(5500.0), refresh()),
