@@ -64,7 +64,7 @@ pub use planning::Remembered;
 use planning::Scene;
 pub use proposing::Asked;
 use proposing::{poll, propose_all};
-use publishing::publish;
+use publishing::{APPLY_FAILED, apply_failure, publish};
 use reading::read;
 
 /// How often everything is compared with the cluster although nothing changed, so that what others changed is set right.
@@ -471,29 +471,4 @@ async fn observe_all(
         .map_err(|error: ClusterError| TurnFailure::from(&error))?;
     let joined = volumes::join(volumes, claims);
     Ok(observe::observe(joined, &world.mayastor, world.prometheus.as_ref(), asked, now).await)
-}
-
-fn apply_failure(failure: &apply::ApplyFailure) -> TurnFailure {
-    let place = failure
-        .place
-        .as_ref()
-        .map(|place| format!("{place}: "))
-        .unwrap_or_default();
-    let help = if failure.help.is_empty() {
-        String::new()
-    } else {
-        format!("; {}", failure.help)
-    };
-    let id = failure.id.to_string();
-    // Most messages begin with the object already.
-    let about = if failure.message.starts_with(&id) {
-        String::new()
-    } else {
-        format!("{id}: ")
-    };
-    TurnFailure {
-        class: failure.class,
-        reason: "ReconciliationFailed".to_owned(),
-        message: format!("{place}{about}{}{help}", failure.message),
-    }
 }

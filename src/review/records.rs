@@ -45,6 +45,23 @@ pub fn seen(pull: &PullRequest, now: Timestamp) -> String {
     seen.to_string()
 }
 
+/// For how long nothing is said on a pull request where the forge refused that, in seconds.
+const REST_SECS: i64 = 900;
+
+/// Whether the forge refused lately what was to be said there.
+pub fn rests(record: &ReviewStatus, now: Timestamp) -> bool {
+    let until = record.not_before.as_ref();
+    until
+        .and_then(|until| until.parse::<Timestamp>().ok())
+        .is_some_and(|until| now < until)
+}
+
+/// When what was refused is tried again.
+pub fn later(now: Timestamp) -> Option<String> {
+    let later = now.checked_add(SignedDuration::from_secs(REST_SECS)).ok()?;
+    Some(later.to_string())
+}
+
 /// Puts a record in its place, or behind the others.
 pub fn put(records: &mut Vec<ReviewStatus>, record: ReviewStatus) {
     match records.iter_mut().find(|known| known.number == record.number) {

@@ -144,3 +144,14 @@ fn the_newest_pull_requests_are_remembered() {
     records::put(&mut all, changed);
     assert_eq!((all.len(), all[10].head.as_str()), (100, "h"));
 }
+
+#[test]
+fn where_the_forge_refused_to_be_written_to_nothing_is_said_for_a_quarter_of_an_hour() {
+    let at = |second: i64| Timestamp::from_second(1_800_000_000 + second).unwrap();
+    let mut record = ReviewStatus::default();
+    assert!(!records::rests(&record, at(0)));
+    record.not_before = records::later(at(0));
+    for (second, rests) in [(0, true), (899, true), (900, false), (5_000, false)] {
+        assert_eq!(records::rests(&record, at(second)), rests, "{second}");
+    }
+}

@@ -1,6 +1,7 @@
 //! The end of a turn: everything that there is to see is written into statuses and metrics.
 
 use super::{Source, TurnFailure, Turned, World, brief};
+use crate::apply::ApplyFailure;
 use crate::decide;
 use crate::model::decision::Decision;
 use crate::model::desired::Desired;
@@ -82,5 +83,33 @@ pub(super) async fn publish(
             why = left.words(),
             "left alone"
         );
+    }
+}
+
+/// The reason of what could not be applied.
+pub(super) const APPLY_FAILED: &str = "ReconciliationFailed";
+
+pub(super) fn apply_failure(failure: &ApplyFailure) -> TurnFailure {
+    let place = failure
+        .place
+        .as_ref()
+        .map(|place| format!("{place}: "))
+        .unwrap_or_default();
+    let help = if failure.help.is_empty() {
+        String::new()
+    } else {
+        format!("; {}", failure.help)
+    };
+    let id = failure.id.to_string();
+    // Most messages begin with the object already.
+    let about = if failure.message.starts_with(&id) {
+        String::new()
+    } else {
+        format!("{id}: ")
+    };
+    TurnFailure {
+        class: failure.class,
+        reason: APPLY_FAILED.to_owned(),
+        message: format!("{place}{about}{}{help}", failure.message),
     }
 }

@@ -5,6 +5,7 @@ use crate::io::forge::{Forge, ForgeError};
 use crate::model::approval::{Approved, Move};
 use crate::model::decision::{Decision, Why};
 use crate::model::desired::Desired;
+use crate::model::failure::{Class, Failure};
 use crate::model::ids::CommitId;
 use crate::model::kinds::merges::MergeStatus;
 use crate::model::kinds::policy_source::{ProposalState, ProposalStatus};
@@ -128,22 +129,41 @@ pub(super) async fn tell(
         let id = format!("{bad}/{id}");
         let first = &merges[group[0]];
         let settled = rows.iter().all(|row| row.standing.is_settled());
-        if first.told == id || !(settled || due(first, bad, seen.now)) {
+        if first.told == id || !(settled || due(first, bad, seen.now)) || rests(first, seen.now) {
             continue;
         }
         told += 1;
         if told > TOLD_MAX {
             break;
         }
+        let mut now_told = id;
         if let Err(error) = tell_one(forge, number, &commits, &text, verdict).await {
-            turned.failures.push(TurnFailure::from(&error));
-            continue;
+            let refused = error.class() != Class::Retry;
+            // A comment that the forge does not take keeps nothing else from going on.
+            turned.failures.push(TurnFailure {
+                class: Class::Retry,
+                ..TurnFailure::from(&error)
+            });
+            if !refused {
+                continue;
+            }
+            REFUSED.clone_into(&mut now_told);
         }
         for index in group {
-            merges[index].told.clone_from(&id);
+            merges[index].told.clone_from(&now_told);
             merges[index].told_at = Some(seen.now.to_string());
         }
     }
+}
+
+/// What is remembered as told when the forge refused it.
+const REFUSED: &str = "refused";
+
+/// Whether the forge refused lately what was to be told.
+fn rests(merge: &MergeStatus, now: Timestamp) -> bool {
+    let at: Option<Timestamp> = merge.told_at.as_ref().and_then(|at| at.parse().ok());
+    merge.told == REFUSED
+        && at.is_some_and(|at| now.as_second().saturating_sub(at.as_second()) < PROGRESS_SECS)
 }
 
 /// Whether progress may be told: never told before, something went wrong, or long ago.
@@ -161,13 +181,14 @@ async fn tell_one(
     text: &str,
     (state, words): (CommitState, &str),
 ) -> Result<(), ForgeError> {
-    for commit in commits {
-        let commit = CommitId((*commit).to_owned());
-        forge.set_status(&commit, CONTEXT, state, words, None).await?;
-    }
+    // The comment first: it is what people read, and a token may be allowed the one and not the other.
     if let Some(number) = number {
         let max = forge.address().kind.limits().body.saturating_sub(MARK);
         forge.upsert_comment(number, COMMENT, &cut(text, max)).await?;
+    }
+    for commit in commits {
+        let commit = CommitId((*commit).to_owned());
+        forge.set_status(&commit, CONTEXT, state, words, None).await?;
     }
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Plans in a turn: what open pull requests would change is found out and said there, and what came of those that were merged.
 
 use super::planning::{Here, Looked, Remembered, Scene};
-use super::{Source, TurnFailure, Turned, World};
+use super::{APPLY_FAILED, Source, TurnFailure, Turned, World};
 use crate::formats::follow::Follow;
 use crate::io::forge::{Forge, ForgeError};
 use crate::model::failure::{Class, Failure};
@@ -71,24 +71,45 @@ pub(super) async fn review(
         if !news && !records::is_stale(&record, pull, base) {
             continue;
         }
+        if records::rests(&record, scene.now) && !source.poked {
+            continue;
+        }
         if looked == PER_TURN_MAX {
             break;
         }
         looked += 1;
         match look_at(&mut here, &speaker, pull, &mut record, scene.now).await {
-            Ok(()) => records::put(&mut records, record),
-            Err(failure) => turned.failures.push(failure),
+            Ok(()) => record.not_before = None,
+            Err(failure) => {
+                // What was said is not known, and a command that was read has yet to be obeyed.
+                record.said.clear();
+                if failure.reason == REFUSED {
+                    record.not_before = records::later(scene.now);
+                }
+                turned.failures.push(failure);
+            }
         }
+        records::put(&mut records, record);
     }
     records::bound(&mut records);
     turned.reviews = Some(records);
 }
 
+/// A plan that could not be said now.
+const LATE: &str = "ReviewFailed";
+
+/// A comment or a status that the forge does not take: the token may not, or the conversation is locked.
+const REFUSED: &str = "ReviewRefused";
+
 /// A failure that is no more than a comment that is late.
 fn late<E: Failure>(number: u64) -> impl Fn(E) -> TurnFailure {
     move |error| TurnFailure {
         class: Class::Retry,
-        reason: "ReviewFailed".to_owned(),
+        reason: match error.class() {
+            Class::Retry => LATE,
+            _ => REFUSED,
+        }
+        .to_owned(),
         message: format!("the plan of pull request {number}: {error}"),
     }
 }
@@ -197,10 +218,12 @@ async fn closed(
             .map_err(late(number))?;
         return Ok(None);
     }
-    let failure = turned
-        .failures
-        .iter()
-        .find(|failure| failure.reason != "ReviewFailed");
+    // Of what cannot be applied before what keeps it from being read; that a migration waits is no reason.
+    let all = || turned.failures.iter();
+    let beside = [LATE, REFUSED, "MigrationWaits", "RecordFailed"];
+    let failure = all()
+        .find(|failure| failure.reason == APPLY_FAILED)
+        .or_else(|| all().find(|failure| !beside.contains(&failure.reason.as_str())));
     if let (Some(attempted), Some(failure)) = (&turned.attempted, failure.filter(|_| !turned.applied))
         && holds(&attempted.commit).await?
     {

@@ -82,6 +82,9 @@ pub struct ReviewStatus {
     /// The newest comment that was looked at for commands.
     #[serde(default)]
     pub last_comment: u64,
+    /// Before when nothing is said there, RFC 3339, because the forge refused it: the token may not, or the conversation is locked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<String>,
     /// Who holds it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_by: Option<String>,
