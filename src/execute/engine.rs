@@ -61,14 +61,24 @@ pub struct Advanced {
     pub error: Option<String>,
 }
 
+/// What the migrations of one turn are to go by.
+#[derive(Clone, Debug, Default)]
+pub struct Orders {
+    /// Names of the migrations that the base tree still approves.
+    pub approved: BTreeSet<String>,
+    /// Whether a migration that is not here holds cordons.
+    pub others_cordon: bool,
+    /// The epoch of the leadership that acts.
+    pub epoch: u64,
+}
+
 /// Advances every unfinished migration as far as it goes without waiting, one after the other: cordons are felt by
-/// the whole cluster, so no two windows may overlap; `others_cordon` says that a migration that is not here holds some.
+/// the whole cluster, so no two windows may overlap.
 pub async fn execute(
     engine: &impl StorageEngine,
     store: &impl JournalStore,
     migrations: Vec<VolumeMigration>,
-    approved: &BTreeSet<String>,
-    others_cordon: bool,
+    orders: &Orders,
     clock: impl Fn() -> Timestamp,
 ) -> Vec<Advanced> {
     let mut holders: BTreeSet<String> = migrations
@@ -81,9 +91,10 @@ pub async fn execute(
         let name = name(&migration).to_owned();
         holders.remove(&name);
         let context = Context {
-            approved: approved.contains(&name),
-            others_cordon: others_cordon || !holders.is_empty(),
+            approved: orders.approved.contains(&name),
+            others_cordon: orders.others_cordon || !holders.is_empty(),
             label: cordon_label(&name),
+            epoch: orders.epoch,
             now: clock(),
         };
         let error = advance(engine, store, &mut migration, context, &clock)

@@ -177,6 +177,7 @@ fn migration() -> VolumeMigration {
             timeout_seconds: 300,
             latency_before_ms: None,
             preserve: false,
+            accept_snapshots_stay: false,
             superseded: None,
             approved: ApprovedBy {
                 pull_request: None,

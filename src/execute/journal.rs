@@ -46,6 +46,8 @@ pub struct Context {
     pub others_cordon: bool,
     /// The label of this migration's node cordons; without slashes, which Mayastor before 2.12.1 cannot remove.
     pub label: String,
+    /// The epoch of the leadership that acts: it stands in everything that is written, and a journal with a higher one is not touched.
+    pub epoch: u64,
     /// Now.
     pub now: Timestamp,
 }
