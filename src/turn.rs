@@ -11,6 +11,7 @@ use crate::formats::substitute::Variables;
 use crate::io::cluster::{Cluster, ClusterError};
 use crate::io::forge::Forge;
 use crate::io::git::Repository;
+use crate::io::longhorn::Longhorn;
 use crate::io::mayastor::Mayastor;
 use crate::io::prometheus::Prometheus;
 use crate::model::desired::Desired;
@@ -29,7 +30,7 @@ use crate::propose::Proposed;
 use crate::record;
 use crate::render;
 use crate::telemetry::Metrics;
-use crate::wiring::{EngineAdapter, StoreAdapter};
+use crate::wiring::{EngineAdapter, Hands, LonghornAdapter, StoreAdapter};
 use jiff::Timestamp;
 use std::collections::BTreeSet;
 
@@ -413,7 +414,12 @@ async fn advance(
         .filter(|one| approves(one))
         .filter_map(|one| one.metadata.name.clone())
         .collect();
-    let (hands, store) = (EngineAdapter(&world.mayastor), StoreAdapter(&world.cluster));
+    let longhorn = Longhorn::of(&world.cluster);
+    let hands = Hands {
+        mayastor: EngineAdapter(&world.mayastor),
+        longhorn: LonghornAdapter(&longhorn),
+    };
+    let store = StoreAdapter(&world.cluster);
     let orders = Orders {
         approved,
         others_cordon,
@@ -476,5 +482,9 @@ async fn observe_all(
         .await
         .map_err(|error: ClusterError| TurnFailure::from(&error))?;
     let joined = volumes::join(volumes, claims);
-    Ok(observe::observe(joined, &world.mayastor, world.prometheus.as_ref(), asked, now).await)
+    let engines = observe::Engines {
+        mayastor: &world.mayastor,
+        longhorn: &Longhorn::of(&world.cluster),
+    };
+    Ok(observe::observe(joined, engines, world.prometheus.as_ref(), asked, now).await)
 }

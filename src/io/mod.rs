@@ -18,5 +18,8 @@ pub mod prometheus;
 /// Mayastor's REST API.
 pub mod mayastor;
 
+/// Longhorn's custom resources.
+pub mod longhorn;
+
 /// The wall clock.
 pub mod clock;

@@ -24,6 +24,9 @@ use tokio::sync::mpsc;
 /// The clients as the execute stage wants them.
 mod adapters;
 
+/// Longhorn as the execute stage wants it.
+mod longhorn;
+
 /// Clients of one source.
 mod prepare;
 
@@ -31,6 +34,7 @@ mod prepare;
 mod status;
 
 pub use adapters::{EngineAdapter, StoreAdapter};
+pub use longhorn::{Hands, LonghornAdapter};
 use prepare::{prepare, understood};
 use status::{fill, report};
 

@@ -17,10 +17,14 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Objects whose kinds are known only by name.
 mod dynamic;
 
+/// Objects of other systems.
+mod foreign;
+
 /// Events, and news of changed objects.
 mod news;
 
 pub use dynamic::Live;
+pub use foreign::{Foreign, Which};
 
 /// Objects per page of a list: keeps one answer at a few megabytes.
 const PAGE: u32 = 500;
