@@ -304,6 +304,9 @@ impl Longhorn {
             let said = format!("the volume has {have} copies, and a count changes by one");
             return Err(Wrote::Failed(LonghornError::Refused(said)));
         }
+        if i64::try_from(whole.staying().count()).unwrap_or(i64::MAX) <= count {
+            return self.lower_before_placed(&whole, count).await;
+        }
         let victim = victim(&whole, count)?.metadata.clone();
         if victim.annotations.get(LOWERED) != Some(&count.to_string()) {
             let change = json!({"metadata": {
@@ -326,6 +329,19 @@ impl Longhorn {
         let (uid, version) = (&still.metadata.uid, &still.metadata.resource_version);
         let deleted = self.0.delete_foreign(&REPLICAS, namespace, name, uid, version);
         deleted.await.map_err(wrote)
+    }
+
+    /// Lowers the count again before the copy was made that was asked for. If it was made meanwhile it is the one that goes.
+    async fn lower_before_placed(&self, whole: &Whole, count: i64) -> Result<(), Wrote> {
+        self.put_count(whole, count).await?;
+        let now = self.there(&whole.volume.metadata.name).await?;
+        if i64::try_from(now.staying().count()).unwrap_or(i64::MAX) <= count {
+            return Ok(());
+        }
+        let made = victim(&now, count)?;
+        let change = json!({"metadata": {"annotations": {LOWERED: count.to_string()}}});
+        self.write(&REPLICAS, &made.metadata, &change).await?;
+        Err(Wrote::Conflict)
     }
 
     async fn put_count(&self, whole: &Whole, count: i64) -> Result<(), Wrote> {

@@ -86,9 +86,12 @@ impl Whole {
         let running = self
             .engine()
             .is_some_and(|engine| engine.status.current_state == "running");
+        // One that has no node yet is about to be placed.
+        let placed = |one: &&RawReplica| !one.spec.node.is_empty();
         let replicas: Vec<Replica> = self
             .replicas
             .iter()
+            .filter(placed)
             .map(|replica| self.replica(replica, disks))
             .collect();
         let rebuilds = replicas.iter().filter(|one| one.rebuild_progress.is_some());
