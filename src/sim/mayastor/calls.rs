@@ -226,7 +226,8 @@ impl State {
         Ok(())
     }
 
-    /// A pool's cordon, bit by bit: what is set stays set, and a call that would change nothing is refused.
+    /// A pool's cordon, bit by bit: what is set stays set, and a call that would change nothing is refused. The kind for a
+    /// cordon that isn't there is that of nodes; the real one's isn't confirmed.
     pub(super) fn set_pool_cordon(
         &mut self,
         name: &str,

@@ -31,21 +31,26 @@ impl State {
             return;
         }
         for uuid in self.concerned(node) {
-            let lost: Vec<String> = self
-                .volumes
-                .get(&uuid)
-                .into_iter()
-                .flat_map(|volume| &volume.copies)
-                .filter(|copy| copy.reason == Some(Reason::Lost))
-                .filter(|copy| self.pools.get(&copy.pool).is_some_and(|pool| pool.node == node))
-                .map(|copy| copy.id.clone())
-                .collect();
-            for id in lost {
-                self.revive(&uuid, &id);
-            }
-            self.fault_lost(&uuid);
-            self.settle(&uuid);
+            self.again(&uuid);
         }
+    }
+
+    /// Copies of a volume that were lost and can be reached again come back, if they do so in time.
+    fn again(&mut self, uuid: &str) {
+        let view = self.view();
+        let back: Vec<String> = self
+            .volumes
+            .get(uuid)
+            .into_iter()
+            .flat_map(|volume| &volume.copies)
+            .filter(|copy| copy.reason == Some(Reason::Lost) && view.reachable(copy))
+            .map(|copy| copy.id.clone())
+            .collect();
+        for id in back {
+            self.revive(uuid, &id);
+        }
+        self.fault_lost(uuid);
+        self.settle(uuid);
     }
 
     /// Volumes with a copy or a target on a node.
@@ -120,8 +125,7 @@ impl State {
             .map(|(uuid, _)| uuid.clone())
             .collect();
         for uuid in on_it {
-            self.fault_lost(&uuid);
-            self.settle(&uuid);
+            self.again(&uuid);
         }
     }
 

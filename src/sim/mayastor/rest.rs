@@ -1,10 +1,10 @@
 //! The HTTP face of the simulated Mayastor.
 
-use super::Shared;
 use super::calls::Refusal;
 use super::faults::{How, Route};
 use super::show::View;
 use super::state::{PoolCordon, State};
+use super::{Clock, Shared};
 use axum::body::{Body, Bytes};
 use axum::extract::{Path, Query, State as Extract};
 use axum::http::{StatusCode, header};
@@ -15,6 +15,7 @@ use futures::{StreamExt, stream};
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
 
 type Sim = Extract<Arc<Shared>>;
 
@@ -95,15 +96,21 @@ fn beneath(how: Option<How>) -> Option<How> {
     how.filter(|how| *how != How::Torn)
 }
 
-async fn wait(how: Option<How>) {
-    if let Some(How::Late(time)) = how {
-        tokio::time::sleep(time).await;
+/// A late answer takes its time by the simulator's clock.
+async fn wait(sim: &Shared, how: Option<How>) {
+    let Some(How::Late(time)) = how else { return };
+    match &sim.clock {
+        Clock::Real => tokio::time::sleep(time).await,
+        Clock::Driven(millis) => {
+            let more = u64::try_from(time.as_millis()).unwrap_or(u64::MAX);
+            millis.fetch_add(more, Ordering::SeqCst);
+        }
     }
 }
 
 async fn read(sim: &Shared, route: Route, look: impl FnOnce(View<'_>) -> Result<Value, Refusal>) -> Response {
     let how = sim.state().fault(route);
-    wait(how).await;
+    wait(sim, how).await;
     let outcome = sim.state().read_under(beneath(how), look).and_then(|found| found);
     answer(how, outcome)
 }
@@ -122,7 +129,7 @@ async fn change(
 ) -> Response {
     let how = sim.state().fault(route);
     half(sim).await;
-    wait(how).await;
+    wait(sim, how).await;
     let outcome = sim.state().under(beneath(how), |state| state.recorded(act));
     half(sim).await;
     answer(how, outcome)

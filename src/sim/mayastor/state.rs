@@ -366,10 +366,17 @@ impl State {
     /// Adds a volume with complete copies.
     ///
     /// # Errors
-    /// When a pool isn't there, or it is too large.
+    /// When a pool or its target's node isn't there, or it is too large.
     pub fn add_volume(&mut self, seed: VolumeSeed) -> Result<(), String> {
         if let Some(missing) = seed.pools.iter().find(|pool| !self.pools.contains_key(*pool)) {
             return Err(format!("volume {}: there is no pool {missing}", seed.uuid));
+        }
+        if let Some(node) = seed
+            .target
+            .as_ref()
+            .filter(|node| !self.nodes.contains_key(*node))
+        {
+            return Err(format!("volume {}: target: there is no node {node}", seed.uuid));
         }
         let size = bytes(seed.size_gib, || format!("volume {}: sizeGib", seed.uuid))?;
         let written = match seed.written_gib {
