@@ -313,7 +313,9 @@ impl<'a> View<'a> {
         self.nodes.keys().filter_map(|name| self.node(name)).collect()
     }
 
-    /// `GET /volumes/{id}/rebuild-history`; `None` within when the volume has no target.
+    /// `GET /volumes/{id}/rebuild-history`; `None` within when the volume has no target. It tells of rebuilds that have ended
+    /// under this target: one that runs is told of by the copy's `rebuild-progress`. Whether the real one lists those too isn't
+    /// confirmed.
     pub fn rebuild_history(&self, uuid: &str) -> Option<Option<Value>> {
         let volume = self.volumes.get(uuid)?;
         if !self.target_lives(volume) {
