@@ -53,6 +53,7 @@ const CLIENTS: [(&str, &[&str]); 9] = [
             "io/mayastor.rs",
             "io/prometheus.rs",
             "sim/kubernetes/",
+            "sim/mayastor/tests/",
         ],
     ),
     ("axum::", &["sim/", "cli/run.rs", "io/webhook.rs"]),
