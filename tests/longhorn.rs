@@ -41,8 +41,9 @@ enum Death {
 }
 
 /// Longhorn's client as the journal's hands and a journal in memory, in a process that can die at each effect.
-struct Process {
+struct Process<'a> {
     longhorn: Longhorn,
+    sim: &'a LonghornSim,
     stored: Mutex<VolumeMigration>,
     death: Option<Death>,
     dead: Mutex<bool>,
@@ -50,10 +51,11 @@ struct Process {
     seconds: AtomicI64,
 }
 
-impl Process {
-    fn new(cluster: &Cluster, to: &str) -> Self {
+impl<'a> Process<'a> {
+    fn new(cluster: &Cluster, sim: &'a LonghornSim, to: &str) -> Self {
         Self {
             longhorn: Longhorn::of(cluster),
+            sim,
             stored: Mutex::new(migration(to)),
             death: None,
             dead: Mutex::new(false),
@@ -96,6 +98,26 @@ impl Process {
         Timestamp::from_second(START + self.seconds.load(Ordering::SeqCst)).unwrap()
     }
 
+    /// A change of the count waits for the controllers.
+    async fn while_controllers_go_on<T>(&self, act: impl Future<Output = T>) -> T {
+        let mut act = std::pin::pin!(act);
+        loop {
+            tokio::select! {
+                done = &mut act => return done,
+                () = tokio::time::sleep(std::time::Duration::from_millis(20)) => {}
+            }
+            // A fault that was ordered for the act may meet the controllers: they try again in the next round.
+            let (done, _) = futures::future::join(
+                futures::future::poll_fn(|context| std::task::Poll::Ready(act.as_mut().poll(context))),
+                self.sim.step(),
+            )
+            .await;
+            if let std::task::Poll::Ready(done) = done {
+                return done;
+            }
+        }
+    }
+
     /// One turn of a process that starts anew.
     async fn turn(&self, approved: bool) {
         *self.dead.lock().unwrap() = false;
@@ -113,7 +135,7 @@ impl Process {
     }
 }
 
-impl StorageEngine for Process {
+impl StorageEngine for Process<'_> {
     async fn reading(&self, volume: &str) -> Result<Reading, EngineError> {
         if self.is_dead() {
             return Err(EngineError::Unreachable("dead".into()));
@@ -125,13 +147,17 @@ impl StorageEngine for Process {
     async fn act(&self, volume: &str, act: &Act) -> Result<(), EngineError> {
         let dead = || EngineError::Indeterminate("dead".into());
         let dies = self.begin().ok_or_else(dead)?;
-        let done = LonghornAdapter(&self.longhorn).act(volume, act).await;
+        let adapter = LonghornAdapter(&self.longhorn);
+        let done = match act {
+            Act::SetReplicas(_) => self.while_controllers_go_on(adapter.act(volume, act)).await,
+            _ => adapter.act(volume, act).await,
+        };
         self.end(dies);
         if dies { Err(dead()) } else { done }
     }
 }
 
-impl JournalStore for Process {
+impl JournalStore for Process<'_> {
     async fn write(&self, migration: &mut VolumeMigration) -> Result<(), StoreError> {
         let dead = || StoreError::Failed("dead".into());
         let dies = self.begin().ok_or_else(dead)?;

@@ -6,14 +6,14 @@ use super::*;
 async fn volumes_of_one_and_two_copies_go_up_and_come_down_again() {
     for (copies, up) in [(1, vec!["h1/nvme"]), (2, vec!["h1/nvme", "h2/nvme"])] {
         let world = world(copies, true).await;
-        let process = Process::new(&world.cluster, "nvme");
+        let process = Process::new(&world.cluster, &world.sim, "nvme");
         let status = run(&process, &world.sim, approved).await;
         assert_eq!(status.phase, Phase::Completed, "{}", status.message);
         assert_eq!(pools(&world.sim).await, up);
         assert_tidy(&world.sim, copies, "up").await;
         assert_eq!(status.removals.len(), copies, "each removal has its evidence");
 
-        let process = Process::new(&world.cluster, "hdd");
+        let process = Process::new(&world.cluster, &world.sim, "hdd");
         let status = run(&process, &world.sim, approved).await;
         assert_eq!(status.phase, Phase::Completed, "{}", status.message);
         let down = pools(&world.sim).await;
@@ -26,13 +26,13 @@ async fn volumes_of_one_and_two_copies_go_up_and_come_down_again() {
 #[tokio::test]
 async fn a_process_that_dies_at_any_effect_changes_nothing_about_the_end() {
     let undisturbed = world(1, true).await;
-    let process = Process::new(&undisturbed.cluster, "nvme");
+    let process = Process::new(&undisturbed.cluster, &undisturbed.sim, "nvme");
     run(&process, &undisturbed.sim, approved).await;
     let effects = process.effects.load(Ordering::SeqCst);
     assert!(effects > 10, "{effects} effects");
     for death in (0..effects).flat_map(|at| [Death::Before(at), Death::After(at)]) {
         let world = world(1, true).await;
-        let mut process = Process::new(&world.cluster, "nvme");
+        let mut process = Process::new(&world.cluster, &world.sim, "nvme");
         process.death = Some(death);
         let status = run(&process, &world.sim, approved).await;
         let what = format!("{death:?}");
@@ -70,7 +70,7 @@ async fn a_connection_that_is_cut_inside_an_act_changes_nothing_about_the_end() 
 /// A move with one fault in one phase; the controllers' own requests are left alone.
 async fn disturbed(phase: Phase, on: On, what: &What) {
     let world = world(2, true).await;
-    let process = Process::new(&world.cluster, "nvme");
+    let process = Process::new(&world.cluster, &world.sim, "nvme");
     let name = format!("{phase:?} {on:?} {what:?}");
     let mut ordered = false;
     let mut status = process.status();
@@ -102,7 +102,7 @@ async fn disturbed(phase: Phase, on: On, what: &What) {
 #[tokio::test]
 async fn a_tag_that_no_disk_has_moves_nothing() {
     let world = world(1, true).await;
-    let process = Process::new(&world.cluster, "nvmee");
+    let process = Process::new(&world.cluster, &world.sim, "nvmee");
     let status = run(&process, &world.sim, approved).await;
     assert_eq!(status.phase, Phase::RolledBack);
     assert!(status.message.contains("no pool of nvmee"), "{}", status.message);
@@ -113,7 +113,7 @@ async fn a_tag_that_no_disk_has_moves_nothing() {
 #[tokio::test]
 async fn a_detached_volume_is_left_alone_and_its_reason_is_said() {
     let world = world(1, false).await;
-    let process = Process::new(&world.cluster, "nvme");
+    let process = Process::new(&world.cluster, &world.sim, "nvme");
     let status = run(&process, &world.sim, approved).await;
     assert_eq!(status.phase, Phase::RolledBack);
     assert!(
@@ -139,7 +139,7 @@ async fn volumes_that_longhorn_arranges_by_itself_are_left_to_it() {
             .change(&VOLUMES, VOLUME, &json!({"spec": change}))
             .await
             .unwrap();
-        let process = Process::new(&world.cluster, "nvme");
+        let process = Process::new(&world.cluster, &world.sim, "nvme");
         let status = run(&process, &world.sim, approved).await;
         assert_eq!(status.phase, Phase::RolledBack);
         assert!(status.message.contains(said), "{}", status.message);
@@ -151,7 +151,7 @@ async fn volumes_that_longhorn_arranges_by_itself_are_left_to_it() {
 async fn a_copy_that_fails_while_another_is_filled_is_waited_for() {
     for which in ["pvc-1-r-old2", "pvc-1-r-new1"] {
         let world = world(2, true).await;
-        let process = Process::new(&world.cluster, "nvme");
+        let process = Process::new(&world.cluster, &world.sim, "nvme");
         let mut rounds = 0;
         let status = run(&process, &world.sim, async |status: &VolumeMigrationStatus| {
             if status.phase == Phase::WaitSync {
@@ -174,7 +174,7 @@ async fn a_copy_that_fails_while_another_is_filled_is_waited_for() {
 #[tokio::test]
 async fn a_node_that_goes_while_its_copy_is_filled_and_comes_back_is_waited_for() {
     let world = world(1, true).await;
-    let process = Process::new(&world.cluster, "nvme");
+    let process = Process::new(&world.cluster, &world.sim, "nvme");
     let mut rounds = 0;
     let status = run(&process, &world.sim, async |status: &VolumeMigrationStatus| {
         if status.phase == Phase::WaitSync {
@@ -195,7 +195,7 @@ async fn a_node_that_goes_while_its_copy_is_filled_and_comes_back_is_waited_for(
 async fn an_approval_that_is_withdrawn_takes_the_new_copy_back_whatever_has_come_of_it() {
     for phase in [Phase::ScaleUp, Phase::WaitSync, Phase::ScaleDown] {
         let world = world(1, true).await;
-        let process = Process::new(&world.cluster, "nvme");
+        let process = Process::new(&world.cluster, &world.sim, "nvme");
         let mut withdrawn = false;
         let status = run(&process, &world.sim, async |status: &VolumeMigrationStatus| {
             withdrawn |= status.phase == phase || phase == Phase::ScaleDown && status.synced_since.is_some();

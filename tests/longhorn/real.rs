@@ -43,7 +43,7 @@ async fn a_volume_of_longhorn_moves_on_the_real_api_server_with_the_rights_of_th
     }
     let sim = LonghornSim::new(&admin, 40);
     furnish(&sim, 2, true).await;
-    let process = Process::new(&ours, "nvme");
+    let process = Process::new(&ours, &sim, "nvme");
     let status = run(&process, &sim, approved).await;
     assert_eq!(status.phase, Phase::Completed, "{}", status.message);
     assert_eq!(pools(&sim).await, ["h1/nvme", "h2/nvme"]);

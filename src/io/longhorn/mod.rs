@@ -13,6 +13,8 @@
 //!   marked copy is deleted by uid and version. In the other order Longhorn would fill another copy at once.
 //! - **Two writes, one act.** The mark carries the count that was asked for. While the marked copy is there, a reading shows the count as
 //!   it was, so a crash between the two writes is finished by asking again, and taking the mark back raises the count again.
+//! - **Asking for one more.** Longhorn agrees at once and places the copy a moment later; the cordons may go only then, so the call waits.
+//!   A process that dies in that moment may leave the copy astray; it is taken back like any other.
 //! - **Choosing for itself.** Volumes with auto-balance or data locality are not moved ([`Obstacle`](crate::model::engine::Obstacle)):
 //!   between the two writes Longhorn could take another copy.
 //! - **Detached volumes.** No copy is added to them (`replenishReplicas`).
@@ -26,6 +28,7 @@ use records::{Disks, Whole};
 use serde::de::DeserializeOwned;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 /// Objects as they are read.
 mod raw;
@@ -47,6 +50,15 @@ const OF_VOLUME: &str = "longhornvolume";
 /// How often a write is tried that meets somebody else's: Longhorn writes its objects' statuses all the time, and a write of ours takes
 /// less time than the second that lies between two of them.
 const TRIES_MAX: usize = 4;
+
+/// How long a copy may take to get its place: calls of the journal end within 30 seconds, and Longhorn's controllers need about two.
+const PLACED_SECS: u32 = 20;
+
+/// The pause between two looks at whether it has.
+const LOOK_AGAIN: Duration = Duration::from_millis(250);
+
+/// So many looks fit in.
+const PLACED_LOOKS: u32 = PLACED_SECS * 4;
 
 /// Why Longhorn did not do what was asked.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -298,7 +310,7 @@ impl Longhorn {
             return Err(Wrote::Failed(LonghornError::CountAchieved));
         }
         if count == have.saturating_add(1) && set == have {
-            return self.put_count(&whole, count).await;
+            return self.raise(&whole, count).await;
         }
         if count.saturating_add(1) != have {
             let said = format!("the volume has {have} copies, and a count changes by one");
@@ -329,6 +341,45 @@ impl Longhorn {
         let (uid, version) = (&still.metadata.uid, &still.metadata.resource_version);
         let deleted = self.0.delete_foreign(&REPLICAS, namespace, name, uid, version);
         deleted.await.map_err(wrote)
+    }
+
+    /// Asks for one copy more and waits until it has its place: the cordons that steer it are held for this call only. What finds no
+    /// place is taken back.
+    async fn raise(&self, whole: &Whole, count: i64) -> Result<(), Wrote> {
+        let volume = &whole.volume.metadata.name;
+        let is_new = |one: &RawReplica| {
+            let mut before = whole.replicas.iter();
+            !one.spec.node.is_empty() && before.all(|old| old.metadata.name != one.metadata.name)
+        };
+        if let Err(error) = self.put_count(whole, count).await {
+            let Wrote::Failed(LonghornError::Indeterminate(_)) = &error else {
+                return Err(error);
+            };
+            let now = self.there(volume).await.map_err(unclear)?;
+            if now.volume.spec.number_of_replicas != count {
+                return Err(error);
+            }
+        }
+        for _ in 0..PLACED_LOOKS {
+            let now = self.there(volume).await.map_err(unclear)?;
+            if now.staying().any(is_new) {
+                return Ok(());
+            }
+            tokio::time::sleep(LOOK_AGAIN).await;
+        }
+        let now = self.there(volume).await.map_err(unclear)?;
+        if now.volume.spec.number_of_replicas == count && !now.staying().any(is_new) {
+            self.put_count(&now, count - 1).await?;
+            let now = self.there(volume).await.map_err(unclear)?;
+            match now.staying().any(is_new) {
+                true => self.put_count(&now, count).await?,
+                false => {
+                    let said = format!("Longhorn placed no copy within {PLACED_SECS} seconds");
+                    return Err(Wrote::Failed(LonghornError::Refused(said)));
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Lowers the count again before the copy was made that was asked for. If it was made meanwhile it is the one that goes.
@@ -472,6 +523,11 @@ fn victim_now<'a>(whole: &'a Whole, name: &str, count: i64) -> Result<&'a RawRep
         true => Ok(found),
         false => Err(refused("the volume would not keep its complete copies")),
     }
+}
+
+/// After a write that was not clearly answered nothing is clear but what is read.
+fn unclear(error: LonghornError) -> Wrote {
+    Wrote::Failed(LonghornError::Indeterminate(error.to_string()))
 }
 
 fn busy() -> LonghornError {
