@@ -15,8 +15,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Write;
 use std::hash::{BuildHasherDefault, Hasher};
 
-/// What may go wrong in one run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// What may go wrong in one run, and how often.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Budget {
     pub crashes: u8,
     pub stale_reads: u8,
@@ -117,7 +117,7 @@ struct Search {
 }
 
 /// More states than any run here has: reached, the search says so instead of running on.
-const STATES_MAX: usize = 12_000_000;
+const STATES_MAX: usize = 60_000_000;
 
 /// Steps that a run without further trouble may take to its end.
 const QUIET_STEPS_MAX: usize = 600;
@@ -574,8 +574,10 @@ impl Search {
             }
         }
         if self.undisturbed(world) && matches!(self.states.act(act), Act::SetReplicas(_)) {
-            let astray = after.copies.iter().find(|copy| !before.copies.contains(copy));
-            if astray.is_some_and(|copy| copy.pool < copies || copy.pool == 2 * copies) {
+            let new = after.copies.iter().find(|copy| !before.copies.contains(copy));
+            let returning = journal.is_some_and(|journal| self.status(journal).returning);
+            let meant = if returning { 0..copies } else { copies..2 * copies };
+            if new.is_some_and(|copy| !meant.contains(&copy.pool)) {
                 wrong = Some("undisturbed, a copy was placed on another tier".to_owned());
             }
             let gone = before.copies.iter().find(|copy| !after.copies.contains(copy));
