@@ -173,9 +173,17 @@ impl Canvas {
         let bar = bar(progress.ratio, cells.clamp(BAR_MIN, BAR_MAX));
         let bar = self.paint(Style::new().fg_color(Some(AnsiColor::Cyan.into())), &bar);
         let _ = writeln!(page, "  {bar}  {}", progress.words[..beside].join("  "));
-        if beside < progress.words.len() {
-            let rest = progress.words[beside..].join("  ");
-            self.line(page, Style::new(), &format!("  {rest}"));
+        let mut rest = String::new();
+        for word in &progress.words[beside..] {
+            if !rest.is_empty() && rest.chars().count() + 4 + word.chars().count() > self.columns {
+                self.line(page, Style::new(), &rest);
+                rest.clear();
+            }
+            rest.push_str("  ");
+            rest.push_str(word);
+        }
+        if !rest.is_empty() {
+            self.line(page, Style::new(), &rest);
         }
     }
 
