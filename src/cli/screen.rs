@@ -92,7 +92,7 @@ fn progress(status: &VolumeMigrationStatus, now: Timestamp) -> Option<Progress> 
         format!("{:>3.0} %", (ratio * 100.0).floor()),
         format!("{} of {}", size(copied), size(total)),
     ];
-    let end = time(status.estimated_end.as_deref());
+    let end = time(status.estimated_end.as_deref()).filter(|_| copied < total);
     // The end was estimated at the speed so far when progress was seen last, so the speed is in it.
     if let (Some(seen), Some(end)) = (time(status.progress_at.as_deref()), end)
         && seconds(seen, end) > 0

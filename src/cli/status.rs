@@ -138,9 +138,10 @@ impl Stage {
         Self::default()
     }
 
-    /// Draws over what is there, line by line, and clears only what is left: a screen that is cleared first flickers.
+    /// Draws over what is there in one write: a screen that is cleared first flickers. A line is cleared before it is drawn, for behind
+    /// one that fills the terminal the cursor stands on its last character.
     fn draw(&mut self, page: &str) {
-        let lines: Vec<String> = page.lines().map(|line| format!("{line}\u{1b}[K")).collect();
+        let lines: Vec<String> = page.lines().map(|line| format!("\u{1b}[K{line}")).collect();
         send(&format!("\u{1b}[H{}\u{1b}[J", lines.join("\r\n")));
         page.clone_into(&mut self.last);
     }
