@@ -142,7 +142,7 @@ impl Stage {
     /// one that fills the terminal the cursor stands on its last character.
     fn draw(&mut self, page: &str) {
         let lines: Vec<String> = page.lines().map(|line| format!("\u{1b}[K{line}")).collect();
-        send(&format!("\u{1b}[H{}\u{1b}[J", lines.join("\r\n")));
+        send(&format!("\u{1b}[H{}\r\n\u{1b}[J", lines.join("\r\n")));
         page.clone_into(&mut self.last);
     }
 }
