@@ -126,6 +126,12 @@ impl Canvas {
         kept.chain(std::iter::once('…')).collect()
     }
 
+    /// A text without colours whose lines all fit.
+    pub(super) fn cut(self, text: &str) -> String {
+        let lines = text.lines().map(|line| self.fitted(line) + "\n");
+        lines.collect()
+    }
+
     fn line(self, page: &mut String, style: Style, text: &str) {
         // Messages of others stand in these lines: nothing of them moves the cursor.
         let clean: String = text.chars().filter(|one| !one.is_control()).collect();
@@ -304,6 +310,16 @@ mod tests {
             assert!(wide <= columns, "{wide} of {columns}:\n{page}");
             assert!(page.contains('█') && page.contains("in 9 min 36 s"), "{page}");
         }
+    }
+
+    #[test]
+    fn a_table_is_cut_to_the_terminal_line_by_line() {
+        let canvas = Canvas {
+            columns: 5,
+            colour: false,
+            now: NOW.parse().unwrap(),
+        };
+        assert_eq!(canvas.cut("1234567\n→→→→→\n\nab\n"), "1234…\n→→→→→\n\nab\n");
     }
 
     #[test]

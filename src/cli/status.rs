@@ -101,12 +101,16 @@ async fn watch(cluster: &Cluster, arguments: &Arguments) -> Result<u8, Failed> {
                 let both = json!({"sources": sources, "migrations": migrations});
                 value(&both, arguments.output);
             }
-            (Some(stage), _) => stage.draw(&page(&sources, &migrations, canvas)),
+            (Some(stage), _) => {
+                let above = canvas.cut(&overview(&sources));
+                stage.draw(&format!("{above}\n{}", canvas.moves(&migrations)));
+            }
             (None, _) => {
                 if !first {
                     data("");
                 }
-                data(page(&sources, &migrations, canvas).trim_end());
+                let both = format!("{}\n{}", overview(&sources), canvas.moves(&migrations));
+                data(both.trim_end());
             }
         }
         first = false;
@@ -116,10 +120,6 @@ async fn watch(cluster: &Cluster, arguments: &Arguments) -> Result<u8, Failed> {
             () = tokio::time::sleep(PAUSE) => {}
         }
     }
-}
-
-fn page(sources: &[PolicySource], migrations: &[VolumeMigration], canvas: Canvas) -> String {
-    format!("{}\n{}", overview(sources), canvas.moves(migrations))
 }
 
 /// A terminal's alternate screen, on which nothing scrolls. When it is left, what was drawn last stays on the usual one.
