@@ -31,7 +31,7 @@ use crate::render;
 use crate::telemetry::Metrics;
 use crate::wiring::{EngineAdapter, StoreAdapter};
 use jiff::Timestamp;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Fetch, verify, decrypt and parse.
 mod reading;
@@ -238,6 +238,7 @@ pub async fn turn(
     let others_cordon = foreign.iter().any(engine::holds_cordons);
     migrations = advance(world, memory, migrations, others_cordon, &mut turned).await;
     record_outcomes(world, source, &mut migrations, &mut turned).await;
+    publishing::moves(world, source, &migrations);
     turned.unfinished = migrations
         .iter()
         .filter(|migration| !brief(migration).phase.is_final())
@@ -413,6 +414,7 @@ async fn advance(
         .filter(|one| approves(one))
         .filter_map(|one| one.metadata.name.clone())
         .collect();
+    let before: BTreeMap<String, u64> = unfinished.iter().filter_map(copied).collect();
     let (hands, store) = (EngineAdapter(&world.mayastor), StoreAdapter(&world.cluster));
     let orders = Orders {
         approved,
@@ -430,9 +432,21 @@ async fn advance(
                 message: format!("{name}: {error}"),
             });
         }
+        if let Some((name, now)) = copied(&advanced.migration) {
+            // A copy that is begun anew counts from nothing; what was copied before was copied nevertheless.
+            let bytes = now.saturating_sub(before.get(&name).copied().unwrap_or(0));
+            let spec = &advanced.migration.spec;
+            world.metrics.copied(&spec.from, &spec.to, bytes);
+        }
         done.push(advanced.migration);
     }
     done
+}
+
+/// A migration's name, and how many bytes it has copied.
+fn copied(migration: &VolumeMigration) -> Option<(String, u64)> {
+    let name = migration.metadata.name.clone()?;
+    Some((name, migration.status.as_ref()?.bytes_copied?))
 }
 
 async fn record_outcomes(
@@ -442,6 +456,10 @@ async fn record_outcomes(
     turned: &mut Turned,
 ) {
     for migration in migrations {
+        let now = (world.clock)();
+        if let Err(error) = record::events::tell(&world.cluster, migration, &world.metrics, now).await {
+            tracing::warn!(%error, "what became of a migration is told with the next turn");
+        }
         match record::record(
             &world.cluster,
             source.repository,

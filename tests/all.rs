@@ -31,6 +31,7 @@ mod unchanged;
 
 /// Mistakes are named.
 mod mistakes;
+mod monitoring;
 
 /// Files of the real sops command.
 mod sops_real;

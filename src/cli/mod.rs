@@ -33,11 +33,17 @@ mod backtest;
 /// Sources, proposals and migrations.
 mod status;
 
+/// The screen of `status --watch`.
+mod screen;
+
 /// Who decided what, out of Git alone.
 mod audit;
 
 /// CRDs and install manifests.
 mod generate;
+
+/// What watches couchestor.
+mod monitoring;
 
 /// JSON schemas for editors.
 mod schema;
@@ -124,6 +130,9 @@ enum Command {
     /// Print the CustomResourceDefinitions.
     Crds,
     /// Print the install manifests.
+    #[command(
+        after_help = "Examples:\n  couchestor manifests > couchestor.yaml\n  couchestor manifests --monitoring > monitoring.yaml"
+    )]
     Manifests(generate::Arguments),
     /// Print the JSON schema of all kinds or of one, for editors.
     #[command(

@@ -124,6 +124,7 @@ pub async fn run(
         let sources: Vec<PolicySource> = match world.cluster.list().await {
             Ok(sources) => {
                 health.ready.store(true, Ordering::Relaxed);
+                world.metrics.keep(&sources.iter().map(named).collect());
                 sources
             }
             Err(error) => {
@@ -193,6 +194,13 @@ fn inventories(sources: &[PolicySource]) -> Vec<BTreeSet<String>> {
     sources.iter().map(ids).collect()
 }
 
+fn named(source: &PolicySource) -> SourceRef {
+    SourceRef {
+        namespace: source.metadata.namespace.clone().unwrap_or_default(),
+        name: source.metadata.name.clone().unwrap_or_default(),
+    }
+}
+
 async fn take_turn_if_due(
     world: &World,
     settings: &Settings,
@@ -200,10 +208,7 @@ async fn take_turn_if_due(
     source: PolicySource,
     others: BTreeSet<String>,
 ) -> Instant {
-    let name = SourceRef {
-        namespace: source.metadata.namespace.clone().unwrap_or_default(),
-        name: source.metadata.name.clone().unwrap_or_default(),
-    };
+    let name = named(&source);
     let request = source
         .metadata
         .annotations

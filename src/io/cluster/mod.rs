@@ -377,6 +377,21 @@ impl Cluster {
         Ok(found.map(|map| map.data.unwrap_or_default()))
     }
 
+    /// Reads a PersistentVolumeClaim.
+    ///
+    /// # Errors
+    /// Any [`ClusterError`]; `None` when the claim does not exist.
+    pub async fn claim(
+        &self,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Option<PersistentVolumeClaim>, ClusterError> {
+        self.read();
+        let api: Api<PersistentVolumeClaim> = Api::namespaced(self.client.clone(), namespace);
+        let what = format!("PersistentVolumeClaim {namespace}/{name}");
+        api.get_opt(name).await.map_err(|error| translate(&what, error))
+    }
+
     /// Reads all PersistentVolumes and claims.
     ///
     /// # Errors
