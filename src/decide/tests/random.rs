@@ -204,6 +204,8 @@ fn random_past(random: &mut fastrand::Rng, made: &mut World) {
                 phase: [Phase::WaitSync, Phase::Completed, Phase::RolledBack][random.usize(..3)],
                 approved_in: "a".into(),
                 latency_before: None,
+                attempt: 1,
+                retry: None,
                 started: Timestamp::from_second(NOW - random.i64(..7200))
                     .ok()
                     .map(|at| at.to_string()),
