@@ -418,6 +418,7 @@ async fn advance(
         approved,
         others_cordon,
         epoch: 0,
+        ..Orders::default()
     };
     for advanced in engine::execute(&hands, &store, unfinished, &orders, world.clock).await {
         if let Some(error) = advanced.error {
