@@ -18,10 +18,11 @@ use crate::model::diagnostic::Diagnostic;
 use crate::model::failure::{Class, Failure};
 use crate::model::ids::{CommitId, Revision, SourceRef};
 use crate::model::kinds::merges::{ApprovalRule, MergeStatus};
-use crate::model::kinds::policy_source::{Inventory, PolicySourceStatus};
+use crate::model::kinds::policy_source::{Inventory, MovesStatus, PolicySourceStatus};
 use crate::model::kinds::review::{Plans, ReviewStatus};
 use crate::model::kinds::volume_migration::VolumeMigration;
 use crate::model::migration_brief::MigrationBrief;
+use crate::model::moves::{Rules, Stop};
 use crate::model::observation::Observation;
 use crate::observe::{self, volumes};
 use crate::parse::ParseCache;
@@ -44,6 +45,9 @@ mod approvals;
 
 /// Approved moves become migrations.
 mod starting;
+
+/// What people say of them.
+pub(crate) mod holding;
 
 /// What became of them.
 mod results;
@@ -130,6 +134,8 @@ pub struct Source<'a> {
     pub limits: Limits,
     /// Whether old copies are kept.
     pub preserve: bool,
+    /// What it says of its moves.
+    pub moves: Rules,
     /// Inventory ids of what other sources hold: their objects are theirs.
     pub others: BTreeSet<String>,
 }
@@ -163,6 +169,8 @@ pub struct Memory {
     pub pulls: Option<Asked>,
     /// What plans on pull requests have read.
     pub plans: Remembered,
+    /// Why the followed commit freezes all moves, if it does; none when no commit was read since the start.
+    pub frozen: Option<Option<String>>,
 }
 
 /// What one turn came to.
@@ -184,6 +192,8 @@ pub struct Turned {
     pub merges: Option<Vec<MergeStatus>>,
     /// What is remembered of pull requests, when they were looked at.
     pub reviews: Option<Vec<ReviewStatus>>,
+    /// What is remembered of moves, and why none of them starts.
+    pub moves: (MovesStatus, Option<Stop>),
     /// Migrations that have not ended.
     pub unfinished: usize,
     /// Migrations that ended in this turn.
@@ -236,7 +246,19 @@ pub async fn turn(
 
     // resume: what is under way goes on before anything new is decided (engine)
     let others_cordon = foreign.iter().any(engine::holds_cordons);
-    migrations = advance(world, memory, migrations, others_cordon, &mut turned).await;
+    let mut moves = holding::begin(source, before.moves.as_ref(), memory.frozen.as_ref(), now);
+    let stop = holding::stop(source, &moves, &migrations);
+    migrations = advance(
+        world,
+        memory,
+        migrations,
+        (others_cordon, stop.as_ref()),
+        &mut turned,
+    )
+    .await;
+    // What has failed just now may be one too many.
+    let stop = holding::stop(source, &moves, &migrations);
+    turned.moves = (moves.clone(), stop.clone());
     record_outcomes(world, source, &mut migrations, &mut turned).await;
     turned.unfinished = migrations
         .iter()
@@ -260,10 +282,13 @@ pub async fn turn(
     questions.extend(decide::rollback::questions(desired, &briefs, now));
     let observation = observe_all(world, &questions, now).await?;
     // decide (pure)
+    let control = holding::control(source, &mut moves, stop.clone(), &observation, now);
+    turned.moves = (moves, stop.clone());
     let in_flight = InFlight {
         migrations: briefs,
         proposals: before.proposals.clone(),
         unapproved: approvals::unapproved(source, &before.merges),
+        control,
     };
     let decision = decide::decide(desired, &observation, &in_flight, source.limits, now);
     // render (pure) and apply (cluster): when the tip or the spec changed, when asked, and every ten minutes
@@ -336,8 +361,16 @@ pub async fn turn(
     };
     let decided = (desired, &observation, &decision);
     let started = starting::start_all(world, source, decided, approvals, &mut turned).await;
+    holding::handled(world, &mut migrations, &started).await;
     let others_cordon = others_cordon || migrations.iter().any(engine::holds_cordons);
-    let started = advance(world, memory, started, others_cordon, &mut turned).await;
+    let started = advance(
+        world,
+        memory,
+        started,
+        (others_cordon, stop.as_ref()),
+        &mut turned,
+    )
+    .await;
     migrations.extend(started);
     record_outcomes(world, source, &mut migrations, &mut turned).await;
     // record (forge, cluster): what there is to see
@@ -395,7 +428,7 @@ async fn advance(
     world: &World,
     memory: &Memory,
     migrations: Vec<VolumeMigration>,
-    others_cordon: bool,
+    (others_cordon, stop): (bool, Option<&Stop>),
     turned: &mut Turned,
 ) -> Vec<VolumeMigration> {
     let approves = |migration: &VolumeMigration| match &memory.desired {
@@ -414,12 +447,13 @@ async fn advance(
         .filter_map(|one| one.metadata.name.clone())
         .collect();
     let (hands, store) = (EngineAdapter(&world.mayastor), StoreAdapter(&world.cluster));
-    let orders = Orders {
+    let mut orders = Orders {
         approved,
         others_cordon,
         epoch: 0,
         ..Orders::default()
     };
+    holding::say(&mut orders, stop, &unfinished);
     for advanced in engine::execute(&hands, &store, unfinished, &orders, world.clock).await {
         if let Some(error) = advanced.error {
             let name = advanced.migration.metadata.name.clone().unwrap_or_default();

@@ -95,6 +95,21 @@ fn print(sources: &[PolicySource], migrations: &[VolumeMigration]) {
         }
     }
     data(&table(&["SOURCE", "READY", "APPLIED", "MESSAGE"], &rows));
+    for source in sources {
+        let list = source
+            .status
+            .as_ref()
+            .map(|status| &*status.conditions)
+            .unwrap_or_default();
+        let stopped = conditions::find(list, crate::wiring::MOVING).filter(|one| one.status == "False");
+        if let Some(stopped) = stopped {
+            let name = source.metadata.name.as_deref().unwrap_or_default();
+            data(&format!(
+                "\nMoves of {name} stand still ({}): {}",
+                stopped.reason, stopped.message
+            ));
+        }
+    }
     if !proposals.is_empty() {
         data("");
         data(&table(

@@ -73,4 +73,9 @@ impl MigrationBrief {
     pub fn failed(&self) -> bool {
         matches!(self.phase, Phase::RolledBack | Phase::NeedsPerson)
     }
+
+    /// Whether it did what was asked.
+    pub fn succeeded(&self) -> bool {
+        matches!(self.phase, Phase::Completed | Phase::Preserved)
+    }
 }

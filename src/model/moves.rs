@@ -2,7 +2,6 @@
 
 use super::ids::NodeName;
 use super::kinds::moves::Moves;
-use crate::formats::duration;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::fmt;
@@ -29,17 +28,17 @@ pub struct Rules {
 
 impl Default for Rules {
     fn default() -> Self {
-        Self::of(&Moves::default())
+        Self::of(&Moves::default(), QUARANTINE)
     }
 }
 
 impl Rules {
-    /// What the spec says; nobody has said anything beside it.
-    pub fn of(spec: &Moves) -> Self {
+    /// What the spec says, with its `nodeQuarantine` understood; nobody has said anything beside it.
+    pub fn of(spec: &Moves, quarantine: Duration) -> Self {
         Self {
             stop_after: spec.stop_after_failures,
             per_node_pair: spec.per_node_pair,
-            quarantine: duration::parse(&spec.node_quarantine).unwrap_or(QUARANTINE),
+            quarantine,
             paused: None,
             resume: None,
         }

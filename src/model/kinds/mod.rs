@@ -91,6 +91,9 @@ pub const PRUNE: [&str; 2] = ["storage.billyronks.io/prune", "kustomize.toolkit.
 /// The field manager under which couchestor applies objects.
 pub const FIELD_MANAGER: &str = "couchestor";
 
+/// The field manager under which the command line writes what its user says.
+pub const PERSON_MANAGER: &str = "couchestor-user";
+
 /// The field manager under which couchestor writes status.
 pub const STATUS_MANAGER: &str = "couchestor-status";
 
