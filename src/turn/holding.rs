@@ -101,7 +101,7 @@ pub(super) fn say(orders: &mut Orders, stop: Option<&Stop>, unfinished: &[Volume
         let (meta, name) = (&migration.metadata, migration.metadata.name.clone());
         let (annotations, name) = (meta.annotations.as_ref(), name.unwrap_or_default());
         if let Some(value) = said(annotations, CANCEL) {
-            let why = format!("cancelled by the annotation {CANCEL}: {}", because(value));
+            let why = format!("by the annotation {CANCEL}: {}", because(value));
             orders.cancels.insert(name.clone(), why);
         }
         let paused = said(annotations, PAUSED);
