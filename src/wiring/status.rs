@@ -16,13 +16,15 @@ const TEMPLATE: &str = "TemplateUsed";
 pub(crate) const MOVING: &str = "Moving";
 
 /// Says whether approved moves start, and remembers what that depends on.
-fn moving(status: &mut PolicySourceStatus, turned: &Turned, generation: Option<i64>, now: jiff::Timestamp) {
+fn moving(status: &mut PolicySourceStatus, turned: &Turned, source: &PolicySource, now: jiff::Timestamp) {
     let (moves, stop) = &turned.moves;
     status.moves = Some(moves.clone());
     let (holds, reason, message) = match stop {
         Some(stop) => (false, stop.reason(), stop.to_string()),
+        None if source.spec.suspend => (false, "Suspended", "spec.suspend is true".to_owned()),
         None => (true, "MovesStart", "approved moves start".to_owned()),
     };
+    let generation = source.metadata.generation;
     let list = &mut status.conditions;
     conditions::set(list, MOVING, holds, reason, &message, generation, now);
 }
@@ -45,7 +47,7 @@ pub(super) fn fill(
     let worst = match result {
         Err(failure) => Some(failure.clone()),
         Ok(turned) => {
-            moving(status, turned, generation, now);
+            moving(status, turned, source, now);
             if let Some(attempted) = &turned.attempted {
                 let revision = attempted.to_string();
                 let news = status.last_attempted_revision.as_deref() != Some(revision.as_str());
