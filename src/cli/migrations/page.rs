@@ -80,7 +80,7 @@ fn copies(status: &VolumeMigrationStatus) -> Vec<Vec<String>> {
         status
             .removals
             .iter()
-            .any(|one| one.done && one.replica.id == copy.id)
+            .any(|one| one.gone.as_deref() == Some(copy.id.as_str()))
     };
     let row = |copy: &ReplicaPlace, stands: &str| {
         vec![
@@ -114,15 +114,16 @@ fn copies(status: &VolumeMigrationStatus) -> Vec<Vec<String>> {
 }
 
 fn removal(one: &Removal) -> Vec<String> {
-    let stands = match (one.done, one.was_complete) {
-        (false, _) => "asked",
-        (true, true) => "gone",
-        (true, false) => "gone, was incomplete",
+    let stands = match (&one.gone, one.was_complete) {
+        (None, _) => "asked".to_owned(),
+        (Some(gone), true) if *gone == one.replica.id => "gone".to_owned(),
+        (Some(gone), false) if *gone == one.replica.id => "gone, was incomplete".to_owned(),
+        (Some(other), _) => format!("{other} went instead"),
     };
     vec![
         one.at.clone(),
         format!("{} on {}", one.replica.pool, one.replica.node),
-        stands.to_owned(),
+        stands,
         format!("{} of {}", one.complete.len(), one.copies),
         one.complete_since.clone().unwrap_or_else(|| "-".to_owned()),
         one.why.clone(),
