@@ -61,7 +61,8 @@ fn in_a_row(own: &[MigrationBrief], max: u32, since: Timestamp) -> Option<Vec<&s
         .iter()
         .filter(|one| one.phase.is_final())
         .filter_map(|one| Some((one.ended()?, one)))
-        .filter(|(at, _)| *at > since)
+        // Times are whole seconds: what ended in the second of the order may have ended after it, and one order more does no harm.
+        .filter(|(at, _)| *at >= since)
         .collect();
     ended.sort_by(|a, b| (a.0, &a.1.name).cmp(&(b.0, &b.1.name)));
     let (mut row, mut found): (Vec<&str>, _) = (Vec::new(), None);
