@@ -26,6 +26,9 @@ mod controller;
 /// People hold, cancel and retry moves.
 mod upper_hand;
 
+/// The migration engine under every fault.
+mod engine;
+
 /// An unchanged tip costs nothing.
 mod unchanged;
 
