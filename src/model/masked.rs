@@ -165,6 +165,10 @@ mod tests {
                 value: 7.0,
             },
             Why::CoolingDown { seconds_left: 4321 },
+            Why::Drifted {
+                migration: "m".to_owned(),
+                again: Some(jiff::Timestamp::from_second(4321).unwrap()),
+            },
             Why::OverBudget {
                 budget: "movesPerHour: 4321 of canary-name".into(),
             },
