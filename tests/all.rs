@@ -23,6 +23,9 @@ mod examples;
 mod command_line;
 mod controller;
 
+/// People hold, cancel and retry moves.
+mod upper_hand;
+
 /// The migration engine under every fault.
 mod engine;
 

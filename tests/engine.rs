@@ -109,11 +109,10 @@ fn holds(copies: u8, release: Release, target: u8, budget: Budget) {
 
 #[test]
 fn each_trouble_alone_loses_no_copy_and_leaves_no_cordon_in_any_release() {
-    for release in [Release::V2_7, Release::V2_9, Release::V2_10] {
-        for target in [0, 1] {
-            for budget in ALONE {
-                holds(1, release, target, budget);
-            }
+    // Before 2.9 only a copy that is the single remote one can be moved: the target is beside the new one.
+    for (release, target) in [(Release::V2_7, 1), (Release::V2_9, 0), (Release::V2_10, 0)] {
+        for budget in ALONE {
+            holds(1, release, target, budget);
         }
     }
 }

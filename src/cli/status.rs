@@ -202,6 +202,21 @@ fn overview(sources: &[PolicySource]) -> String {
         }
     }
     let mut page = table(&["SOURCE", "READY", "APPLIED", "MESSAGE"], &rows);
+    for source in sources {
+        let list = source
+            .status
+            .as_ref()
+            .map(|status| &*status.conditions)
+            .unwrap_or_default();
+        let stopped = conditions::find(list, crate::wiring::MOVING).filter(|one| one.status == "False");
+        if let Some(stopped) = stopped {
+            let name = source.metadata.name.as_deref().unwrap_or_default();
+            page.push_str(&format!(
+                "\nMoves of {name} stand still ({}): {}\n",
+                stopped.reason, stopped.message
+            ));
+        }
+    }
     if !proposals.is_empty() {
         page.push('\n');
         page.push_str(&table(

@@ -63,6 +63,11 @@ pub fn clear(conditions: &mut Vec<Condition>, type_: &str) {
     conditions.retain(|condition| condition.type_ != type_);
 }
 
+/// The condition of a type.
+pub fn find<'a>(conditions: &'a [Condition], type_: &str) -> Option<&'a Condition> {
+    conditions.iter().find(|condition| condition.type_ == type_)
+}
+
 /// Whether a condition is there and true.
 pub fn is_true(conditions: &[Condition], type_: &str) -> bool {
     conditions

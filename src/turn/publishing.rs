@@ -9,6 +9,7 @@ use crate::model::ids::ClaimRef;
 use crate::model::kinds::policy_source::ProposalState;
 use crate::model::kinds::volume_migration::{Phase, VolumeMigration};
 use crate::model::migration_brief::MigrationBrief;
+use crate::model::moves::Stop;
 use crate::model::observation::{Backing, Observation};
 use crate::record::{self, status::Facts};
 use crate::telemetry::{MoveNow, Tiered};
@@ -46,7 +47,7 @@ pub(super) async fn publish(
     if let Err(error) = record::status::update(&world.cluster, &facts).await {
         turned.failures.push(TurnFailure::from(&error));
     }
-    moves(world, source, migrations);
+    moves(world, source, migrations, turned.moves.1.as_ref());
     let pools = pools(desired, observation);
     let in_motion = |claim: &ClaimRef| {
         briefs
@@ -96,7 +97,7 @@ fn amount(items: usize) -> i64 {
 }
 
 /// Counts the moves of a source. They are known in every turn, also in one that cannot read Git.
-pub(super) fn moves(world: &World, source: &Source<'_>, migrations: &[VolumeMigration]) {
+pub(super) fn moves(world: &World, source: &Source<'_>, migrations: &[VolumeMigration], stop: Option<&Stop>) {
     let statuses = || migrations.iter().filter_map(|one| one.status.as_ref());
     let running = migrations.iter().filter(|one| !brief(one).phase.is_final());
     let running = running.map(|one| {
@@ -122,6 +123,8 @@ pub(super) fn moves(world: &World, source: &Source<'_>, migrations: &[VolumeMigr
         .collect();
     world.metrics.count(&source.name, |counts| {
         counts.running = running;
+        // A person who pauses or freezes knows of it; what stops by itself wants one.
+        counts.stopped = matches!(stop, Some(Stop::Failures(_)));
         counts.needing_person = needing_person;
         counts.cordons = cordons;
     });

@@ -10,8 +10,8 @@ use crate::io::git::Repository;
 use crate::io::webhook::{Poke, Webhooks};
 use crate::model::failure::Class;
 use crate::model::ids::SourceRef;
-use crate::model::kinds::REQUESTED_AT;
 use crate::model::kinds::policy_source::PolicySource;
+use crate::model::kinds::{PAUSED, REQUESTED_AT, RESUME_MOVES};
 use crate::model::secret::SecretText;
 use crate::turn::{Memory, Source, TurnFailure, Turned, World, turn};
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,6 +32,7 @@ mod status;
 
 pub use adapters::{EngineAdapter, StoreAdapter};
 use prepare::{prepare, understood};
+pub(crate) use status::MOVING;
 use status::{fill, report};
 
 /// Pauses after failures grow from the first to the second.
@@ -106,7 +107,8 @@ struct Known {
     memory: Memory,
     next: Instant,
     failures: u32,
-    seen: Option<(Option<i64>, Option<String>)>,
+    /// The generation and the annotations by which people say something.
+    seen: Option<(Option<i64>, Vec<String>)>,
 }
 
 /// Takes turns until `stop` resolves. A turn that has begun is finished first.
@@ -201,6 +203,13 @@ fn named(source: &PolicySource) -> SourceRef {
     }
 }
 
+/// What people say of a source by annotations: whatever is new has it looked at now.
+fn words(source: &PolicySource) -> Vec<String> {
+    let all = source.metadata.annotations.as_ref();
+    let of = |key: &str| all.and_then(|all| all.get(key)).cloned().unwrap_or_default();
+    [REQUESTED_AT, PAUSED, RESUME_MOVES].map(of).to_vec()
+}
+
 async fn take_turn_if_due(
     world: &World,
     settings: &Settings,
@@ -215,7 +224,7 @@ async fn take_turn_if_due(
         .as_ref()
         .and_then(|all| all.get(REQUESTED_AT))
         .cloned();
-    let seen = Some((source.metadata.generation, request.clone()));
+    let seen = Some((source.metadata.generation, words(&source)));
     if let Some(one) = known.get(&name)
         && one.seen == seen
         && Instant::now() < one.next

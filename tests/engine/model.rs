@@ -446,7 +446,10 @@ impl Search {
     /// Whether a removal is justified with what the engine did not show.
     fn false_evidence(&self, before: Journal, after: Journal, engine: Engine) -> Option<String> {
         let newest = |journal| self.status(journal).removals.last();
-        let rests_on = |one: &Removal| (one.replica.id.clone(), one.was_complete, one.complete.clone());
+        let rests_on = |one: &Removal| {
+            let claims = (one.was_complete, one.complete.clone());
+            (one.replica.id.clone(), one.asked, claims)
+        };
         let removal = newest(after).filter(|one| Some(rests_on(one)) != newest(before).map(rests_on))?;
         let whole = |id: &String| {
             let mini = self.states.engine(engine);

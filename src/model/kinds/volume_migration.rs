@@ -73,6 +73,9 @@ pub struct VolumeMigrationSpec {
     /// Why it was superseded before it began; then it ends as that, and nothing is moved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub superseded: Option<String>,
+    /// Which attempt of its approval it is, from 2 on: one that failed was tried again, or its copies had left their tier.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<u32>,
     /// Who approved it, and in which commit.
     pub approved: ApprovedBy,
 }
@@ -395,6 +398,9 @@ pub struct VolumeMigrationStatus {
     /// Why nothing new is begun at present, and since when; the deadline moves by as much.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held: Option<Held>,
+    /// The value of the annotation `storage.billyronks.io/retry` that was last acted upon.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_handled_retry: Option<String>,
     /// While the volume goes back to the pools that it came from.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub returning: bool,
