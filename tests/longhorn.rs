@@ -169,7 +169,7 @@ impl JournalStore for Process<'_> {
 
 /// Turn after turn, the controllers' rounds between them, until the move ends; `also` sees each status first.
 async fn run(
-    process: &Process,
+    process: &Process<'_>,
     sim: &LonghornSim,
     mut also: impl AsyncFnMut(&VolumeMigrationStatus) -> bool,
 ) -> VolumeMigrationStatus {
@@ -211,6 +211,7 @@ fn migration(to: &str) -> VolumeMigration {
             preserve: false,
             accept_snapshots_stay: false,
             superseded: None,
+            attempt: None,
             approved: ApprovedBy {
                 pull_request: None,
                 merged_by: None,
