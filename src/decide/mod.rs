@@ -38,6 +38,9 @@ mod select;
 /// Which approved moves start.
 mod starts;
 
+/// For which approved moves there is no room.
+pub mod shortages;
+
 /// Which approvals were used up.
 mod spent;
 
@@ -52,7 +55,7 @@ pub(crate) mod tests;
 
 pub use questions::questions;
 pub use spent::spent;
-pub use undecided::undecided;
+pub use undecided::{undecided, unmeasured};
 
 /// What is under way or was decided before.
 #[derive(Clone, Debug, Default)]
@@ -63,6 +66,8 @@ pub struct InFlight {
     pub proposals: Vec<ProposalStatus>,
     /// Commits whose approvals do not suffice, with what is missing.
     pub unapproved: BTreeMap<CommitId, Arc<str>>,
+    /// Since when there has been no room for approved moves.
+    pub shortages: shortages::Shortages,
 }
 
 /// Bounds and switches that the operator set for all policies.

@@ -2,9 +2,10 @@
 
 use super::heat::{self, Direction};
 use super::place::{self, Room};
+use super::shortages::ROOM_SECS;
 use super::{InFlight, View, judge, rollback};
 use crate::model::approval::{Approved, Move};
-use crate::model::decision::{Decision, LeftAlone, Start, Subject, Superseded, Why};
+use crate::model::decision::{Decision, LeftAlone, Start, Subject, Superseded, Why, span};
 use crate::model::desired::Policy;
 use crate::model::ids::{PolicyName, TierName};
 use crate::model::kinds::volume_migration::Phase;
@@ -151,12 +152,20 @@ pub(super) fn starts<'a>(view: &View<'a>, room: &mut Room, decision: &mut Decisi
                 decision.starts.push(start);
             }
             (Err(Why::Superseded { migration }), Some(index)) => drop(begun.spent.insert(index, migration)),
-            (Err(why), Some(index)) if why.supersedes() && !view.limits.dry_run => {
+            (Err(why), Some(index)) if is_over(view, approved, &why) && !view.limits.dry_run => {
+                let waited = !why.supersedes();
                 let left = left(view, what, found, why);
+                let mut words = left.words();
+                if waited {
+                    words.push_str(&format!(
+                        "; it has waited for room for {}",
+                        span(ROOM_SECS.unsigned_abs())
+                    ));
+                }
                 decision.superseded.push(Superseded {
                     approved: approved.clone(),
                     from: left.tier.cloned().unwrap_or_else(|| TierName(MIXED.to_owned())),
-                    why: left.words(),
+                    why: words,
                 });
                 begun.left.insert(index, left);
             }
@@ -165,6 +174,17 @@ pub(super) fn starts<'a>(view: &View<'a>, room: &mut Room, decision: &mut Decisi
         }
     }
     begun
+}
+
+/// Whether a move is not waited for any more: what spoke for it is gone, or its tier has had no room for too long.
+fn is_over(view: &View, approved: &Approved<Move>, why: &Why) -> bool {
+    let lacks = matches!(why, Why::NoRoom { .. } | Why::NoPool { .. });
+    let since = view.in_flight.shortages.get(&approved.what().claim);
+    let long = since.is_some_and(|(commit, since)| {
+        *commit == approved.approval().commit
+            && view.now.as_second().saturating_sub(since.as_second()) >= ROOM_SECS
+    });
+    why.supersedes() || lacks && long
 }
 
 /// Approved moves with the places of their volumes: the volume that was meant, or another one of the claim.

@@ -28,6 +28,8 @@ pub struct MigrationBrief {
     pub started: Option<String>,
     /// When it ended, RFC 3339; these sort as text.
     pub finished: Option<String>,
+    /// Bytes that it has copied, as far as the engine told.
+    pub copied: Option<u64>,
 }
 
 impl From<&VolumeMigration> for MigrationBrief {
@@ -48,6 +50,7 @@ impl From<&VolumeMigration> for MigrationBrief {
             latency_before: spec.latency_before_ms,
             started: status.and_then(|status| status.started_at.clone()),
             finished: status.and_then(|status| status.finished_at.clone()),
+            copied: status.and_then(|status| status.bytes_copied),
         }
     }
 }

@@ -54,6 +54,9 @@ pub(crate) mod quick;
 /// A migration in brief.
 pub mod migration_brief;
 
+/// How long moves take.
+pub mod pace;
+
 /// What should happen now, and why everything else should not.
 pub mod decision;
 

@@ -69,6 +69,7 @@ fn past(phase: Phase, approved_in: &str, from: &str, to: &str) -> MigrationBrief
         latency_before: None,
         started: None,
         finished: Some(approved_in.into()),
+        copied: None,
     }
 }
 

@@ -43,6 +43,8 @@ pub struct Known {
     pub untouched: BTreeSet<String>,
     /// Numbers of pull requests that were merged, and base as it was read does not hold the merge yet.
     pub awaited: BTreeSet<u64>,
+    /// Numbers of pull requests that somebody holds: their branches and texts stand as they are.
+    pub held: BTreeSet<u64>,
 }
 
 /// Decides what is done with every branch that is wanted or remembered, by its name; a policy has one open proposal, whatever its
@@ -96,6 +98,11 @@ pub fn plan(
                 }
                 (Some(_), Some(_)) => Action::Keep,
             }
+        };
+        let held = record.number.is_some_and(|number| known.held.contains(&number));
+        let action = match action {
+            Action::Refresh(_) | Action::Withdraw(_) if held => Action::Keep,
+            action => action,
         };
         actions.insert(record.branch.clone(), action);
     }

@@ -20,6 +20,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
+use tracing::Instrument;
 
 /// The clients as the execute stage wants them.
 mod adapters;
@@ -133,14 +134,22 @@ pub async fn run(
             }
         };
         let mut wait = settings.poll.max(RETRY_FIRST);
-        let inventories = inventories(&sources);
+        let (inventories, second) = (inventories(&sources), second(&sources));
         for (index, source) in sources.into_iter().enumerate() {
             let others = inventories
                 .iter()
                 .enumerate()
                 .filter(|(other, _)| *other != index);
-            let others = others.flat_map(|(_, ids)| ids.iter().cloned()).collect();
-            let due = take_turn_if_due(world, settings, &mut known, source, others).await;
+            let others = Others {
+                inventory: others.flat_map(|(_, ids)| ids.iter().cloned()).collect(),
+                second: second[index],
+            };
+            // On at every level, so that also errors name their source.
+            let name = source.metadata.name.as_deref().unwrap_or_default();
+            let namespace = source.metadata.namespace.as_deref().unwrap_or_default();
+            let span = tracing::error_span!("turn", source = format!("{namespace}/{name}"));
+            let turn = take_turn_if_due(world, settings, &mut known, source, others);
+            let due = turn.instrument(span).await;
             wait = wait.min(due.saturating_duration_since(Instant::now()));
         }
         if let Some(hook) = &hook {
@@ -193,12 +202,38 @@ fn inventories(sources: &[PolicySource]) -> Vec<BTreeSet<String>> {
     sources.iter().map(ids).collect()
 }
 
+/// For each source whether an older one speaks of the same branch of the same repository.
+fn second(sources: &[PolicySource]) -> Vec<bool> {
+    let branch = |source: &PolicySource| {
+        let url = source.spec.url.trim_end_matches('/').trim_end_matches(".git");
+        (url.to_owned(), source.spec.branch.clone())
+    };
+    let age = |source: &PolicySource| {
+        let metadata = &source.metadata;
+        let created = metadata.creation_timestamp.as_ref().map(|at| at.0);
+        (created, metadata.namespace.clone(), metadata.name.clone())
+    };
+    let older = |one: &PolicySource| {
+        let mut others = sources.iter();
+        others.any(|other| branch(other) == branch(one) && age(other) < age(one))
+    };
+    sources.iter().map(older).collect()
+}
+
+/// What a source has to know of others.
+struct Others {
+    /// Inventory ids of what they hold.
+    inventory: BTreeSet<String>,
+    /// Whether an older one speaks of the same branch.
+    second: bool,
+}
+
 async fn take_turn_if_due(
     world: &World,
     settings: &Settings,
     known: &mut BTreeMap<SourceRef, Known>,
     source: PolicySource,
-    others: BTreeSet<String>,
+    others: Others,
 ) -> Instant {
     let name = SourceRef {
         namespace: source.metadata.namespace.clone().unwrap_or_default(),
@@ -234,7 +269,8 @@ async fn take_turn_if_due(
             let result = turn(
                 world,
                 &Source {
-                    others,
+                    others: others.inventory,
+                    second: others.second,
                     hinted,
                     ..understood(&name, &source, one, settings, poked)
                 },

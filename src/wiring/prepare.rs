@@ -334,5 +334,6 @@ pub(super) fn understood<'a>(
         },
         preserve: settings.preserve,
         others: BTreeSet::new(),
+        second: false,
     }
 }

@@ -208,6 +208,7 @@ fn random_past(random: &mut fastrand::Rng, made: &mut World) {
                     .ok()
                     .map(|at| at.to_string()),
                 finished: None,
+                copied: None,
             }),
             3 => {
                 made.declined([2000.0, 6000.0][random.usize(..2)]);

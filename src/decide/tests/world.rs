@@ -382,6 +382,7 @@ impl World {
             latency_before: None,
             started: None,
             finished: None,
+            copied: None,
         });
     }
 

@@ -13,6 +13,7 @@ use serde_json::Value;
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 /// One answer: fifty pull requests with the longest bodies that are in use are some megabytes.
 const BODY_MAX: usize = 32 << 20;
@@ -55,6 +56,8 @@ pub(super) struct Http {
     kept: Mutex<VecDeque<Kept>>,
     gate: Mutex<Gate>,
     counts: Counts,
+    /// How long it may still be waited for, and how long that was in the beginning.
+    allowed: Mutex<Option<(Duration, Duration)>>,
     /// Writes go one after the other.
     writing: tokio::sync::Mutex<()>,
 }
@@ -77,8 +80,40 @@ impl Http {
             kept: Mutex::default(),
             gate: Mutex::default(),
             counts: Counts::default(),
+            allowed: Mutex::default(),
             writing: tokio::sync::Mutex::default(),
         })
+    }
+
+    /// From now on all requests together may take so long; `None`: as long as they like.
+    pub(super) fn allow(&self, budget: Option<Duration>) {
+        let mut allowed = self.allowed.lock().unwrap_or_else(PoisonError::into_inner);
+        *allowed = budget.map(|budget| (budget, budget));
+    }
+
+    /// How long the next request may take. Nothing was sent when there is no time left.
+    fn time_left(&self, what: &str) -> Result<Duration, ForgeError> {
+        let allowed = *self.allowed.lock().unwrap_or_else(PoisonError::into_inner);
+        match allowed {
+            None => Ok(self.options.timeout),
+            Some((Duration::ZERO, budget)) => Err(ForgeError::Unreachable {
+                what: what.to_owned(),
+                detail: format!(
+                    "{} has taken the {} s that a turn may wait for it; the next turn goes on",
+                    self.base.host_str().unwrap_or_default(),
+                    budget.as_secs()
+                ),
+            }),
+            Some((left, _)) => Ok(left.min(self.options.timeout)),
+        }
+    }
+
+    /// Takes what a request has taken from what is allowed.
+    fn spend(&self, began: Instant) {
+        let mut allowed = self.allowed.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((left, _)) = allowed.as_mut() {
+            *left = left.saturating_sub(began.elapsed());
+        }
     }
 
     pub(super) fn address(&self) -> &Address {
@@ -248,10 +283,10 @@ impl Http {
                 .unwrap_or_else(PoisonError::into_inner)
                 .pass(what, crate::io::clock::now())?;
             let token = self.credentials.api_token(&self.client).await?;
-            let outcome = self
-                .once(what, &method, url, body, etag.as_ref(), &token)
-                .await
-                .inspect_err(|_| self.counts.add(Count::Failed))?;
+            let began = Instant::now();
+            let outcome = self.once(what, &method, url, body, etag.as_ref(), &token).await;
+            self.spend(began);
+            let outcome = outcome.inspect_err(|_| self.counts.add(Count::Failed))?;
             let now = crate::io::clock::now();
             self.gate.lock().unwrap_or_else(PoisonError::into_inner).note(
                 self.address.kind,
@@ -283,6 +318,7 @@ impl Http {
         etag: Option<&HeaderValue>,
         token: &str,
     ) -> Result<Raw, ForgeError> {
+        let timeout = self.time_left(what)?;
         self.counts.add(match *method {
             Method::GET => Count::Read,
             _ => Count::Write,
@@ -290,7 +326,7 @@ impl Http {
         let mut request = self
             .client
             .request(method.clone(), url.clone())
-            .timeout(self.options.timeout)
+            .timeout(timeout)
             .header("Authorization", self.authorization(token)?);
         if self.address.kind == ForgeKind::Github {
             request = request
@@ -305,7 +341,7 @@ impl Http {
         if let Some(body) = body {
             request = request.json(body);
         }
-        let lost = |error: reqwest::Error| self.lost(what, method, &error);
+        let lost = |error: reqwest::Error| self.lost(what, method, timeout, &error);
         let mut answer = request.send().await.map_err(lost)?;
         let mut body = Vec::new();
         while let Some(chunk) = answer.chunk().await.map_err(lost)? {
@@ -338,11 +374,11 @@ impl Http {
     }
 
     /// No whole answer came.
-    fn lost(&self, what: &str, method: &Method, error: &reqwest::Error) -> ForgeError {
+    fn lost(&self, what: &str, method: &Method, timeout: Duration, error: &reqwest::Error) -> ForgeError {
         let host = self.base.host_str().unwrap_or_default();
         let detail = match () {
             () if error.is_timeout() => {
-                format!("{host} took longer than {} s", self.options.timeout.as_secs())
+                format!("{host} took longer than {} s", timeout.as_secs())
             }
             () => {
                 let mut words = "the connection failed".to_owned();

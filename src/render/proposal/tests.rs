@@ -16,6 +16,7 @@ const SITE: Site = Site {
     assignments: "p/assignments",
     trailer: "Couchestor-Proposal",
     forge: true,
+    pace: None,
 };
 
 fn desired() -> Desired {
