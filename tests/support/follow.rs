@@ -24,6 +24,8 @@ pub struct Follow {
     pub running: Running,
     /// What the controller connects with, instead of the simulated server's own.
     pub kubeconfig: Option<String>,
+    /// What the controller counts.
+    pub metrics: Metrics,
     /// The controller's webhooks, while it runs.
     pub webhooks: Option<Webhooks>,
     stop: Option<tokio::sync::oneshot::Sender<()>>,
@@ -46,6 +48,7 @@ impl Follow {
             folder: tempfile::tempdir().expect("a folder"),
             running,
             kubeconfig: None,
+            metrics: Metrics::default(),
             webhooks: None,
             stop: None,
             controller: None,
@@ -125,7 +128,7 @@ impl Follow {
             cluster: Cluster::from_kubeconfig(&kubeconfig).await.expect("it is there"),
             mayastor: Mayastor::new(&self.running.mayastor.url()).expect("it is there"),
             prometheus: Some(Prometheus::new(&self.running.prometheus.url()).expect("it is there")),
-            metrics: Metrics::default(),
+            metrics: self.metrics.clone(),
             clock: couchestor::io::clock::now,
         };
         let settings = Settings {

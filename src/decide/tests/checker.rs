@@ -21,6 +21,8 @@ struct Counts {
     volumes: usize,
     proposed: usize,
     started: usize,
+    /// Moves that waited for a policy's bytes of the hour.
+    waited_for_bytes: usize,
     reasons: BTreeMap<&'static str, usize>,
 }
 
@@ -449,6 +451,11 @@ fn every_plan_for_a_random_world_keeps_the_rules() {
             counts.proposed += decision.proposals.len();
             counts.started += decision.starts.len();
             for left in &decision.left_alone {
+                let budget = match &left.why {
+                    Why::OverBudget { budget } => &**budget,
+                    _ => "",
+                };
+                counts.waited_for_bytes += usize::from(budget.starts_with("bytesPerHour"));
                 *counts.reasons.entry(left.why.reason()).or_default() += 1;
             }
             let moved = |one: &ProposedMove| (one.claim.clone(), one.to.to_string(), one.hotter);
@@ -487,13 +494,14 @@ fn every_plan_for_a_random_world_keeps_the_rules() {
         volumes,
         proposed,
         started,
+        waited_for_bytes,
         reasons,
     } = &counts;
     eprintln!(
-        "{WORLDS} worlds, {volumes} volumes, {proposed} proposed, {started} started, left alone: {reasons:?}"
+        "{WORLDS} worlds, {volumes} volumes, {proposed} proposed, {started} started, {waited_for_bytes} waited for bytes, left alone: {reasons:?}"
     );
     assert!(
-        *proposed > 100 && *started > 5 && reasons.len() > 15,
+        *proposed > 100 && *started > 5 && *waited_for_bytes > 50 && reasons.len() > 15,
         "the worlds are too plain: {counts:?}"
     );
 }

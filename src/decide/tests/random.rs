@@ -170,16 +170,44 @@ pub(super) fn random_world(random: &mut fastrand::Rng) -> World {
         max_concurrent: [0, 2, 5, 1000][random.usize(..4)],
         dry_run: random.usize(..20) == 0,
     };
-    random_past(random, &mut made);
+    let hasty = random.usize(..4) == 0;
+    if hasty {
+        only_bytes_are_short(random, &mut made);
+    }
+    random_past(random, &mut made, hasty);
     made
 }
 
+/// Lets many moves of the first policy start at once, as long as its bytes for an hour allow it.
+fn only_bytes_are_short(random: &mut fastrand::Rng, made: &mut World) {
+    (made.limits.max_concurrent, made.limits.dry_run) = (1000, false);
+    for tier in made.desired.tiers.values_mut() {
+        tier.max_moves = None;
+    }
+    let mut policies = made.desired.policies.values().cloned();
+    let mut first = policies.next().unwrap();
+    (first.enabled, first.dry_run, first.max_concurrent) = (true, false, 1000);
+    first.budgets.moves_per_hour = None;
+    first.budgets.moves_per_node = None;
+    first.budgets.bytes_per_hour = Some(random.u64(20..300) * GIB);
+    let rest: Vec<_> = policies.collect();
+    made.desired.policies = std::iter::once(first)
+        .chain(rest)
+        .map(|policy| (policy.name.clone(), policy))
+        .collect();
+    let engine = made.engine.as_mut().unwrap();
+    for pool in engine.pools.values_mut() {
+        (pool.capacity, pool.used, pool.committed) = (4000 * GIB, 0, None);
+    }
+}
+
 /// Approvals, migrations and proposals.
-fn random_past(random: &mut fastrand::Rng, made: &mut World) {
+fn random_past(random: &mut fastrand::Rng, made: &mut World, hasty: bool) {
     for bound in made.seen.clone() {
         let to = TIERS[random.usize(..3)];
-        match random.usize(..25) {
-            0 | 1 => {
+        let chance = random.usize(..25);
+        match chance {
+            0 | 1 | 4..=9 if chance < 2 || hasty => {
                 made.approve(to);
                 let (what, approval) = {
                     let last = made.desired.approved.pop().unwrap();

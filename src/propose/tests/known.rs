@@ -191,3 +191,25 @@ fn what_ended_keeps_no_body_and_all_of_it_has_a_bound() {
     super::super::set_state(&mut records, |_| true, ProposalState::Merged, now);
     assert_eq!(records[0].body, "");
 }
+
+#[test]
+fn what_somebody_holds_is_neither_changed_nor_withdrawn() {
+    use PullRequestState::{Closed, Open};
+    for (held, wants, base, pull, expected) in [
+        (false, Some("other"), "base", Open, Action::Refresh(ours())),
+        (true, Some("other"), "base", Open, Action::Keep),
+        (true, Some("k"), "base2", Open, Action::Keep),
+        (false, None, "base", Open, Action::Withdraw(ours())),
+        (true, None, "base", Open, Action::Keep),
+        // A no is a no.
+        (true, Some("k"), "base", Closed, Action::Declined),
+    ] {
+        let known = Known {
+            held: held.then_some(7).into_iter().collect(),
+            ..Known::default()
+        };
+        let wanted: Vec<_> = wants.map(wanted).into_iter().collect();
+        let what = format!("{held} {wants:?} {base} {pull:?}");
+        assert_eq!(of(&known, &wanted, base, pull), Some(expected), "{what}");
+    }
+}

@@ -7,6 +7,9 @@ use crate::model::decision::{LeftAlone, ProposedMove, Subject, Why};
 use crate::model::desired::Desired;
 use crate::model::ids::{ClaimRef, Revision, TierName, VolumeName};
 use crate::model::kinds::tier_assignment::DecisionNote;
+use crate::model::kinds::volume_migration::Phase;
+use crate::model::migration_brief::MigrationBrief;
+use crate::model::pace::Pace;
 use crate::model::rendering::ProposalText;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -106,6 +109,27 @@ fn three() -> Vec<ProposedMove> {
     three
 }
 
+/// A move of 1,000 MiB in ten seconds.
+fn moved_before(number: u32) -> MigrationBrief {
+    MigrationBrief {
+        name: format!("m-{number}"),
+        claim: ClaimRef {
+            namespace: "db".to_owned(),
+            name: "other".to_owned(),
+        },
+        volume: "pvc-other".into(),
+        from: "cold".into(),
+        to: "hot".into(),
+        policy: None,
+        phase: Phase::Completed,
+        approved_in: "a".into(),
+        latency_before: None,
+        started: Some("2026-11-21T14:30:00Z".to_owned()),
+        finished: Some("2026-11-21T14:30:10Z".to_owned()),
+        copied: Some(1000 << 20),
+    }
+}
+
 /// Like the file: what it says is what is said, until somebody means it otherwise.
 #[test]
 fn a_proposal_reads_as_written_down() {
@@ -127,7 +151,16 @@ fn a_proposal_reads_as_written_down() {
         ),
         left("ci/old", None, Why::NotFound),
     ];
-    let text = text(&three(), &left);
+    // To hot twice, at 100 MiB a second; nothing has ever gone to cold, so the same holds there.
+    let past: Vec<MigrationBrief> = (0..2).map(moved_before).collect();
+    let pace = Pace::of(&past);
+    let site = Site {
+        pace: Some(&pace),
+        ..SITE
+    };
+    let text = rendered(&three(), &left, site, &Template::built_in())
+        .text
+        .unwrap();
     let found = format!("# {}\n\n{}", text.title, text.body);
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/golden/proposal.md");
     assert_eq!(found, std::fs::read_to_string(&path).unwrap());
