@@ -8,7 +8,7 @@ use crate::decide::{self, InFlight, Limits, explain};
 use crate::io::cluster::Cluster;
 use crate::io::mayastor::Mayastor;
 use crate::io::prometheus::Prometheus;
-use crate::model::decision::{Decision, about, measured};
+use crate::model::decision::{Decision, measured, roughly};
 use crate::model::desired::Desired;
 use crate::model::engine::gib;
 use crate::model::ids::{ClaimRef, ObjectId, PolicyName};
@@ -322,7 +322,7 @@ fn print(decision: &Decision, changes: Option<&[Change]>, demanding: &[String], 
                 heat,
                 gib(one.bytes),
                 pace.seconds(&one.to, one.bytes)
-                    .map_or_else(|| "-".to_owned(), about),
+                    .map_or_else(|| "-".to_owned(), roughly),
                 one.monthly_cost
                     .map_or_else(|| "-".to_owned(), |cost| format!("{:+.2}", cents(cost))),
                 one.policy.to_string(),

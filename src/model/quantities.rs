@@ -32,7 +32,7 @@ pub fn span(seconds: u64) -> String {
 }
 
 /// Seconds that are an estimate: one unit, rounded up, since nobody knows more than that.
-pub fn about(seconds: u64) -> String {
+pub fn roughly(seconds: u64) -> String {
     match seconds {
         ..=5400 => format!("{} min", seconds.div_ceil(60)),
         ..=129_600 => format!("{} h", seconds.div_ceil(3600)),

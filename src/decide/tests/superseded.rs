@@ -164,7 +164,7 @@ fn room_is_waited_for_a_week_and_no_longer() {
         world.pool("hot-2").used = 99 * GIB;
         let since = Timestamp::from_second(NOW - seconds).unwrap();
         let of = (CommitId(commit.into()), since);
-        world.in_flight.shortages.insert(claim(), of.clone());
+        world.in_flight.shortages.insert(claim(), of);
         assert_eq!(
             looked_at(&world),
             ("NoRoom".to_owned(), used_up),

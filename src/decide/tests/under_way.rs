@@ -98,7 +98,11 @@ fn a_move_that_nobody_can_look_at_now_stays_in_its_proposal() {
     type Case = (&'static str, fn(&mut World), bool);
     let cases: &[Case] = &[
         ("no samples", |_| {}, true),
-        ("measured and cold", |w| w.now_at(100.0), false),
+        (
+            "measured and cold",
+            |w| *w = std::mem::replace(w, world()).at(100.0, 1.0),
+            false,
+        ),
         ("another volume", |w| w.bound().name = "pvc-z".into(), false),
         ("base holds it", |w| w.assigned("hot", None), false),
         (

@@ -1,7 +1,7 @@
 //! What a template of proposals gets: finished, escaped words. Nothing that was encrypted is among them.
 
 use super::Site;
-use crate::model::decision::{LeftAlone, ProposedMove, about, measured};
+use crate::model::decision::{LeftAlone, ProposedMove, measured, roughly};
 use crate::model::engine::gib;
 use crate::model::ids::{ClaimRef, PolicyName, PoolName, TierName, VolumeName};
 use crate::model::kinds::tier_assignment::DecisionNote;
@@ -223,7 +223,7 @@ fn row(one: &ProposedMove, pace: Option<&Pace>) -> Row {
 /// How long it takes, by the moves before it.
 fn takes(pace: Option<&Pace>, one: &ProposedMove) -> String {
     let seconds = pace.and_then(|pace| pace.seconds(&one.to, one.bytes));
-    seconds.map_or_else(|| "–".to_owned(), about)
+    seconds.map_or_else(|| "–".to_owned(), roughly)
 }
 
 /// What was observed as a part or a multiple of the threshold, drawn and in figures. The bar is full at the threshold for what is below
