@@ -141,17 +141,6 @@ pub struct Source<'a> {
     pub second: bool,
 }
 
-impl Source<'_> {
-    /// The context of a commit status: where several sources follow one branch, those that came later add their names, so that
-    /// neither overwrites what the other says.
-    fn context(&self, of: &str) -> String {
-        match self.second {
-            true => format!("{of}/{}", self.name),
-            false => of.to_owned(),
-        }
-    }
-}
-
 /// What a turn remembers for the next. All of it is a cache: a restart loses it and is only slower for it.
 #[derive(Default)]
 pub struct Memory {

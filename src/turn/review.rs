@@ -18,6 +18,17 @@ use std::collections::BTreeSet;
 /// The context of the commit status.
 const CONTEXT: &str = "couchestor/plan";
 
+impl Source<'_> {
+    /// The context of a commit status: where several sources follow one branch, those that came later add their names, so that
+    /// neither overwrites what the other says.
+    pub(super) fn context(&self, of: &str) -> String {
+        match self.second {
+            true => format!("{of}/{}", self.name),
+            false => of.to_owned(),
+        }
+    }
+}
+
 /// Pull requests that somebody who may holds.
 pub(super) fn held(source: &Source<'_>, before: &PolicySourceStatus) -> BTreeSet<u64> {
     let held = before.reviews.iter().filter(|record| record.held_by.is_some());

@@ -205,7 +205,8 @@ fn inventories(sources: &[PolicySource]) -> Vec<BTreeSet<String>> {
 /// For each source whether an older one speaks of the same branch of the same repository.
 fn second(sources: &[PolicySource]) -> Vec<bool> {
     let branch = |source: &PolicySource| {
-        let url = source.spec.url.trim_end_matches('/').trim_end_matches(".git");
+        let url = source.spec.url.trim_end_matches('/');
+        let url = url.strip_suffix(".git").unwrap_or(url);
         (url.to_owned(), source.spec.branch.clone())
     };
     let age = |source: &PolicySource| {
@@ -341,4 +342,33 @@ fn pause(
         pause = pause.min(settings.poll);
     }
     pause
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+    use super::second;
+    use crate::model::kinds::PolicySource;
+    use serde_json::json;
+
+    fn source(name: &str, url: &str, branch: &str, created: &str) -> PolicySource {
+        let metadata = json!({"name": name, "namespace": "ns", "creationTimestamp": created});
+        let object = json!({"apiVersion": "storage.billyronks.io/v1", "kind": "PolicySource", "metadata": metadata,
+            "spec": {"url": url, "branch": branch, "path": "p"}});
+        serde_json::from_value(object).unwrap()
+    }
+
+    #[test]
+    fn of_several_sources_on_a_branch_the_oldest_keeps_the_plain_names() {
+        let (new, old) = ("2026-11-02T00:00:00Z", "2026-11-01T00:00:00Z");
+        let sources = [
+            source("a", "https://git.example.org/ops.git", "main", new),
+            source("b", "https://git.example.org/ops", "main", old),
+            source("c", "https://git.example.org/ops.git", "test", new),
+            source("d", "https://git.example.org/other.git", "main", new),
+            source("e", "https://git.example.org/ops.git/", "main", new),
+        ];
+        assert_eq!(second(&sources), [true, false, false, false, true]);
+    }
 }

@@ -1,6 +1,6 @@
 //! Every plan for seeded random worlds is checked by rules that are written down once more, without the planner's own tables.
 
-use super::random::random_world;
+use super::random::{carry_out, random_world};
 use super::world::*;
 use crate::model::decision::{Decision, ProposedMove, Start, Why};
 use crate::model::desired::{Policy, Tier};
@@ -402,30 +402,6 @@ impl Rules<'_> {
             })
         })
     }
-}
-
-/// Carries the proposals out as far as there is room, and says which moved.
-fn carry_out(world: &mut World, moves: &[(ClaimRef, String, bool)]) {
-    let mut engine = world.engine.clone().unwrap();
-    for (claim, to, _) in moves {
-        let bound = world.seen.iter_mut().find(|seen| seen.claim == *claim).unwrap();
-        let Provider::Mayastor(uuid) = &bound.provider else {
-            panic!("{claim} cannot be moved");
-        };
-        let volume = engine.volumes.get_mut(uuid).unwrap();
-        let mut nodes: BTreeSet<_> = BTreeSet::new();
-        for copy in &mut volume.replicas {
-            let pools = engine.pools.values_mut();
-            let mut free = pools.filter(|pool| pool.labels["tier"] == **to && !nodes.contains(&pool.node));
-            let pool = free.next().unwrap();
-            nodes.insert(pool.node.clone());
-            (copy.pool, copy.node) = (pool.name.clone(), pool.node.clone());
-        }
-        bound.last_migration = Timestamp::from_second(NOW).ok();
-    }
-    world.engine = Ok(engine);
-    world.in_flight = Default::default();
-    world.desired.approved.clear();
 }
 
 #[test]

@@ -5,7 +5,7 @@ use crate::decide::Limits;
 use crate::model::approval::{Approved, Move};
 use crate::model::desired::{Policy, TierPools};
 use crate::model::engine::{EngineState, Health, Pool, Volume};
-use crate::model::ids::PolicyName;
+use crate::model::ids::{ClaimRef, PolicyName};
 use crate::model::kinds::policy_source::{ProposalState, ProposalStatus};
 use crate::model::kinds::volume_migration::Phase;
 use crate::model::migration_brief::MigrationBrief;
@@ -251,4 +251,28 @@ fn random_past(random: &mut fastrand::Rng, made: &mut World, hasty: bool) {
             _ => {}
         }
     }
+}
+
+/// Carries the proposals out as far as there is room, and says which moved.
+pub(super) fn carry_out(world: &mut World, moves: &[(ClaimRef, String, bool)]) {
+    let mut engine = world.engine.clone().unwrap();
+    for (claim, to, _) in moves {
+        let bound = world.seen.iter_mut().find(|seen| seen.claim == *claim).unwrap();
+        let Provider::Mayastor(uuid) = &bound.provider else {
+            panic!("{claim} cannot be moved");
+        };
+        let volume = engine.volumes.get_mut(uuid).unwrap();
+        let mut nodes: BTreeSet<_> = BTreeSet::new();
+        for copy in &mut volume.replicas {
+            let pools = engine.pools.values_mut();
+            let mut free = pools.filter(|pool| pool.labels["tier"] == **to && !nodes.contains(&pool.node));
+            let pool = free.next().unwrap();
+            nodes.insert(pool.node.clone());
+            (copy.pool, copy.node) = (pool.name.clone(), pool.node.clone());
+        }
+        bound.last_migration = Timestamp::from_second(NOW).ok();
+    }
+    world.engine = Ok(engine);
+    world.in_flight = Default::default();
+    world.desired.approved.clear();
 }
