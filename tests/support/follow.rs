@@ -25,12 +25,10 @@ pub struct Follow {
     pub running: Running,
     /// What the controller connects with, instead of the simulated server's own.
     pub kubeconfig: Option<String>,
-    /// What the controller counts.
-    pub metrics: Metrics,
     /// The controller's webhooks, while it runs.
     pub webhooks: Option<Webhooks>,
     /// The newest controller's.
-    metrics: Metrics,
+    pub metrics: Metrics,
     stop: Option<tokio::sync::oneshot::Sender<()>>,
     controller: Option<tokio::task::JoinHandle<()>>,
 }
@@ -51,7 +49,6 @@ impl Follow {
             folder: tempfile::tempdir().expect("a folder"),
             running,
             kubeconfig: None,
-            metrics: Metrics::default(),
             webhooks: None,
             metrics: Metrics::default(),
             stop: None,

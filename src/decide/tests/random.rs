@@ -232,7 +232,7 @@ fn random_past(random: &mut fastrand::Rng, made: &mut World, hasty: bool) {
                 phase: [Phase::WaitSync, Phase::Completed, Phase::RolledBack][random.usize(..3)],
                 approved_in: "a".into(),
                 latency_before: None,
-                started: Timestamp::from_second(NOW - random.i64(..7200))
+                started: Timestamp::from_second(NOW - random.i64(0..7200))
                     .ok()
                     .map(|at| at.to_string()),
                 finished: None,
