@@ -227,7 +227,18 @@ impl Stage {
         found["number"].as_u64().unwrap()
     }
 
+    /// Asks for a turn now: pull requests are looked at every ninety seconds.
+    fn poke(&self) {
+        let kubernetes = &self.follow.running.kubernetes;
+        let namespace = Some("couchestor-system");
+        let mut source = kubernetes.get("PolicySource", namespace, "homelab").unwrap();
+        let at = couchestor::io::clock::now().to_string();
+        source["metadata"]["annotations"] = json!({"reconcile.fluxcd.io/requestedAt": at});
+        self.follow.put(source);
+    }
+
     async fn commented(&self, number: u64, words: &str) {
+        self.poke();
         let said = || {
             let said = self.world.simulated().with(|state| {
                 let mut pulls = state.pulls.iter().filter(|pull| pull.number == number);
