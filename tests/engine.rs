@@ -38,19 +38,49 @@ fn told(what: &str, found: &Found) {
     );
 }
 
+/// The budget of a search, from the environment when somebody wants another one: five digits, such as 22111.
+fn trouble() -> Budget {
+    let Ok(text) = std::env::var("COUCHESTOR_MODEL_TROUBLE") else {
+        return TROUBLE;
+    };
+    let digit = |index: usize| text.as_bytes().get(index).map_or(0, |byte| byte - b'0');
+    Budget {
+        crashes: digit(0),
+        stale_reads: digit(1),
+        unclear_replies: digit(2),
+        broken_copies: digit(3),
+        withdrawals: digit(4),
+    }
+}
+
+fn copies() -> std::ops::RangeInclusive<u8> {
+    match std::env::var("COUCHESTOR_MODEL_COPIES")
+        .ok()
+        .and_then(|text| text.parse().ok())
+    {
+        Some(copies) => copies..=copies,
+        None => 1..=1,
+    }
+}
+
 #[test]
 fn no_interleaving_of_two_controllers_and_their_troubles_loses_a_copy_or_leaves_a_cordon() {
-    for copies in 1..=1 {
+    for copies in copies() {
         for release in Release::ALL {
-            let ground = Ground {
-                copies,
-                release,
-                target: 0,
-            };
-            let found = search(ground, TROUBLE, None);
-            told(&format!("{copies} copies, {release:?}"), &found);
-            if let Some(violation) = &found.violation {
-                panic!("{copies} copies, {release:?}: {violation}");
+            for target in [0, copies] {
+                let ground = Ground {
+                    copies,
+                    release,
+                    target,
+                };
+                let found = search(ground, trouble(), None);
+                told(
+                    &format!("{copies} copies, {release:?}, target on node {target}"),
+                    &found,
+                );
+                if let Some(violation) = &found.violation {
+                    panic!("{copies} copies, {release:?}: {violation}");
+                }
             }
         }
     }

@@ -240,15 +240,10 @@ pub fn failed(
     now: Timestamp,
 ) -> VolumeMigrationStatus {
     let mut status = status.clone();
-    let unclear = is_ahead(status.unclear_until.as_deref(), now);
     match failure {
         ActFailure::AlreadyCordoned => {
             if let (Act::CordonPool(pool), Some(window)) = (act, &mut status.window) {
-                // It is ours if we were told so before, or if a call of ours had no clear answer.
-                let ours = unclear || window.confirmed.contains(pool);
-                if ours && !window.confirmed.contains(pool) {
-                    window.confirmed.push(pool.clone());
-                } else if !ours {
+                if !window.confirmed.contains(pool) {
                     window.pools.retain(|held| held != pool);
                     window.asked.retain(|held| held != pool);
                 }
@@ -257,9 +252,8 @@ pub fn failed(
         ActFailure::NoPoolCordons => status.no_pool_cordons = true,
         ActFailure::CountAchieved if status.phase == Phase::ScaleUp => {
             match &mut status.adding {
-                // We have asked before, and do not know what came of it.
-                Some(adding) if unclear => adding.agreed = true,
-                Some(adding) if adding.agreed => {}
+                // We have asked before, and did not know what had come of it.
+                Some(adding) if adding.again || adding.agreed => adding.agreed = true,
                 // Somebody else has asked for that many: what appears now is theirs.
                 _ => status.adding = None,
             }
@@ -269,7 +263,7 @@ pub fn failed(
             if let (Phase::ScaleUp, Act::SetReplicas(_), Some(adding)) =
                 (status.phase, act, &mut status.adding)
             {
-                adding.asked &= unclear;
+                adding.asked &= adding.again;
             }
             status.attempts = status.attempts.saturating_add(1);
             let pause = RETRY_FIRST_SECS << status.attempts.min(ATTEMPTS_MAX);
@@ -440,8 +434,12 @@ impl At<'_> {
             Unset::Pool(pool) => (pool.clone(), Act::CordonPool(pool)),
             Unset::Node(node) => (node.clone(), Act::CordonNode(node, label)),
         };
-        if !window.asked.contains(&name) {
-            window.asked.push(name.clone());
+        let list = match window.asked.contains(&name) {
+            true => &mut window.confirmed,
+            false => &mut window.asked,
+        };
+        if !list.contains(&name) {
+            list.push(name.clone());
         }
         let what = if matches!(act, Act::CordonPool(_)) {
             "pool"

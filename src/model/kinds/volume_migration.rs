@@ -197,6 +197,9 @@ pub struct Adding {
     /// Whether the new one has been asked for: written before it is asked.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub asked: bool,
+    /// Whether it has been asked for more than once, because nobody knows what came of the first time.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub again: bool,
     /// Whether the engine has agreed to it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub agreed: bool,
@@ -229,7 +232,7 @@ pub struct Window {
     /// Pools and nodes whose cordon has been asked for: written before it is asked.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub asked: Vec<String>,
-    /// Those whose cordon the engine has confirmed.
+    /// Those whose cordon is ours if there is one: the engine has confirmed it, or it is asked for once more.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub confirmed: Vec<String>,
 }
