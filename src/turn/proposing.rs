@@ -173,6 +173,9 @@ pub(super) async fn propose_all(
     let mut known = known(source, desired, (tips, polled), &in_flight.proposals, now).await;
     known.undecided = decide::undecided(decision, observation, &in_flight.proposals);
     known.held = held;
+    // What was superseded stands in base and is not what is asked for now.
+    let spent = decide::spent(desired, &in_flight.migrations).into_iter();
+    known.spent = spent.map(|claim| (claim.namespace, claim.name)).collect();
     let owner = format!("{} {}", source.name, source.assignments);
     let proposals = Proposals {
         wanted: &texts,
@@ -187,8 +190,6 @@ pub(super) async fn propose_all(
         fingerprints: &fingerprints,
         now,
     };
-    // What was superseded stands in base and is not what is asked for now.
-    let spent = decide::spent(desired, &in_flight.migrations);
     let mut proposed = propose::propose(source.repository, source.forge, &proposals, |one| {
         let claim = ClaimRef {
             namespace: one.namespace.clone(),
@@ -197,7 +198,7 @@ pub(super) async fn propose_all(
         let holds = |assignment: &Assignment| {
             assignment.tier.as_str() == one.to && assignment.volume.as_str() == one.volume
         };
-        !spent.contains(&claim) && desired.assignments.get(&claim).is_some_and(holds)
+        desired.assignments.get(&claim).is_some_and(holds)
     })
     .await;
     results::bind(&mut proposed.records, desired);

@@ -213,3 +213,28 @@ fn what_somebody_holds_is_neither_changed_nor_withdrawn() {
         assert_eq!(of(&known, &wanted, base, pull), Some(expected), "{what}");
     }
 }
+
+#[test]
+fn what_was_superseded_before_its_merge_was_noticed_is_merged_and_no_new_proposal_is_because_of_it() {
+    use PullRequestState::{Merged, Open};
+    let known = Known {
+        spent: ["data-0", "data-1"]
+            .map(|name| ("db".to_owned(), name.to_owned()))
+            .into(),
+        ..Known::default()
+    };
+    let one = super::super::plan::counts;
+    let of_pull = |pull| one(&known, Some(&pull), &proposed("data-0"));
+    assert!(of_pull(Merged), "it was accepted");
+    assert!(!of_pull(Open), "base holds the one before it");
+    assert!(one(&Known::default(), Some(&Open), &proposed("data-0")));
+    // Everything is in base, by what was superseded.
+    let mut tips = Tips::default();
+    tips.branches.insert("b".to_owned(), ours());
+    let recorded = [recorded(ProposalState::Open)];
+    for (pull, expected) in [(Open, Action::Keep), (Merged, Action::Merged(Some(ours())))] {
+        let pulls = Pulls::from([(7, pull)]);
+        let actions = planned_knowing(&known, &[wanted("k")], &recorded, &tips, "base", &pulls, |_| true);
+        assert_eq!(actions.get("b"), Some(&expected));
+    }
+}
