@@ -7,6 +7,7 @@ use crate::model::desired::{Assignment, Desired, Policy, Tier};
 use crate::model::ids::{ClaimRef, CommitId, TierName};
 use crate::model::kinds::policy_source::{ProposalStatus, ProposedMoveStatus};
 use crate::model::migration_brief::MigrationBrief;
+use crate::model::moves::Control;
 use crate::model::observation::{BoundVolume, Observation};
 use crate::model::quick::Table;
 use jiff::Timestamp;
@@ -41,6 +42,15 @@ mod starts;
 /// For which approved moves there is no room.
 pub mod shortages;
 
+/// How many of them at one time.
+mod budgets;
+
+/// Which of them once more.
+mod again;
+
+/// What keeps all of them from starting.
+pub mod control;
+
 /// Which approvals were used up.
 mod spent;
 
@@ -68,6 +78,8 @@ pub struct InFlight {
     pub unapproved: BTreeMap<CommitId, Arc<str>>,
     /// Since when there has been no room for approved moves.
     pub shortages: shortages::Shortages,
+    /// What keeps moves from starting, whatever becomes of each volume.
+    pub control: Control,
 }
 
 /// Bounds and switches that the operator set for all policies.

@@ -89,6 +89,8 @@ mod tests {
             phase: Phase::Completed,
             approved_in: "a".into(),
             latency_before: None,
+            attempt: 1,
+            retry: None,
             started: Some(at(end - seconds)),
             finished: Some(at(end)),
             copied: Some(mib << 20),

@@ -300,7 +300,7 @@ impl Stage {
             ("policies", status("StoragePolicy")),
             ("tiers", status("StorageTier")),
             ("assignments", status("TierAssignment")),
-            ("metrics", self.follow.metrics.text()),
+            ("metrics", self.follow.metrics.text(couchestor::io::clock::now())),
             (
                 "log",
                 String::from_utf8_lossy(&log.0.lock().unwrap()).into_owned(),

@@ -282,6 +282,7 @@ impl Life {
                 dry_run: false,
             },
             preserve: false,
+            moves: couchestor::model::moves::Rules::default(),
             others: std::collections::BTreeSet::new(),
             second: self.second,
         };

@@ -124,6 +124,8 @@ fn moved_before(number: u32) -> MigrationBrief {
         phase: Phase::Completed,
         approved_in: "a".into(),
         latency_before: None,
+        attempt: 1,
+        retry: None,
         started: Some("2026-11-21T14:30:00Z".to_owned()),
         finished: Some("2026-11-21T14:30:10Z".to_owned()),
         copied: Some(1000 << 20),
