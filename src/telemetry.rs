@@ -41,6 +41,10 @@ pub struct Metrics {
     pub cordons: Gauge,
     /// Volumes that are left alone, by reason.
     pub left_alone: Family<Reason, Gauge>,
+    /// 1 while this process leads, 0 while it waits.
+    pub leader: Gauge,
+    /// The epoch of its last leadership.
+    pub epoch: Gauge,
 }
 
 impl Default for Metrics {
@@ -55,6 +59,8 @@ impl Default for Metrics {
             open_proposals: Gauge::default(),
             cordons: Gauge::default(),
             left_alone: Family::default(),
+            leader: Gauge::default(),
+            epoch: Gauge::default(),
         };
         registry.register(
             "storage_operator_reconcile",
@@ -90,6 +96,16 @@ impl Default for Metrics {
             "couchestor_volumes_left_alone",
             "Volumes that are left alone, by reason",
             metrics.left_alone.clone(),
+        );
+        registry.register(
+            "couchestor_leader",
+            "Whether this process leads",
+            metrics.leader.clone(),
+        );
+        registry.register(
+            "couchestor_epoch",
+            "The epoch of this process' last leadership",
+            metrics.epoch.clone(),
         );
         Self {
             registry: Arc::new(registry),

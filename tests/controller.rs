@@ -72,13 +72,14 @@ fn all_rights_that_the_manifests_give(server: &Server) {
     let text =
         std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("kubernetes/couchestor.yaml"))
             .unwrap();
-    let role = couchestor::formats::yaml::load(&text)
+    let roles = couchestor::formats::yaml::load(&text)
         .unwrap()
         .iter()
         .map(|document| document.to_json().unwrap())
-        .find(|object| object["kind"] == "ClusterRole")
-        .unwrap();
-    server.kubectl(&["apply", "--server-side", "-f", "-"], &role.to_string());
+        .filter(|object| object["kind"] == "ClusterRole" || object["kind"] == "Role");
+    for role in roles {
+        server.kubectl(&["apply", "--server-side", "-f", "-"], &role.to_string());
+    }
     server.kubectl(
         &[
             "create",
@@ -87,6 +88,15 @@ fn all_rights_that_the_manifests_give(server: &Server) {
             "--clusterrole=couchestor",
             "--user=couchestor",
         ],
+        "",
+    );
+    let user = [
+        "--role=couchestor",
+        "--user=couchestor",
+        "--namespace=couchestor-system",
+    ];
+    server.kubectl(
+        &[&["create", "rolebinding", "couchestor"], &user[..]].concat(),
         "",
     );
 }

@@ -83,3 +83,6 @@ pub mod why;
 
 /// Times at an even distance.
 pub mod timeline;
+
+/// The Lease of the leader election.
+pub mod lease;
