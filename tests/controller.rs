@@ -21,14 +21,14 @@ const STEP_MAX: Duration = Duration::from_secs(60);
 const ASSIGNMENT: &str = "policies/homelab/assignments/db/data-0.yaml";
 const UUID: &str = "5f3c1c6e-0b1d-4c86-9d5e-2b8f6f0a0001";
 
-struct Stage {
+pub(crate) struct Stage {
     server: Server,
-    cluster: Cluster,
-    mayastor: MayastorSim,
+    pub(crate) cluster: Cluster,
+    pub(crate) mayastor: MayastorSim,
     prometheus: PrometheusSim,
-    repository: Repository,
-    folder: tempfile::TempDir,
-    controller: Option<Child>,
+    pub(crate) repository: Repository,
+    pub(crate) folder: tempfile::TempDir,
+    pub(crate) controller: Option<Child>,
 }
 
 fn policies() -> Vec<FileChange> {
@@ -72,8 +72,8 @@ fn all_rights_that_the_manifests_give(server: &Server) {
     let text =
         std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("kubernetes/couchestor.yaml"))
             .unwrap();
-    let roles = couchestor::formats::yaml::load(&text)
-        .unwrap()
+    let documents = couchestor::formats::yaml::load(&text).unwrap();
+    let roles = documents
         .iter()
         .map(|document| document.to_json().unwrap())
         .filter(|object| object["kind"] == "ClusterRole" || object["kind"] == "Role");
@@ -102,7 +102,7 @@ fn all_rights_that_the_manifests_give(server: &Server) {
 }
 
 impl Stage {
-    async fn set() -> Self {
+    pub(crate) async fn set() -> Self {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let server = Server::start();
         let text = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("policies/world.yaml"))
@@ -171,12 +171,17 @@ impl Stage {
     }
 
     fn start_controller(&mut self) {
+        self.controller = Some(self.spawn("", &[]));
+    }
+
+    /// Starts a controller with a log and a cache of its own.
+    pub(crate) fn spawn(&self, name: &str, more: &[&str]) -> Child {
         let log = std::fs::OpenOptions::new()
             .create(true)
             .append(true)
-            .open(self.folder.path().join("log"))
+            .open(self.folder.path().join(format!("{name}log")))
             .unwrap();
-        let child = Command::new(env!("CARGO_BIN_EXE_couchestor"))
+        Command::new(env!("CARGO_BIN_EXE_couchestor"))
             .arg("run")
             .arg("--kubeconfig")
             .arg(self.folder.path().join("kubeconfig"))
@@ -187,7 +192,7 @@ impl Stage {
                 &self.prometheus.url(),
             ])
             .arg("--cache-dir")
-            .arg(self.folder.path().join("cache"))
+            .arg(self.folder.path().join(format!("{name}cache")))
             .args([
                 "--allow-file-urls",
                 "--sync-poll-interval-seconds",
@@ -196,13 +201,13 @@ impl Stage {
                 "debug,hyper=info,kube=info,tower=info,h2=info,rustls=info",
             ])
             .args(["--metrics-addr", "127.0.0.1:0", "--health-addr", "127.0.0.1:0"])
+            .args(more)
             .stderr(log)
             .spawn()
-            .unwrap();
-        self.controller = Some(child);
+            .unwrap()
     }
 
-    fn kill_controller(&mut self) {
+    pub(crate) fn kill_controller(&mut self) {
         if let Some(mut child) = self.controller.take() {
             child.kill().unwrap();
             child.wait().unwrap();
@@ -236,7 +241,7 @@ impl Stage {
                 "decryption": {"secretRef": {"name": "homelab-age"}}}})
     }
 
-    async fn status(&self) -> couchestor::model::kinds::policy_source::PolicySourceStatus {
+    pub(crate) async fn status(&self) -> couchestor::model::kinds::policy_source::PolicySourceStatus {
         let all: Vec<PolicySource> = self.cluster.list().await.unwrap();
         all.into_iter()
             .next()
@@ -244,11 +249,11 @@ impl Stage {
             .unwrap_or_default()
     }
 
-    async fn migrations(&self) -> Vec<VolumeMigration> {
+    pub(crate) async fn migrations(&self) -> Vec<VolumeMigration> {
         self.cluster.list().await.unwrap()
     }
 
-    async fn wait<T>(&self, what: &str, look: impl AsyncFn() -> Option<T>) -> T {
+    pub(crate) async fn wait<T>(&self, what: &str, look: impl AsyncFn() -> Option<T>) -> T {
         let until = Instant::now() + STEP_MAX;
         loop {
             if let Some(found) = look().await {
@@ -268,13 +273,15 @@ impl Stage {
     }
 
     /// Commit, apply, heat, proposal, merge.
-    async fn up_to_the_merge(&mut self) -> CommitId {
+    pub(crate) async fn up_to_the_merge(&mut self) -> CommitId {
         let tip = self
             .commit(Lease::Absent, policies(), "Describe the storage\n")
             .await;
         self.server
             .kubectl(&["apply", "--server-side", "-f", "-"], &self.source().to_string());
-        self.start_controller();
+        if self.controller.is_none() {
+            self.start_controller();
+        }
         self.wait("the commit to be applied", async || {
             self.status()
                 .await
@@ -304,7 +311,7 @@ impl Stage {
         self.commit(Lease::At(tip), files, "Merge the proposal\n").await
     }
 
-    async fn finished(&self, count: usize) -> Vec<VolumeMigration> {
+    pub(crate) async fn finished(&self, count: usize) -> Vec<VolumeMigration> {
         self.wait("migrations to end and to be recorded", async || {
             let all = self.migrations().await;
             let done = all
@@ -320,7 +327,7 @@ impl Stage {
         .await
     }
 
-    fn pools(&self) -> Vec<String> {
+    pub(crate) fn pools(&self) -> Vec<String> {
         self.mayastor.with(|state| {
             state.volumes[UUID]
                 .copies
@@ -362,7 +369,7 @@ impl Stage {
         );
     }
 
-    fn assert_intact(&self) {
+    pub(crate) fn assert_intact(&self) {
         self.mayastor.with(|state| {
             assert!(
                 state.volumes[UUID].fewest_synced >= 1,
