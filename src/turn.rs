@@ -421,6 +421,7 @@ async fn advance(
         approved,
         others_cordon,
         epoch: world.leadership.epoch(),
+        ..Orders::default()
     };
     for advanced in engine::execute(&hands, &store, unfinished, &orders, world.clock).await {
         if let Some(error) = advanced.error {

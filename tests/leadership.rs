@@ -17,7 +17,6 @@ impl Controller {
     fn start(stage: &Stage, name: &str) -> Self {
         Self(stage.spawn(name, &[&ELECTION[..], &[name]].concat()))
     }
-
 }
 
 fn signal(process: &Child, signal: &str) {
@@ -142,7 +141,10 @@ async fn a_leader_that_slept_past_its_lease_does_nothing_more_and_one_that_is_as
     signal(&b.0, "-TERM");
     assert!(b.0.wait().unwrap().success());
     let after = lease(&stage).await;
-    let of_b = after.holder.as_ref().is_some_and(|holder| holder.starts_with("b_"));
+    let of_b = after
+        .holder
+        .as_ref()
+        .is_some_and(|holder| holder.starts_with("b_"));
     assert!(!of_b, "the Lease was not given up: {after:?}");
     let third = until_it_leads(&stage, "a").await;
     assert!(third.epoch > second.epoch);

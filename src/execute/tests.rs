@@ -7,8 +7,8 @@ use crate::model::engine::Health;
 use crate::model::kinds::volume_migration::{Phase, VolumeMigrationStatus};
 use std::collections::BTreeSet;
 
-/// More turns than any migration here needs: a timeout of 300 readings, and ten minutes of patience after it.
-const TURNS_MAX: usize = 1500;
+/// More turns than any migration here needs: a timeout of 300 readings, and half an hour of patience after it.
+const TURNS_MAX: usize = 3000;
 
 fn approving(approved: BTreeSet<String>) -> Orders {
     Orders {

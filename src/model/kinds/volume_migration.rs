@@ -205,6 +205,19 @@ pub struct Window {
     /// The node whose copy is to be removed, cordoned with this migration's own label.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node: Option<String>,
+    /// Nodes that no new copy may go to while ours is placed, cordoned with the same label: where pools cannot be cordoned.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nodes: Vec<String>,
+    /// Since when it is open, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
+}
+
+impl Window {
+    /// All nodes that it cordons.
+    pub fn all_nodes(&self) -> impl Iterator<Item = &String> {
+        self.nodes.iter().chain(&self.node)
+    }
 }
 
 /// Why a migration begins nothing new.
@@ -238,9 +251,9 @@ pub struct Removal {
     /// The leadership that decided it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub epoch: Option<u64>,
-    /// Whether it was seen to be gone.
-    #[serde(default)]
-    pub done: bool,
+    /// The copy that was seen to be gone afterwards; another one than was meant when the engine chose differently.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gone: Option<String>,
 }
 
 /// How a migration that is being rolled back will end.
@@ -332,6 +345,16 @@ pub struct VolumeMigrationStatus {
     /// While the volume goes back to the pools that it came from.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub returning: bool,
+    /// Whether the engine was seen to have no cordons for pools; nodes are cordoned then.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub no_pool_cordons: bool,
+    /// Whether a copy lay on the node of the volume's target when it started, and when it ended: such a copy is read without the
+    /// network. Absent for a volume without a target.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub local_before: Option<bool>,
+    /// See `localBefore`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub local_after: Option<bool>,
     /// Each copy that was asked to be removed, with what spoke for it; written before it is asked.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub removals: Vec<Removal>,
