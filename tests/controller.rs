@@ -260,8 +260,7 @@ impl Stage {
                 return found;
             }
             if Instant::now() > until {
-                let log = std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
-                let tail: Vec<&str> = log.lines().rev().take(30).collect();
+                let tail = self.newest_lines();
                 panic!(
                     "waited for {what}; status: {:#?}\nlog, newest first:\n{}",
                     self.status().await.conditions,
@@ -270,6 +269,19 @@ impl Stage {
             }
             tokio::time::sleep(Duration::from_millis(50)).await;
         }
+    }
+
+    /// The end of each controller's log.
+    fn newest_lines(&self) -> Vec<String> {
+        let files = std::fs::read_dir(self.folder.path()).unwrap();
+        let logs = files
+            .map(|file| file.unwrap().path())
+            .filter(|path| path.to_string_lossy().ends_with("log"));
+        let tail = |path: PathBuf| {
+            let text = std::fs::read_to_string(path).unwrap_or_default();
+            text.lines().rev().take(30).map(str::to_owned).collect::<Vec<_>>()
+        };
+        logs.flat_map(tail).collect()
     }
 
     /// Commit, apply, heat, proposal, merge.

@@ -81,6 +81,8 @@ pub struct State {
     term: Option<Term>,
     /// A write of which we do not know whether it was done.
     doubt: Option<Write>,
+    /// What our last draft said of its time: no two drafts are equal, so that what is found can be told from what was sent before.
+    drafted: Option<Timestamp>,
     /// Whether the Lease must be read before it is written again.
     reread: bool,
     releasing: bool,
@@ -94,6 +96,7 @@ impl State {
             seen: None,
             term: None,
             doubt: None,
+            drafted: None,
             reread: true,
             releasing: false,
         }
@@ -141,15 +144,18 @@ impl State {
         self.seen = Some((found, since.filter(|_| same).unwrap_or(now)));
     }
 
-    fn write(&self, purpose: Purpose, epoch: u64, now: Moment) -> Action {
+    fn write(&mut self, purpose: Purpose, epoch: u64, now: Moment) -> Action {
         let before = self.record().cloned().unwrap_or_default();
         // A write that changes nothing leaves the resourceVersion as it is, and others would take it for silence: a clock that stands
         // still or is set back must not do that.
+        // Nor may two drafts be equal: a lost one that arrives late would be taken for the later one, whose term ends later.
         let after = before
             .renewed
+            .max(self.drafted)
             .and_then(|at| at.checked_add(SignedDuration::from_micros(1)).ok());
         let wall = Timestamp::from_microsecond(now.wall.as_microsecond()).unwrap_or(now.wall);
         let renewed = after.map_or(wall, |after| after.max(wall));
+        self.drafted = Some(renewed);
         let acquired = match purpose {
             Purpose::Take => Some(renewed),
             Purpose::Renew | Purpose::Release => before.acquired,
@@ -205,7 +211,7 @@ impl State {
         }
     }
 
-    fn release(&self, now: Moment) -> Action {
+    fn release(&mut self, now: Moment) -> Action {
         match self.term {
             Some(term) => self.write(Purpose::Release, term.epoch, now),
             None => Action::Done,

@@ -254,6 +254,24 @@ fn each_renewal_differs_from_the_one_before_though_the_clock_stands_still_or_is_
 }
 
 #[test]
+fn a_lost_renewal_that_arrives_late_is_not_taken_for_the_one_after_it() {
+    let mut play = Play::new();
+    let before = play.lead();
+    play.wall = Timestamp::from_second(1_700_000_000).unwrap();
+    let lost = write(play.after(2, Event::Wake));
+    play.after(0, Event::Unclear(lost.clone()));
+    play.after(0, Event::Read(Some(before)));
+    let second = write(play.after(2, Event::Wake));
+    assert!(!second.record.says_the_same_as(&lost.record));
+    play.after(0, Event::Unclear(second));
+    play.after(0, Event::Read(Some(stored(&lost, "2"))));
+    assert_eq!(
+        play.state.term().unwrap().valid_until,
+        play.begin + RENEW_DEADLINE
+    );
+}
+
+#[test]
 fn at_the_end_a_leader_gives_the_lease_up_and_a_follower_writes_nothing() {
     let mut play = Play::new();
     play.lead();
