@@ -17,7 +17,8 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
-const STEP_MAX: Duration = Duration::from_secs(60);
+/// A new leader waits a minute for a call that the one before it may have left under way.
+const STEP_MAX: Duration = Duration::from_secs(180);
 const ASSIGNMENT: &str = "policies/homelab/assignments/db/data-0.yaml";
 const UUID: &str = "5f3c1c6e-0b1d-4c86-9d5e-2b8f6f0a0001";
 

@@ -180,10 +180,7 @@ impl State {
         self.reread = false;
         let epoch = write.record.epoch;
         match write.purpose {
-            Purpose::Release => {
-                self.term = None;
-                return Action::Done;
-            }
+            Purpose::Release => return Action::Done,
             // The leadership that it renews was over before its answer came; the next one has its own number.
             Purpose::Renew if self.term.is_none_or(|term| term.epoch != epoch) => {
                 self.reread = true;
@@ -212,7 +209,8 @@ impl State {
     }
 
     fn release(&mut self, now: Moment) -> Action {
-        match self.term {
+        // Nothing is done in this leadership any more from the moment at which others may hear that it is over.
+        match self.term.take() {
             Some(term) => self.write(Purpose::Release, term.epoch, now),
             None => Action::Done,
         }

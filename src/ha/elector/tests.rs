@@ -276,6 +276,7 @@ fn at_the_end_a_leader_gives_the_lease_up_and_a_follower_writes_nothing() {
     let mut play = Play::new();
     play.lead();
     let release = write(play.after(1, Event::Release));
+    assert_eq!(play.leads(), None, "nothing is done once others may hear of it");
     assert_eq!(
         (release.purpose, &release.record.holder, release.record.epoch),
         (Purpose::Release, &None, 1)
