@@ -26,6 +26,9 @@ mod controller;
 /// Two controllers, of which one acts.
 mod leadership;
 
+/// The migration engine under every fault.
+mod engine;
+
 /// An unchanged tip costs nothing.
 mod unchanged;
 
