@@ -26,6 +26,9 @@ mod controller;
 /// Two controllers, of which one acts.
 mod leadership;
 
+/// People hold, cancel and retry moves.
+mod upper_hand;
+
 /// The migration engine under every fault.
 mod engine;
 
@@ -34,6 +37,7 @@ mod unchanged;
 
 /// Mistakes are named.
 mod mistakes;
+mod monitoring;
 
 /// Files of the real sops command.
 mod sops_real;

@@ -81,6 +81,9 @@ pub mod week;
 /// Why a volume is left alone.
 pub mod why;
 
+/// What keeps approved moves from starting.
+pub mod moves;
+
 /// Times at an even distance.
 pub mod timeline;
 

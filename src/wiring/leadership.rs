@@ -12,6 +12,7 @@ use crate::model::lease::LeaseRecord;
 use crate::telemetry::Metrics;
 use crate::turn::World;
 use jiff::Timestamp;
+use std::collections::BTreeSet;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -93,6 +94,8 @@ impl Clients {
     }
 
     fn tell(&self, leadership: Option<&Leadership>) {
+        // What was counted while leading is the next leader's to count, and would stand still here.
+        self.metrics.keep(&BTreeSet::new());
         self.metrics.leader.set(i64::from(leadership.is_some()));
         if let Some(leadership) = leadership {
             let epoch = i64::try_from(leadership.epoch()).unwrap_or(i64::MAX);

@@ -15,8 +15,8 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Write;
 use std::hash::{BuildHasherDefault, Hasher};
 
-/// What may go wrong in one run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// What may go wrong in one run, and how often.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Budget {
     pub crashes: u8,
     pub stale_reads: u8,
@@ -117,7 +117,7 @@ struct Search {
 }
 
 /// More states than any run here has: reached, the search says so instead of running on.
-const STATES_MAX: usize = 12_000_000;
+const STATES_MAX: usize = 60_000_000;
 
 /// Steps that a run without further trouble may take to its end.
 const QUIET_STEPS_MAX: usize = 600;
@@ -446,7 +446,10 @@ impl Search {
     /// Whether a removal is justified with what the engine did not show.
     fn false_evidence(&self, before: Journal, after: Journal, engine: Engine) -> Option<String> {
         let newest = |journal| self.status(journal).removals.last();
-        let rests_on = |one: &Removal| (one.replica.id.clone(), one.was_complete, one.complete.clone());
+        let rests_on = |one: &Removal| {
+            let claims = (one.was_complete, one.complete.clone());
+            (one.replica.id.clone(), one.asked, claims)
+        };
         let removal = newest(after).filter(|one| Some(rests_on(one)) != newest(before).map(rests_on))?;
         let whole = |id: &String| {
             let mini = self.states.engine(engine);
@@ -574,8 +577,10 @@ impl Search {
             }
         }
         if self.undisturbed(world) && matches!(self.states.act(act), Act::SetReplicas(_)) {
-            let astray = after.copies.iter().find(|copy| !before.copies.contains(copy));
-            if astray.is_some_and(|copy| copy.pool < copies || copy.pool == 2 * copies) {
+            let new = after.copies.iter().find(|copy| !before.copies.contains(copy));
+            let returning = journal.is_some_and(|journal| self.status(journal).returning);
+            let meant = if returning { 0..copies } else { copies..2 * copies };
+            if new.is_some_and(|copy| !meant.contains(&copy.pool)) {
                 wrong = Some("undisturbed, a copy was placed on another tier".to_owned());
             }
             let gone = before.copies.iter().find(|copy| !after.copies.contains(copy));

@@ -4,7 +4,7 @@ use crate::io::guard::{Guard, NotLeading};
 use crate::model::failure::{Class, Failure};
 use crate::model::secret::SecretText;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolume, PersistentVolumeClaim, Secret};
-use kube::api::{ApiResource, DynamicObject, ListParams, Patch, PatchParams, PostParams};
+use kube::api::{ApiResource, DynamicObject, ListParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config, Resource};
 use serde::Serialize;
@@ -17,6 +17,9 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 /// Objects whose kinds are known only by name.
 mod dynamic;
+
+/// Annotations.
+mod annotate;
 
 /// The Lease of the leader election.
 mod lease;
@@ -159,6 +162,15 @@ impl Failure for ClusterError {
             Self::Api { .. } => "ApiError",
         }
     }
+}
+
+/// An object that is annotated.
+#[derive(Clone, Copy, Debug)]
+pub struct Annotated<'a> {
+    /// Its namespace, if its kind has any.
+    pub namespace: Option<&'a str>,
+    /// Its name.
+    pub name: &'a str,
 }
 
 /// Requests by what they do, for tests and metrics.
@@ -348,24 +360,6 @@ impl Cluster {
             .map_err(unreadable)
     }
 
-    /// Sets an annotation on a PersistentVolume.
-    ///
-    /// # Errors
-    /// Any [`ClusterError`].
-    pub async fn annotate_volume(&self, volume: &str, key: &str, value: &str) -> Result<(), ClusterError> {
-        self.wrote()?;
-        let api: Api<PersistentVolume> = Api::all(self.client.clone());
-        let patch = serde_json::json!({"metadata": {"annotations": {key: value}}});
-        let params = PatchParams {
-            field_manager: Some(crate::model::kinds::FIELD_MANAGER.to_owned()),
-            ..PatchParams::default()
-        };
-        api.patch_metadata(volume, &params, &Patch::Merge(patch))
-            .await
-            .map(drop)
-            .map_err(|error| translate(&format!("PersistentVolume {volume}"), error))
-    }
-
     /// Reads a Secret's values.
     ///
     /// # Errors
@@ -403,6 +397,21 @@ impl Cluster {
         let what = format!("ConfigMap {namespace}/{name}");
         let found = api.get_opt(name).await.map_err(|error| translate(&what, error))?;
         Ok(found.map(|map| map.data.unwrap_or_default()))
+    }
+
+    /// Reads a PersistentVolumeClaim.
+    ///
+    /// # Errors
+    /// Any [`ClusterError`]; `None` when the claim does not exist.
+    pub async fn claim(
+        &self,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Option<PersistentVolumeClaim>, ClusterError> {
+        self.read();
+        let api: Api<PersistentVolumeClaim> = Api::namespaced(self.client.clone(), namespace);
+        let what = format!("PersistentVolumeClaim {namespace}/{name}");
+        api.get_opt(name).await.map_err(|error| translate(&what, error))
     }
 
     /// Reads all PersistentVolumes and claims.
