@@ -8,6 +8,7 @@ use crate::fetch::Verification;
 use crate::formats::follow::Follow;
 use crate::formats::sops::Identities;
 use crate::formats::substitute::Variables;
+use crate::ha::Leadership;
 use crate::io::cluster::{Cluster, ClusterError};
 use crate::io::forge::Forge;
 use crate::io::git::Repository;
@@ -89,6 +90,8 @@ pub struct World {
     pub metrics: Metrics,
     /// The wall clock.
     pub clock: fn() -> Timestamp,
+    /// In which leadership it is changed; the clients ask it before each change.
+    pub leadership: Leadership,
 }
 
 /// One source as it is worked on: its spec understood, its clients made.

@@ -3,6 +3,7 @@
 //! The schema is that of openebs/mayastor-control-plane's OpenAPI document. Fields that came with later versions are
 //! optional here, and words that are not known are read as "unknown", never as a good sign.
 
+use crate::io::guard::{Guard, NotLeading};
 use crate::model::engine::{EngineState, Health, Node, Pool, Rebuild, RebuildState, Replica, Volume};
 use crate::model::failure::{Class, Failure};
 use crate::model::ids::{NodeName, PoolName, ReplicaId};
@@ -52,6 +53,9 @@ pub enum MayastorError {
         /// What happened.
         detail: String,
     },
+    /// Another controller leads, or may.
+    #[error(transparent)]
+    NotLeading(#[from] NotLeading),
     /// Its answer cannot be read.
     #[error("the answer of Mayastor's REST API cannot be read: {detail}")]
     Unreadable {
@@ -66,7 +70,10 @@ impl Failure for MayastorError {
     }
 
     fn reason(&self) -> &'static str {
-        "MayastorUnavailable"
+        match self {
+            Self::NotLeading(_) => "NotLeading",
+            _ => "MayastorUnavailable",
+        }
     }
 }
 
@@ -75,6 +82,7 @@ impl Failure for MayastorError {
 pub struct Mayastor {
     http: reqwest::Client,
     base: String,
+    guard: Guard,
 }
 
 impl Mayastor {
@@ -95,7 +103,17 @@ impl Mayastor {
         Ok(Self {
             http,
             base: format!("{}/v0", url.trim_end_matches('/')),
+            guard: Guard::default(),
         })
+    }
+
+    /// The same client with a rule about when it may change something, and for how long.
+    #[must_use]
+    pub fn guarded(&self, guard: Guard) -> Self {
+        Self {
+            guard,
+            ..self.clone()
+        }
     }
 
     /// Reads everything.
@@ -255,7 +273,9 @@ impl Mayastor {
         if let Some(body) = body {
             request = request.json(&body);
         }
-        let sent = request.send().await;
+        // The answer is given up before another may lead. Mayastor may still finish what it was asked for.
+        let left = self.guard.pass()?;
+        let sent = request.timeout(left.min(TIMEOUT)).send().await;
         if let Err(error) = &sent
             && error.is_connect()
         {

@@ -18,5 +18,8 @@ pub mod prometheus;
 /// Mayastor's REST API.
 pub mod mayastor;
 
+/// Whether anything may be changed now.
+pub mod guard;
+
 /// The wall clock.
 pub mod clock;

@@ -86,3 +86,6 @@ pub mod moves;
 
 /// Times at an even distance.
 pub mod timeline;
+
+/// The Lease of the leader election.
+pub mod lease;

@@ -86,6 +86,8 @@ fn engine_error(error: MayastorError) -> EngineError {
             EngineError::CountAchieved(message)
         }
         MayastorError::Refused { kind, message } => EngineError::Refused(format!("{kind}: {message}")),
+        // Nothing was sent.
+        MayastorError::NotLeading(error) => EngineError::Unreachable(error.to_string()),
         MayastorError::NotFound => EngineError::Refused("not found".to_owned()),
         MayastorError::Indeterminate { detail } => EngineError::Indeterminate(detail),
         other => EngineError::Unreachable(other.to_string()),

@@ -248,6 +248,9 @@ impl Http {
                 .unwrap_or_else(PoisonError::into_inner)
                 .pass(what, crate::io::clock::now())?;
             let token = self.credentials.api_token(&self.client).await?;
+            if method != Method::GET {
+                self.options.guard.pass()?;
+            }
             let outcome = self
                 .once(what, &method, url, body, etag.as_ref(), &token)
                 .await
