@@ -12,6 +12,7 @@ use crate::ha::Leadership;
 use crate::io::cluster::{Cluster, ClusterError};
 use crate::io::forge::Forge;
 use crate::io::git::Repository;
+use crate::io::longhorn::Longhorn;
 use crate::io::mayastor::Mayastor;
 use crate::io::prometheus::Prometheus;
 use crate::model::desired::Desired;
@@ -457,5 +458,9 @@ async fn observe_all(
         .await
         .map_err(|error: ClusterError| TurnFailure::from(&error))?;
     let joined = volumes::join(volumes, claims);
-    Ok(observe::observe(joined, &world.mayastor, world.prometheus.as_ref(), asked, now).await)
+    let engines = observe::Engines {
+        mayastor: &world.mayastor,
+        longhorn: &Longhorn::of(&world.cluster),
+    };
+    Ok(observe::observe(joined, engines, world.prometheus.as_ref(), asked, now).await)
 }

@@ -624,6 +624,7 @@ fn volume(raw: RawVolume) -> Volume {
             .flatten()
             .filter_map(|node| node.as_str().map(NodeName::from))
             .collect(),
+        obstacle: None,
     }
 }
 

@@ -1,7 +1,8 @@
 //! What the cluster, the engine and Prometheus said becomes one observation of compact records.
 
 use super::claims::Claims;
-use super::engine::{EngineState, Volume};
+use super::engine::{EngineState, Volume, longhorn_id};
+use super::ids::VolumeName;
 use super::observation::{
     Backing, BoundVolume, ClusterVolume, CopyAt, Fleet, Group, MayastorVolume, Observation, Provider,
     RawAnswer, Topology, Unfit, index,
@@ -142,19 +143,24 @@ impl Joining {
         }
     }
 
+    fn known(&mut self, uuid: String, name: &VolumeName, fleet: Option<&Fleet>) -> Backing {
+        match (self.volumes.remove(&uuid), fleet) {
+            (Some(known), Some(fleet)) => {
+                let named = name.as_str().strip_prefix("pvc-") == Some(&uuid);
+                let uuid = (!named).then(|| uuid.into());
+                Backing::Mayastor(self.record(known, uuid, fleet))
+            }
+            _ => Backing::NotInEngine,
+        }
+    }
+
     fn bind(&mut self, volume: ClusterVolume, fleet: Option<&Fleet>) -> BoundVolume {
         let group = self.group(volume.storage_class, volume.claim_labels);
         let backing = match volume.provider {
             Provider::Local => Backing::Local,
             Provider::Other(driver) => Backing::Other(driver.into()),
-            Provider::Mayastor(uuid) => match (self.volumes.remove(&uuid), fleet) {
-                (Some(known), Some(fleet)) => {
-                    let named = volume.name.as_str().strip_prefix("pvc-") == Some(&uuid);
-                    let uuid = (!named).then(|| uuid.into());
-                    Backing::Mayastor(self.record(known, uuid, fleet))
-                }
-                _ => Backing::NotInEngine,
-            },
+            Provider::Mayastor(uuid) => self.known(uuid, &volume.name, fleet),
+            Provider::Longhorn(name) => self.known(longhorn_id(&name), &volume.name, fleet),
         };
         let namespace = self.shared(volume.claim.namespace);
         BoundVolume {

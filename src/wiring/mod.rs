@@ -25,6 +25,9 @@ use tokio::sync::mpsc;
 /// The clients as the execute stage wants them.
 mod adapters;
 
+/// Longhorn as the execute stage wants it.
+mod longhorn;
+
 /// Clients of one source.
 mod prepare;
 
@@ -36,6 +39,7 @@ mod status;
 
 pub use adapters::{EngineAdapter, StoreAdapter};
 pub use leadership::{Clients, ClusterLease, run_alone, stand};
+pub use longhorn::{Hands, LonghornAdapter};
 use prepare::{prepare, understood};
 pub(crate) use status::MOVING;
 use status::{fill, report};
