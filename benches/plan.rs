@@ -1,7 +1,7 @@
 //! What a plan costs: `cargo bench --bench plan`. 100,000 volumes, 10,000 policies and 600 pools must be planned within 10 ms of CPU
 //! time, and a volume must take no more than 300 bytes, or this program ends with 1. What is measured is `decide` with policies
 //! whose digest was made by the first plan of their revision; that first one, and what joining the observation takes in each turn,
-//! are printed beside it and are not in the ten. `COUCHESTOR_SEED` repeats a world;
+//! are printed beside it and are not in the ten. So is what joining Kubernetes' volumes with their claims takes before that. `COUCHESTOR_SEED` repeats a world;
 //! `COUCHESTOR_BENCH_SIZES=1000,100000` chooses sizes, `COUCHESTOR_BENCH_ONLY=real` runs only those limits.
 #![allow(
     clippy::unwrap_used,
@@ -20,6 +20,10 @@ mod measure;
 #[path = "plan/world.rs"]
 mod world;
 
+/// Kubernetes' objects.
+#[path = "plan/objects.rs"]
+mod objects;
+
 /// The planner that one writes first.
 #[path = "plan/peer.rs"]
 mod peer;
@@ -29,6 +33,7 @@ use couchestor::model::decision::Decision;
 use couchestor::model::observation::Observation;
 use measure::cpu_millis;
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use world::World;
 
 /// The promise, for so many volumes.
@@ -93,6 +98,8 @@ struct Runs {
     bytes: usize,
     peak: usize,
     said: String,
+    /// What was decided, as a number: the same input gives the same, also after a change that should only make it quicker.
+    digest: u64,
 }
 
 fn runs(case: &Case, limits: Limits, count: usize) -> Runs {
@@ -103,6 +110,7 @@ fn runs(case: &Case, limits: Limits, count: usize) -> Runs {
         bytes: 0,
         peak: 0,
         said: String::new(),
+        digest: 0,
     };
     let fresh = case.world.desired.clone();
     for desired in std::iter::once(&fresh).chain(std::iter::repeat_n(&case.world.desired, count)) {
@@ -118,9 +126,13 @@ fn runs(case: &Case, limits: Limits, count: usize) -> Runs {
         let took = cpu_millis() - began;
         if std::ptr::eq(desired, &fresh) {
             runs.first = took;
+            runs.digest = digest(&decision);
             continue;
         }
         runs.decide.push(took);
+        if runs.decide.len() == count {
+            assert_eq!(runs.digest, digest(&decision), "the same input gives the same");
+        }
         runs.bytes = measure::live() - before;
         runs.peak = measure::peak() - before;
         runs.said = said(&decision);
@@ -130,6 +142,17 @@ fn runs(case: &Case, limits: Limits, count: usize) -> Runs {
     }
     runs.decide.sort_by(f64::total_cmp);
     runs
+}
+
+fn digest(decision: &Decision) -> u64 {
+    let mut hash = DefaultHasher::new();
+    for left in &decision.left_alone {
+        (left.claim(), left.volume(), left.tier, left.words()).hash(&mut hash);
+        left.policy.map(|policy| &policy.name).hash(&mut hash);
+    }
+    let moves = (&decision.proposals, &decision.starts, &decision.superseded);
+    format!("{moves:?}").hash(&mut hash);
+    hash.finish()
 }
 
 fn said(decision: &Decision) -> String {
@@ -158,7 +181,7 @@ fn show(case: &Case, name: &str, runs: &Runs) {
     let volumes = case.observation.volumes.len();
     let each = |bytes: usize| bytes as f64 / volumes as f64;
     println!(
-        "{volumes:>9} {name:>6} {:>9.1} {:>8.2} {:>9.2} {:>9.2} {:>8.2} {:>9.1} {:>9.1} {:>9.1}  {}",
+        "{volumes:>9} {name:>6} {:>9.1} {:>8.2} {:>9.2} {:>9.2} {:>8.2} {:>9.1} {:>9.1} {:>9.1}  {:016x} {}",
         case.joined,
         runs.first,
         runs.decide[0],
@@ -167,6 +190,7 @@ fn show(case: &Case, name: &str, runs: &Runs) {
         each(case.bytes),
         each(runs.bytes),
         each(runs.peak),
+        runs.digest,
         runs.said
     );
 }
@@ -203,7 +227,7 @@ fn main() {
         world::NODES * world::TIERS.len()
     );
     println!(
-        "{:>9} {:>6} {:>9} {:>8} {:>9} {:>9} {:>8} {:>9} {:>9} {:>9}  SAID",
+        "{:>9} {:>6} {:>9} {:>8} {:>9} {:>9} {:>8} {:>9} {:>9} {:>9}  DIGEST           SAID",
         "VOLUMES",
         "LIMITS",
         "JOIN ms",
@@ -215,6 +239,10 @@ fn main() {
         "PLAN B",
         "PEAK B"
     );
+    let seen = world::world(PROMISED, POLICIES, 1, seed).seen;
+    let objects = objects::joined(&seen, cpu_millis);
+    println!("{PROMISED:>9} volumes of the API server were joined with their claims in {objects:.1} ms");
+    drop(seen);
     let only = std::env::var("COUCHESTOR_BENCH_ONLY").unwrap_or_default();
     let mut beyond = Vec::new();
     let mut promised = None;

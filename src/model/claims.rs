@@ -85,10 +85,42 @@ impl Slots {
     }
 }
 
+impl Slots {
+    /// The index that most likely belongs to a hash: nobody has compared names yet.
+    fn likely(&self, hash: u64) -> u32 {
+        let slots = self.near(hash).map(|slot| self.slots[slot]);
+        let mut ends = slots.skip_while(|(part, index)| *index != EMPTY && *part != hash as u32);
+        ends.next().map_or(EMPTY, |(_, index)| index)
+    }
+}
+
 impl Claims {
     /// The table of volumes in order of claim.
     pub(super) fn of(volumes: &[BoundVolume]) -> Self {
         Self(OnceLock::from(Slots::of(volumes)))
+    }
+
+    /// The indices of the first volumes of many claims. Every step is done for all of them, so that their looks at memory, which take
+    /// most of the time, wait together and not one for the other.
+    pub(super) fn first_of_each<'c>(
+        &self,
+        volumes: &[BoundVolume],
+        claims: impl Iterator<Item = (&'c str, &'c str)> + Clone,
+    ) -> Vec<Option<usize>> {
+        let table = self.0.get_or_init(|| Slots::of(volumes));
+        let hashes = claims
+            .clone()
+            .map(|(namespace, claim)| hash(begun(namespace), claim));
+        let hashes: Vec<u64> = hashes.collect();
+        let likely: Vec<u32> = hashes.into_iter().map(|hash| table.likely(hash)).collect();
+        let found = claims.zip(likely).map(|(key, likely)| {
+            let likely = likely as usize;
+            match volumes.get(likely).is_some_and(|volume| volume.key() == key) {
+                true => Some(likely),
+                false => self.first(volumes, key.0, key.1),
+            }
+        });
+        found.collect()
     }
 
     /// The index of a claim's first volume.
