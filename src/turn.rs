@@ -3,7 +3,7 @@
 use crate::apply::{self, Applied, ApplyMemory};
 use crate::decide::{self, InFlight, Limits};
 use crate::decrypt::ClearCache;
-use crate::execute::engine;
+use crate::execute::engine::{self, Orders};
 use crate::fetch::Verification;
 use crate::formats::follow::Follow;
 use crate::formats::sops::Identities;
@@ -414,7 +414,13 @@ async fn advance(
         .filter_map(|one| one.metadata.name.clone())
         .collect();
     let (hands, store) = (EngineAdapter(&world.mayastor), StoreAdapter(&world.cluster));
-    for advanced in engine::execute(&hands, &store, unfinished, &approved, others_cordon, world.clock).await {
+    let orders = Orders {
+        approved,
+        others_cordon,
+        epoch: 0,
+        ..Orders::default()
+    };
+    for advanced in engine::execute(&hands, &store, unfinished, &orders, world.clock).await {
         if let Some(error) = advanced.error {
             let name = advanced.migration.metadata.name.clone().unwrap_or_default();
             tracing::warn!(migration = name, error, "migration waits");

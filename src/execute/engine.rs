@@ -1,10 +1,10 @@
 //! Reads, writes the intent, acts, reads again: the hands of the journal.
 
-use super::journal::{self, Act, Context, Reading, Step};
+use super::journal::{self, Act, ActFailure, Context, Reading, Step};
 use super::start::cordon_label;
 use crate::model::kinds::volume_migration::{VolumeMigration, VolumeMigrationStatus};
 use jiff::Timestamp;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::future::Future;
 
 /// Steps of one migration in one turn: a move of one copy takes about ten, so this ends any loop of our own making.
@@ -22,9 +22,31 @@ pub enum EngineError {
     /// The pool was cordoned by somebody else in the meantime.
     #[error("already cordoned: {0}")]
     AlreadyCordoned(String),
+    /// It has that number of copies already.
+    #[error("the number of copies was that already: {0}")]
+    CountAchieved(String),
+    /// This release has no such call.
+    #[error("this release cannot do that: {0}")]
+    Unsupported(String),
     /// It could not be asked.
     #[error("not reachable: {0}")]
     Unreachable(String),
+    /// This leadership has no time left in which to ask.
+    #[error("the leadership has ended: {0}")]
+    NotLeading(String),
+}
+
+impl EngineError {
+    fn failure(&self) -> ActFailure {
+        match self {
+            Self::Indeterminate(_) => ActFailure::Unclear,
+            Self::Refused(_) => ActFailure::Refused,
+            Self::AlreadyCordoned(_) => ActFailure::AlreadyCordoned,
+            Self::CountAchieved(_) => ActFailure::CountAchieved,
+            Self::Unsupported(_) => ActFailure::NoPoolCordons,
+            Self::Unreachable(_) | Self::NotLeading(_) => ActFailure::NotAsked,
+        }
+    }
 }
 
 /// Why the journal could not be written.
@@ -61,14 +83,28 @@ pub struct Advanced {
     pub error: Option<String>,
 }
 
+/// What the migrations of one turn are to go by.
+#[derive(Clone, Debug, Default)]
+pub struct Orders {
+    /// Names of the migrations that the base tree still approves.
+    pub approved: BTreeSet<String>,
+    /// Names of migrations that begin nothing new at present, and why.
+    pub holds: BTreeMap<String, String>,
+    /// Names of migrations that a person had cancelled, and why.
+    pub cancels: BTreeMap<String, String>,
+    /// Whether a migration that is not here holds cordons.
+    pub others_cordon: bool,
+    /// The epoch of the leadership that acts.
+    pub epoch: u64,
+}
+
 /// Advances every unfinished migration as far as it goes without waiting, one after the other: cordons are felt by
-/// the whole cluster, so no two windows may overlap; `others_cordon` says that a migration that is not here holds some.
+/// the whole cluster, so no two windows may overlap.
 pub async fn execute(
     engine: &impl StorageEngine,
     store: &impl JournalStore,
     migrations: Vec<VolumeMigration>,
-    approved: &BTreeSet<String>,
-    others_cordon: bool,
+    orders: &Orders,
     clock: impl Fn() -> Timestamp,
 ) -> Vec<Advanced> {
     let mut holders: BTreeSet<String> = migrations
@@ -81,9 +117,12 @@ pub async fn execute(
         let name = name(&migration).to_owned();
         holders.remove(&name);
         let context = Context {
-            approved: approved.contains(&name),
-            others_cordon: others_cordon || !holders.is_empty(),
+            approved: orders.approved.contains(&name),
+            cancel: orders.cancels.get(&name).cloned(),
+            hold: orders.holds.get(&name).cloned(),
+            others_cordon: orders.others_cordon || !holders.is_empty(),
             label: cordon_label(&name),
+            epoch: orders.epoch,
             now: clock(),
         };
         let error = advance(engine, store, &mut migration, context, &clock)
@@ -121,13 +160,14 @@ async fn advance(
         if status.phase.is_final() {
             return Ok(());
         }
-        if let Some(ended) = journal::superseded(&migration.spec, &status, clock()) {
+        if let Some(ended) = journal::superseded(&migration.spec, &status, context.epoch, clock()) {
             return write(store, migration, ended).await;
         }
         let uuid = migration.spec.volume_uuid.clone();
         let reading = engine.reading(&uuid).await.map_err(|error| error.to_string())?;
         context.now = clock();
         match journal::next(&migration.spec, &status, &reading, &context) {
+            Step::Fenced => return Err("a newer leadership goes on with it".to_owned()),
             Step::Record(next) => write(store, migration, next).await?,
             Step::Wait(next) => {
                 if next != status {
@@ -136,12 +176,13 @@ async fn advance(
                 return Ok(());
             }
             Step::Act(next, act) => {
-                if next != status {
-                    write(store, migration, next).await?;
-                }
+                // Written each time, also when nothing in it is new: the write fails if somebody else has written since.
+                write(store, migration, next).await?;
                 if let Err(error) = engine.act(&uuid, &act).await {
-                    note_failure(store, migration, &act, error).await?;
-                    return Ok(());
+                    let status = migration.status.clone().unwrap_or_default();
+                    let mut failed = journal::failed(&status, &act, error.failure(), clock());
+                    failed.message = format!("Mayastor: {error}");
+                    return write(store, migration, failed).await;
                 }
             }
         }
@@ -159,25 +200,4 @@ async fn write(
 ) -> Result<(), String> {
     migration.status = Some(status);
     store.write(migration).await.map_err(|error| error.to_string())
-}
-
-/// A refusal counts as an attempt; an unclear answer does not, for the next reading tells what became of it.
-async fn note_failure(
-    store: &impl JournalStore,
-    migration: &mut VolumeMigration,
-    act: &Act,
-    error: EngineError,
-) -> Result<(), String> {
-    let mut status = migration.status.clone().unwrap_or_default();
-    match &error {
-        EngineError::AlreadyCordoned(_) => {
-            if let (Act::CordonPool(pool), Some(window)) = (act, &mut status.window) {
-                window.pools.retain(|held| held != pool);
-            }
-        }
-        EngineError::Refused(_) => status.attempts = status.attempts.saturating_add(1),
-        EngineError::Indeterminate(_) | EngineError::Unreachable(_) => {}
-    }
-    status.message = format!("Mayastor: {error}");
-    write(store, migration, status).await
 }

@@ -4,7 +4,7 @@
 use super::engine::{EngineError, JournalStore, StorageEngine, StoreError};
 use super::journal::{Act, Reading};
 use super::safety::synced;
-use crate::model::engine::{Health, Node, Pool, Replica, Volume};
+use crate::model::engine::{Abilities, Health, Node, Pool, Replica, Volume};
 use crate::model::kinds::volume_migration::{ApprovedBy, Named, VolumeMigration, VolumeMigrationSpec};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
@@ -36,6 +36,7 @@ pub(super) struct State {
     pub(super) fill: u8,
     /// Whether pool cordons are ignored, as an engine without them would.
     pub(super) blind: bool,
+    pub(super) abilities: Abilities,
     pub(super) effects: usize,
     pub(super) acts: Vec<String>,
     /// The fewest complete copies that the volume ever had.
@@ -133,6 +134,7 @@ impl Fake {
             trouble: None,
             fill: 40,
             blind: false,
+            abilities: Abilities::default(),
             effects: 0,
             acts: Vec::new(),
             dead: false,
@@ -177,6 +179,7 @@ fn migration() -> VolumeMigration {
             timeout_seconds: 300,
             latency_before_ms: None,
             preserve: false,
+            accept_snapshots_stay: false,
             superseded: None,
             approved: ApprovedBy {
                 pull_request: None,
@@ -194,7 +197,7 @@ fn migration() -> VolumeMigration {
 
 impl State {
     fn settle(&mut self) {
-        let complete = self.volume.replicas.iter().all(synced);
+        let complete = self.volume.replicas.iter().all(|one| synced(&self.volume, one));
         let full = self.volume.replicas.len() == usize::from(self.volume.num_replicas);
         let state = if complete && full {
             Health::Online
@@ -210,9 +213,13 @@ impl State {
             .filter(|one| one.rebuild_progress.is_some())
             .count();
         self.volume.rebuilds = u32::try_from(filling).unwrap();
-        self.fewest = self
-            .fewest
-            .min(self.volume.replicas.iter().filter(|one| synced(one)).count());
+        self.fewest = self.fewest.min(
+            self.volume
+                .replicas
+                .iter()
+                .filter(|one| synced(&self.volume, one))
+                .count(),
+        );
     }
 
     fn pass_time(&mut self) {
@@ -255,7 +262,7 @@ impl State {
     fn set_replicas(&mut self, count: u8) -> Result<(), EngineError> {
         let have = self.volume.num_replicas;
         if count == have {
-            return Ok(());
+            return Err(EngineError::CountAchieved(count.to_string()));
         }
         assert_eq!(count.abs_diff(have), 1, "a count changes by one");
         if count > have {
@@ -287,7 +294,7 @@ impl State {
             let rank = |one: &Replica| {
                 let cordoned = !self.nodes[one.node.as_str()].cordons.is_empty();
                 (
-                    synced(one),
+                    synced(&self.volume, one),
                     !cordoned,
                     self.volume.target_node.as_ref() == Some(&one.node),
                 )
@@ -322,7 +329,7 @@ impl State {
                 for name in &window.pools {
                     self.pools.get_mut(name).unwrap().cordoned = false;
                 }
-                if let Some(name) = &window.node {
+                for name in window.all_nodes() {
                     self.nodes
                         .get_mut(name)
                         .unwrap()
@@ -354,6 +361,8 @@ impl StorageEngine for Fake {
                 .values()
                 .map(|node| (node.name.clone(), node.clone()))
                 .collect(),
+            rebuilds: None,
+            abilities: state.abilities,
         })
     }
 

@@ -9,6 +9,9 @@ pub mod journal;
 /// Whether a volume may be touched, and whether a copy may go. Pure.
 mod safety;
 
+/// How the engine is brought to do what is meant. Pure.
+mod steering;
+
 /// Reads, writes the intent, acts, reads again.
 pub mod engine;
 

@@ -90,6 +90,7 @@ fn spec(
         latency_before_ms: None,
         preserve: false,
         superseded: None,
+        accept_snapshots_stay: false,
         approved: ApprovedBy {
             revision: approval.revision.to_string(),
             commit: approval.commit.to_string(),

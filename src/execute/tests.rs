@@ -1,14 +1,21 @@
 //! Claims about executing: whole migrations against a fake engine, through crashes and lost replies at every effect.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
-use super::engine::execute;
+use super::engine::{Orders, execute};
 use super::fake::{Fake, GIB, Trouble, pool};
 use crate::model::engine::Health;
 use crate::model::kinds::volume_migration::{Phase, VolumeMigrationStatus};
 use std::collections::BTreeSet;
 
-/// More turns than any migration here needs: a timeout of 300 readings, and ten minutes of patience after it.
-const TURNS_MAX: usize = 1500;
+/// More turns than any migration here needs: a timeout of 300 readings, and half an hour of patience after it.
+const TURNS_MAX: usize = 3000;
+
+fn approving(approved: BTreeSet<String>) -> Orders {
+    Orders {
+        approved,
+        ..Orders::default()
+    }
+}
 
 /// Runs turn after turn, each from what is stored, until the migration ends.
 async fn run(fake: &Fake, approved: impl Fn(&VolumeMigrationStatus) -> bool) -> VolumeMigrationStatus {
@@ -24,7 +31,7 @@ async fn run(fake: &Fake, approved: impl Fn(&VolumeMigrationStatus) -> bool) -> 
         } else {
             BTreeSet::new()
         };
-        execute(fake, fake, vec![stored], &names, false, || fake.now()).await;
+        execute(fake, fake, vec![stored], &approving(names), || fake.now()).await;
     }
     panic!("it never ended: {:#?}", fake.state().stored.status);
 }
@@ -207,7 +214,7 @@ async fn what_was_superseded_ends_without_anything_being_read_or_done() {
     stored.spec.superseded = Some("the load went back".into());
     // Whatever it is approved for.
     let names = BTreeSet::from(["m".to_owned()]);
-    let ended = execute(&fake, &fake, vec![stored], &names, false, || fake.now()).await;
+    let ended = execute(&fake, &fake, vec![stored], &approving(names), || fake.now()).await;
     let status = ended[0].migration.status.clone().unwrap();
     assert_eq!(
         (status.phase, status.message.as_str()),

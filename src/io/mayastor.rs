@@ -3,7 +3,7 @@
 //! The schema is that of openebs/mayastor-control-plane's OpenAPI document. Fields that came with later versions are
 //! optional here, and words that are not known are read as "unknown", never as a good sign.
 
-use crate::model::engine::{EngineState, Health, Node, Pool, Replica, Volume};
+use crate::model::engine::{EngineState, Health, Node, Pool, Rebuild, RebuildState, Replica, Volume};
 use crate::model::failure::{Class, Failure};
 use crate::model::ids::{NodeName, PoolName, ReplicaId};
 use reqwest::{Method, StatusCode};
@@ -173,18 +173,30 @@ impl Mayastor {
     /// # Errors
     /// Any [`MayastorError`].
     pub async fn set_replica_count(&self, uuid: &str, count: u8) -> Result<(), MayastorError> {
-        match self
-            .change(
-                Method::PUT,
-                &format!("/volumes/{uuid}/replica_count/{count}"),
-                None,
-            )
+        let path = format!("/volumes/{uuid}/replica_count/{count}");
+        self.change(Method::PUT, &path, None).await
+    }
+
+    /// What the volume's target remembers of rebuilds; `None` for a volume without a target, and where this release tells nothing.
+    ///
+    /// # Errors
+    /// Any [`MayastorError`] but those that mean that there is none.
+    pub async fn rebuilds(&self, uuid: &str) -> Result<Option<Vec<Rebuild>>, MayastorError> {
+        let sent = self
+            .http
+            .get(format!("{}/volumes/{uuid}/rebuild-history", self.base))
+            .send()
+            .await;
+        let (status, body) = self
+            .answer(sent)
             .await
-        {
-            // Asked twice after an unclear answer: done is done.
-            Err(MayastorError::Refused { kind, .. }) if kind == "ReplicaCountAchieved" => Ok(()),
-            other => other,
+            .map_err(|detail| self.unreachable(detail))?;
+        if status != StatusCode::OK {
+            return Ok(None);
         }
+        // What cannot be read is as good as nothing: the copies' own states decide, this only confirms them.
+        let history: Option<RebuildHistory> = serde_json::from_slice(&body).ok();
+        Ok(history.map(|history| history.records.into_iter().map(rebuild).collect()))
     }
 
     /// Keeps new replicas off a pool (Mayastor 2.10 and later).
@@ -355,6 +367,41 @@ struct VolumeSpec {
 struct Policy {
     #[serde(default)]
     self_heal: bool,
+}
+
+#[derive(Deserialize)]
+struct RebuildHistory {
+    #[serde(default)]
+    records: Vec<RebuildRecord>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct RebuildRecord {
+    child_uri: String,
+    rebuild_job_state: String,
+    #[serde(default)]
+    blocks_total: u64,
+    #[serde(default)]
+    blocks_recovered: u64,
+    #[serde(default)]
+    block_size: u64,
+    #[serde(default)]
+    start_time: String,
+}
+
+fn rebuild(raw: RebuildRecord) -> Rebuild {
+    Rebuild {
+        child: raw.child_uri,
+        state: match raw.rebuild_job_state.as_str() {
+            "Completed" => RebuildState::Completed,
+            "Init" | "Rebuilding" | "Paused" => RebuildState::Running,
+            _ => RebuildState::Failed,
+        },
+        total: raw.blocks_total.saturating_mul(raw.block_size),
+        recovered: raw.blocks_recovered.saturating_mul(raw.block_size),
+        started: raw.start_time,
+    }
 }
 
 #[derive(Deserialize)]

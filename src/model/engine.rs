@@ -129,6 +129,106 @@ pub struct Node {
     pub version: Option<String>,
 }
 
+/// How a rebuild stands or ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum RebuildState {
+    /// It goes on.
+    Running,
+    /// All was copied.
+    Completed,
+    /// It ended without having copied all.
+    Failed,
+}
+
+/// One rebuild of a copy of a volume, as its target remembers it; a target that was moved has forgotten.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rebuild {
+    /// The address of the copy that was filled; the replica's uuid stands in it.
+    pub child: String,
+    /// How it stands or ended.
+    pub state: RebuildState,
+    /// Bytes to be gone through.
+    pub total: u64,
+    /// Bytes that were gone through.
+    pub recovered: u64,
+    /// When it began, RFC 3339; these sort as text.
+    pub started: String,
+}
+
+/// Whether the engine can do something.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub enum Ability {
+    /// It can.
+    Has,
+    /// It cannot.
+    Lacks,
+    /// Nobody knows before it is tried.
+    #[default]
+    Unknown,
+}
+
+/// What differs between releases of the engine, as far as moving a copy depends on it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Abilities {
+    /// Pools can be cordoned (Mayastor 2.10, control-plane pull requests 1002, 1004 and 1031).
+    pub pool_cordons: Ability,
+    /// A copy on a cordoned node is removed before others (control-plane pull request 968, about 2.9).
+    pub removal_heeds_cordons: Ability,
+    /// A new copy of a volume without a target is filled (control-plane pull requests 1108, 1161 and 1196, 2.12; off unless the
+    /// operator turns it on).
+    pub offline_rebuild: Ability,
+}
+
+impl Abilities {
+    /// What a release can, by the oldest version that any node reports. What no version tells is found out by trying.
+    pub fn of<'a>(nodes: impl Iterator<Item = &'a Node>) -> Self {
+        let versions = nodes.filter_map(|node| release(node.version.as_deref()?));
+        let Some(oldest) = versions.min() else {
+            return Self::default();
+        };
+        let since = |first: (u32, u32)| match oldest >= first {
+            true => Ability::Has,
+            false => Ability::Lacks,
+        };
+        Self {
+            pool_cordons: since((2, 10)),
+            removal_heeds_cordons: since((2, 9)),
+            offline_rebuild: match since((2, 12)) {
+                Ability::Has => Ability::Unknown,
+                other => other,
+            },
+        }
+    }
+}
+
+/// Major and minor number of `v2.10.1-rc.0` or the like.
+fn release(version: &str) -> Option<(u32, u32)> {
+    let mut parts = version.trim_start_matches('v').split('.');
+    let number = |part: Option<&str>| part?.parse().ok();
+    Some((number(parts.next())?, number(parts.next())?))
+}
+
+/// How often the promises of thin volumes may exceed a pool's capacity, in percent: the default of Mayastor's agent
+/// (`--pool-commitment`).
+const POOL_COMMITMENT_PERCENT: u64 = 250;
+
+/// The part of a thin volume that must be free when a copy is placed, in percent (`--volume-commitment`).
+const VOLUME_COMMITMENT_PERCENT: u64 = 40;
+
+impl Pool {
+    /// Whether a copy has room here beside a reserve: a thick one needs its size, a thin one a part of it and a promise that can be
+    /// kept.
+    pub fn has_room(&self, size: u64, thin: bool, reserve: u64) -> bool {
+        if !thin {
+            return self.free() >= size.saturating_add(reserve);
+        }
+        let part = |bytes: u64, percent: u64| u128::from(bytes) * u128::from(percent) / 100;
+        let promised = self.committed.unwrap_or(self.used).saturating_add(size);
+        u128::from(promised) <= part(self.capacity, POOL_COMMITMENT_PERCENT)
+            && u128::from(self.free().saturating_sub(reserve)) >= part(size, VOLUME_COMMITMENT_PERCENT)
+    }
+}
+
 /// All of the engine at one moment.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct EngineState {

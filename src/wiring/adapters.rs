@@ -4,6 +4,7 @@ use crate::execute::engine::{EngineError, JournalStore, StorageEngine, StoreErro
 use crate::execute::journal::{Act, Reading};
 use crate::io::cluster::{Cluster, ClusterError};
 use crate::io::mayastor::{Mayastor, MayastorError};
+use crate::model::engine::Abilities;
 use crate::model::kinds::volume_migration::VolumeMigration;
 
 /// Mayastor as the hands of the journal.
@@ -11,10 +12,20 @@ pub struct EngineAdapter<'a>(pub &'a Mayastor);
 
 impl StorageEngine for EngineAdapter<'_> {
     async fn reading(&self, volume_uuid: &str) -> Result<Reading, EngineError> {
-        let (volume, pools, nodes) =
-            tokio::try_join!(self.0.volume(volume_uuid), self.0.pools(), self.0.nodes())
-                .map_err(engine_error)?;
-        Ok(Reading { volume, pools, nodes })
+        let (volume, rebuilds, pools, nodes) = tokio::try_join!(
+            self.0.volume(volume_uuid),
+            self.0.rebuilds(volume_uuid),
+            self.0.pools(),
+            self.0.nodes()
+        )
+        .map_err(engine_error)?;
+        Ok(Reading {
+            abilities: Abilities::of(nodes.values()),
+            volume,
+            pools,
+            nodes,
+            rebuilds,
+        })
     }
 
     async fn act(&self, volume_uuid: &str, act: &Act) -> Result<(), EngineError> {
@@ -28,6 +39,8 @@ impl StorageEngine for EngineAdapter<'_> {
                 Err(MayastorError::Refused { kind, message }) if kind == "AlreadyExists" => {
                     Err(EngineError::AlreadyCordoned(message))
                 }
+                // The pool was in the reading: what does not exist is the call.
+                Err(MayastorError::NotFound) => Err(EngineError::Unsupported("cordons of pools".to_owned())),
                 other => other.map_err(engine_error),
             },
             Act::CordonNode(node, label) => match self.0.cordon_node(node, label).await {
@@ -39,7 +52,7 @@ impl StorageEngine for EngineAdapter<'_> {
                 for pool in &window.pools {
                     gone_is_fine(self.0.uncordon_pool(pool).await)?;
                 }
-                if let Some(node) = &window.node {
+                for node in window.all_nodes() {
                     gone_is_fine(self.0.uncordon_node(node, label).await)?;
                 }
                 Ok(())
@@ -58,6 +71,9 @@ fn gone_is_fine(result: Result<(), MayastorError>) -> Result<(), EngineError> {
 
 fn engine_error(error: MayastorError) -> EngineError {
     match error {
+        MayastorError::Refused { kind, message } if kind == "ReplicaCountAchieved" => {
+            EngineError::CountAchieved(message)
+        }
         MayastorError::Refused { kind, message } => EngineError::Refused(format!("{kind}: {message}")),
         MayastorError::NotFound => EngineError::Refused("not found".to_owned()),
         MayastorError::Indeterminate { detail } => EngineError::Indeterminate(detail),

@@ -70,6 +70,15 @@ pub const LAST_MIGRATION: &str = "storage.billyronks.io/last-migration";
 /// The annotation on a PersistentVolumeClaim that keeps its volume where it is: `true`, or until when (RFC 3339).
 pub const PINNED: &str = "storage.billyronks.io/pinned";
 
+/// The annotation on a VolumeMigration that holds it where it is, or, on a PolicySource, keeps all of its moves from going on: `true`, or why.
+pub const PAUSED: &str = "storage.billyronks.io/paused";
+
+/// The annotation on a VolumeMigration that has it taken back: `true`, or why.
+pub const CANCEL: &str = "storage.billyronks.io/cancel";
+
+/// The annotation on a VolumeMigration that failed, to try it again: any value that was not yet acted upon.
+pub const RETRY: &str = "storage.billyronks.io/retry";
+
 /// Annotations with the value `disabled` that keep an object from being pruned: ours and Flux's.
 pub const PRUNE: [&str; 2] = ["storage.billyronks.io/prune", "kustomize.toolkit.fluxcd.io/prune"];
 

@@ -53,6 +53,9 @@ pub struct VolumeMigrationSpec {
     /// Whether the old replicas are kept: it then ends as Preserved, before anything is removed.
     #[serde(default)]
     pub preserve: bool,
+    /// Whether it is accepted that the volume's snapshots stay behind on the pools that its copies leave.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub accept_snapshots_stay: bool,
     /// Why it was superseded before it began; then it ends as that, and nothing is moved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub superseded: Option<String>,
@@ -202,6 +205,55 @@ pub struct Window {
     /// The node whose copy is to be removed, cordoned with this migration's own label.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub node: Option<String>,
+    /// Nodes that no new copy may go to while ours is placed, cordoned with the same label: where pools cannot be cordoned.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub nodes: Vec<String>,
+    /// Since when it is open, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub since: Option<String>,
+}
+
+impl Window {
+    /// All nodes that it cordons.
+    pub fn all_nodes(&self) -> impl Iterator<Item = &String> {
+        self.nodes.iter().chain(&self.node)
+    }
+}
+
+/// Why a migration begins nothing new.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Held {
+    /// Since when, RFC 3339.
+    pub since: String,
+    /// Why.
+    pub why: String,
+}
+
+/// The evidence for a removal: why a copy may go, and which copies hold everything without it.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Removal {
+    /// When it was decided, RFC 3339.
+    pub at: String,
+    /// The copy.
+    pub replica: ReplicaPlace,
+    /// Why it goes.
+    pub why: String,
+    /// How many copies the volume keeps.
+    pub copies: u8,
+    /// The copies that were complete without it, by uuid.
+    pub complete: Vec<String>,
+    /// Whether it was itself complete.
+    pub was_complete: bool,
+    /// Since when all copies had been seen complete, RFC 3339; absent when an incomplete copy is taken back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub complete_since: Option<String>,
+    /// The leadership that decided it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<u64>,
+    /// The copy that was seen to be gone afterwards; another one than was meant when the engine chose differently.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub gone: Option<String>,
 }
 
 /// How a migration that is being rolled back will end.
@@ -265,6 +317,47 @@ pub struct VolumeMigrationStatus {
     /// While rolling back: the phase in which it will end, and why.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ending: Option<Ending>,
+    /// The epoch of the leadership that wrote last: one with a lower epoch writes no more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<u64>,
+    /// Since when it has been in its phase, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase_since: Option<String>,
+    /// Bytes that all copies together have which are to be filled, as far as the engine tells.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes_total: Option<u64>,
+    /// Bytes of them that are filled.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub bytes_copied: Option<u64>,
+    /// When the last copy will be complete at the speed so far, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub estimated_end: Option<String>,
+    /// Until when a call that was never clearly answered may still be carried out, RFC 3339; before that nothing is concluded from
+    /// its effect not being there.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unclear_until: Option<String>,
+    /// Before this the step that was refused is not tried again, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_at: Option<String>,
+    /// Why nothing new is begun at present, and since when; the deadline moves by as much.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held: Option<Held>,
+    /// While the volume goes back to the pools that it came from.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub returning: bool,
+    /// Whether the engine was seen to have no cordons for pools; nodes are cordoned then.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub no_pool_cordons: bool,
+    /// Whether a copy lay on the node of the volume's target when it started, and when it ended: such a copy is read without the
+    /// network. Absent for a volume without a target.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub local_before: Option<bool>,
+    /// See `localBefore`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub local_after: Option<bool>,
+    /// Each copy that was asked to be removed, with what spoke for it; written before it is asked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub removals: Vec<Removal>,
     /// What was written before each act, the newest last; the oldest are dropped beyond 100.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub journal: Vec<JournalRecord>,

@@ -1,0 +1,473 @@
+//! What is legal and what comes next: from what the journal says and what a fresh reading shows to the next step.
+//!
+//! Pure. Recovery is the normal path: a crash, a lost reply and a restart all end in "read again and ask [`next`]". Every act is
+//! recorded before it is done, and every act is either idempotent or checked against the reading first.
+//!
+//! ```text
+//!  Pending ─▶ Analyze ─▶ ScaleUp ─▶ WaitSync ─▶ ScaleDown ─▶ Completed
+//!               ▲ │         │ │        │ ▲          │ │
+//!               │ │         │ ╰────────┼─┼──────────┼─┼──▶ RollingBack ─▶ RolledBack, Cancelled
+//!               │ ╰─────────┼──────────╯ ╰──────────╯ │
+//!               ╰───────────┴───── next copy ─────────╯     NeedsPerson from anywhere: all copies are kept
+//! ```
+
+use super::safety::{self, place};
+use super::steering::{self, Goal, Unset};
+use crate::model::conditions;
+use crate::model::engine::{Abilities, Node, Pool, Rebuild, Volume};
+use crate::model::ids::{NodeName, PoolName};
+use crate::model::kinds::volume_migration::{
+    Ending, Held, JournalRecord, Phase, VolumeMigrationSpec, VolumeMigrationStatus, Window,
+};
+use jiff::Timestamp;
+use std::collections::BTreeMap;
+
+/// Until a copy is placed and filled.
+mod forward;
+
+/// The old copy goes.
+mod removal;
+
+/// The new copy is taken back.
+mod back;
+
+/// How far it has come.
+mod progress;
+
+/// Calls of a controller end within 30 seconds; for twice as long one that was not clearly answered, or that an earlier leadership may
+/// have made, can still be carried out.
+pub const LATE_SECS: i64 = 60;
+
+/// How often a step is tried before the migration is rolled back: enough for a storage node that restarts, few
+/// enough that a refusal is not repeated for half an hour.
+const ATTEMPTS_MAX: u8 = 5;
+
+/// The pause after the first refusal is twice this; each further one is twice the one before.
+const RETRY_FIRST_SECS: i64 = 2;
+
+/// A copy that makes no progress for so long is stalled: Mayastor itself gives a child ten minutes to come back.
+const STALL_SECS: i64 = 600;
+
+/// Two readings of "fully synced" must be at least this far apart: a state that flaps must not be taken for a steady one.
+const STEADY_SECS: i64 = 1;
+
+/// How long is waited for what only others can set right, such as a node that comes back, once nothing else can be done. Mayastor
+/// replaces a copy that is gone after ten minutes, and then fills the new one.
+const PATIENCE_SECS: i64 = 1800;
+
+/// The journal keeps this many records: a move of sixteen copies writes fewer.
+const RECORDS_MAX: usize = 100;
+
+/// Removals that are kept with their evidence: each copy goes once, and tries are bounded.
+const REMOVALS_MAX: usize = 64;
+
+/// The engine at one moment, as far as one volume is concerned.
+#[derive(Clone, Debug, Default)]
+pub struct Reading {
+    /// The volume, unless the engine says that it does not exist.
+    pub volume: Option<Volume>,
+    /// All pools.
+    pub pools: BTreeMap<PoolName, Pool>,
+    /// All nodes.
+    pub nodes: BTreeMap<NodeName, Node>,
+    /// What its target remembers of rebuilds, when that can be read.
+    pub rebuilds: Option<Vec<Rebuild>>,
+    /// What this release of the engine can.
+    pub abilities: Abilities,
+}
+
+/// What the step may rely on beside the reading.
+#[derive(Clone, Debug)]
+pub struct Context {
+    /// Whether the base tree still approves the move.
+    pub approved: bool,
+    /// Why a person had it cancelled.
+    pub cancel: Option<String>,
+    /// Why nothing new may be begun at present.
+    pub hold: Option<String>,
+    /// Whether another migration holds cordons: then none may be added, for they would steer its volume too.
+    pub others_cordon: bool,
+    /// The label of this migration's node cordons; without slashes, which Mayastor before 2.12.1 cannot remove.
+    pub label: String,
+    /// The epoch of the leadership that acts: it stands in everything that is written, and a journal with a higher one is not touched.
+    pub epoch: u64,
+    /// Now.
+    pub now: Timestamp,
+}
+
+/// One call to the engine.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Act {
+    /// Keep new copies off a pool.
+    CordonPool(String),
+    /// Keep new copies off a node, and make its copy the first to go.
+    CordonNode(String, String),
+    /// Take back every cordon of a window (the label is the node's).
+    Release(Window, String),
+    /// Have this many copies.
+    SetReplicas(u8),
+}
+
+/// What comes next. A step is taken only after its status has been written.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Step {
+    /// Write the status and ask again.
+    Record(VolumeMigrationStatus),
+    /// Write the status, then act, then read again.
+    Act(VolumeMigrationStatus, Act),
+    /// Write the status if it differs, and come back with the next turn.
+    Wait(VolumeMigrationStatus),
+    /// A newer leadership has written: this one touches the migration no more.
+    Fenced,
+}
+
+/// Whether a migration may go from one phase to another. Nothing leaves a final phase.
+pub fn allows(from: Phase, to: Phase) -> bool {
+    use Phase::{
+        Analyze, Cancelled, Completed, NeedsPerson, Pending, Preserved, RolledBack, RollingBack, ScaleDown,
+        ScaleUp, Superseded, WaitSync,
+    };
+    match (from, to) {
+        (from, to) if from == to => !from.is_final(),
+        (Pending, Analyze | Cancelled | Superseded) => true,
+        (Analyze, ScaleUp | Completed | RolledBack | Cancelled | Superseded | NeedsPerson) => true,
+        (ScaleUp, Analyze | WaitSync | RollingBack | Superseded | NeedsPerson) => true,
+        (WaitSync, ScaleDown | RollingBack | Preserved | Superseded | NeedsPerson) => true,
+        (ScaleDown, Analyze | WaitSync | RollingBack | Completed | RolledBack | Cancelled) => true,
+        (ScaleDown, Superseded | NeedsPerson) => true,
+        (RollingBack, Analyze | RolledBack | Cancelled | Superseded | NeedsPerson) => true,
+        _ => false,
+    }
+}
+
+/// Says what comes next for a migration that has not ended.
+pub fn next(
+    spec: &VolumeMigrationSpec,
+    status: &VolumeMigrationStatus,
+    reading: &Reading,
+    context: &Context,
+) -> Step {
+    if status.epoch.is_some_and(|epoch| epoch > context.epoch) {
+        return Step::Fenced;
+    }
+    let mut at = At {
+        spec,
+        status: status.clone(),
+        reading,
+        context,
+    };
+    if let Some(step) = at.take_over() {
+        return step;
+    }
+    at.hold_or_go_on();
+    let Some(volume) = &reading.volume else {
+        return at.finish_released(Phase::Superseded, "Mayastor no longer knows the volume");
+    };
+    match status.phase {
+        Phase::Pending => at.pending(),
+        Phase::Analyze => at.analyze(volume),
+        Phase::ScaleUp => at.scale_up(volume),
+        Phase::WaitSync => at.wait_sync(volume),
+        Phase::ScaleDown => at.scale_down(volume),
+        Phase::RollingBack => at.rolling_back(volume),
+        _ => Step::Wait(status.clone()),
+    }
+}
+
+/// How a migration ends that was superseded before it began: nothing is read of the engine, and nothing done.
+pub fn superseded(
+    spec: &VolumeMigrationSpec,
+    status: &VolumeMigrationStatus,
+    epoch: u64,
+    now: Timestamp,
+) -> Option<VolumeMigrationStatus> {
+    let why = spec.superseded.as_ref().filter(|_| !status.phase.is_final())?;
+    let mut status = status.clone();
+    let phase = Phase::Superseded;
+    (status.phase, status.message) = (phase, why.clone());
+    status.finished_at = Some(now.to_string());
+    status.epoch = Some(epoch);
+    let conditions = &mut status.conditions;
+    conditions::set(conditions, "Ready", false, phase.as_str(), why, None, now);
+    status.journal.push(JournalRecord {
+        at: now.to_string(),
+        step: phase.as_str().to_owned(),
+        note: why.clone(),
+    });
+    Some(status)
+}
+
+/// What the journal says after an act that the engine did not simply do. The next reading tells what became of it.
+pub fn failed(
+    status: &VolumeMigrationStatus,
+    act: &Act,
+    failure: ActFailure,
+    now: Timestamp,
+) -> VolumeMigrationStatus {
+    let mut status = status.clone();
+    match failure {
+        ActFailure::AlreadyCordoned => {
+            if let (Act::CordonPool(pool), Some(window)) = (act, &mut status.window) {
+                window.pools.retain(|held| held != pool);
+            }
+        }
+        ActFailure::NoPoolCordons => status.no_pool_cordons = true,
+        // Somebody else has asked for that many: what appears now is theirs. After an unclear answer it may have been us.
+        ActFailure::CountAchieved if status.phase == Phase::ScaleUp && status.unclear_until.is_none() => {
+            status.adding = None;
+        }
+        ActFailure::CountAchieved | ActFailure::NotAsked => {}
+        ActFailure::Refused => {
+            status.attempts = status.attempts.saturating_add(1);
+            let pause = RETRY_FIRST_SECS << status.attempts.min(ATTEMPTS_MAX);
+            status.retry_at = Some(later(now, pause).to_string());
+        }
+        ActFailure::Unclear => status.unclear_until = Some(later(now, LATE_SECS).to_string()),
+    }
+    status
+}
+
+/// How an act failed, as far as the journal cares.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum ActFailure {
+    /// It may have been done or not, or be done later.
+    Unclear,
+    /// It was refused and not done.
+    Refused,
+    /// The pool was cordoned by somebody else in the meantime.
+    AlreadyCordoned,
+    /// The volume had that number of copies already.
+    CountAchieved,
+    /// The engine has no cordons for pools.
+    NoPoolCordons,
+    /// It could not be asked at all.
+    NotAsked,
+}
+
+struct At<'a> {
+    spec: &'a VolumeMigrationSpec,
+    status: VolumeMigrationStatus,
+    reading: &'a Reading,
+    context: &'a Context,
+}
+
+impl At<'_> {
+    /// The first thing that a new leadership does: its epoch in the journal makes every later write of the one before fail. One call
+    /// that was recorded before may still be under way.
+    fn take_over(&mut self) -> Option<Step> {
+        let before = self.status.epoch.replace(self.context.epoch);
+        if before == self.status.epoch || self.status.phase == Phase::Pending {
+            return None;
+        }
+        let acting = matches!(
+            self.status.phase,
+            Phase::ScaleUp | Phase::ScaleDown | Phase::RollingBack
+        );
+        if acting || self.status.window.is_some() {
+            self.status.unclear_until = Some(self.at(self.context.now, LATE_SECS));
+        }
+        if self.status.phase_since.is_none() {
+            self.status.phase_since = Some(self.context.now.to_string());
+        }
+        let note = format!("leadership {} goes on with it", self.context.epoch);
+        let phase = self.status.phase;
+        self.note(phase.as_str(), &note);
+        Some(Step::Record(self.status.clone()))
+    }
+
+    /// While a migration is held its clock stands still.
+    fn hold_or_go_on(&mut self) {
+        let now = self.context.now;
+        match (&self.context.hold, self.status.held.take()) {
+            (Some(why), held) => {
+                let since = held.map_or_else(|| now.to_string(), |held| held.since);
+                self.status.held = Some(Held {
+                    since,
+                    why: why.clone(),
+                });
+            }
+            (None, Some(held)) => {
+                let lost = self.seconds_since(Some(&held.since)).max(0);
+                for time in [&mut self.status.deadline, &mut self.status.progress_at] {
+                    let moved = time.as_deref().and_then(|at| at.parse::<Timestamp>().ok());
+                    let moved = moved.map(|at| later(at, lost).to_string());
+                    *time = moved.or(time.take());
+                }
+            }
+            (None, None) => {}
+        }
+    }
+
+    /// Where copies are to go, by what the journal says.
+    fn goal(&self) -> Goal<'_> {
+        Goal::of(self.spec, &self.status)
+    }
+
+    /// Why the move is not wanted any more. On the way back that has been said already.
+    fn unwanted(&self) -> Option<String> {
+        if self.status.returning {
+            return None;
+        }
+        match &self.context.cancel {
+            Some(why) => Some(format!("it was cancelled: {why}")),
+            None => (!self.context.approved).then(|| "the approval was withdrawn".to_owned()),
+        }
+    }
+
+    fn held(&self) -> Option<String> {
+        let why = self.context.hold.as_ref()?;
+        Some(format!("held: {why}"))
+    }
+
+    /// Whether a call may still be carried out that nobody has seen the end of.
+    fn unclear(&self) -> bool {
+        let until = self.status.unclear_until.as_deref();
+        until.is_some() && self.seconds_since(until) < 0
+    }
+
+    /// Gives cordons back before anything else: `None` when there are none, or when they are seen to be gone and no call can set
+    /// them any more.
+    fn release_first(&mut self) -> Option<Step> {
+        let window = self.status.window.clone()?;
+        if steering::is_held(&window, self.reading, &self.context.label) {
+            let label = self.context.label.clone();
+            return Some(self.act("release our cordons", Act::Release(window, label)));
+        }
+        if self.unclear() {
+            return Some(self.wait("a call that nobody answered may still set a cordon of ours"));
+        }
+        self.status.window = None;
+        None
+    }
+
+    /// Sets the next cordon of the window that is not set.
+    fn cordon_next(&mut self) -> Option<Step> {
+        let window = self.status.window.clone()?;
+        let label = self.context.label.clone();
+        Some(match steering::unset(&window, self.reading, &label)? {
+            Unset::Pool(pool) => self.act(&format!("cordon pool {pool}"), Act::CordonPool(pool)),
+            Unset::Node(node) => self.act(&format!("cordon node {node}"), Act::CordonNode(node, label)),
+        })
+    }
+
+    fn open(&self, window: Window) -> Window {
+        Window {
+            since: Some(self.context.now.to_string()),
+            ..window
+        }
+    }
+
+    fn finish_released(&mut self, phase: Phase, message: &str) -> Step {
+        match self.release_first() {
+            Some(step) => step,
+            None => self.finish(phase, message),
+        }
+    }
+
+    fn roll_back(&mut self, phase: Phase, why: &str) -> Step {
+        self.status.ending = Some(Ending {
+            phase,
+            why: why.to_owned(),
+        });
+        self.status.attempts = 0;
+        self.status.retry_at = None;
+        self.record(Phase::RollingBack, why)
+    }
+
+    /// Ends it, unless a call may still change what is to be said of the end.
+    fn finish(&mut self, phase: Phase, message: &str) -> Step {
+        if self.unclear() {
+            return self.wait("a call that nobody answered may still be carried out");
+        }
+        self.status.finished_at = Some(self.context.now.to_string());
+        let volume = self.reading.volume.as_ref();
+        self.status.result = volume
+            .iter()
+            .flat_map(|volume| volume.replicas.iter().map(place))
+            .collect();
+        self.status.result.sort();
+        self.status.local_after = volume.and_then(safety::is_local);
+        (self.status.estimated_end, self.status.unclear_until) = (None, None);
+        (self.status.retry_at, self.status.held) = (None, None);
+        let done = matches!(phase, Phase::Completed | Phase::Preserved);
+        let (list, reason) = (&mut self.status.conditions, phase.as_str());
+        conditions::set(list, "Ready", done, reason, message, None, self.context.now);
+        self.record(phase, message)
+    }
+
+    fn record(&mut self, phase: Phase, note: &str) -> Step {
+        debug_assert!(
+            allows(self.status.phase, phase),
+            "{:?} does not lead to {phase:?}",
+            self.status.phase
+        );
+        if self.status.phase != phase {
+            self.status.phase_since = Some(self.context.now.to_string());
+        }
+        self.status.phase = phase;
+        note.clone_into(&mut self.status.message);
+        self.note(phase.as_str(), note);
+        Step::Record(self.status.clone())
+    }
+
+    fn act(&mut self, note: &str, act: Act) -> Step {
+        let phase = self.status.phase;
+        self.note(phase.as_str(), note);
+        Step::Act(self.status.clone(), act)
+    }
+
+    fn wait(&mut self, message: &str) -> Step {
+        message.clone_into(&mut self.status.message);
+        Step::Wait(self.status.clone())
+    }
+
+    /// The same intent again adds no record: a retry is not news, and the journal stays short.
+    fn note(&mut self, step: &str, note: &str) {
+        let journal = &mut self.status.journal;
+        if journal
+            .last()
+            .is_some_and(|last| last.step == step && last.note == note)
+        {
+            return;
+        }
+        journal.push(JournalRecord {
+            at: self.context.now.to_string(),
+            step: step.to_owned(),
+            note: note.to_owned(),
+        });
+        if journal.len() > RECORDS_MAX {
+            journal.remove(0);
+        }
+    }
+
+    /// Whether a step that was refused has to wait before it is tried again.
+    fn backs_off(&self) -> bool {
+        let at = self.status.retry_at.as_deref();
+        at.is_some() && self.seconds_since(at) < 0
+    }
+
+    fn overdue(&self) -> bool {
+        let deadline = self.status.deadline.as_deref();
+        deadline.is_some() && self.seconds_since(deadline) >= 0
+    }
+
+    /// Whether the present phase has gone on for longer than others can be expected to take.
+    fn out_of_patience(&self) -> bool {
+        self.seconds_since(self.status.phase_since.as_deref()) >= PATIENCE_SECS
+    }
+
+    /// Seconds since a recorded time; negative while it lies ahead, and 0 when there is none.
+    fn seconds_since(&self, at: Option<&str>) -> i64 {
+        at.and_then(|at| at.parse::<Timestamp>().ok())
+            .map_or(0, |at| self.context.now.as_second() - at.as_second())
+    }
+
+    fn at(&self, from: Timestamp, seconds: i64) -> String {
+        later(from, seconds).to_string()
+    }
+}
+
+/// So many seconds later, or the last time that there is.
+fn later(from: Timestamp, seconds: i64) -> Timestamp {
+    Timestamp::from_second(from.as_second().saturating_add(seconds)).unwrap_or(Timestamp::MAX)
+}

@@ -1,0 +1,212 @@
+//! The old copy goes: only while the volume keeps its full number of complete copies without it, and with the evidence written first.
+
+use super::{ATTEMPTS_MAX, Act, At, REMOVALS_MAX, Step};
+use crate::execute::safety::{complete_without, fully_synced, keeps_copies_without, rebuilt, synced};
+use crate::execute::steering::{leaves_target_node, unsteerable};
+use crate::model::engine::Volume;
+use crate::model::kinds::volume_migration::{Adding, Phase, Removal, ReplicaPlace, Window};
+
+impl At<'_> {
+    pub(super) fn remove_old(&mut self, volume: &Volume) -> Step {
+        let old = self.goal().old_copies(volume, self.reading);
+        let meant = self.status.victim.as_ref();
+        let meant = meant.filter(|meant| old.iter().any(|one| one.id == meant.id));
+        let Some(victim) = meant.or(old.first()).cloned() else {
+            let why = "no copy is left elsewhere that could be removed";
+            return self.roll_back(Phase::RolledBack, why);
+        };
+        if self.backs_off() {
+            return self.wait(&self.status.message.clone());
+        }
+        if let Some(why) = unsteerable(self.reading, volume, &victim, None) {
+            return self.roll_back(Phase::RolledBack, &why);
+        }
+        if self.context.others_cordon {
+            return self.wait("another migration is placing or removing a copy");
+        }
+        if !leaves_target_node(self.reading, std::slice::from_ref(&victim.node)) {
+            return self.wait("cordoning the copy's node would leave none for the targets of volumes");
+        }
+        let Some(copies) = self.status.adding.as_ref().map(|adding| adding.num_replicas) else {
+            return self.finish_released(Phase::NeedsPerson, "the journal lost how many copies there were");
+        };
+        let why = format!("all other copies are complete, and {} is filled", self.added());
+        self.removing(volume, &victim, copies, &why);
+        let note = format!(
+            "about to cordon {} for one call and to remove {} from {}",
+            victim.node, victim.id, victim.pool
+        );
+        self.status.window = Some(self.open(Window {
+            node: Some(victim.node.clone()),
+            ..Window::default()
+        }));
+        self.status.victim = Some(victim);
+        self.record(Phase::ScaleDown, &note)
+    }
+
+    fn added(&self) -> &str {
+        self.status
+            .added
+            .as_ref()
+            .map_or("the new one", |added| added.id.as_str())
+    }
+
+    /// Writes down what speaks for a removal. The same one again replaces what was written before it was asked.
+    pub(super) fn removing(&mut self, volume: &Volume, victim: &ReplicaPlace, copies: u8, why: &str) {
+        let evidence = Removal {
+            at: self.context.now.to_string(),
+            replica: victim.clone(),
+            why: why.to_owned(),
+            copies,
+            complete: complete_without(volume, &victim.id),
+            was_complete: volume
+                .replicas
+                .iter()
+                .any(|one| one.id.as_str() == victim.id && synced(volume, one)),
+            complete_since: self.status.synced_since.clone(),
+            epoch: Some(self.context.epoch),
+            gone: None,
+        };
+        let removals = &mut self.status.removals;
+        match removals.last_mut() {
+            Some(last) if last.gone.is_none() && last.replica.id == victim.id => *last = evidence,
+            _ => removals.push(evidence),
+        }
+        if removals.len() > REMOVALS_MAX {
+            removals.remove(0);
+        }
+    }
+
+    /// Notes which copy a removal took: that of the two readings which is there no more.
+    pub(super) fn removed(&mut self, volume: &Volume) {
+        let there = |id: &str| volume.replicas.iter().any(|replica| replica.id.as_str() == id);
+        let Some(last) = self.status.removals.last_mut() else {
+            return;
+        };
+        if last.gone.is_none() {
+            let mut before = std::iter::once(&last.replica.id).chain(&last.complete);
+            last.gone = before.find(|id| !there(id)).cloned();
+        }
+    }
+
+    pub(super) fn scale_down(&mut self, volume: &Volume) -> Step {
+        let (Some(victim), Some(adding), Some(added)) = (
+            self.status.victim.clone(),
+            self.status.adding.clone(),
+            self.status.added.clone(),
+        ) else {
+            return self.finish_released(
+                Phase::NeedsPerson,
+                "the journal lost which copy was to be removed",
+            );
+        };
+        if volume.num_replicas == adding.num_replicas {
+            return self.after_removal(volume, &adding, &victim, &added);
+        }
+        if volume.num_replicas != adding.num_replicas.saturating_add(1) {
+            return self.count_is_not_ours();
+        }
+        let has = |id: &str| volume.replicas.iter().any(|replica| replica.id.as_str() == id);
+        let safe = fully_synced(volume)
+            && rebuilt(self.reading, &added.id)
+            && keeps_copies_without(volume, &victim.id, adding.num_replicas)
+            && has(&victim.id)
+            && has(&added.id);
+        let refused = self.status.attempts >= ATTEMPTS_MAX;
+        if !safe || self.unwanted().is_some() || self.held().is_some() || refused || self.backs_off() {
+            return self.not_now(refused);
+        }
+        if let Some(step) = self.cordon_next() {
+            return step;
+        }
+        let why = format!("all other copies are complete, and {} is filled", added.id);
+        self.removing(volume, &victim, adding.num_replicas, &why);
+        let count = adding.num_replicas;
+        self.act(
+            &format!("ask for {count} copies, so that {} goes", victim.id),
+            Act::SetReplicas(count),
+        )
+    }
+
+    /// Leaves the removal undone, once no call can remove a copy any more.
+    fn not_now(&mut self, refused: bool) -> Step {
+        if let Some(step) = self.release_first() {
+            return step;
+        }
+        if self.unclear() {
+            return self.wait("a call that nobody answered may still remove a copy");
+        }
+        if let Some(why) = self.unwanted() {
+            return self.roll_back(Phase::Cancelled, &why);
+        }
+        if refused {
+            let why = self.status.message.clone();
+            return self.roll_back(Phase::RolledBack, &why);
+        }
+        self.status.synced_since = None;
+        let why = if self.backs_off() {
+            self.status.message.clone()
+        } else if let Some(why) = self.held() {
+            why
+        } else {
+            "a copy is no longer complete; nothing was removed".to_owned()
+        };
+        self.record(Phase::WaitSync, &why)
+    }
+
+    fn after_removal(
+        &mut self,
+        volume: &Volume,
+        adding: &Adding,
+        victim: &ReplicaPlace,
+        added: &ReplicaPlace,
+    ) -> Step {
+        if volume.replicas.len() > usize::from(adding.num_replicas) {
+            return self.patiently("Mayastor has agreed to one copy less and has not removed it yet");
+        }
+        self.removed(volume);
+        if let Some(step) = self.release_first() {
+            return step;
+        }
+        if !fully_synced(volume) {
+            return self.patiently("a copy is gone as asked; waiting for the volume to be online");
+        }
+        let there = |id: &str| volume.replicas.iter().any(|replica| replica.id.as_str() == id);
+        let (victim_there, added_there) = (there(&victim.id), there(&added.id));
+        (self.status.victim, self.status.added) = (None, None);
+        self.status.synced_since = None;
+        self.status.attempts = 0;
+        if victim_there && !added_there {
+            let why = format!("Mayastor removed the new copy {} instead", added.id);
+            return self.end_or_return(volume, Phase::RolledBack, &why);
+        }
+        let left = self.goal().old_copies(volume, self.reading).len();
+        if left == 0 {
+            return self.arrived();
+        }
+        let note = match victim_there {
+            false => format!("{} is gone; {left} copies are still to be moved", victim.id),
+            true => format!(
+                "Mayastor removed another copy than {}; {left} copies are still to be moved",
+                victim.id
+            ),
+        };
+        self.record(Phase::Analyze, &note)
+    }
+
+    /// Waits for what only others can set right, and leaves it to a person in the end.
+    pub(super) fn patiently(&mut self, what: &str) -> Step {
+        if let Some(step) = self.release_first() {
+            return step;
+        }
+        match self.out_of_patience() && self.held().is_none() {
+            true => self.finish(Phase::NeedsPerson, &format!("gave up waiting: {what}")),
+            false => self.wait(what),
+        }
+    }
+
+    /// Somebody else changes the number of copies: no count is ours to set then.
+    pub(super) fn count_is_not_ours(&mut self) -> Step {
+        self.patiently("somebody else has changed the volume's number of copies, so none is removed")
+    }
+}
