@@ -1,7 +1,8 @@
 //! What a plan costs: `cargo bench --bench plan`. 100,000 volumes, 10,000 policies and 600 pools must be planned within 10 ms of CPU
-//! time, and a volume must take no more than 300 bytes, or this program ends with 1. What is measured is `decide` with policies
-//! whose digest was made by the first plan of their revision; that first one, and what joining the observation takes in each turn,
-//! are printed beside it and are not in the ten. So is what joining Kubernetes' volumes with their claims takes before that. `COUCHESTOR_SEED` repeats a world;
+//! time, with the limits of a source that says nothing and with the widest that one may have, and a volume must take no more than
+//! 300 bytes, or this program ends with 1. What is measured is `decide` with policies whose digest was made by the first plan of
+//! their revision; that first one, and what joining takes in each turn (claims with volumes, and both with what the engine and
+//! Prometheus say), are printed beside it and are not in the ten. `COUCHESTOR_SEED` repeats a world;
 //! `COUCHESTOR_BENCH_SIZES=1000,100000` chooses sizes, `COUCHESTOR_BENCH_ONLY=real` runs only those limits.
 #![allow(
     clippy::unwrap_used,
@@ -46,6 +47,7 @@ const POLICIES: usize = 10_000;
 /// The first planner looks at every volume once for each policy; so many volumes take a second.
 const PEER_VOLUMES: usize = 1000;
 
+/// A source that says nothing.
 const REAL: Limits = Limits {
     max_open: 3,
     rejections_expire: None,
@@ -53,6 +55,14 @@ const REAL: Limits = Limits {
     dry_run: false,
 };
 
+/// The most that a source may say.
+const MOST: Limits = Limits {
+    max_open: 100,
+    ..REAL
+};
+
+/// None: the `plan` command shows all that policies would move. What it takes to write thousands of proposals down is printed, and is
+/// no part of the promise.
 const LARGE: Limits = Limits {
     max_open: u32::MAX,
     rejections_expire: None,
@@ -249,7 +259,7 @@ fn main() {
     for volumes in sizes {
         let case = case(volumes, 1, seed);
         let count = (3_000_000 / volumes).clamp(5, 40);
-        for (name, limits) in [("real", REAL), ("large", LARGE)] {
+        for (name, limits) in [("real", REAL), ("most", MOST), ("large", LARGE)] {
             if !name.contains(&only) {
                 continue;
             }
@@ -257,7 +267,7 @@ fn main() {
             show(&case, name, &runs);
             if volumes == PROMISED {
                 promised.get_or_insert(runs.decide[0]);
-                if runs.decide[0] > MILLIS_MAX {
+                if runs.decide[0] > MILLIS_MAX && name != "large" {
                     beyond.push(format!("{:.2} ms with {name} limits", runs.decide[0]));
                 }
             }

@@ -112,9 +112,23 @@ fn at_a_glance<'a>(
     let Some(from) = place::only(on_tiers & measured.kind.mask) else {
         return false;
     };
-    let why = match measured.plainly(index) {
+    let subject = Subject::Volume(bound);
+    let policy = Some(measured.policy);
+    let tier = place::only(on_tiers).map(|tier| &view.tiers[tier].name);
+    match measured.plainly(index) {
         None => return false,
-        Some(Err(why)) => why,
+        Some(Err(Why::BetweenWatermarks { signal, value })) => put(reasons, || LeftAlone {
+            subject,
+            policy,
+            tier,
+            why: Why::BetweenWatermarks { signal, value },
+        }),
+        Some(Err(why)) => put(reasons, || LeftAlone {
+            subject,
+            policy,
+            tier,
+            why,
+        }),
         Some(Ok(pointed)) => {
             let last = match pointed.direction {
                 Direction::Hotter => measured.kind.tiers.last(),
@@ -123,18 +137,22 @@ fn at_a_glance<'a>(
             if last != Some(&from) {
                 return false;
             }
-            Why::OnRightTier {
-                tier: view.names[from].clone(),
-            }
+            put(reasons, || LeftAlone {
+                subject,
+                policy,
+                tier,
+                why: Why::OnRightTier {
+                    tier: view.names[from].clone(),
+                },
+            });
         }
-    };
-    reasons.push(LeftAlone {
-        subject: Subject::Volume(bound),
-        policy: Some(measured.policy),
-        tier: place::only(on_tiers).map(|tier| &view.tiers[tier].name),
-        why,
-    });
+    }
     true
+}
+
+/// Adds a reason that is made in the place where it stays: one that is made first and then pushed is copied once more.
+fn put<'a>(reasons: &mut Vec<LeftAlone<'a>>, make: impl FnOnce() -> LeftAlone<'a>) {
+    reasons.extend(std::iter::once_with(make));
 }
 
 /// The policy that takes a volume.

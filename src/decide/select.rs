@@ -103,7 +103,7 @@ fn asked<'a>(selectors: &Selectors, groups: &'a [Group]) -> Vec<Asked<'a>> {
                 class,
                 key,
                 value,
-                found: hash(class, key, value),
+                found: 0,
             });
         };
         if selectors.unlabelled {
@@ -115,6 +115,9 @@ fn asked<'a>(selectors: &Selectors, groups: &'a [Group]) -> Vec<Asked<'a>> {
                 ask(key, value);
             }
         }
+    }
+    for one in &mut all {
+        one.found = hash(one.class, one.key, one.value);
     }
     for one in &mut all {
         one.found = u64::from(selectors.last(one.found));

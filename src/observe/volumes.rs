@@ -91,3 +91,77 @@ fn pinned(text: &str) -> Option<Pin> {
         until => Some(Pin::until(until).unwrap_or(Pin::Unreadable)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use k8s_openapi::api::core::v1::{ObjectReference, PersistentVolumeClaimSpec};
+    use k8s_openapi::apimachinery::pkg::apis::meta::v1::ObjectMeta;
+
+    fn named(namespace: Option<&str>, name: &str) -> ObjectMeta {
+        ObjectMeta {
+            namespace: namespace.map(str::to_owned),
+            name: Some(name.to_owned()),
+            ..ObjectMeta::default()
+        }
+    }
+
+    fn volume(name: &str, claim: &str, class: &str) -> PersistentVolume {
+        PersistentVolume {
+            metadata: named(None, name),
+            spec: Some(PersistentVolumeSpec {
+                claim_ref: Some(ObjectReference {
+                    namespace: Some("db".to_owned()),
+                    name: Some(claim.to_owned()),
+                    ..ObjectReference::default()
+                }),
+                storage_class_name: Some(class.to_owned()),
+                ..PersistentVolumeSpec::default()
+            }),
+            ..PersistentVolume::default()
+        }
+    }
+
+    fn claim(name: &str, volume: Option<&str>, class: &str) -> PersistentVolumeClaim {
+        PersistentVolumeClaim {
+            metadata: named(Some("db"), name),
+            spec: Some(PersistentVolumeClaimSpec {
+                storage_class_name: Some(class.to_owned()),
+                volume_name: volume.map(str::to_owned),
+                ..PersistentVolumeClaimSpec::default()
+            }),
+            ..PersistentVolumeClaim::default()
+        }
+    }
+
+    #[test]
+    fn a_volume_is_joined_with_the_claim_that_names_it_and_that_it_names() {
+        let volumes = vec![
+            volume("pv-a", "a", "one"),
+            volume("pv-of-another", "c", "two"),
+            volume("pv-without-claim", "gone", "three"),
+        ];
+        let claims = vec![
+            claim("b", Some("pv-of-another"), "one"),
+            claim("a", Some("pv-a"), "four"),
+            claim("waits", None, "five"),
+        ];
+        let found = join(volumes, claims);
+        let joined: Vec<(&str, &str)> = found
+            .volumes
+            .iter()
+            .map(|one| (one.name.as_str(), one.claim.name.as_str()))
+            .collect();
+        assert_eq!(joined, [("pv-a", "a")]);
+        assert_eq!(
+            found.volumes[0].storage_class, "one",
+            "the volume's, not the claim's"
+        );
+        let classes: Vec<&str> = found.classes_in_use.iter().map(String::as_str).collect();
+        assert_eq!(
+            classes,
+            ["five", "four", "one", "three", "two"],
+            "whether joined or not"
+        );
+    }
+}

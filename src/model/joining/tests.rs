@@ -208,6 +208,14 @@ fn records_are_those_that_a_plain_reading_makes() {
                 },
             }
         }
+        let claims: Vec<ClaimRef> = all.iter().map(|one| one.claim.clone()).collect();
+        let missing = ["a", "zz"].map(|name| ClaimRef {
+            namespace: "data-".to_owned(),
+            name: name.to_owned(),
+        });
+        let asked = claims.iter().chain(&missing);
+        let one_by_one = asked.clone().map(|claim| of.all_of(claim));
+        assert!(of.all_of_each(asked).eq(one_by_one), "many are found as each is");
         let once: HashSet<&Group> = of.groups.iter().collect();
         assert_eq!(
             once.len(),
