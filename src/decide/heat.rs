@@ -72,14 +72,14 @@ pub(super) struct Kind<'a> {
     columns: Option<(&'a [f64], &'a [f64])>,
 }
 
-/// Every policy with its answers; questions were asked at the time of the observation.
+/// Every policy, in order of name, with its answers; questions were asked at the time of the observation.
 pub(super) fn measured<'a>(
+    policies: &[&'a Policy],
     desired: &'a Desired,
     observation: &'a Observation,
     tiers: &[&Tier],
 ) -> Vec<Measured<'a>> {
     let digest = desired.policies.digest();
-    let policies: Vec<&Policy> = desired.policies.values().collect();
     let place = |name| tiers.binary_search_by(|tier| tier.name.cmp(name)).ok();
     let kind = |first: &u32| {
         let policy = policies[*first as usize];

@@ -165,9 +165,10 @@ impl<'a> View<'a> {
             }
             Err(_) => (Vec::new(), vec![place::Filled::default(); tiers.len()]),
         };
+        let policies: Vec<&Policy> = desired.policies.values().collect();
         let mut view = Self {
-            policies: heat::measured(desired, observation, &tiers),
-            selected: select::select(desired, observation),
+            policies: heat::measured(&policies, desired, observation, &tiers),
+            selected: select::select(&policies, desired, observation),
             desired,
             observation,
             limits,
@@ -290,7 +291,7 @@ pub fn placed_at<'a>(
 /// The policy that takes each volume of an observation, where there is exactly one.
 pub fn takers<'a>(desired: &'a Desired, observation: &Observation) -> Vec<Option<&'a Policy>> {
     let policies: Vec<&Policy> = desired.policies.values().collect();
-    let selected = select::select(desired, observation);
+    let selected = select::select(&policies, desired, observation);
     let taken = |bound: &BoundVolume| match selected.of_group.get(bound.group as usize) {
         Some(select::Taken::By(policy)) => Some(policies[*policy as usize]),
         _ => None,

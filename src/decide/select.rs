@@ -29,7 +29,7 @@ pub(super) struct Selected {
 
 /// Policies with the digest of what they select.
 struct Index<'a> {
-    policies: Vec<&'a Policy>,
+    policies: &'a [&'a Policy],
     digest: &'a Digest,
 }
 
@@ -90,13 +90,16 @@ impl Shared {
 /// What all groups could be selected by, in order of group, with the policies that may be meant. That is found in steps for all of
 /// them: their looks at memory, which take most of the time, then wait together and not one for the other.
 fn asked<'a>(selectors: &Selectors, groups: &'a [Group]) -> Vec<Asked<'a>> {
+    let labels = groups.iter().zip(0..).flat_map(|(group, place)| {
+        let labels = group.labels.iter();
+        labels.map(move |(key, value)| (place, key, &**value))
+    });
+    let labels: Vec<(u32, &Arc<str>, &str)> = labels.collect();
+    let mut labels = labels.into_iter().peekable();
     let (mut classes, mut keys) = (Shared::default(), Shared::default());
     let mut all = Vec::with_capacity(groups.len());
     for (group, place) in groups.iter().zip(0..) {
         let class = classes.number(&selectors.classes, &group.storage_class);
-        if class == NONE {
-            continue;
-        }
         let mut ask = |key, value| {
             all.push(Asked {
                 group: place,
@@ -106,12 +109,12 @@ fn asked<'a>(selectors: &Selectors, groups: &'a [Group]) -> Vec<Asked<'a>> {
                 found: 0,
             });
         };
-        if selectors.unlabelled {
+        if selectors.unlabelled && class != NONE {
             ask(NONE, "");
         }
-        for (key, value) in &group.labels {
+        while let Some((_, key, value)) = labels.next_if(|(group, ..)| *group == place) {
             let key = keys.number(&selectors.keys, key);
-            if key != NONE {
+            if key != NONE && class != NONE {
                 ask(key, value);
             }
         }
@@ -125,11 +128,10 @@ fn asked<'a>(selectors: &Selectors, groups: &'a [Group]) -> Vec<Asked<'a>> {
     all
 }
 
-pub(super) fn select(desired: &Desired, observation: &Observation) -> Selected {
-    let index = Index {
-        policies: desired.policies.values().collect(),
-        digest: desired.policies.digest(),
-    };
+/// Selects. The policies are in order of name.
+pub(super) fn select(policies: &[&Policy], desired: &Desired, observation: &Observation) -> Selected {
+    let digest = desired.policies.digest();
+    let index = Index { policies, digest };
     let mut asked = asked(&index.digest.selectors, &observation.groups)
         .into_iter()
         .peekable();
