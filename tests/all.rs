@@ -23,6 +23,9 @@ mod examples;
 mod command_line;
 mod controller;
 
+/// The migration engine under every fault.
+mod engine;
+
 /// An unchanged tip costs nothing.
 mod unchanged;
 

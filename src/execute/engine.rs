@@ -178,11 +178,19 @@ async fn advance(
             Step::Act(next, act) => {
                 // Written each time, also when nothing in it is new: the write fails if somebody else has written since.
                 write(store, migration, next).await?;
-                if let Err(error) = engine.act(&uuid, &act).await {
-                    let status = migration.status.clone().unwrap_or_default();
-                    let mut failed = journal::failed(&status, &act, error.failure(), clock());
-                    failed.message = format!("Mayastor: {error}");
-                    return write(store, migration, failed).await;
+                let outcome = engine.act(&uuid, &act).await;
+                let status = migration.status.clone().unwrap_or_default();
+                match outcome {
+                    Ok(()) => {
+                        if let Some(next) = journal::done(&status, &act, clock()) {
+                            write(store, migration, next).await?;
+                        }
+                    }
+                    Err(error) => {
+                        let mut failed = journal::failed(&status, &act, error.failure(), clock());
+                        failed.message = format!("Mayastor: {error}");
+                        return write(store, migration, failed).await;
+                    }
                 }
             }
         }

@@ -1,7 +1,7 @@
 //! A world file: a cluster with its storage engine and its load, from which all simulated servers are started.
 
 use super::kubernetes::KubernetesSim;
-use super::mayastor::{MayastorSim, NodeSeed, PoolSeed, VolumeSeed};
+use super::mayastor::{Clock, MayastorSim, NodeSeed, PoolSeed, Profile, Setup, VolumeSeed};
 use super::prometheus::{Load, PrometheusSim};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -22,6 +22,15 @@ pub struct World {
     /// How long the rebuild of a copy takes, in seconds.
     #[serde(default = "default_rebuild")]
     pub rebuild_seconds: f64,
+    /// The release of Mayastor that is played: "2.7", "2.9", "2.10" or "2.12".
+    #[serde(default)]
+    pub mayastor: Profile,
+    /// Rebuilds at a time, over all volumes; absent means as many as there are.
+    #[serde(default)]
+    pub max_rebuilds: Option<usize>,
+    /// Whether volumes that no pod uses are rebuilt, as 2.12 can on request.
+    #[serde(default)]
+    pub offline_rebuild: bool,
 }
 
 fn default_rebuild() -> f64 {
@@ -101,11 +110,21 @@ pub async fn start(
         .collect();
     let rebuild = Duration::try_from_secs_f64(world.rebuild_seconds)
         .map_err(|error| format!("rebuildSeconds: {error}"))?;
+    let setup = Setup {
+        profile: world.mayastor,
+        nodes: world.nodes.clone(),
+        pools: world.pools.clone(),
+        volumes,
+        rebuild,
+        max_rebuilds: world.max_rebuilds,
+        offline_rebuild: world.offline_rebuild,
+        ..Setup::default()
+    };
     let running = Running {
         kubernetes: KubernetesSim::start(clock)
             .await
             .map_err(|error| error.to_string())?,
-        mayastor: MayastorSim::start(&world.nodes, &world.pools, &volumes, rebuild).await?,
+        mayastor: MayastorSim::start_as(setup, Clock::Real).await?,
         prometheus: PrometheusSim::start().await?,
     };
     for object in velero_crds().into_iter().chain(objects(world)) {

@@ -5,7 +5,6 @@ use crate::support::follow::Follow;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
-use std::time::Duration;
 
 const POLICIES: &str = "apiVersion: storage.billyronks.io/v1
 kind: StorageTier
@@ -333,7 +332,7 @@ async fn a_suspended_source_applies_nothing_until_it_is_resumed() {
         .until("Ready", &["True/Suspended: spec.suspend is true"])
         .await;
     let second = follow.commit("p/b.yaml", &map("b"), &[]);
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    follow.turns(3).await;
     assert!(!there(&follow, "b"), "suspended");
     let told = status();
     assert!(said(&told).contains("spec.suspend is true"), "{}", said(&told));

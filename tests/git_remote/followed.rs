@@ -27,6 +27,12 @@ fn applied(follow: &Follow) -> bool {
     all.iter().any(|class| class["metadata"]["name"] == "one")
 }
 
+/// Puts a Secret while no controller runs: one that still waits for it would take a turn with it before the test counts turns.
+async fn secret(follow: &mut Follow, name: &str, data: Value) {
+    follow.halt().await;
+    follow.secret(name, data);
+}
+
 /// Gives the source its spec and starts the controller anew; waits for what it says of itself.
 async fn turn(follow: &mut Follow, spec: Value, words: &[&str]) -> String {
     follow.halt().await;
@@ -51,7 +57,7 @@ async fn a_password_of_the_secret_opens_a_source_over_tls_and_a_wrong_one_is_sho
     assert!(came.lock().unwrap().is_empty());
 
     let canary = Canary::new();
-    follow.secret("git", pairs(&canary.secret));
+    secret(&mut follow, "git", pairs(&canary.secret)).await;
     let said = turn(
         &mut follow,
         spec.clone(),
@@ -68,7 +74,7 @@ async fn a_password_of_the_secret_opens_a_source_over_tls_and_a_wrong_one_is_sho
     );
     assert!(!applied(&follow));
 
-    follow.secret("git", pairs("right"));
+    secret(&mut follow, "git", pairs("right")).await;
     turn(&mut follow, spec, &["True", &tip]).await;
     assert!(applied(&follow));
     follow.halt().await;
@@ -88,14 +94,14 @@ async fn a_source_goes_by_the_proxy_of_its_secret() {
         json!({"address": address, "username": LOGIN.0, "password": password})
     };
     let git = json!({"username": "ops", "password": "right", "ca.crt": ours.pem});
-    follow.secret("git", git);
+    secret(&mut follow, "git", git).await;
     let mut spec = json!({"url": url, "secretRef": {"name": "git"}});
     turn(&mut follow, spec.clone(), &["False/GitOperationFailed"]).await;
     assert!(way.asked().is_empty());
 
     spec["proxySecretRef"] = json!({"name": "way"});
     let canary = Canary::new();
-    follow.secret("way", proxy(&canary.secret));
+    secret(&mut follow, "way", proxy(&canary.secret)).await;
     let words = ["False/AuthenticationFailed", "spec.proxySecretRef"];
     let said = turn(&mut follow, spec.clone(), &words).await;
     canary.assert_absent(&format!("{said}{}", follow.status()));
@@ -103,7 +109,7 @@ async fn a_source_goes_by_the_proxy_of_its_secret() {
     assert_eq!(way.asked().len(), 1, "one turn, one try");
     assert!(came.lock().unwrap().is_empty());
 
-    follow.secret("way", proxy(LOGIN.1));
+    secret(&mut follow, "way", proxy(LOGIN.1)).await;
     turn(&mut follow, spec, &["True", &tip]).await;
     assert!(!way.asked().is_empty() && applied(&follow));
     follow.halt().await;
@@ -120,13 +126,13 @@ async fn a_source_is_followed_over_ssh_with_the_identity_of_its_secret() {
         |key: &str, host: &str| json!({"identity": server.read(key), "known_hosts": server.known(host)});
     let offered = || server.read("log").matches("Failed publickey").count();
 
-    follow.secret("git", pairs("eve", "host_ed25519"));
+    secret(&mut follow, "git", pairs("eve", "host_ed25519")).await;
     turn(&mut follow, spec.clone(), &["False/AuthenticationFailed"]).await;
     tokio::time::sleep(SILENCE).await;
     assert_eq!(offered(), 1, "one turn, one try");
 
     // A host that is another one learns nothing of the key.
-    follow.secret("git", pairs("anna", "eve"));
+    secret(&mut follow, "git", pairs("anna", "eve")).await;
     turn(
         &mut follow,
         spec.clone(),
@@ -137,7 +143,7 @@ async fn a_source_is_followed_over_ssh_with_the_identity_of_its_secret() {
 
     let mut pairs = pairs("phrase", "host_ed25519");
     pairs["password"] = json!("open sesame");
-    follow.secret("git", pairs);
+    secret(&mut follow, "git", pairs).await;
     turn(&mut follow, spec, &["True", &tip]).await;
     assert!(applied(&follow));
     follow.halt().await;
@@ -161,7 +167,7 @@ async fn a_source_of_github_is_followed_with_the_tokens_of_its_app() {
         "githubAppBaseURL": served.base});
     let mut incomplete = app.clone();
     incomplete.as_object_mut().expect("fields").remove("githubAppID");
-    follow.secret("app", incomplete);
+    secret(&mut follow, "app", incomplete).await;
     turn(
         &mut follow,
         spec.clone(),
@@ -170,7 +176,7 @@ async fn a_source_of_github_is_followed_with_the_tokens_of_its_app() {
     .await;
     assert_eq!(served.given(), 0);
 
-    follow.secret("app", app);
+    secret(&mut follow, "app", app).await;
     turn(&mut follow, spec, &["True", &tip]).await;
     assert_eq!(served.given(), 1);
     assert!(applied(&follow));

@@ -119,20 +119,6 @@ impl Stage {
             .unwrap_or_default()
     }
 
-    /// Asks for a turn now.
-    fn poke(&self) {
-        let namespace = Some("couchestor-system");
-        let mut source = self
-            .follow
-            .running
-            .kubernetes
-            .get("PolicySource", namespace, "homelab")
-            .unwrap();
-        let at = couchestor::io::clock::now().to_string();
-        source["metadata"]["annotations"] = json!({"reconcile.fluxcd.io/requestedAt": at});
-        self.follow.put(source);
-    }
-
     /// A pull request that adds a comment to the assignment.
     async fn touched(&self, tip: &str) -> u64 {
         let folder = tempfile::tempdir().unwrap();
@@ -239,7 +225,7 @@ async fn what_became_of_it_is_told(world: World) {
     stage.follow.halt().await;
     let before = stage.writes();
     stage.follow.run().await;
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    stage.follow.turns(3).await;
     assert_eq!(stage.writes(), before);
     stage.told(number, "| moved |").await;
     assert_eq!(stage.migrations().len(), 1);
@@ -304,7 +290,7 @@ async fn without_the_approvals_demanded_nothing_moves(world: World) {
         // They may come after the merge.
         ForgeKind::Github => {
             stage.world.review(number, "ann", Verdict::Approve).await;
-            stage.poke();
+            stage.follow.poke().await;
             (number, tip)
         }
         // They may not: another pull request that touches the assignment is approved before it is merged.
@@ -359,7 +345,7 @@ async fn an_outage_of_prometheus_withdraws_nothing() {
             .then_some(())
     };
     stage.until("HeatUnknown", unknown).await;
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    stage.follow.turns(3).await;
     assert!(stage.world.forge.get(number).await.unwrap().is_open());
     stage.follow.running.prometheus.fail(None, None);
     stage.load(100.0);
@@ -382,13 +368,13 @@ async fn while_the_newest_commit_is_broken_nothing_starts() {
     stage.push("p/broken.yaml", "kind: [").await;
     stage.follow.until("Ready", &["BuildFailed"]).await;
     stage.world.review(number, "ann", Verdict::Approve).await;
-    stage.poke();
+    stage.follow.poke().await;
     let approved = async || {
         let known = stage.merge(number)["approvedBy"].to_string();
         known.contains("ann").then_some(())
     };
     stage.until("the approval", approved).await;
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    stage.follow.turns(3).await;
     assert_eq!(stage.migrations().len(), 0);
     stage.push("p/broken.yaml", "").await;
     stage.ended("Completed").await;
@@ -422,7 +408,7 @@ async fn a_merge_that_the_tag_does_not_have_yet_is_waited_for() {
     stage.follow.put(source);
     stage.world.merge(number, MergeBy::Squash, "ann").await;
     stage.follow.run().await;
-    tokio::time::sleep(Duration::from_secs(4)).await;
+    stage.follow.turns(3).await;
     let all = stage.follow.status()["proposals"].as_array().cloned().unwrap();
     assert_eq!((all.len(), &all[0]["state"]), (1, &json!("Open")), "{all:#?}");
     tag(&stage.world);
@@ -444,7 +430,7 @@ async fn what_happens_elsewhere_in_the_repository_pushes_no_proposal_anew() {
     stage.follow.run().await;
     let compared = |one: &Value| one["base"] == elsewhere.as_str();
     proposal(&stage.follow, "the comparison", compared).await;
-    tokio::time::sleep(Duration::from_secs(2)).await;
+    stage.follow.turns(2).await;
     let head = async || stage.world.forge.get(number).await.unwrap().head_sha;
     assert_eq!(head().await, before);
     let here = stage.push("p/more.yaml", "# nothing\n").await;
@@ -599,10 +585,10 @@ async fn a_no_to_the_way_back_is_remembered(world: World) {
     let back = |one: &Value| one["policy"] == "rollback/tiering" && one["number"].is_u64();
     let record = proposal(&stage.follow, "the way back", back).await;
     stage.world.turn(record["number"].as_u64().unwrap(), false).await;
-    stage.poke();
+    stage.follow.poke().await;
     let declined = |one: &Value| one["policy"] == "rollback/tiering" && one["state"] == "Declined";
     proposal(&stage.follow, "the no", declined).await;
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    stage.follow.turns(3).await;
     assert_eq!(stage.world.forge.list_open(10).await.unwrap(), []);
     stage.follow.halt().await;
 }
@@ -615,7 +601,7 @@ async fn a_no_holds_until_the_load_differs_or_it_is_forgotten(world: World) {
     // Half as much again is not the same question any more; a tenth is.
     stage.load(6700.0);
     stage.follow.run().await;
-    tokio::time::sleep(Duration::from_secs(3)).await;
+    stage.follow.turns(3).await;
     assert_eq!(stage.world.forge.list_open(10).await.unwrap(), []);
     stage.follow.halt().await;
     stage.load(12_240.0);

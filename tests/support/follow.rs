@@ -17,7 +17,8 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 const NAMESPACE: &str = "couchestor-system";
-const PATIENCE: Duration = Duration::from_secs(30);
+/// A turn takes a tenth of a second on an idle machine.
+const PATIENCE: Duration = Duration::from_secs(60);
 
 pub struct Follow {
     pub folder: tempfile::TempDir,
@@ -26,6 +27,8 @@ pub struct Follow {
     pub kubeconfig: Option<String>,
     /// The controller's webhooks, while it runs.
     pub webhooks: Option<Webhooks>,
+    /// The newest controller's.
+    metrics: Metrics,
     stop: Option<tokio::sync::oneshot::Sender<()>>,
     controller: Option<tokio::task::JoinHandle<()>>,
 }
@@ -47,6 +50,7 @@ impl Follow {
             running,
             kubeconfig: None,
             webhooks: None,
+            metrics: Metrics::default(),
             stop: None,
             controller: None,
         };
@@ -121,11 +125,12 @@ impl Follow {
         self.halt().await;
         let own = || self.running.kubernetes.kubeconfig();
         let kubeconfig = self.kubeconfig.clone().unwrap_or_else(own);
+        self.metrics = Metrics::default();
         let world = World {
             cluster: Cluster::from_kubeconfig(&kubeconfig).await.expect("it is there"),
             mayastor: Mayastor::new(&self.running.mayastor.url()).expect("it is there"),
             prometheus: Some(Prometheus::new(&self.running.prometheus.url()).expect("it is there")),
-            metrics: Metrics::default(),
+            metrics: self.metrics.clone(),
             clock: couchestor::io::clock::now,
         };
         let settings = Settings {
@@ -159,6 +164,45 @@ impl Follow {
         if let Some(controller) = self.controller.take() {
             controller.await.expect("the controller ends in order");
         }
+    }
+
+    /// How many turns the controller has taken since it was started.
+    pub fn taken(&self) -> u64 {
+        self.metrics.turns.get()
+    }
+
+    /// Waits until the controller has taken so many turns from beginning to end, however long that takes on a busy machine.
+    pub async fn turns(&self, count: u64) {
+        let (began, before) = (Instant::now(), self.taken());
+        // One may be under way, and began before what the test has done last.
+        while self.taken() <= before + count {
+            assert!(
+                began.elapsed() < PATIENCE,
+                "{} turns of {count} were taken in {PATIENCE:?}: {}",
+                self.taken() - before,
+                self.status()
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    /// Asks for a turn now, as a person does: with an annotation, beside what the controller writes meanwhile.
+    pub async fn poke(&self) {
+        let at = couchestor::io::clock::now().to_string();
+        let url = self.running.kubernetes.url();
+        let patch = json!({"metadata": {"annotations": {"reconcile.fluxcd.io/requestedAt": at}}});
+        let answer = reqwest::Client::builder()
+            .no_proxy()
+            .build()
+            .expect("nothing about it can fail")
+            .patch(format!(
+                "{url}/apis/storage.billyronks.io/v1/namespaces/{NAMESPACE}/policysources/homelab"
+            ))
+            .header("Authorization", "Bearer sim")
+            .header("Content-Type", "application/merge-patch+json")
+            .body(patch.to_string());
+        let answer = answer.send().await.expect("loopback");
+        assert!(answer.status().is_success(), "{}", answer.status());
     }
 
     /// The source's status.

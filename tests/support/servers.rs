@@ -73,20 +73,17 @@ pub fn gitea() -> (PathBuf, PathBuf) {
     (binary, ask())
 }
 
+/// Without the libraries of all clouds in which it can find what to scrape, which are most of what there is to compile.
+const NO_DISCOVERY: &[&str] = &["-tags", "remove_all_sd"];
+
 pub fn prometheus() -> PathBuf {
-    built(
-        "prometheus",
-        "prometheus",
-        "github.com/prometheus/prometheus/cmd/prometheus",
-    )
+    let package = "github.com/prometheus/prometheus/cmd/prometheus";
+    built_with("prometheus", "prometheus", package, NO_DISCOVERY)
 }
 
 pub fn promtool() -> PathBuf {
-    built(
-        "prometheus",
-        "promtool",
-        "github.com/prometheus/prometheus/cmd/promtool",
-    )
+    let package = "github.com/prometheus/prometheus/cmd/promtool";
+    built_with("prometheus", "promtool", package, NO_DISCOVERY)
 }
 
 /// Reads SOPS files with the rops library: a program of ours in a cargo project of its own.
@@ -144,15 +141,7 @@ fn built_with(module: &str, name: &str, package: &str, tags: &[&str]) -> PathBuf
         for file in ["go.mod", "go.sum", "main.go"] {
             std::fs::copy(source.join(file), copy.join(file)).expect("each module has these files");
         }
-        let status = Command::new("go")
-            .current_dir(&copy)
-            .args([
-                "build",
-                "-mod=mod",
-                "-buildvcs=false",
-                "-trimpath",
-                "-ldflags=-s -w",
-            ])
+        let status = go_build(&copy)
             .args(tags)
             .arg("-o")
             .arg(&temporary)
@@ -170,4 +159,18 @@ fn built_with(module: &str, name: &str, package: &str, tags: &[&str]) -> PathBuf
         }
     }
     binary
+}
+
+/// What is compiled here is compiled once and never debugged: so it is about quick compiling. Each compiler holds its memory up to
+/// a bound instead of collecting garbage, nothing writes debugging symbols, and SQLite's single large file of C is optimised a little only.
+fn go_build(folder: &Path) -> Command {
+    let mut command = Command::new("go");
+    command
+        .current_dir(folder)
+        .env("GOGC", "off")
+        .env("GOMEMLIMIT", "2GiB")
+        .env("CGO_CFLAGS", "-O1")
+        .args(["build", "-mod=mod", "-buildvcs=false", "-trimpath"])
+        .args(["-ldflags=-s -w", "-gcflags=all=-dwarf=false"]);
+    command
 }

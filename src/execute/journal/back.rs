@@ -103,13 +103,17 @@ impl At<'_> {
         if volume.replicas.len() > usize::from(base) {
             return self.patiently("Mayastor has agreed to one copy less and has not removed it yet");
         }
-        self.removed(volume);
         if let Some(step) = self.release_first() {
             return step;
         }
         if self.unclear() {
             return self.wait("a call that nobody answered may still be carried out");
         }
+        let asked = self.status.adding.as_ref().is_some_and(|adding| adding.asked);
+        if asked && !self.confirmed("the extra copy is gone") {
+            return self.patiently("the extra copy is gone, as it seems; looking again");
+        }
+        self.removed(volume);
         if !fully_synced(volume) {
             return self.patiently("the extra copy is gone; waiting for the volume to be online");
         }
@@ -120,8 +124,16 @@ impl At<'_> {
     /// The engine removes unhealthy copies first, so an incomplete copy is certain to be the one that goes. A complete
     /// one goes first only while its node is cordoned, and only if the volume does not need it.
     fn take_back(&mut self, volume: &Volume, base: u8, extra: Option<ReplicaPlace>) -> Step {
+        let why = format!("the move is taken back: {}", self.ending().why);
         let Some(extra) = extra else {
-            let note = format!("ask for {base} copies");
+            let not_seen = ReplicaPlace {
+                id: String::new(),
+                node: String::new(),
+                pool: String::new(),
+            };
+            self.removing(volume, &not_seen, base, &why);
+            self.asking();
+            let note = format!("ask for {base} copies; the one more has not been seen");
             return self.act(&note, Act::SetReplicas(base));
         };
         let complete = |replica: &&crate::model::engine::Replica| synced(volume, replica);
@@ -132,9 +144,9 @@ impl At<'_> {
         if !others.iter().all(complete) || others.len() < usize::from(base) {
             return self.patiently("a copy from before is not complete, so the new one is kept for now");
         }
-        let why = format!("the move is taken back: {}", self.ending().why);
         if !of_extra.iter().all(complete) {
             self.removing(volume, &extra, base, &why);
+            self.asking();
             let note = format!("ask for {base} copies, so that the incomplete {} goes", extra.id);
             return self.act(&note, Act::SetReplicas(base));
         }
@@ -149,6 +161,7 @@ impl At<'_> {
             return step;
         }
         self.removing(volume, &extra, base, &why);
+        self.asking();
         let note = format!("ask for {base} copies, so that {} goes", extra.id);
         self.act(&note, Act::SetReplicas(base))
     }

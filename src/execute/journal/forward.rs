@@ -96,6 +96,8 @@ impl At<'_> {
                 .map(|replica| replica.id.to_string())
                 .collect(),
             num_replicas: volume.num_replicas,
+            asked: false,
+            agreed: false,
         });
         self.status.victim = Some(victim);
         self.status.added = None;
@@ -148,12 +150,15 @@ impl At<'_> {
         if let Some(new) = landed.or(new.first().copied()) {
             return self.placed(new, landed.is_some());
         }
-        let agreed = volume.num_replicas > adding.num_replicas;
+        let agreed = adding.agreed || volume.num_replicas > adding.num_replicas;
         let stop = self.stop_placing();
         if let Some((phase, why)) = stop {
             return self.roll_back(phase, &why);
         }
         if agreed {
+            if let Some(step) = self.release_first() {
+                return step;
+            }
             return self.wait("Mayastor has agreed to one more copy and has not placed it yet");
         }
         let impossible = self.status.no_pool_cordons
@@ -175,6 +180,9 @@ impl At<'_> {
         let found = candidates(&self.goal(), volume, self.reading);
         if found.target.is_empty() || !found.astray.is_empty() {
             return self.back_to_analyze("the pools have changed; looking again");
+        }
+        if let Some(adding) = &mut self.status.adding {
+            adding.asked = true;
         }
         let count = adding.num_replicas.saturating_add(1);
         self.act(&format!("ask for {count} copies"), Act::SetReplicas(count))
@@ -223,6 +231,10 @@ impl At<'_> {
         if self.unclear() {
             return self.wait("a call that nobody answered may still be carried out");
         }
+        let asked = self.status.adding.as_ref().is_some_and(|adding| adding.asked);
+        if asked && !self.confirmed("nothing was added") {
+            return self.wait("no copy was added, as it seems; looking again");
+        }
         let refused = self.status.attempts > 0 && self.backs_off();
         let why = if refused {
             self.status.message.clone()
@@ -245,7 +257,10 @@ impl At<'_> {
             .find(|replica| replica.id.as_str() == added.id);
         let Some(new) = new else {
             let why = "the new copy vanished while it was being filled";
-            return self.roll_back(Phase::RolledBack, why);
+            return match self.confirmed(why) {
+                true => self.roll_back(Phase::RolledBack, why),
+                false => self.wait(why),
+            };
         };
         if let Some(why) = self.unwanted() {
             return self.roll_back(Phase::Cancelled, &why);

@@ -17,7 +17,7 @@ use crate::model::conditions;
 use crate::model::engine::{Abilities, Node, Pool, Rebuild, Volume};
 use crate::model::ids::{NodeName, PoolName};
 use crate::model::kinds::volume_migration::{
-    Ending, Held, JournalRecord, Phase, VolumeMigrationSpec, VolumeMigrationStatus, Window,
+    Ending, Held, JournalRecord, Phase, Seen, VolumeMigrationSpec, VolumeMigrationStatus, Window,
 };
 use jiff::Timestamp;
 use std::collections::BTreeMap;
@@ -50,6 +50,10 @@ const STALL_SECS: i64 = 600;
 
 /// Two readings of "fully synced" must be at least this far apart: a state that flaps must not be taken for a steady one.
 const STEADY_SECS: i64 = 1;
+
+/// So many readings in a row must say that something is not there before anything is concluded from it: two in a row may be older
+/// than what was done since.
+const READINGS: u8 = 3;
 
 /// How long is waited for what only others can set right, such as a node that comes back, once nothing else can be done. Mayastor
 /// replaces a copy that is gone after ten minutes, and then fills the new one.
@@ -155,14 +159,19 @@ pub fn next(
         status: status.clone(),
         reading,
         context,
+        before: None,
     };
     if let Some(step) = at.take_over() {
         return step;
     }
     at.hold_or_go_on();
+    at.before = at.status.seen.take();
     let Some(volume) = &reading.volume else {
         return at.finish_released(Phase::Superseded, "Mayastor no longer knows the volume");
     };
+    if at.is_old(volume) {
+        return at.wait("the engine's answer is older than what is known; asking again");
+    }
     match status.phase {
         Phase::Pending => at.pending(),
         Phase::Analyze => at.analyze(volume),
@@ -197,6 +206,32 @@ pub fn superseded(
     Some(status)
 }
 
+/// What the journal says after an act that the engine has confirmed; `None` when there is nothing to be written.
+pub fn done(status: &VolumeMigrationStatus, act: &Act, now: Timestamp) -> Option<VolumeMigrationStatus> {
+    let mut status = status.clone();
+    let unclear = is_ahead(status.unclear_until.as_deref(), now);
+    match act {
+        Act::CordonPool(name) | Act::CordonNode(name, _) => {
+            let window = status.window.as_mut()?;
+            if window.confirmed.contains(name) {
+                return None;
+            }
+            window.confirmed.push(name.clone());
+        }
+        // While an earlier call may still set a cordon, the window stays open.
+        Act::Release(..) if unclear => return None,
+        Act::Release(..) => status.window = None,
+        Act::SetReplicas(_) => {
+            let adding = status.adding.as_mut()?;
+            if status.phase != Phase::ScaleUp || adding.agreed {
+                return None;
+            }
+            adding.agreed = true;
+        }
+    }
+    Some(status)
+}
+
 /// What the journal says after an act that the engine did not simply do. The next reading tells what became of it.
 pub fn failed(
     status: &VolumeMigrationStatus,
@@ -205,19 +240,37 @@ pub fn failed(
     now: Timestamp,
 ) -> VolumeMigrationStatus {
     let mut status = status.clone();
+    let unclear = is_ahead(status.unclear_until.as_deref(), now);
     match failure {
         ActFailure::AlreadyCordoned => {
             if let (Act::CordonPool(pool), Some(window)) = (act, &mut status.window) {
-                window.pools.retain(|held| held != pool);
+                // It is ours if we were told so before, or if a call of ours had no clear answer.
+                let ours = unclear || window.confirmed.contains(pool);
+                if ours && !window.confirmed.contains(pool) {
+                    window.confirmed.push(pool.clone());
+                } else if !ours {
+                    window.pools.retain(|held| held != pool);
+                    window.asked.retain(|held| held != pool);
+                }
             }
         }
         ActFailure::NoPoolCordons => status.no_pool_cordons = true,
-        // Somebody else has asked for that many: what appears now is theirs. After an unclear answer it may have been us.
-        ActFailure::CountAchieved if status.phase == Phase::ScaleUp && status.unclear_until.is_none() => {
-            status.adding = None;
+        ActFailure::CountAchieved if status.phase == Phase::ScaleUp => {
+            match &mut status.adding {
+                // We have asked before, and do not know what came of it.
+                Some(adding) if unclear => adding.agreed = true,
+                Some(adding) if adding.agreed => {}
+                // Somebody else has asked for that many: what appears now is theirs.
+                _ => status.adding = None,
+            }
         }
         ActFailure::CountAchieved | ActFailure::NotAsked => {}
         ActFailure::Refused => {
+            if let (Phase::ScaleUp, Act::SetReplicas(_), Some(adding)) =
+                (status.phase, act, &mut status.adding)
+            {
+                adding.asked &= unclear;
+            }
             status.attempts = status.attempts.saturating_add(1);
             let pause = RETRY_FIRST_SECS << status.attempts.min(ATTEMPTS_MAX);
             status.retry_at = Some(later(now, pause).to_string());
@@ -225,6 +278,11 @@ pub fn failed(
         ActFailure::Unclear => status.unclear_until = Some(later(now, LATE_SECS).to_string()),
     }
     status
+}
+
+fn is_ahead(time: Option<&str>, now: Timestamp) -> bool {
+    let time = time.and_then(|time| time.parse::<Timestamp>().ok());
+    time.is_some_and(|time| time.as_second() > now.as_second())
 }
 
 /// How an act failed, as far as the journal cares.
@@ -249,9 +307,35 @@ struct At<'a> {
     status: VolumeMigrationStatus,
     reading: &'a Reading,
     context: &'a Context,
+    /// What the readings before this one said that is not believed yet.
+    before: Option<Seen>,
 }
 
 impl At<'_> {
+    /// Whether a reading shows a copy that was seen to be gone: uuids do not come back.
+    fn is_old(&self, volume: &Volume) -> bool {
+        let mut gone = self
+            .status
+            .removals
+            .iter()
+            .filter_map(|removal| removal.gone.as_deref());
+        gone.any(|id| volume.replicas.iter().any(|replica| replica.id.as_str() == id))
+    }
+
+    /// Whether enough readings in a row have said so. Until then the caller waits for the next one.
+    fn confirmed(&mut self, what: &str) -> bool {
+        let before = self.before.take().filter(|seen| seen.what == what);
+        let times = before.map_or(1, |seen| seen.times.saturating_add(1));
+        if times >= READINGS {
+            return true;
+        }
+        self.status.seen = Some(Seen {
+            what: what.to_owned(),
+            times,
+        });
+        false
+    }
+
     /// The first thing that a new leadership does: its epoch in the journal makes every later write of the one before fail. One call
     /// that was recorded before may still be under way.
     fn take_over(&mut self) -> Option<Step> {
@@ -325,29 +409,46 @@ impl At<'_> {
         until.is_some() && self.seconds_since(until) < 0
     }
 
-    /// Gives cordons back before anything else: `None` when there are none, or when they are seen to be gone and no call can set
-    /// them any more.
+    /// Gives cordons back before anything else: `None` when there are none. Only the engine's word ends it, not a reading: that may
+    /// be older than the cordon.
     fn release_first(&mut self) -> Option<Step> {
         let window = self.status.window.clone()?;
-        if steering::is_held(&window, self.reading, &self.context.label) {
-            let label = self.context.label.clone();
-            return Some(self.act("release our cordons", Act::Release(window, label)));
+        // Journals of earlier releases do not tell what was asked for.
+        let asked = |name: &String| window.since.is_none() || window.asked.contains(name);
+        let ours = Window {
+            pools: window.pools.iter().filter(|name| asked(name)).cloned().collect(),
+            node: window.node.clone().filter(asked),
+            nodes: window.nodes.iter().filter(|name| asked(name)).cloned().collect(),
+            ..Window::default()
+        };
+        if ours == Window::default() && !self.unclear() {
+            self.status.window = None;
+            return None;
         }
-        if self.unclear() {
+        let label = self.context.label.clone();
+        if self.unclear() && !steering::is_held(&ours, self.reading, &label) {
             return Some(self.wait("a call that nobody answered may still set a cordon of ours"));
         }
-        self.status.window = None;
-        None
+        Some(self.act("release our cordons", Act::Release(ours, label)))
     }
 
     /// Sets the next cordon of the window that is not set.
     fn cordon_next(&mut self) -> Option<Step> {
-        let window = self.status.window.clone()?;
         let label = self.context.label.clone();
-        Some(match steering::unset(&window, self.reading, &label)? {
-            Unset::Pool(pool) => self.act(&format!("cordon pool {pool}"), Act::CordonPool(pool)),
-            Unset::Node(node) => self.act(&format!("cordon node {node}"), Act::CordonNode(node, label)),
-        })
+        let window = self.status.window.as_mut()?;
+        let (name, act) = match steering::unset(window, self.reading, &label)? {
+            Unset::Pool(pool) => (pool.clone(), Act::CordonPool(pool)),
+            Unset::Node(node) => (node.clone(), Act::CordonNode(node, label)),
+        };
+        if !window.asked.contains(&name) {
+            window.asked.push(name.clone());
+        }
+        let what = if matches!(act, Act::CordonPool(_)) {
+            "pool"
+        } else {
+            "node"
+        };
+        Some(self.act(&format!("cordon {what} {name}"), act))
     }
 
     fn open(&self, window: Window) -> Window {

@@ -65,15 +65,28 @@ impl At<'_> {
                 .any(|one| one.id.as_str() == victim.id && synced(volume, one)),
             complete_since: self.status.synced_since.clone(),
             epoch: Some(self.context.epoch),
+            asked: false,
             gone: None,
         };
         let removals = &mut self.status.removals;
         match removals.last_mut() {
-            Some(last) if last.gone.is_none() && last.replica.id == victim.id => *last = evidence,
+            Some(last) if last.gone.is_none() && last.replica.id == victim.id => {
+                *last = Removal {
+                    asked: last.asked,
+                    ..evidence
+                };
+            }
             _ => removals.push(evidence),
         }
         if removals.len() > REMOVALS_MAX {
             removals.remove(0);
+        }
+    }
+
+    /// Notes that the removal which is written down last is about to be asked for.
+    pub(super) fn asking(&mut self) {
+        if let Some(last) = self.status.removals.last_mut() {
+            last.asked = true;
         }
     }
 
@@ -83,7 +96,7 @@ impl At<'_> {
         let Some(last) = self.status.removals.last_mut() else {
             return;
         };
-        if last.gone.is_none() {
+        if last.asked && last.gone.is_none() {
             let mut before = std::iter::once(&last.replica.id).chain(&last.complete);
             last.gone = before.find(|id| !there(id)).cloned();
         }
@@ -121,6 +134,7 @@ impl At<'_> {
         }
         let why = format!("all other copies are complete, and {} is filled", added.id);
         self.removing(volume, &victim, adding.num_replicas, &why);
+        self.asking();
         let count = adding.num_replicas;
         self.act(
             &format!("ask for {count} copies, so that {} goes", victim.id),
@@ -164,6 +178,12 @@ impl At<'_> {
         if volume.replicas.len() > usize::from(adding.num_replicas) {
             return self.patiently("Mayastor has agreed to one copy less and has not removed it yet");
         }
+        let there = |id: &str| volume.replicas.iter().any(|replica| replica.id.as_str() == id);
+        let (victim_there, added_there) = (there(&victim.id), there(&added.id));
+        // With the new copy there it is a reading from after it was added, so a copy has gone since.
+        if !added_there && !self.confirmed("the new copy is gone") {
+            return self.patiently("the new copy is gone, as it seems; looking again");
+        }
         self.removed(volume);
         if let Some(step) = self.release_first() {
             return step;
@@ -171,8 +191,6 @@ impl At<'_> {
         if !fully_synced(volume) {
             return self.patiently("a copy is gone as asked; waiting for the volume to be online");
         }
-        let there = |id: &str| volume.replicas.iter().any(|replica| replica.id.as_str() == id);
-        let (victim_there, added_there) = (there(&victim.id), there(&added.id));
         (self.status.victim, self.status.added) = (None, None);
         self.status.synced_since = None;
         self.status.attempts = 0;

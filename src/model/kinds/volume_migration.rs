@@ -194,6 +194,21 @@ pub struct Adding {
     pub before: Vec<String>,
     /// How many copies the volume has without the new one.
     pub num_replicas: u8,
+    /// Whether the new one has been asked for: written before it is asked.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub asked: bool,
+    /// Whether the engine has agreed to it.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub agreed: bool,
+}
+
+/// Something that is not there any more, or not yet: believed once enough readings in a row have said so.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Seen {
+    /// What.
+    pub what: String,
+    /// In how many readings in a row.
+    pub times: u8,
 }
 
 /// Cordons that are ours.
@@ -208,9 +223,15 @@ pub struct Window {
     /// Nodes that no new copy may go to while ours is placed, cordoned with the same label: where pools cannot be cordoned.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub nodes: Vec<String>,
-    /// Since when it is open, RFC 3339.
+    /// Since when it is open, RFC 3339; absent in journals of earlier releases, which did not tell what they had asked for.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<String>,
+    /// Pools and nodes whose cordon has been asked for: written before it is asked.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub asked: Vec<String>,
+    /// Those whose cordon the engine has confirmed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub confirmed: Vec<String>,
 }
 
 impl Window {
@@ -251,6 +272,9 @@ pub struct Removal {
     /// The leadership that decided it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub epoch: Option<u64>,
+    /// Whether the engine has been asked to remove it: written before it is asked.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub asked: bool,
     /// The copy that was seen to be gone afterwards; another one than was meant when the engine chose differently.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gone: Option<String>,
@@ -345,6 +369,9 @@ pub struct VolumeMigrationStatus {
     /// While the volume goes back to the pools that it came from.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub returning: bool,
+    /// What readings say that is not believed yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seen: Option<Seen>,
     /// Whether the engine was seen to have no cordons for pools; nodes are cordoned then.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub no_pool_cordons: bool,

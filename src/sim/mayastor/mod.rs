@@ -1,71 +1,81 @@
 //! A simulated Mayastor control plane: its REST API over loopback, its placement, its removal order and a rebuild clock.
 //!
-//! The rules are those of openebs/mayastor-control-plane (`controller/scheduling`, `volume/specs.rs`), 2.10 and later: what
+//! The rules are those of openebs/mayastor-control-plane (`controller/scheduling`, `volume/specs.rs`), by release: what
 //! matters is that neither placement nor removal does what a caller means unless the caller steers it.
+//!
+//! A test drives a [`State`] by itself, or the same state behind [`MayastorSim`]'s server, on the real clock or on its own.
 
-use serde::{Deserialize, Serialize};
-use std::collections::BTreeMap;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 use tokio::net::TcpListener;
+
+/// What the API does when it is asked.
+mod calls;
+
+/// Copies that come and go.
+mod copies;
+
+/// What goes wrong.
+mod faults;
+
+/// What a test asks in the end.
+mod judge;
+
+/// What happens by itself.
+mod life;
+
+/// What others do.
+mod others;
+
+/// What was.
+mod past;
+
+/// Releases.
+mod profile;
+
+/// Which copy goes.
+mod remove;
 
 /// The HTTP face.
 mod rest;
 
-/// Placement, removal, rebuilds.
+/// Where a copy goes.
+mod schedule;
+
+/// What a simulator is started from.
+mod seed;
+
+/// What the API tells.
+mod show;
+
+/// Nodes, pools, volumes.
 mod state;
 
 #[cfg(test)]
 mod tests;
 
-pub use state::{Fault, State};
+pub use calls::Refusal;
+pub use faults::{At, Fault, Faults, How, Route, Stale};
+pub use judge::{Actor, Cordoned, Held, Judge, Removal};
+pub use profile::{Capabilities, Profile};
+pub use schedule::Filter;
+pub use seed::{NodeSeed, PoolSeed, Setup, Times, VolumeSeed};
+pub use show::View;
+pub use state::{
+    Copy, Drain, PoolCordon, PoolStatus, Reason, Rebuild, RebuildState, SimNode, SimPool, SimVolume,
+    Snapshot, State,
+};
 
-/// A storage node.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct NodeSeed {
-    /// Its name.
-    pub name: String,
-}
-
-/// A disk pool.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct PoolSeed {
-    /// Its name.
-    pub name: String,
-    /// Its node.
-    pub node: String,
-    /// Its labels.
-    #[serde(default)]
-    pub labels: BTreeMap<String, String>,
-    /// Capacity in GiB.
-    pub capacity_gib: u64,
-    /// Used before any volume is placed, in GiB.
-    #[serde(default)]
-    pub used_gib: u64,
-}
-
-/// A volume.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-#[serde(rename_all = "camelCase", deny_unknown_fields)]
-pub struct VolumeSeed {
-    /// Its uuid.
-    pub uuid: String,
-    /// Size in GiB.
-    pub size_gib: u64,
-    /// Pools that hold a copy.
-    pub pools: Vec<String>,
-    /// The node of its target; absent for a volume that no pod uses.
-    #[serde(default)]
-    pub target: Option<String>,
-    /// Pool labels that its topology demands; an empty value means any.
-    #[serde(default)]
-    pub pool_inclusion: BTreeMap<String, String>,
-    /// Snapshots.
-    #[serde(default)]
-    pub snapshots: u32,
+/// What tells the server the time.
+#[derive(Clone, Debug, Default)]
+pub enum Clock {
+    /// The machine's clock.
+    #[default]
+    Real,
+    /// Milliseconds since the start, as a test sets them: hours pass at once.
+    Driven(Arc<AtomicU64>),
 }
 
 /// The running simulator; it ends when it is dropped.
@@ -78,22 +88,23 @@ pub struct MayastorSim {
 pub(crate) struct Shared {
     state: Mutex<State>,
     started: Instant,
+    clock: Clock,
 }
 
 impl Shared {
     /// The state, brought up to the present.
     pub(crate) fn state(&self) -> MutexGuard<'_, State> {
-        let mut state = self
-            .state
-            .lock()
-            .unwrap_or_else(std::sync::PoisonError::into_inner);
-        state.advance(self.started.elapsed());
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        state.advance(match &self.clock {
+            Clock::Real => self.started.elapsed(),
+            Clock::Driven(millis) => Duration::from_millis(millis.load(Ordering::SeqCst)),
+        });
         state
     }
 }
 
 impl MayastorSim {
-    /// Starts with nodes, pools and volumes; a rebuild takes `rebuild`.
+    /// Starts 2.10 with nodes, pools and volumes on the real clock; a rebuild takes `rebuild`.
     ///
     /// # Errors
     /// When no port can be opened, or the seed does not fit together.
@@ -103,10 +114,25 @@ impl MayastorSim {
         volumes: &[VolumeSeed],
         rebuild: Duration,
     ) -> Result<Self, String> {
-        let state = State::new(nodes, pools, volumes, rebuild)?;
+        let setup = Setup {
+            nodes: nodes.to_vec(),
+            pools: pools.to_vec(),
+            volumes: volumes.to_vec(),
+            rebuild,
+            ..Setup::default()
+        };
+        Self::start_as(setup, Clock::Real).await
+    }
+
+    /// Starts any release on either clock.
+    ///
+    /// # Errors
+    /// When no port can be opened, or the setup does not fit together.
+    pub async fn start_as(setup: Setup, clock: Clock) -> Result<Self, String> {
         let shared = Arc::new(Shared {
-            state: Mutex::new(state),
+            state: Mutex::new(State::new(setup)?),
             started: Instant::now(),
+            clock,
         });
         let listener = TcpListener::bind("127.0.0.1:0")
             .await

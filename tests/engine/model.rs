@@ -1,0 +1,654 @@
+//! Every interleaving of two controllers, the engine and what can go wrong, over the production journal: a breadth-first search
+//! that keeps each state once.
+//!
+//! What the search assumes: a call of a leadership that another has followed is carried out within [`LATE_SECS`] or never (calls end
+//! after 30 seconds, and a leader stops before its Lease ends); the API server refuses a write over what was not read.
+//!
+//! [`LATE_SECS`]: couchestor::execute::journal::LATE_SECS
+
+use super::guards::Without;
+use super::mini::{Fill, Ground};
+use super::states::{ActNumber, Called, Engine, Journal, Next, Pass, States};
+use couchestor::execute::journal::{Act, ActFailure};
+use couchestor::model::kinds::volume_migration::{Phase, VolumeMigrationStatus};
+use std::collections::{BTreeMap, HashMap};
+use std::fmt::Write;
+
+/// What may go wrong in one run.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Budget {
+    pub crashes: u8,
+    pub stale_reads: u8,
+    pub unclear_replies: u8,
+    pub broken_copies: u8,
+    pub withdrawals: u8,
+}
+
+/// Where one controller stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+enum Controller {
+    /// Not started yet.
+    Off,
+    /// Between turns.
+    Idle(u8),
+    /// It has read the journal; `fresh` until somebody else writes.
+    Loaded(u8, Journal, bool),
+    /// It is about to write, and to act after that.
+    Writing(u8, Journal, Option<ActNumber>, bool, bool),
+    /// It has written and is about to act.
+    Acting(u8, Journal, ActNumber, bool),
+}
+
+impl Controller {
+    fn epoch(self) -> u8 {
+        match self {
+            Self::Off => 0,
+            Self::Idle(epoch)
+            | Self::Loaded(epoch, ..)
+            | Self::Writing(epoch, ..)
+            | Self::Acting(epoch, ..) => epoch,
+        }
+    }
+}
+
+/// Everything at one moment.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+struct World {
+    engine: Engine,
+    /// What the engine was before, while stale reads are left.
+    past: [Engine; 2],
+    stored: Journal,
+    stored_before: Journal,
+    controllers: [Controller; 2],
+    /// A call whose caller has given up, and that is still under way.
+    late: Option<ActNumber>,
+    left: Budget,
+    /// Whether the engine has replaced a broken copy.
+    replaced: bool,
+}
+
+/// What was found.
+pub struct Found {
+    pub states: usize,
+    pub transitions: usize,
+    pub finals: BTreeMap<Phase, usize>,
+    pub removals: usize,
+    /// What is wrong, and how it came to be.
+    pub violation: Option<String>,
+}
+
+struct Search {
+    states: States,
+    budget: Budget,
+    seen: HashMap<World, (u32, &'static str)>,
+    order: Vec<World>,
+    transitions: usize,
+    removals: usize,
+    wrong: Option<(String, usize)>,
+}
+
+/// More states than any run here has: reached, the search says so instead of running on.
+const STATES_MAX: usize = 12_000_000;
+
+/// Steps that a run without further trouble may take to its end.
+const QUIET_STEPS_MAX: usize = 600;
+
+/// Searches everything.
+pub fn search(ground: Ground, budget: Budget, without: Option<Without>) -> Found {
+    let mut states = States::new(ground, without);
+    let engine = states.engine_number(ground.start());
+    let stored = states.first_journal();
+    let start = World {
+        engine,
+        past: [engine; 2],
+        stored,
+        stored_before: stored,
+        controllers: [Controller::Idle(1), Controller::Off],
+        late: None,
+        left: budget,
+        replaced: false,
+    };
+    let mut search = Search {
+        states,
+        budget,
+        seen: HashMap::new(),
+        order: Vec::new(),
+        transitions: 0,
+        removals: 0,
+        wrong: None,
+    };
+    search.reach(start, 0, "start");
+    let mut at = 0;
+    while at < search.order.len() && search.wrong.is_none() {
+        if search.order.len() > STATES_MAX {
+            search.wrong = Some((format!("more than {STATES_MAX} states"), at));
+            break;
+        }
+        search.expand(at);
+        at += 1;
+    }
+    if search.wrong.is_none() {
+        search.all_end();
+    }
+    search.found()
+}
+
+impl Search {
+    fn reach(&mut self, world: World, from: usize, how: &'static str) {
+        let world = self.settled(world);
+        self.transitions += 1;
+        if self.seen.contains_key(&world) {
+            return;
+        }
+        let index = self.order.len();
+        self.seen.insert(world, (u32::try_from(from).unwrap(), how));
+        self.order.push(world);
+        if let Some(wrong) = self.wrong_with(&world)
+            && self.wrong.is_none()
+        {
+            self.wrong = Some((wrong, index));
+        }
+    }
+
+    /// Forgets what nothing depends on any more.
+    fn settled(&self, mut world: World) -> World {
+        if world.left.stale_reads == 0 {
+            world.past = [world.engine; 2];
+            world.stored_before = world.stored;
+        }
+        world
+    }
+
+    fn status(&self, journal: Journal) -> &VolumeMigrationStatus {
+        self.states.journal(journal)
+    }
+
+    /// What must never be seen.
+    fn wrong_with(&self, world: &World) -> Option<String> {
+        let (mini, copies) = (self.states.engine(world.engine), self.states.ground.copies);
+        let broken = self.budget.broken_copies - world.left.broken_copies;
+        if mini.whole() < usize::from(copies - broken.min(copies)) {
+            return Some(format!("{} complete copies of {copies}", mini.whole()));
+        }
+        if mini.copies.len() > usize::from(copies) + 1 || mini.wanted > copies + 1 {
+            return Some(format!("{} copies of {copies}", mini.copies.len()));
+        }
+        let status = self.status(world.stored);
+        let acting = |one: &Controller| matches!(one, Controller::Acting(..));
+        let quiet = world.late.is_none() && !world.controllers.iter().any(acting);
+        if !status.phase.is_final() || !quiet {
+            return None;
+        }
+        if mini.pools != 0 || mini.nodes != 0 {
+            return Some(format!("{:?}, and a cordon is left", status.phase));
+        }
+        let exact = matches!(
+            status.phase,
+            Phase::Completed | Phase::RolledBack | Phase::Cancelled
+        );
+        if exact && (mini.copies.len() != usize::from(copies) || mini.wanted != copies) {
+            return Some(format!("{:?} with {} copies", status.phase, mini.copies.len()));
+        }
+        let hot = |pool: u8| pool >= copies && pool < 2 * copies;
+        let as_said = match status.phase {
+            Phase::Completed => mini.copies.iter().all(|copy| hot(copy.pool)),
+            Phase::RolledBack | Phase::Cancelled => mini.copies.iter().all(|copy| copy.pool < copies),
+            _ => true,
+        };
+        // A copy that broke may be replaced anywhere after the end.
+        if !as_said && !world.replaced {
+            return Some(format!("{:?}, and the copies are elsewhere", status.phase));
+        }
+        None
+    }
+
+    fn undisturbed(&self, world: &World) -> bool {
+        world.left == self.budget && world.controllers[1] == Controller::Off
+    }
+
+    fn expand(&mut self, at: usize) {
+        let world = self.order[at];
+        self.surroundings(at, world);
+        for who in 0..2 {
+            self.controller(at, world, who);
+        }
+    }
+
+    /// What happens without the controllers.
+    fn surroundings(&mut self, at: usize, world: World) {
+        let mini = self.states.engine(world.engine).clone();
+        for (index, copy) in mini.copies.iter().enumerate() {
+            let (next, how) = match copy.fill {
+                Fill::Filling if mini.whole() > 0 => (mini.changed(index, Fill::Whole), "a copy is filled"),
+                Fill::Broken => (mini.changed(index, Fill::Filling), "a broken copy returns"),
+                _ => continue,
+            };
+            let engine = self.states.engine_number(next);
+            self.reach(moved(world, engine), at, how);
+        }
+        if world.left.broken_copies > 0 && mini.whole() > 1 {
+            for (index, _) in mini
+                .copies
+                .iter()
+                .enumerate()
+                .filter(|(_, copy)| copy.fill == Fill::Whole)
+            {
+                let engine = self.states.engine_number(mini.changed(index, Fill::Broken));
+                let mut next = moved(world, engine);
+                next.left.broken_copies -= 1;
+                self.reach(next, at, "a copy breaks");
+            }
+        }
+        if !world.replaced {
+            let broken = mini.copies.iter().position(|copy| copy.fill == Fill::Broken);
+            for pool in broken.map_or(Vec::new(), |_| self.states.ground.open_pools(&mini)) {
+                let without = mini.without(broken.unwrap_or_default());
+                let engine = self.states.engine_number(without.with(pool, mini.wanted));
+                let mut next = moved(world, engine);
+                next.replaced = true;
+                self.reach(next, at, "the engine replaces the broken copy");
+            }
+        }
+        if let Some(act) = world.late {
+            for called in self.states.call(world.engine, act) {
+                let mut next = moved(world, called.engine);
+                next.late = None;
+                self.judge(at, &world, act, called, None);
+                self.reach(next, at, "a call that was given up is carried out");
+            }
+        } else {
+            for (pass, how) in [(Pass::Minute, "a minute passes"), (Pass::Hours, "hours pass")] {
+                let next = self.later(world, pass);
+                self.reach(next, at, how);
+            }
+        }
+        if world.left.withdrawals > 0 {
+            let mut next = world;
+            next.left.withdrawals -= 1;
+            self.reach(next, at, "the approval is withdrawn");
+        }
+        if world.controllers[1] == Controller::Off {
+            let mut next = world;
+            next.controllers[1] = Controller::Idle(newest(&world) + 1);
+            self.reach(next, at, "a second controller leads");
+        }
+        for who in 0..2 {
+            if world.left.crashes > 0 && world.controllers[who] != Controller::Off {
+                let mut next = world;
+                next.left.crashes -= 1;
+                next.controllers[who] = Controller::Idle(newest(&world) + 1);
+                self.reach(next, at, "a controller dies and starts again");
+            }
+        }
+    }
+
+    /// What a leadership that another has followed was about to ask is not asked any more after a minute.
+    fn later(&mut self, world: World, pass: Pass) -> World {
+        let mut next = world;
+        next.stored = self.states.passed(world.stored, pass);
+        next.stored_before = self.states.passed(world.stored_before, pass);
+        let newest = newest(&world);
+        for one in &mut next.controllers {
+            *one = match *one {
+                Controller::Acting(epoch, ..) if epoch < newest => Controller::Idle(epoch),
+                Controller::Acting(epoch, journal, act, fresh) => {
+                    Controller::Acting(epoch, self.states.passed(journal, pass), act, fresh)
+                }
+                Controller::Loaded(epoch, journal, fresh) => {
+                    Controller::Loaded(epoch, self.states.passed(journal, pass), fresh)
+                }
+                Controller::Writing(epoch, journal, act, ends, fresh) => {
+                    Controller::Writing(epoch, self.states.passed(journal, pass), act, ends, fresh)
+                }
+                other => other,
+            };
+        }
+        next
+    }
+
+    fn controller(&mut self, at: usize, world: World, who: usize) {
+        match world.controllers[who] {
+            Controller::Off => {}
+            Controller::Idle(epoch) => {
+                let loaded = Controller::Loaded(epoch, world.stored, true);
+                self.reach(with(world, who, loaded), at, "a turn begins");
+                if world.left.stale_reads > 0 && world.stored_before != world.stored {
+                    let loaded = Controller::Loaded(epoch, world.stored_before, false);
+                    let mut next = with(world, who, loaded);
+                    next.left.stale_reads -= 1;
+                    self.reach(next, at, "a turn begins with an old journal");
+                }
+            }
+            Controller::Loaded(epoch, journal, fresh) => {
+                let next = self.decided(at, &world, epoch, journal, world.engine, fresh);
+                self.reach(with(world, who, next), at, "it reads and decides");
+                for engine in world.past {
+                    if world.left.stale_reads > 0 && engine != world.engine {
+                        let next = self.decided(at, &world, epoch, journal, engine, fresh);
+                        let mut next = with(world, who, next);
+                        next.left.stale_reads -= 1;
+                        self.reach(next, at, "it reads what was before, and decides");
+                    }
+                }
+            }
+            Controller::Writing(epoch, journal, act, ends, fresh) => {
+                let next = self.written(world, who, (epoch, journal, act, ends, fresh));
+                self.reach(next, at, "it writes the journal");
+            }
+            Controller::Acting(epoch, journal, act, fresh) => {
+                self.acts(at, world, who, (epoch, journal, act, fresh));
+            }
+        }
+    }
+
+    fn decided(
+        &mut self,
+        at: usize,
+        world: &World,
+        epoch: u8,
+        journal: Journal,
+        engine: Engine,
+        fresh: bool,
+    ) -> Controller {
+        if self.status(journal).phase.is_final() {
+            return Controller::Idle(epoch);
+        }
+        let approved = world.left.withdrawals == self.budget.withdrawals;
+        let next = self.states.next(journal, engine, epoch, approved);
+        let (after, step) = match next {
+            Next::Fenced => return Controller::Idle(epoch),
+            Next::Wait(after) if after == journal => return Controller::Idle(epoch),
+            Next::Wait(after) => (after, Controller::Writing(epoch, after, None, true, fresh)),
+            Next::Record(after) => (after, Controller::Writing(epoch, after, None, false, fresh)),
+            Next::Act(after, act) if self.states.without == Some(Without::JournalFirst) => {
+                (after, Controller::Acting(epoch, journal, act, fresh))
+            }
+            Next::Act(after, act) => (after, Controller::Writing(epoch, after, Some(act), false, fresh)),
+        };
+        if let Some(wrong) = self.false_evidence(journal, after, engine)
+            && self.wrong.is_none()
+        {
+            self.wrong = Some((wrong, at));
+        }
+        step
+    }
+
+    /// Whether a removal is justified with what the engine did not show.
+    fn false_evidence(&self, before: Journal, after: Journal, engine: Engine) -> Option<String> {
+        let newest = |journal| self.status(journal).removals.last();
+        let removal = newest(after).filter(|one| Some(*one) != newest(before))?;
+        let whole = |id: &String| {
+            let mini = self.states.engine(engine);
+            let mut copies = mini.copies.iter();
+            copies.any(|copy| *id == format!("copy-{}", copy.id) && copy.fill == Fill::Whole)
+        };
+        if !removal.complete.iter().all(whole) {
+            return Some("a removal rests on a copy that is not complete".to_owned());
+        }
+        let enough = removal.complete.len() >= usize::from(removal.copies);
+        (!enough).then(|| "a removal leaves fewer complete copies than the volume has".to_owned())
+    }
+
+    fn written(
+        &mut self,
+        world: World,
+        who: usize,
+        (epoch, journal, act, ends, fresh): (u8, Journal, Option<ActNumber>, bool, bool),
+    ) -> World {
+        if !fresh && self.states.without != Some(Without::Precondition) {
+            return with(world, who, Controller::Idle(epoch));
+        }
+        let then = match act {
+            Some(act) => Controller::Acting(epoch, journal, act, true),
+            None if ends => Controller::Idle(epoch),
+            None => Controller::Loaded(epoch, journal, true),
+        };
+        let mut next = with(world, who, then);
+        (next.stored_before, next.stored) = (world.stored, journal);
+        let other = &mut next.controllers[1 - who];
+        match other {
+            Controller::Loaded(.., fresh)
+            | Controller::Writing(.., fresh)
+            | Controller::Acting(.., fresh) => *fresh = false,
+            _ => {}
+        }
+        next
+    }
+
+    fn acts(
+        &mut self,
+        at: usize,
+        world: World,
+        who: usize,
+        (epoch, journal, act, fresh): (u8, Journal, ActNumber, bool),
+    ) {
+        let noted = |search: &mut Self, failure| {
+            let after = search.states.failed(journal, act, failure);
+            Controller::Writing(epoch, after, None, true, fresh)
+        };
+        for called in self.states.call(world.engine, act) {
+            self.judge(at, &world, act, called, Some(journal));
+            let then = match called.failure {
+                None => self.after_act(epoch, journal, act, fresh),
+                Some(failure) => noted(self, failure),
+            };
+            self.reach(with(moved(world, called.engine), who, then), at, "it acts");
+            if world.left.unclear_replies > 0 {
+                let then = noted(self, ActFailure::Unclear);
+                let mut next = with(moved(world, called.engine), who, then);
+                next.left.unclear_replies -= 1;
+                self.reach(next, at, "it acts, and the reply is lost");
+            }
+        }
+        if world.left.unclear_replies > 0 {
+            let then = noted(self, ActFailure::Unclear);
+            let mut next = with(world, who, then);
+            next.left.unclear_replies -= 1;
+            self.reach(next, at, "its call is lost");
+            if world.late.is_none() {
+                next.late = Some(act);
+                self.reach(next, at, "it gives a call up that is still under way");
+            }
+        }
+    }
+
+    fn after_act(&mut self, epoch: u8, journal: Journal, act: ActNumber, fresh: bool) -> Controller {
+        match self.states.done(journal, act) {
+            Some(after) => Controller::Writing(epoch, after, None, false, fresh),
+            None => Controller::Loaded(epoch, journal, fresh),
+        }
+    }
+
+    /// Judges what a call did to the copies.
+    fn judge(&mut self, at: usize, world: &World, act: ActNumber, called: Called, journal: Option<Journal>) {
+        let copies = self.states.ground.copies;
+        let (before, after) = (
+            self.states.engine(world.engine),
+            self.states.engine(called.engine),
+        );
+        let mut wrong = None;
+        if let Some(was_whole) = called.removed {
+            self.removals += 1;
+            if was_whole && after.whole() < usize::from(copies) {
+                wrong = Some(format!(
+                    "a complete copy was removed, and {} are left",
+                    after.whole()
+                ));
+            }
+            let evidence = journal.and_then(|journal| self.status(journal).removals.last());
+            if journal.is_some() && evidence.is_none() {
+                wrong = Some("a copy was removed without evidence in the journal".to_owned());
+            }
+        }
+        if self.undisturbed(world) && matches!(self.states.act(act), Act::SetReplicas(_)) {
+            let astray = after.copies.iter().find(|copy| !before.copies.contains(copy));
+            if astray.is_some_and(|copy| copy.pool < copies || copy.pool == 2 * copies) {
+                wrong = Some("undisturbed, a copy was placed on another tier".to_owned());
+            }
+            let gone = before.copies.iter().find(|copy| !after.copies.contains(copy));
+            let meant = journal.and_then(|journal| self.status(journal).victim.clone());
+            let other = |copy: &super::mini::Copy| {
+                meant
+                    .as_ref()
+                    .is_some_and(|meant| meant.id != format!("copy-{}", copy.id))
+            };
+            if gone.is_some_and(other) {
+                wrong = Some("undisturbed, another copy was removed than was meant".to_owned());
+            }
+        }
+        if self.wrong.is_none() {
+            self.wrong = wrong.map(|wrong| (wrong, at));
+        }
+    }
+
+    /// From every state, with nothing more going wrong, the migration ends.
+    fn all_end(&mut self) {
+        let mut ending: std::collections::HashSet<(World, u8)> = std::collections::HashSet::new();
+        for index in 0..self.order.len() {
+            let mut path = Vec::new();
+            let (mut world, mut mood) = (self.order[index], 0);
+            while !self.status(world.stored).phase.is_final() && !ending.contains(&(world, mood)) {
+                path.push((world, mood));
+                if path.len() > QUIET_STEPS_MAX {
+                    let phase = self.status(world.stored).phase;
+                    self.wrong = Some((
+                        format!("without further trouble it does not end: {phase:?}"),
+                        index,
+                    ));
+                    return;
+                }
+                (world, mood) = self.quiet_step(world, mood);
+            }
+            ending.extend(path);
+        }
+    }
+
+    /// One step of the newest leadership, or, when it has nothing to do, of time. `mood` counts turns that changed nothing.
+    fn quiet_step(&mut self, mut world: World, mood: u8) -> (World, u8) {
+        world.left.withdrawals = world.left.withdrawals.min(self.budget.withdrawals);
+        if let Some(act) = world.late {
+            let called = self.states.call(world.engine, act)[0];
+            return (
+                World {
+                    late: None,
+                    ..moved(world, called.engine)
+                },
+                0,
+            );
+        }
+        let who = usize::from(world.controllers[1].epoch() > world.controllers[0].epoch());
+        match world.controllers[who] {
+            Controller::Off => (world, mood),
+            Controller::Idle(epoch) => match mood {
+                0 => (with(world, who, Controller::Loaded(epoch, world.stored, true)), 1),
+                1 => (self.mended(world), 2),
+                2 => (self.later(world, Pass::Minute), 3),
+                3 => (with(world, who, Controller::Loaded(epoch, world.stored, true)), 4),
+                4 => (self.later(world, Pass::Hours), 0),
+                _ => (world, 0),
+            },
+            Controller::Loaded(epoch, journal, fresh) => {
+                let approved = world.left.withdrawals == self.budget.withdrawals;
+                let next = match self.states.next(journal, world.engine, epoch, approved) {
+                    Next::Fenced => Controller::Idle(epoch),
+                    Next::Wait(after) if after == journal => Controller::Idle(epoch),
+                    Next::Wait(after) => Controller::Writing(epoch, after, None, true, fresh),
+                    Next::Record(after) => Controller::Writing(epoch, after, None, false, fresh),
+                    Next::Act(after, act) => Controller::Writing(epoch, after, Some(act), false, fresh),
+                };
+                let idle = matches!(next, Controller::Idle(_));
+                (with(world, who, next), if idle { mood } else { 0 })
+            }
+            Controller::Writing(epoch, journal, act, ends, fresh) => (
+                self.written(world, who, (epoch, journal, act, ends, fresh)),
+                if ends { mood.max(1) } else { 0 },
+            ),
+            Controller::Acting(epoch, journal, act, fresh) => {
+                let called = self.states.call(world.engine, act)[0];
+                let then = match called.failure {
+                    None => self.after_act(epoch, journal, act, fresh),
+                    Some(failure) => {
+                        let after = self.states.failed(journal, act, failure);
+                        Controller::Writing(epoch, after, None, true, fresh)
+                    }
+                };
+                (with(moved(world, called.engine), who, then), 0)
+            }
+        }
+    }
+
+    /// Fills what can be filled.
+    fn mended(&mut self, world: World) -> World {
+        let mini = self.states.engine(world.engine).clone();
+        let mut next = mini.clone();
+        for index in 0..mini.copies.len() {
+            if mini.whole() > 0 {
+                next = next.changed(index, Fill::Whole);
+            }
+        }
+        let engine = self.states.engine_number(next);
+        moved(world, engine)
+    }
+
+    fn found(self) -> Found {
+        let mut finals = BTreeMap::new();
+        for world in &self.order {
+            let phase = self.status(world.stored).phase;
+            if phase.is_final() {
+                *finals.entry(phase).or_insert(0) += 1;
+            }
+        }
+        let violation = self.wrong.as_ref().map(|(wrong, at)| self.told(wrong, *at));
+        Found {
+            states: self.order.len(),
+            transitions: self.transitions,
+            finals,
+            removals: self.removals,
+            violation,
+        }
+    }
+
+    /// What is wrong, and the steps that lead there.
+    fn told(&self, wrong: &str, at: usize) -> String {
+        let mut steps = Vec::new();
+        let mut index = at;
+        loop {
+            let world = self.order[index];
+            let (from, how) = self.seen[&world];
+            let (mini, status) = (self.states.engine(world.engine), self.status(world.stored));
+            steps.push(format!(
+                "{how}: {:?} {:?} wants {} {:?} pools {:b} nodes {:b}",
+                status.phase, world.controllers, mini.wanted, mini.copies, mini.pools, mini.nodes
+            ));
+            if index == 0 {
+                break;
+            }
+            index = from as usize;
+        }
+        let mut text = format!("{wrong}, after {} steps:\n", steps.len() - 1);
+        for step in steps.iter().rev() {
+            let _ = writeln!(text, "  {step}");
+        }
+        let world = self.order[at];
+        let _ = writeln!(text, "{:#?}", self.status(world.stored));
+        text
+    }
+}
+
+fn newest(world: &World) -> u8 {
+    let epochs = world.controllers.iter().map(|one| one.epoch());
+    epochs.max().unwrap_or_default()
+}
+
+fn with(mut world: World, who: usize, controller: Controller) -> World {
+    world.controllers[who] = controller;
+    world
+}
+
+fn moved(mut world: World, engine: Engine) -> World {
+    if engine != world.engine {
+        world.past = [world.engine, world.past[0]];
+    }
+    world.engine = engine;
+    world
+}
