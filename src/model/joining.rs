@@ -3,7 +3,7 @@
 //! All three name a hundred thousand volumes, each in an order of its own, and a look at what was not read lately costs more than
 //! anything that is done with it. So what can be met in order is not looked for, and what is alike is looked at once.
 
-use super::claims::Claims;
+use super::claims::{Claims, begun, hash};
 use super::engine::{EngineState, Volume};
 use super::ids::{NodeName, PoolName};
 use super::observation::{
@@ -27,15 +27,16 @@ impl Observation {
         let mut joining = Joining::default();
         // Not one after the other into the place of what was seen: that is much larger, and would be kept.
         let mut volumes: Vec<BoundVolume> = Vec::with_capacity(seen.len());
-        for place in in_order(&seen) {
-            let bound = joining.bind(&mut seen[place as usize], volumes.len());
+        let order = in_order(&seen);
+        for (place, _) in &order {
+            let bound = joining.bind(&mut seen[*place as usize], volumes.len());
             volumes.push(bound);
         }
         drop(seen);
         joining.groups.shrink_to_fit();
         let (asked, groups) = (joining.asked, joining.groups);
         let engine = engine.map(|state| back(&mut volumes, asked, state));
-        let claims = Claims::of(&volumes);
+        let claims = Claims::of(&volumes, order.into_iter().map(|(_, hash)| hash));
         let align = |values: HashMap<String, f64>| {
             let of = |volume: &BoundVolume| values.get(&*volume.name).copied().unwrap_or(f64::NAN);
             volumes.iter().map(of).collect()
@@ -71,8 +72,9 @@ fn in_common(a: &str, b: &str) -> usize {
     same.count()
 }
 
-/// The places of volumes in order of claim. Namespaces are few, and the names in one of them often begin alike.
-fn in_order(seen: &[ClusterVolume]) -> Vec<u32> {
+/// The places of volumes in order of claim, with the hashes of their claims, which are made while the names are at hand. Namespaces are
+/// few, and the names in one of them often begin alike.
+fn in_order(seen: &[ClusterVolume]) -> Vec<(u32, u64)> {
     let mut namespaces: BTreeMap<&str, Vec<(u64, u32)>> = BTreeMap::new();
     for (volume, place) in seen.iter().zip(0_u32..UNKNOWN) {
         match namespaces.get_mut(volume.claim.namespace.as_str()) {
@@ -83,7 +85,7 @@ fn in_order(seen: &[ClusterVolume]) -> Vec<u32> {
     let name = |place: u32| seen[place as usize].claim.name.as_str();
     let rest = |place: u32| (name(place), seen[place as usize].name.as_str(), place);
     let mut all = Vec::with_capacity(seen.len());
-    for mut places in namespaces.into_values() {
+    for (namespace, mut places) in namespaces {
         let first = places.first().map_or("", |(_, place)| name(*place));
         let alike = places.iter().map(|(_, place)| in_common(first, name(*place)));
         let alike = alike.min().unwrap_or(0);
@@ -91,7 +93,9 @@ fn in_order(seen: &[ClusterVolume]) -> Vec<u32> {
             *begins = beginning(&name(*place).as_bytes()[alike..]);
         }
         places.sort_unstable_by(|(a, one), (b, other)| a.cmp(b).then_with(|| rest(*one).cmp(&rest(*other))));
-        all.extend(places.into_iter().map(|(_, place)| place));
+        let begun = begun(namespace);
+        let hashed = |(_, place): (u64, u32)| (place, hash(begun, name(place)));
+        all.extend(places.into_iter().map(hashed));
     }
     all
 }
