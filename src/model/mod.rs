@@ -18,6 +18,9 @@ pub mod diagnostic;
 /// What the repository asks for, understood and validated.
 pub mod desired;
 
+/// Where values stand in their file.
+pub mod places;
+
 /// The policies of a revision.
 pub mod policies;
 
