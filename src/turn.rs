@@ -8,9 +8,11 @@ use crate::fetch::Verification;
 use crate::formats::follow::Follow;
 use crate::formats::sops::Identities;
 use crate::formats::substitute::Variables;
+use crate::ha::Leadership;
 use crate::io::cluster::{Cluster, ClusterError};
 use crate::io::forge::Forge;
 use crate::io::git::Repository;
+use crate::io::longhorn::Longhorn;
 use crate::io::mayastor::Mayastor;
 use crate::io::prometheus::Prometheus;
 use crate::model::desired::Desired;
@@ -94,6 +96,8 @@ pub struct World {
     pub metrics: Metrics,
     /// The wall clock.
     pub clock: fn() -> Timestamp,
+    /// In which leadership it is changed; the clients ask it before each change.
+    pub leadership: Leadership,
 }
 
 /// One source as it is worked on: its spec understood, its clients made.
@@ -471,5 +475,9 @@ async fn observe_all(
         .await
         .map_err(|error: ClusterError| TurnFailure::from(&error))?;
     let joined = volumes::join(volumes, claims);
-    Ok(observe::observe(joined, &world.mayastor, world.prometheus.as_ref(), asked, now).await)
+    let engines = observe::Engines {
+        mayastor: &world.mayastor,
+        longhorn: &Longhorn::of(&world.cluster),
+    };
+    Ok(observe::observe(joined, engines, world.prometheus.as_ref(), asked, now).await)
 }

@@ -307,6 +307,7 @@ impl Builder {
                 false => BTreeMap::new(),
             },
             allowed_nodes: Vec::new(),
+            obstacle: None,
         }
     }
 

@@ -6,6 +6,7 @@ use super::table::table;
 use super::{ClusterArguments, EngineArguments, Failed, Output, about, data, value, words};
 use crate::decide::{self, InFlight, Limits, explain};
 use crate::io::cluster::Cluster;
+use crate::io::longhorn::Longhorn;
 use crate::io::mayastor::Mayastor;
 use crate::io::prometheus::Prometheus;
 use crate::model::conditions;
@@ -75,7 +76,11 @@ pub async fn plan(arguments: Arguments) -> Result<u8, Failed> {
             let joined = volumes::join(found, claims);
             let now = crate::io::clock::now();
             let questions = decide::questions(&desired, now);
-            let observation = observe::observe(joined, &mayastor, prometheus.as_ref(), &questions, now).await;
+            let engines = observe::Engines {
+                mayastor: &mayastor,
+                longhorn: &Longhorn::of(&cluster),
+            };
+            let observation = observe::observe(joined, engines, prometheus.as_ref(), &questions, now).await;
             let migrations: Vec<VolumeMigration> = cluster.list().await?;
             let sources: Vec<PolicySource> = cluster.list().await?;
             demanding.extend(sources.iter().filter_map(demands));

@@ -73,7 +73,9 @@ pub(super) fn starts<'a>(view: &View<'a>, room: &mut Room, decision: &mut Decisi
     let mut running = reserve(view, room);
     let attempts = Attempts::of(&view.in_flight.migrations);
     let stands = view.limits.dry_run || view.in_flight.control.stop.is_some();
-    for (approved, found) in approved(view) {
+    // All of them first: their looks at memory then wait together and not one for the other.
+    let all: Vec<_> = approved(view).collect();
+    for (approved, found) in all {
         let what = approved.what();
         let outcome = match found {
             None => Err(Why::NotFound),
@@ -236,13 +238,13 @@ fn start<'a>(
 
 fn movable<'a>(view: &View<'a>, bound: &'a BoundVolume) -> Result<&'a MayastorVolume, Why> {
     let driver = match &bound.backing {
-        Backing::Local => "LocalPV",
-        Backing::Other(driver) => driver,
-        Backing::Mayastor(_) | Backing::NotInEngine => "",
+        Backing::Local => Some(&view.local),
+        Backing::Other(driver) => Some(driver),
+        Backing::Mayastor(_) | Backing::NotInEngine => None,
     };
-    if !driver.is_empty() {
+    if let Some(provider) = driver {
         return Err(Why::NotMovable {
-            provider: driver.to_owned(),
+            provider: provider.clone(),
         });
     }
     if let Err(error) = &view.observation.engine {

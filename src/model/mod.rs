@@ -18,6 +18,9 @@ pub mod diagnostic;
 /// What the repository asks for, understood and validated.
 pub mod desired;
 
+/// Where values stand in their file.
+pub mod places;
+
 /// The policies of a revision.
 pub mod policies;
 
@@ -89,3 +92,6 @@ pub mod moves;
 
 /// Times at an even distance.
 pub mod timeline;
+
+/// The Lease of the leader election.
+pub mod lease;

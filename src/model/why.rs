@@ -29,7 +29,7 @@ pub enum Why {
     /// The volume lives on one node's own disk.
     NotMovable {
         /// What provides it.
-        provider: String,
+        provider: Arc<str>,
     },
     /// The engine does not know the volume.
     NotInEngine,

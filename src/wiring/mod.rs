@@ -16,6 +16,7 @@ use crate::model::secret::SecretText;
 use crate::turn::{Memory, Source, TurnFailure, Turned, World, turn};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -25,13 +26,21 @@ use tracing::Instrument;
 /// The clients as the execute stage wants them.
 mod adapters;
 
+/// Longhorn as the execute stage wants it.
+mod longhorn;
+
 /// Clients of one source.
 mod prepare;
+
+/// Leading and waiting to lead.
+mod leadership;
 
 /// What a turn's result looks like from outside.
 mod status;
 
 pub use adapters::{EngineAdapter, StoreAdapter};
+pub use leadership::{Clients, ClusterLease, run_alone, stand};
+pub use longhorn::{Hands, LonghornAdapter};
 use prepare::{prepare, understood};
 pub(crate) use status::MOVING;
 use status::{fill, report};
@@ -117,10 +126,9 @@ pub async fn run(
     world: &World,
     settings: &Settings,
     health: &Arc<Health>,
-    mut hook: Option<Hook>,
-    stop: impl Future<Output = ()>,
+    hook: &mut Option<Hook>,
+    mut stop: Pin<&mut impl Future<Output = ()>>,
 ) {
-    let mut stop = std::pin::pin!(stop);
     let mut news = world.cluster.news();
     let mut known: BTreeMap<SourceRef, Known> = BTreeMap::new();
     loop {
@@ -155,16 +163,16 @@ pub async fn run(
             let due = turn.instrument(span).await;
             wait = wait.min(due.saturating_duration_since(Instant::now()));
         }
-        if let Some(hook) = &hook {
+        if let Some(hook) = hook.as_ref() {
             let secrets = known
                 .iter()
                 .filter_map(|(name, one)| Some((name.to_string(), one.webhook.clone()?)));
             hook.webhooks.set_secrets(secrets.collect());
         }
         tokio::select! {
-            () = &mut stop => return,
+            () = stop.as_mut() => return,
             _ = news.recv() => {}
-            poke = poked(&mut hook) => {
+            poke = poked(hook) => {
                 tracing::debug!(source = poke.name, event = poke.event, "a webhook asks for a look");
                 hint(&mut known, &poke);
                 // Whatever else has come by now is answered by the same turns.
@@ -268,6 +276,13 @@ async fn take_turn_if_due(
         return one.next;
     }
     let began = Instant::now();
+    let source = match sign(world, source).await {
+        Ok(source) => source,
+        Err(failure) => {
+            tracing::warn!(source = %name, failure.message, "nothing is done");
+            return began + RETRY_LAST.min(settings.poll.max(RETRY_FIRST));
+        }
+    };
     let mut status = source.status.clone().unwrap_or_default();
     let poked = request.is_some() && request != status.last_handled_reconcile_at;
     let result = match prepare(world, settings, known, &name, &source).await {
@@ -322,6 +337,27 @@ async fn take_turn_if_due(
         one.next = next;
     }
     next
+}
+
+/// Has the source say in which leadership it is worked on, before anything is done. An earlier leader's next write of the status then
+/// conflicts, and when it reads it again it finds that its time is over.
+async fn sign(world: &World, source: PolicySource) -> Result<PolicySource, TurnFailure> {
+    let ours = world.leadership.epoch();
+    let stands = source.status.as_ref().and_then(|status| status.epoch);
+    match stands {
+        Some(epoch) if epoch == ours => Ok(source),
+        Some(epoch) if epoch > ours => Err(TurnFailure {
+            class: Class::Retry,
+            reason: "NotLeading".to_owned(),
+            message: format!("a controller of epoch {epoch} works on it, and this one is of epoch {ours}"),
+        }),
+        _ => {
+            let mut signed = source;
+            signed.status.get_or_insert_default().epoch = Some(ours);
+            let written = world.cluster.replace_status(&signed).await;
+            written.map_err(|error| TurnFailure::from(&error))
+        }
+    }
 }
 
 fn pause(

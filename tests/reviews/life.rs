@@ -119,6 +119,7 @@ impl Life {
             prometheus: Some(Prometheus::new(&running.prometheus.url()).unwrap()),
             metrics: Metrics::default(),
             clock: couchestor::io::clock::now,
+            leadership: couchestor::ha::Leadership::unguarded(1),
         };
         let folder = tempfile::tempdir().unwrap();
         let sealer = Sealer::new();

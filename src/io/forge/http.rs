@@ -1,6 +1,6 @@
 //! What all forges share: one door for requests, with the token, limits, bounds, a cache of answers and typed errors.
 
-use super::limits::{Count, Counts, Gate, Requests};
+use super::limits::{Count, Counts, Gate, Patience, Requests};
 use super::{Address, ForgeError, Options};
 use crate::io::git::Credentials;
 use crate::model::pull_request::ForgeKind;
@@ -56,8 +56,7 @@ pub(super) struct Http {
     kept: Mutex<VecDeque<Kept>>,
     gate: Mutex<Gate>,
     counts: Counts,
-    /// How long it may still be waited for, and how long that was in the beginning.
-    allowed: Mutex<Option<(Duration, Duration)>>,
+    patience: Patience,
     /// Writes go one after the other.
     writing: tokio::sync::Mutex<()>,
 }
@@ -80,40 +79,14 @@ impl Http {
             kept: Mutex::default(),
             gate: Mutex::default(),
             counts: Counts::default(),
-            allowed: Mutex::default(),
+            patience: Patience::default(),
             writing: tokio::sync::Mutex::default(),
         })
     }
 
     /// From now on all requests together may take so long; `None`: as long as they like.
     pub(super) fn allow(&self, budget: Option<Duration>) {
-        let mut allowed = self.allowed.lock().unwrap_or_else(PoisonError::into_inner);
-        *allowed = budget.map(|budget| (budget, budget));
-    }
-
-    /// How long the next request may take. Nothing was sent when there is no time left.
-    fn time_left(&self, what: &str) -> Result<Duration, ForgeError> {
-        let allowed = *self.allowed.lock().unwrap_or_else(PoisonError::into_inner);
-        match allowed {
-            None => Ok(self.options.timeout),
-            Some((Duration::ZERO, budget)) => Err(ForgeError::Unreachable {
-                what: what.to_owned(),
-                detail: format!(
-                    "{} has taken the {} s that a turn may wait for it; the next turn goes on",
-                    self.base.host_str().unwrap_or_default(),
-                    budget.as_secs()
-                ),
-            }),
-            Some((left, _)) => Ok(left.min(self.options.timeout)),
-        }
-    }
-
-    /// Takes what a request has taken from what is allowed.
-    fn spend(&self, began: Instant) {
-        let mut allowed = self.allowed.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some((left, _)) = allowed.as_mut() {
-            *left = left.saturating_sub(began.elapsed());
-        }
+        self.patience.allow(budget);
     }
 
     pub(super) fn address(&self) -> &Address {
@@ -283,9 +256,12 @@ impl Http {
                 .unwrap_or_else(PoisonError::into_inner)
                 .pass(what, crate::io::clock::now())?;
             let token = self.credentials.api_token(&self.client).await?;
+            if method != Method::GET {
+                self.options.guard.pass()?;
+            }
             let began = Instant::now();
             let outcome = self.once(what, &method, url, body, etag.as_ref(), &token).await;
-            self.spend(began);
+            self.patience.spend(began);
             let outcome = outcome.inspect_err(|_| self.counts.add(Count::Failed))?;
             let now = crate::io::clock::now();
             self.gate.lock().unwrap_or_else(PoisonError::into_inner).note(
@@ -318,7 +294,8 @@ impl Http {
         etag: Option<&HeaderValue>,
         token: &str,
     ) -> Result<Raw, ForgeError> {
-        let timeout = self.time_left(what)?;
+        let host = self.base.host_str().unwrap_or_default();
+        let timeout = self.patience.left(what, host, self.options.timeout)?;
         self.counts.add(match *method {
             Method::GET => Count::Read,
             _ => Count::Write,

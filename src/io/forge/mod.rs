@@ -4,6 +4,7 @@
 //! (`parse`). Every write begins with a read or ends in one, so that a lost answer neither doubles nor loses anything.
 
 use crate::io::git::Credentials;
+use crate::io::guard::Guard;
 use crate::model::ids::CommitId;
 use crate::model::pull_request::{
     Approval, CONTEXT_MAX, Comment, CommitState, ForgeKind, Label, NewPullRequest, PullRequest,
@@ -51,12 +52,14 @@ const TRIES: usize = 2;
 const PER_PAGE: &str = "50";
 
 /// Bounds that may differ.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Options {
     /// How long one answer may take.
     pub timeout: Duration,
     /// How many writes a minute may have; GitHub itself allows 80.
     pub writes_per_minute: u32,
+    /// Whether anything may be written now.
+    pub guard: Guard,
 }
 
 impl Default for Options {
@@ -64,6 +67,7 @@ impl Default for Options {
         Self {
             timeout: Duration::from_secs(30),
             writes_per_minute: 60,
+            guard: Guard::default(),
         }
     }
 }

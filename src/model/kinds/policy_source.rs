@@ -384,6 +384,9 @@ pub struct PolicySourceStatus {
     /// The value of the annotation `reconcile.fluxcd.io/requestedAt` that was last acted upon.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_handled_reconcile_at: Option<String>,
+    /// The epoch of the leadership that works on it: one with a lower epoch does nothing more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<u64>,
     /// What is applied, so that what leaves the repository can be removed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inventory: Option<Inventory>,
