@@ -23,6 +23,9 @@ mod examples;
 mod command_line;
 mod controller;
 
+/// Two controllers, of which one acts.
+mod leadership;
+
 /// People hold, cancel and retry moves.
 mod upper_hand;
 

@@ -197,6 +197,9 @@ fn manifests_text(prometheus: &str, mayastor: &str) -> String {
             )
         })
         .collect();
+    let mut role = meta("couchestor");
+    role["annotations"] = json!({"storage.billyronks.io/reasons":
+        "coordination.k8s.io leases: get,create,update — who leads, and the epoch of each leadership"});
     let objects = [
         json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": labels}}),
         json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": meta("couchestor")}),
@@ -206,6 +209,11 @@ fn manifests_text(prometheus: &str, mayastor: &str) -> String {
         json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
             "metadata": {"name": "couchestor", "labels": labels},
             "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "couchestor"},
+            "subjects": [{"kind": "ServiceAccount", "name": "couchestor", "namespace": NAMESPACE}]}),
+        json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": role,
+            "rules": [{"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get", "create", "update"]}]}),
+        json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": meta("couchestor"),
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "couchestor"},
             "subjects": [{"kind": "ServiceAccount", "name": "couchestor", "namespace": NAMESPACE}]}),
         deployment(&meta("couchestor"), &labels, prometheus, mayastor),
         json!({"apiVersion": "v1", "kind": "Service", "metadata": meta("couchestor-metrics"), "spec": {
@@ -224,15 +232,19 @@ fn manifests_text(prometheus: &str, mayastor: &str) -> String {
 fn deployment(meta: &Value, labels: &Value, prometheus: &str, mayastor: &str) -> Value {
     json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": meta, "spec": {
         "replicas": 1,
-        // Two controllers at one time would both act; the old one stops before the new one starts.
-        "strategy": {"type": "Recreate"},
+        // The new one waits until the old one, asked to stop, gives the Lease up: no time without a controller that is ready.
+        "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
         "selector": {"matchLabels": labels},
         "template": {"metadata": {"labels": labels}, "spec": {
             "serviceAccountName": "couchestor",
             "securityContext": {"runAsNonRoot": true, "runAsUser": 65532, "fsGroup": 65532, "seccompProfile": {"type": "RuntimeDefault"}},
             "containers": [{
                 "name": "couchestor", "image": IMAGE,
-                "args": ["run", format!("--prometheus-url={prometheus}"), format!("--mayastor-url={mayastor}")],
+                "args": ["run", "--leader-election=lease", format!("--prometheus-url={prometheus}"), format!("--mayastor-url={mayastor}")],
+                "env": [
+                    {"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
+                    {"name": "POD_NAMESPACE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}}},
+                ],
                 "ports": [{"name": "metrics", "containerPort": 8080}, {"name": "health", "containerPort": 8081}],
                 "livenessProbe": {"httpGet": {"path": "/healthz", "port": "health"}},
                 "readinessProbe": {"httpGet": {"path": "/readyz", "port": "health"}},

@@ -18,6 +18,9 @@ pub mod prometheus;
 /// Mayastor's REST API.
 pub mod mayastor;
 
+/// Whether anything may be changed now.
+pub mod guard;
+
 /// Longhorn's custom resources.
 pub mod longhorn;
 

@@ -18,6 +18,9 @@ pub mod diagnostic;
 /// What the repository asks for, understood and validated.
 pub mod desired;
 
+/// Where values stand in their file.
+pub mod places;
+
 /// The policies of a revision.
 pub mod policies;
 
@@ -54,6 +57,9 @@ pub(crate) mod quick;
 /// A migration in brief.
 pub mod migration_brief;
 
+/// How long moves take.
+pub mod pace;
+
 /// What should happen now, and why everything else should not.
 pub mod decision;
 
@@ -86,3 +92,6 @@ pub mod moves;
 
 /// Times at an even distance.
 pub mod timeline;
+
+/// The Lease of the leader election.
+pub mod lease;

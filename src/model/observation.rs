@@ -265,8 +265,8 @@ pub enum Backing {
     NotInEngine,
     /// One node's own disk.
     Local,
-    /// Another driver.
-    Other(Box<str>),
+    /// Another driver; few are shared by many.
+    Other(#[serde(with = "shared")] Arc<str>),
 }
 
 /// A bound PersistentVolume with its claim, in brief.
@@ -443,10 +443,23 @@ impl Observation {
 
     /// The indices of all volumes of a claim; there should be one.
     pub fn all_of(&self, claim: &ClaimRef) -> std::ops::Range<usize> {
-        let key = (claim.namespace.as_str(), claim.name.as_str());
-        let Some(first) = self.find(claim) else {
-            return 0..0;
-        };
+        self.all_from(self.find(claim))
+    }
+
+    /// The indices of all volumes of each of many claims, which takes a fraction of the time of asking one by one.
+    pub fn all_of_each<'c>(
+        &self,
+        claims: impl Iterator<Item = &'c ClaimRef> + Clone,
+    ) -> impl Iterator<Item = std::ops::Range<usize>> {
+        let keys = claims.map(|claim| (claim.namespace.as_str(), claim.name.as_str()));
+        let found = self.claims.first_of_each(&self.volumes, keys);
+        found.into_iter().map(|first| self.all_from(first))
+    }
+
+    /// A claim's volumes from its first on.
+    fn all_from(&self, first: Option<usize>) -> std::ops::Range<usize> {
+        let Some(first) = first else { return 0..0 };
+        let key = self.volumes[first].key();
         let more = self.volumes[first + 1..].iter();
         first..first + 1 + more.take_while(|volume| volume.key() == key).count()
     }

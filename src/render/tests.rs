@@ -2,7 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use super::storage_class;
-use crate::model::desired::{Origin, Places, Resource};
+use crate::model::desired::{Origin, Resource};
+use crate::model::places::Places;
 use serde_json::{Value, json};
 use std::sync::Arc;
 

@@ -60,7 +60,7 @@ pub(super) async fn advance(
     let mut orders = Orders {
         approved,
         others_cordon,
-        epoch: 0,
+        epoch: world.leadership.epoch(),
         ..Orders::default()
     };
     holding::say(&mut orders, stop, &unfinished);

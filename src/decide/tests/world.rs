@@ -385,6 +385,7 @@ impl World {
             retry: None,
             started: None,
             finished: None,
+            copied: None,
         });
     }
 

@@ -98,7 +98,7 @@ impl Cluster {
         name: &str,
         change: &Value,
     ) -> Result<(), ClusterError> {
-        self.wrote();
+        self.wrote()?;
         let api = self.foreign(kind, namespace);
         api.patch(name, &manager(), &Patch::Merge(change))
             .await
@@ -117,7 +117,7 @@ impl Cluster {
         name: &str,
         change: &Value,
     ) -> Result<(), ClusterError> {
-        self.wrote();
+        self.wrote()?;
         let api = self.foreign(kind, namespace);
         api.patch_status(name, &manager(), &Patch::Merge(change))
             .await
@@ -135,7 +135,7 @@ impl Cluster {
         namespace: &str,
         object: Value,
     ) -> Result<(), ClusterError> {
-        self.wrote();
+        self.wrote()?;
         let object: DynamicObject =
             serde_json::from_value(object).map_err(|error| ClusterError::Invalid {
                 what: kind.kind.to_owned(),
@@ -160,7 +160,7 @@ impl Cluster {
         uid: &str,
         version: &str,
     ) -> Result<(), ClusterError> {
-        self.wrote();
+        self.wrote()?;
         let params = DeleteParams {
             preconditions: Some(Preconditions {
                 uid: Some(uid.to_owned()),

@@ -24,7 +24,7 @@ impl fmt::Display for Why {
                 f,
                 "would be proposed for {to}, but the policy or the controller is in dry run"
             ),
-            Self::NotMovable { provider } if provider == "LocalPV" => write!(
+            Self::NotMovable { provider } if &**provider == "LocalPV" => write!(
                 f,
                 "LocalPV volumes stay on their node's disk; a Rollout brings their workload onto another StorageClass"
             ),
