@@ -1,7 +1,8 @@
 //! What a plan costs: `cargo bench --bench plan`. 100,000 volumes, 10,000 policies and 600 pools must be planned within 10 ms of CPU
-//! time, and a volume must take no more than 300 bytes, or this program ends with 1. What is measured is `decide` with policies
-//! whose digest was made by the first plan of their revision; that first one, and what joining the observation takes in each turn,
-//! are printed beside it and are not in the ten. `COUCHESTOR_SEED` repeats a world;
+//! time, with the limits of a source that says nothing and with the widest that one may have, and a volume must take no more than
+//! 300 bytes, or this program ends with 1. What is measured is `decide` with policies whose digest was made by the first plan of
+//! their revision; that first one, and what joining takes in each turn (claims with volumes, and both with what the engine and
+//! Prometheus say), are printed beside it and are not in the ten. `COUCHESTOR_SEED` repeats a world;
 //! `COUCHESTOR_BENCH_SIZES=1000,100000` chooses sizes, `COUCHESTOR_BENCH_ONLY=real` runs only those limits.
 #![allow(
     clippy::unwrap_used,
@@ -20,6 +21,10 @@ mod measure;
 #[path = "plan/world.rs"]
 mod world;
 
+/// Kubernetes' objects.
+#[path = "plan/objects.rs"]
+mod objects;
+
 /// The planner that one writes first.
 #[path = "plan/peer.rs"]
 mod peer;
@@ -29,6 +34,7 @@ use couchestor::model::decision::Decision;
 use couchestor::model::observation::Observation;
 use measure::cpu_millis;
 use std::collections::{BTreeMap, BTreeSet};
+use std::hash::{DefaultHasher, Hash, Hasher};
 use world::World;
 
 /// The promise, for so many volumes.
@@ -41,6 +47,7 @@ const POLICIES: usize = 10_000;
 /// The first planner looks at every volume once for each policy; so many volumes take a second.
 const PEER_VOLUMES: usize = 1000;
 
+/// A source that says nothing.
 const REAL: Limits = Limits {
     max_open: 3,
     rejections_expire: None,
@@ -48,6 +55,14 @@ const REAL: Limits = Limits {
     dry_run: false,
 };
 
+/// The most that a source may say.
+const MOST: Limits = Limits {
+    max_open: 100,
+    ..REAL
+};
+
+/// None: the `plan` command shows all that policies would move. What it takes to write thousands of proposals down is printed, and is
+/// no part of the promise.
 const LARGE: Limits = Limits {
     max_open: u32::MAX,
     rejections_expire: None,
@@ -93,6 +108,8 @@ struct Runs {
     bytes: usize,
     peak: usize,
     said: String,
+    /// What was decided, as a number: the same input gives the same, also after a change that should only make it quicker.
+    digest: u64,
 }
 
 fn runs(case: &Case, limits: Limits, count: usize) -> Runs {
@@ -103,6 +120,7 @@ fn runs(case: &Case, limits: Limits, count: usize) -> Runs {
         bytes: 0,
         peak: 0,
         said: String::new(),
+        digest: 0,
     };
     let fresh = case.world.desired.clone();
     for desired in std::iter::once(&fresh).chain(std::iter::repeat_n(&case.world.desired, count)) {
@@ -118,9 +136,13 @@ fn runs(case: &Case, limits: Limits, count: usize) -> Runs {
         let took = cpu_millis() - began;
         if std::ptr::eq(desired, &fresh) {
             runs.first = took;
+            runs.digest = digest(&decision);
             continue;
         }
         runs.decide.push(took);
+        if runs.decide.len() == count {
+            assert_eq!(runs.digest, digest(&decision), "the same input gives the same");
+        }
         runs.bytes = measure::live() - before;
         runs.peak = measure::peak() - before;
         runs.said = said(&decision);
@@ -130,6 +152,17 @@ fn runs(case: &Case, limits: Limits, count: usize) -> Runs {
     }
     runs.decide.sort_by(f64::total_cmp);
     runs
+}
+
+fn digest(decision: &Decision) -> u64 {
+    let mut hash = DefaultHasher::new();
+    for left in &decision.left_alone {
+        (left.claim(), left.volume(), left.tier, left.words()).hash(&mut hash);
+        left.policy.map(|policy| &policy.name).hash(&mut hash);
+    }
+    let moves = (&decision.proposals, &decision.starts, &decision.superseded);
+    format!("{moves:?}").hash(&mut hash);
+    hash.finish()
 }
 
 fn said(decision: &Decision) -> String {
@@ -158,7 +191,7 @@ fn show(case: &Case, name: &str, runs: &Runs) {
     let volumes = case.observation.volumes.len();
     let each = |bytes: usize| bytes as f64 / volumes as f64;
     println!(
-        "{volumes:>9} {name:>6} {:>9.1} {:>8.2} {:>9.2} {:>9.2} {:>8.2} {:>9.1} {:>9.1} {:>9.1}  {}",
+        "{volumes:>9} {name:>6} {:>9.1} {:>8.2} {:>9.2} {:>9.2} {:>8.2} {:>9.1} {:>9.1} {:>9.1}  {:016x} {}",
         case.joined,
         runs.first,
         runs.decide[0],
@@ -167,6 +200,7 @@ fn show(case: &Case, name: &str, runs: &Runs) {
         each(case.bytes),
         each(runs.bytes),
         each(runs.peak),
+        runs.digest,
         runs.said
     );
 }
@@ -203,7 +237,7 @@ fn main() {
         world::NODES * world::TIERS.len()
     );
     println!(
-        "{:>9} {:>6} {:>9} {:>8} {:>9} {:>9} {:>8} {:>9} {:>9} {:>9}  SAID",
+        "{:>9} {:>6} {:>9} {:>8} {:>9} {:>9} {:>8} {:>9} {:>9} {:>9}  DIGEST           SAID",
         "VOLUMES",
         "LIMITS",
         "JOIN ms",
@@ -215,13 +249,17 @@ fn main() {
         "PLAN B",
         "PEAK B"
     );
+    let seen = world::world(PROMISED, POLICIES, 1, seed).seen;
+    let objects = objects::joined(&seen, cpu_millis);
+    println!("{PROMISED:>9} volumes of the API server were joined with their claims in {objects:.1} ms");
+    drop(seen);
     let only = std::env::var("COUCHESTOR_BENCH_ONLY").unwrap_or_default();
     let mut beyond = Vec::new();
     let mut promised = None;
     for volumes in sizes {
         let case = case(volumes, 1, seed);
         let count = (3_000_000 / volumes).clamp(5, 40);
-        for (name, limits) in [("real", REAL), ("large", LARGE)] {
+        for (name, limits) in [("real", REAL), ("most", MOST), ("large", LARGE)] {
             if !name.contains(&only) {
                 continue;
             }
@@ -229,7 +267,7 @@ fn main() {
             show(&case, name, &runs);
             if volumes == PROMISED {
                 promised.get_or_insert(runs.decide[0]);
-                if runs.decide[0] > MILLIS_MAX {
+                if runs.decide[0] > MILLIS_MAX && name != "large" {
                     beyond.push(format!("{:.2} ms with {name} limits", runs.decide[0]));
                 }
             }

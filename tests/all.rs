@@ -87,6 +87,9 @@ mod proposals;
 /// Plans on pull requests.
 mod reviews;
 
+/// Longhorn: moves of its volumes, on the simulated and on the real API server.
+mod longhorn;
+
 /// Webhooks of forges.
 mod webhooks;
 

@@ -108,6 +108,7 @@ async fn an_unchanged_tip_reads_no_blob_decrypts_renders_and_writes_nothing() {
         preserve: false,
         moves: couchestor::model::moves::Rules::default(),
         others: std::collections::BTreeSet::new(),
+        second: false,
     };
     let mut memory = Memory::default();
     let mut status = PolicySourceStatus::default();

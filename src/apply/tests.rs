@@ -3,9 +3,10 @@
 
 use super::{Action, Applied, ApplyMemory, Options, apply};
 use crate::io::cluster::Cluster;
-use crate::model::desired::{Origin, Places};
+use crate::model::desired::Origin;
 use crate::model::ids::ObjectId;
 use crate::model::kinds::policy_source::Inventory;
+use crate::model::places::Places;
 use crate::model::rendering::{RenderedObject, Stage};
 use crate::sim::kubernetes::KubernetesSim;
 use serde_json::{Value, json};

@@ -35,7 +35,7 @@ struct Right {
 
 /// Every right in the cluster that couchestor has, and why. Objects that a repository holds need rights of their own:
 /// give them by a ClusterRole that is aggregated by the label below.
-const RIGHTS: [Right; 11] = [
+const RIGHTS: [Right; 14] = [
     Right {
         group: "storage.billyronks.io",
         resources: &["policysources"],
@@ -87,6 +87,24 @@ const RIGHTS: [Right; 11] = [
         resources: &["backupstoragelocations", "schedules"],
         verbs: &["get", "patch", "create", "delete"],
         because: "rendered from backup locations and policies",
+    },
+    Right {
+        group: "longhorn.io",
+        resources: &["volumes", "replicas", "nodes"],
+        verbs: &["list", "patch"],
+        because: "where Longhorn is: its copies and disks are read, counted, marked and cordoned",
+    },
+    Right {
+        group: "longhorn.io",
+        resources: &["replicas"],
+        verbs: &["delete"],
+        because: "the old copy of a Longhorn volume goes once the new one is complete",
+    },
+    Right {
+        group: "longhorn.io",
+        resources: &["engines", "settings"],
+        verbs: &["list"],
+        because: "which copies are complete, and what Longhorn does by itself",
     },
     Right {
         group: "",

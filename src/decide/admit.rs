@@ -380,7 +380,7 @@ fn note(wanted: &Wanted, from: &Tier, to: &Tier) -> DecisionNote {
     let fresh = DecisionNote {
         policy: policy.name.to_string(),
         from: from.name.to_string(),
-        signal: noted(policy, &wanted.pointed.signal.name).to_owned(),
+        signal: noted(policy, wanted.pointed.signal).to_owned(),
         value: rounded(wanted.pointed.value),
         watermark: (!policy.secret).then_some(wanted.pointed.threshold),
         window: (!policy.secret).then(|| policy.window_text.clone()),

@@ -5,7 +5,7 @@ use super::questions;
 use crate::model::decision::Why;
 use crate::model::desired::{Desired, Policy, Signal, Tier};
 use crate::model::observation::Observation;
-use crate::model::policies::{Plain, Rule};
+use crate::model::policies::Rule;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -20,7 +20,8 @@ pub(super) enum Direction {
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Pointed<'a> {
     pub(super) direction: Direction,
-    pub(super) signal: &'a Signal,
+    /// The signal's name.
+    pub(super) signal: &'a Arc<str>,
     pub(super) value: f64,
     pub(super) threshold: f64,
 }
@@ -54,8 +55,8 @@ pub(super) struct Answers<'a> {
 /// A policy with its tiers and answers found.
 pub(super) struct Measured<'a> {
     pub(super) policy: &'a Policy,
-    /// What it demands, when that can be told in short.
-    plain: Option<&'a Plain>,
+    /// The policy in short: the policies themselves lie far apart.
+    pub(super) rule: &'a Rule,
     pub(super) kind: Rc<Kind<'a>>,
 }
 
@@ -71,21 +72,14 @@ pub(super) struct Kind<'a> {
     columns: Option<(&'a [f64], &'a [f64])>,
 }
 
-/// Which way a plain policy points.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(super) enum PlainWay<'a> {
-    Beyond(Pointed<'a>),
-    Between(f64),
-}
-
-/// Every policy with its answers; questions were asked at the time of the observation.
+/// Every policy, in order of name, with its answers; questions were asked at the time of the observation.
 pub(super) fn measured<'a>(
+    policies: &[&'a Policy],
     desired: &'a Desired,
     observation: &'a Observation,
     tiers: &[&Tier],
 ) -> Vec<Measured<'a>> {
     let digest = desired.policies.digest();
-    let policies: Vec<&Policy> = desired.policies.values().collect();
     let place = |name| tiers.binary_search_by(|tier| tier.name.cmp(name)).ok();
     let kind = |first: &u32| {
         let policy = policies[*first as usize];
@@ -101,7 +95,7 @@ pub(super) fn measured<'a>(
     let kinds: Vec<Rc<Kind>> = digest.kinds.iter().map(kind).collect();
     let of = |(policy, rule): (&&'a Policy, &'a Rule)| Measured {
         policy,
-        plain: rule.plain.as_ref(),
+        rule,
         kind: kinds[rule.kind as usize].clone(),
     };
     policies.iter().zip(&digest.rules).map(of).collect()
@@ -202,28 +196,35 @@ enum Way<'a> {
 }
 
 impl<'a> Measured<'a> {
-    /// What [`Measured::points`] says of a volume of which nothing is decided yet; `None` where something is not known, or the policy
-    /// cannot be told in short.
-    pub(super) fn plainly(&self, volume: usize) -> Option<(PlainWay<'a>, &'a Arc<str>)> {
-        let (plain, (coverage, values)) = (self.plain?, self.kind.columns?);
+    /// What [`Measured::points`] says of a volume of which nothing is decided yet; `None` when the policy cannot be told in short.
+    pub(super) fn plainly(&self, volume: usize) -> Option<Result<Pointed<'a>, Why>> {
+        let (plain, (coverage, values)) = (self.rule.plain.as_ref()?, self.kind.columns?);
         let (coverage, value) = (*coverage.get(volume)?, *values.get(volume)?);
-        if !(coverage.is_finite() && coverage >= plain.min_coverage && value.is_finite()) {
-            return None;
+        if coverage.is_finite() && coverage < plain.min_coverage {
+            return Some(Err(Why::LowCoverage {
+                percent: percent(coverage),
+                needed_percent: percent(plain.min_coverage),
+            }));
+        }
+        let signal = &plain.signal;
+        if !coverage.is_finite() || !value.is_finite() {
+            let signal = signal.clone();
+            return Some(Err(Why::NoData { signal }));
         }
         let (direction, threshold) = if value >= plain.above {
             (Direction::Hotter, plain.above)
         } else if value < plain.below {
             (Direction::Colder, plain.below)
         } else {
-            return Some((PlainWay::Between(value), &plain.signal));
+            let signal = signal.clone();
+            return Some(Err(Why::BetweenWatermarks { signal, value }));
         };
-        let pointed = Pointed {
+        Some(Ok(Pointed {
             direction,
-            signal: self.policy.signals.first()?,
+            signal,
             value,
             threshold,
-        };
-        Some((PlainWay::Beyond(pointed), &plain.signal))
+        }))
     }
 
     /// Which way a volume's signals point.
@@ -271,7 +272,7 @@ impl<'a> Measured<'a> {
     fn why(&self, answers: &Answers, volume: usize, way: Way) -> Why {
         match way {
             Way::Beyond(pointed) => Why::BetweenWatermarks {
-                signal: pointed.signal.name.clone(),
+                signal: pointed.signal.clone(),
                 value: pointed.value,
             },
             Way::Between(signal, value) => Why::BetweenWatermarks {
@@ -368,7 +369,7 @@ impl<'a> Measured<'a> {
             }
             pointed.get_or_insert(Pointed {
                 direction,
-                signal,
+                signal: &signal.name,
                 value,
                 threshold,
             });

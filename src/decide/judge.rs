@@ -1,13 +1,14 @@
 //! Which volumes a policy would move: named filters in order, cheap ones first. Budgets and room come later.
 
-use super::heat::{Direction, Held, PlainWay, Pointed};
+use super::heat::{Direction, Held, Pointed};
 use super::select::Taken;
-use super::{Past, Proposed, View, place};
+use super::{NO_PAST, Past, Proposed, View, place};
 use crate::model::decision::{Decision, LeftAlone, Subject, Why};
 use crate::model::desired::Policy;
 use crate::model::kinds::policy_source::{ProposalState, ProposalStatus, ProposedMoveStatus};
 use crate::model::masked::noted;
 use crate::model::observation::{Backing, BoundVolume, CopyAt, MayastorVolume, Pin, UNKNOWN};
+use crate::model::policies::Rule;
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -41,27 +42,30 @@ pub(super) fn judge<'a>(
     spent: &BTreeMap<usize, String>,
     decision: &mut Decision<'a>,
 ) -> Vec<Wanted<'a>> {
-    let mut wanted = Vec::new();
+    // A list that grows is copied again and again, and in a turn of a hundred thousand volumes that tells; more than this seldom move.
+    let mut wanted = Vec::with_capacity(view.observation.volumes.len() / 4);
     let mut left = left.into_iter().peekable();
+    let mut started = started.iter().copied().peekable();
     let reasons = &mut decision.left_alone;
     reasons.reserve_exact(view.observation.volumes.len());
     for (index, bound) in view.observation.volumes.iter().enumerate() {
+        let starts = started.next_if_eq(&index).is_some();
         if let Some((_, left)) = left.next_if(|(left, _)| *left == index) {
             reasons.push(left);
             continue;
         }
-        if !started.is_empty() && started.contains(&index) {
+        if starts {
             continue;
         }
         let tiers = place::tiers_of(bound, &view.pool_tiers);
-        if at_a_glance(view, index, bound, tiers, reasons) {
+        let superseded = spent.get(&index);
+        if superseded.is_none() && at_a_glance(view, index, bound, tiers, reasons) {
             continue;
         }
         let (policy, why) = match taker(view, bound) {
             Err(why) => (None, why),
             Ok(taker) => {
                 let policy = view.policies[taker].policy;
-                let superseded = spent.get(&index);
                 let why = match one(view, index, bound, taker, tiers, superseded.is_some()) {
                     // What was merged and did not happen is what people ask about.
                     Err(why) => superseded.map_or(why, |migration| Why::Superseded {
@@ -89,7 +93,7 @@ pub(super) fn judge<'a>(
 }
 
 /// Most volumes lie between the thresholds of a plain policy, or on the right tier: they are told without the steps of [`one`], which
-/// would say the same. Whether it was one of them.
+/// would say the same, and so are those of which too little is known. Whether it was one of them.
 fn at_a_glance<'a>(
     view: &View<'a>,
     index: usize,
@@ -101,49 +105,54 @@ fn at_a_glance<'a>(
         return false;
     };
     let measured = &view.policies[*taker as usize];
-    if bound.pin.is_some() || view.has_past[index] {
+    if bound.pin.is_some() || view.past_at[index] != NO_PAST {
         return false;
     }
     // Only what is in the engine is on a tier.
-    let (Some(from), Some((way, signal))) = (
-        place::only(on_tiers & measured.kind.mask),
-        measured.plainly(index),
-    ) else {
+    let Some(from) = place::only(on_tiers & measured.kind.mask) else {
         return false;
     };
     let subject = Subject::Volume(bound);
     let policy = Some(measured.policy);
     let tier = place::only(on_tiers).map(|tier| &view.tiers[tier].name);
-    let last = match way {
-        PlainWay::Between(value) => {
-            let signal = signal.clone();
-            let why = Why::BetweenWatermarks { signal, value };
-            reasons.push(LeftAlone {
-                subject,
-                policy,
-                tier,
-                why,
-            });
-            return true;
-        }
-        PlainWay::Beyond(pointed) => match pointed.direction {
-            Direction::Hotter => measured.kind.tiers.last(),
-            Direction::Colder => measured.kind.tiers.first(),
-        },
-    };
-    let there = last == Some(&from);
-    if there {
-        let why = Why::OnRightTier {
-            tier: view.names[from].clone(),
-        };
-        reasons.push(LeftAlone {
+    match measured.plainly(index) {
+        None => return false,
+        Some(Err(Why::BetweenWatermarks { signal, value })) => put(reasons, || LeftAlone {
+            subject,
+            policy,
+            tier,
+            why: Why::BetweenWatermarks { signal, value },
+        }),
+        Some(Err(why)) => put(reasons, || LeftAlone {
             subject,
             policy,
             tier,
             why,
-        });
+        }),
+        Some(Ok(pointed)) => {
+            let last = match pointed.direction {
+                Direction::Hotter => measured.kind.tiers.last(),
+                Direction::Colder => measured.kind.tiers.first(),
+            };
+            if last != Some(&from) {
+                return false;
+            }
+            put(reasons, || LeftAlone {
+                subject,
+                policy,
+                tier,
+                why: Why::OnRightTier {
+                    tier: view.names[from].clone(),
+                },
+            });
+        }
     }
-    there
+    true
+}
+
+/// Adds a reason that is made in the place where it stays: one that is made first and then pushed is copied once more.
+fn put<'a>(reasons: &mut Vec<LeftAlone<'a>>, make: impl FnOnce() -> LeftAlone<'a>) {
+    reasons.extend(std::iter::once_with(make));
 }
 
 /// The policy that takes a volume.
@@ -167,18 +176,18 @@ fn one<'a>(
 ) -> Result<Wanted<'a>, Why> {
     let measured = &view.policies[taker];
     let past = view.past(index);
-    let policy = measured.policy;
-    if !policy.enabled {
+    let rule = measured.rule;
+    if !rule.enabled {
         return Err(Why::PolicyDisabled);
     }
     let driver = match &bound.backing {
-        Backing::Local => Some("LocalPV"),
-        Backing::Other(driver) => Some(&**driver),
+        Backing::Local => Some(&view.local),
+        Backing::Other(driver) => Some(driver),
         Backing::Mayastor(_) | Backing::NotInEngine => None,
     };
     if let Some(provider) = driver {
         return Err(Why::NotMovable {
-            provider: provider.to_owned(),
+            provider: provider.clone(),
         });
     }
     kept(view, bound, past)?;
@@ -211,10 +220,8 @@ fn one<'a>(
         hotter: open(hotter).is_some(),
         colder: open(colder).is_some(),
     };
-    let pointed = match measured.plainly(index) {
-        Some((PlainWay::Beyond(pointed), _)) if past.is_none() => pointed,
-        _ => measured.points(index, held)?,
-    };
+    let plainly = measured.plainly(index).filter(|_| held == Held::default());
+    let pointed = plainly.unwrap_or_else(|| measured.points(index, held))?;
     let to = match pointed.direction {
         Direction::Hotter => hotter,
         Direction::Colder => colder,
@@ -222,11 +229,11 @@ fn one<'a>(
     let to = to.ok_or_else(|| Why::OnRightTier {
         tier: view.names[from].clone(),
     })?;
-    old_enough(view, bound, policy)?;
-    cooled_down(view, bound, policy)?;
-    full_enough(view, volume, policy, from, to, pointed.direction)?;
+    old_enough(view, bound, rule)?;
+    cooled_down(view, bound, rule)?;
+    full_enough(view, volume, rule, (from, to), pointed.direction)?;
     if let Some(past) = past {
-        not_declined(view, bound, past, policy, to, &pointed)?;
+        not_declined(view, bound, past, measured.policy, to, &pointed)?;
         if !spent {
             not_assigned(view, bound, past, to)?;
         }
@@ -234,7 +241,7 @@ fn one<'a>(
     if let Some(unfit) = volume.unfit {
         return Err(Why::Unfit(unfit));
     }
-    if policy.dry_run || view.limits.dry_run {
+    if rule.dry_run || view.limits.dry_run {
         return Err(Why::DryRun {
             to: view.names[to].clone(),
         });
@@ -244,7 +251,7 @@ fn one<'a>(
         slot: 0,
         bytes: place::bytes(volume),
         volume,
-        policy,
+        policy: measured.policy,
         taker,
         from,
         to,
@@ -296,23 +303,22 @@ fn pools_of(view: &View, volume: &MayastorVolume) -> String {
     pools.into_iter().collect::<Vec<_>>().join(", ")
 }
 
-fn seconds_left(view: &View, since: Option<i64>, needed: std::time::Duration) -> Option<u64> {
+fn seconds_left(view: &View, since: Option<i64>, needed: i64) -> Option<u64> {
     let passed = view.now.as_second().saturating_sub(since?);
-    let needed = i64::try_from(needed.as_secs()).unwrap_or(i64::MAX);
     u64::try_from(needed.saturating_sub(passed))
         .ok()
         .filter(|left| *left > 0)
 }
 
-fn old_enough(view: &View, bound: &BoundVolume, policy: &Policy) -> Result<(), Why> {
-    match seconds_left(view, bound.created, policy.min_age) {
+fn old_enough(view: &View, bound: &BoundVolume, rule: &Rule) -> Result<(), Why> {
+    match seconds_left(view, bound.created, rule.min_age) {
         Some(seconds_left) => Err(Why::TooYoung { seconds_left }),
         None => Ok(()),
     }
 }
 
-fn cooled_down(view: &View, bound: &BoundVolume, policy: &Policy) -> Result<(), Why> {
-    match seconds_left(view, bound.last_migration, policy.cooldown) {
+fn cooled_down(view: &View, bound: &BoundVolume, rule: &Rule) -> Result<(), Why> {
+    match seconds_left(view, bound.last_migration, rule.cooldown) {
         Some(seconds_left) => Err(Why::CoolingDown { seconds_left }),
         None => Ok(()),
     }
@@ -321,26 +327,25 @@ fn cooled_down(view: &View, bound: &BoundVolume, policy: &Policy) -> Result<(), 
 fn full_enough(
     view: &View,
     volume: &MayastorVolume,
-    policy: &Policy,
-    from: usize,
-    to: usize,
+    rule: &Rule,
+    (from, to): (usize, usize),
     direction: Direction,
 ) -> Result<(), Why> {
     let percent = |part: f64| (part.clamp(0.0, 9.99) * 100.0).round() as u32;
     match direction {
-        Direction::Colder => match policy.fullness.demote_above {
-            Some(needed) if view.filled[from].part < needed => Err(Why::TierHasRoom {
-                tier: view.names[from].clone(),
-                percent: percent(view.filled[from].part),
-                needed_percent: percent(needed),
-            }),
-            _ => Ok(()),
-        },
+        Direction::Colder => {
+            let (now, needed) = (view.filled[from].part, rule.demote_above);
+            match now < needed {
+                true => Err(Why::TierHasRoom {
+                    tier: view.names[from].clone(),
+                    percent: percent(now),
+                    needed_percent: percent(needed),
+                }),
+                false => Ok(()),
+            }
+        }
         Direction::Hotter => {
-            let Some(allowed) = policy.fullness.promote_below else {
-                return Ok(());
-            };
-            let after = place::fullness_after(view, to, volume);
+            let (after, allowed) = (place::fullness_after(view, to, volume), rule.promote_below);
             match after > allowed {
                 true => Err(Why::TierFull {
                     tier: view.names[to].clone(),
@@ -389,7 +394,7 @@ fn not_declined(
         return Ok(());
     };
     let then = refusal.decision.value;
-    let same_signal = refusal.decision.signal == noted(policy, &pointed.signal.name);
+    let same_signal = refusal.decision.signal == noted(policy, pointed.signal);
     let further_out = match pointed.direction {
         Direction::Hotter => pointed.value >= then * MATERIAL,
         Direction::Colder => pointed.value <= then / MATERIAL && then >= 1.0,

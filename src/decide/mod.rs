@@ -9,7 +9,6 @@ use crate::model::kinds::policy_source::{ProposalStatus, ProposedMoveStatus};
 use crate::model::migration_brief::MigrationBrief;
 use crate::model::moves::Control;
 use crate::model::observation::{BoundVolume, Observation};
-use crate::model::quick::Table;
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -39,6 +38,9 @@ mod select;
 /// Which approved moves start.
 mod starts;
 
+/// For which approved moves there is no room.
+pub mod shortages;
+
 /// How many of them at one time.
 mod budgets;
 
@@ -62,7 +64,7 @@ pub(crate) mod tests;
 
 pub use questions::questions;
 pub use spent::spent;
-pub use undecided::undecided;
+pub use undecided::{undecided, unmeasured};
 
 /// What is under way or was decided before.
 #[derive(Clone, Debug, Default)]
@@ -73,6 +75,8 @@ pub struct InFlight {
     pub proposals: Vec<ProposalStatus>,
     /// Commits whose approvals do not suffice, with what is missing.
     pub unapproved: BTreeMap<CommitId, Arc<str>>,
+    /// Since when there has been no room for approved moves.
+    pub shortages: shortages::Shortages,
     /// What keeps moves from starting, whatever becomes of each volume.
     pub control: Control,
 }
@@ -115,6 +119,9 @@ pub fn decide<'a>(
     decision
 }
 
+/// Stands for a volume of which nothing is under way and nothing was decided before: most are such.
+const NO_PAST: u32 = u32::MAX;
+
 /// A move that was proposed, and the proposal that it was part of.
 type Proposed<'a> = (&'a ProposalStatus, &'a ProposedMoveStatus);
 
@@ -137,12 +144,14 @@ pub(crate) struct View<'a> {
     selected: select::Selected,
     /// Policies in order of name, with their signals' answers.
     policies: Vec<heat::Measured<'a>>,
-    /// Volumes with a past: most have none, and for those nothing is looked up.
-    has_past: Vec<bool>,
+    /// What holds a volume that is on one node's own disk, to be shared by the reasons.
+    local: Arc<str>,
+    /// For each volume the place of its past, or [`NO_PAST`].
+    past_at: Vec<u32>,
     /// Claims that are assigned, in order, with the volumes that they have.
     assigned: Vec<(&'a ClaimRef, std::ops::Range<usize>)>,
     /// What is under way and was decided before about a volume.
-    past: Table<usize, Past<'a>>,
+    past: Vec<Past<'a>>,
 }
 
 /// What is under way and was decided before about a volume.
@@ -166,12 +175,17 @@ impl<'a> View<'a> {
     ) -> Self {
         let tiers: Vec<&Tier> = desired.tiers.values().collect();
         let (pool_tiers, filled) = match &observation.engine {
-            Ok(fleet) => (place::pool_tiers(fleet, &tiers), place::filled(fleet, &tiers)),
+            Ok(fleet) => {
+                let pool_tiers = place::pool_tiers(fleet, &tiers);
+                let filled = place::filled(fleet, &pool_tiers, tiers.len());
+                (pool_tiers, filled)
+            }
             Err(_) => (Vec::new(), vec![place::Filled::default(); tiers.len()]),
         };
+        let policies: Vec<&Policy> = desired.policies.values().collect();
         let mut view = Self {
-            policies: heat::measured(desired, observation, &tiers),
-            selected: select::select(desired, observation),
+            policies: heat::measured(&policies, desired, observation, &tiers),
+            selected: select::select(&policies, desired, observation),
             desired,
             observation,
             limits,
@@ -180,9 +194,10 @@ impl<'a> View<'a> {
             pool_tiers,
             names: tiers.iter().map(|tier| tier.name.as_str().into()).collect(),
             filled,
-            has_past: vec![false; observation.volumes.len()],
+            local: "LocalPV".into(),
+            past_at: vec![NO_PAST; observation.volumes.len()],
             assigned: Vec::with_capacity(desired.assignments.len()),
-            past: Table::default(),
+            past: Vec::with_capacity(desired.assignments.len()),
             tiers,
         };
         view.remember();
@@ -215,8 +230,8 @@ impl<'a> View<'a> {
                 }
             }
         }
-        for assignment in desired.assignments.values() {
-            let found = observation.all_of(&assignment.claim);
+        let all = observation.all_of_each(desired.assignments.keys());
+        for (assignment, found) in desired.assignments.values().zip(all) {
             self.assigned.push((&assignment.claim, found.clone()));
             for index in found {
                 self.past_of(index).assigned = Some(assignment);
@@ -225,8 +240,12 @@ impl<'a> View<'a> {
     }
 
     fn past_of(&mut self, index: usize) -> &mut Past<'a> {
-        self.has_past[index] = true;
-        self.past.entry(index).or_default()
+        let at = &mut self.past_at[index];
+        if *at == NO_PAST {
+            *at = self.past.len() as u32;
+            self.past.push(Past::default());
+        }
+        &mut self.past[*at as usize]
     }
 
     /// The volumes of a claim. Most claims that are asked for are assigned, and in the same order: `near` is the place of the one that
@@ -243,10 +262,8 @@ impl<'a> View<'a> {
     }
 
     fn past(&self, index: usize) -> Option<&Past<'a>> {
-        match self.has_past.get(index) {
-            Some(true) => self.past.get(&index),
-            _ => None,
-        }
+        // There is none at the place of those that have no past.
+        self.past.get(*self.past_at.get(index)? as usize)
     }
 
     fn tier(&self, name: &TierName) -> Option<usize> {
@@ -291,7 +308,7 @@ pub fn placed_at<'a>(
 /// The policy that takes each volume of an observation, where there is exactly one.
 pub fn takers<'a>(desired: &'a Desired, observation: &Observation) -> Vec<Option<&'a Policy>> {
     let policies: Vec<&Policy> = desired.policies.values().collect();
-    let selected = select::select(desired, observation);
+    let selected = select::select(&policies, desired, observation);
     let taken = |bound: &BoundVolume| match selected.of_group.get(bound.group as usize) {
         Some(select::Taken::By(policy)) => Some(policies[*policy as usize]),
         _ => None,

@@ -65,16 +65,6 @@ pub(super) fn tiers_of(bound: &BoundVolume, pool_tiers: &[u64]) -> u64 {
         .fold(u64::MAX, |bits, copy| bits & of(copy.pool))
 }
 
-fn sums(fleet: &Fleet, tier: &Tier) -> (u64, u64) {
-    let pools = fleet.pools.iter().filter(|pool| belongs(pool, tier));
-    pools.fold((0, 0), |(used, capacity): (u64, u64), pool| {
-        (
-            used.saturating_add(pool.used),
-            capacity.saturating_add(pool.capacity),
-        )
-    })
-}
-
 /// How full a tier is.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Filled {
@@ -91,10 +81,18 @@ impl Filled {
     }
 }
 
-/// How full each tier is.
-pub(super) fn filled(fleet: &Fleet, tiers: &[&Tier]) -> Vec<Filled> {
-    let of = |tier: &&Tier| {
-        let (used, capacity) = sums(fleet, tier);
+/// How full each of so many tiers is.
+pub(super) fn filled(fleet: &Fleet, pool_tiers: &[u64], tiers: usize) -> Vec<Filled> {
+    let of = |tier: usize| {
+        let pools = fleet.pools.iter().zip(pool_tiers);
+        let pools = pools.filter(|(_, tiers)| *tiers & bit(tier) != 0);
+        let sums = |(used, capacity): (u64, u64), (pool, _): (&Pool, _)| {
+            (
+                used.saturating_add(pool.used),
+                capacity.saturating_add(pool.capacity),
+            )
+        };
+        let (used, capacity) = pools.fold((0, 0), sums);
         let part = if capacity == 0 {
             0.0
         } else {
@@ -102,7 +100,7 @@ pub(super) fn filled(fleet: &Fleet, tiers: &[&Tier]) -> Vec<Filled> {
         };
         Filled { capacity, part }
     };
-    tiers.iter().map(of).collect()
+    (0..tiers).map(of).collect()
 }
 
 /// How full a tier would be with a volume on it.
@@ -157,8 +155,8 @@ pub(super) struct Room {
     committed: Vec<u64>,
     /// For each pool its node.
     nodes: Vec<u32>,
-    /// For each pool the tiers among whose open pools it is.
-    tiers: Vec<Vec<usize>>,
+    /// For each pool the tiers among whose open pools it is, as bits.
+    tiers: Vec<u64>,
     /// For each tier its open pools, the roomiest last, and of equals the first by name.
     open: Vec<BTreeSet<(u64, Reverse<u32>)>>,
 }
@@ -179,7 +177,7 @@ impl Room {
             room.free.push(pool.free());
             room.committed.push(pool.committed.unwrap_or(pool.used));
             room.nodes.push(fleet.node(&pool.node));
-            room.tiers.push(Vec::new());
+            room.tiers.push(0);
             let Ok(number) = u32::try_from(index) else { break };
             if closed(fleet, pool).is_some() {
                 continue;
@@ -187,7 +185,7 @@ impl Room {
             for (tier, open) in room.open.iter_mut().enumerate() {
                 if view.pool_tiers[index] & bit(tier) != 0 {
                     open.insert((pool.free(), Reverse(number)));
-                    room.tiers[index].push(tier);
+                    room.tiers[index] |= bit(tier);
                 }
             }
         }
@@ -198,8 +196,10 @@ impl Room {
         let at = pool as usize;
         let old = std::mem::replace(&mut self.free[at], free);
         self.committed[at] = committed;
-        for tier in self.tiers[at].iter() {
-            let open = &mut self.open[*tier];
+        let mut tiers = self.tiers[at];
+        while tiers != 0 {
+            let open = &mut self.open[tiers.trailing_zeros() as usize];
+            tiers &= tiers - 1;
             open.remove(&(old, Reverse(pool)));
             open.insert((free, Reverse(pool)));
         }

@@ -4,7 +4,7 @@ use crate::model::desired::{Desired, Policy};
 use crate::model::observation::{Group, Observation};
 use crate::model::policies::Digest;
 use crate::model::quick::Table;
-use crate::model::selectors::NONE;
+use crate::model::selectors::{NONE, Selectors, hash};
 use std::sync::Arc;
 
 /// Which policy takes a group of volumes.
@@ -29,32 +29,47 @@ pub(super) struct Selected {
 
 /// Policies with the digest of what they select.
 struct Index<'a> {
-    policies: Vec<&'a Policy>,
+    policies: &'a [&'a Policy],
     digest: &'a Digest,
 }
 
+/// What a group could be selected by: its class with one of its labels.
+struct Asked<'a> {
+    /// The group's place.
+    group: u32,
+    class: u32,
+    key: u32,
+    value: &'a str,
+    /// Its hash, and then the place of the last policy that has it.
+    found: u64,
+}
+
 impl Index<'_> {
-    /// Policies that take a group by its class and one of its labels.
-    fn by_label(&self, group: &Group, class: u32, key: u32, value: &str, found: &mut Vec<usize>) {
-        for (place, more) in self.digest.selectors.by_label(class, key, value) {
-            let mut labels = self.policies[place].claim_labels.iter();
-            if !more || labels.all(|(key, value)| group.label(key) == Some(value.as_str())) {
-                found.push(place);
+    /// Policies that take a group by its class and one of its labels, and whether they are enabled.
+    fn by_label(&self, group: &Group, asked: &Asked, found: &mut Vec<(u32, bool)>) {
+        let last = asked.found as u32;
+        for (place, selector) in self
+            .digest
+            .selectors
+            .chain(last, asked.class, asked.key, asked.value)
+        {
+            let mut labels = self.policies[place as usize].claim_labels.iter();
+            if !selector.more || labels.all(|(key, value)| group.label(key) == Some(value.as_str())) {
+                found.push((place, selector.enabled));
             }
         }
     }
 
-    fn taken(&self, found: &[usize], several: &mut Vec<String>) -> Taken {
-        let mut enabled = found.iter().filter(|index| self.digest.rules[**index].enabled);
+    fn taken(&self, found: &[(u32, bool)], several: &mut Vec<String>) -> Taken {
+        let mut enabled = found.iter().filter(|(_, enabled)| *enabled);
         match (enabled.next(), enabled.next(), found.first()) {
             (Some(_), Some(_), _) => {
-                let enabled = found.iter().map(|index| self.policies[*index]);
-                let names = enabled.filter(|policy| policy.enabled);
-                let names: Vec<&str> = names.map(|policy| policy.name.as_str()).collect();
-                several.push(names.join(", "));
+                let enabled = found.iter().filter(|(_, enabled)| *enabled);
+                let names = enabled.map(|(place, _)| self.policies[*place as usize].name.as_str());
+                several.push(names.collect::<Vec<_>>().join(", "));
                 Taken::Several((several.len() - 1) as u32)
             }
-            (Some(one), None, _) | (None, _, Some(one)) => Taken::By(*one as u32),
+            (Some((one, _)), None, _) | (None, _, Some((one, _))) => Taken::By(*one),
             (None, _, None) => Taken::Nobody,
         }
     }
@@ -72,33 +87,65 @@ impl Shared {
     }
 }
 
-pub(super) fn select(desired: &Desired, observation: &Observation) -> Selected {
-    let index = Index {
-        policies: desired.policies.values().collect(),
-        digest: desired.policies.digest(),
-    };
-    let selectors = &index.digest.selectors;
+/// What all groups could be selected by, in order of group, with the policies that may be meant. That is found in steps for all of
+/// them: their looks at memory, which take most of the time, then wait together and not one for the other.
+fn asked<'a>(selectors: &Selectors, groups: &'a [Group]) -> Vec<Asked<'a>> {
+    let labels = groups.iter().zip(0..).flat_map(|(group, place)| {
+        let labels = group.labels.iter();
+        labels.map(move |(key, value)| (place, key, &**value))
+    });
+    let labels: Vec<(u32, &Arc<str>, &str)> = labels.collect();
+    let mut labels = labels.into_iter().peekable();
     let (mut classes, mut keys) = (Shared::default(), Shared::default());
+    let mut all = Vec::with_capacity(groups.len());
+    for (group, place) in groups.iter().zip(0..) {
+        let class = classes.number(&selectors.classes, &group.storage_class);
+        let mut ask = |key, value| {
+            all.push(Asked {
+                group: place,
+                class,
+                key,
+                value,
+                found: 0,
+            });
+        };
+        if selectors.unlabelled && class != NONE {
+            ask(NONE, "");
+        }
+        while let Some((_, key, value)) = labels.next_if(|(group, ..)| *group == place) {
+            let key = keys.number(&selectors.keys, key);
+            if key != NONE && class != NONE {
+                ask(key, value);
+            }
+        }
+    }
+    for one in &mut all {
+        one.found = hash(one.class, one.key, one.value);
+    }
+    for one in &mut all {
+        one.found = u64::from(selectors.last(one.found));
+    }
+    all
+}
+
+/// Selects. The policies are in order of name.
+pub(super) fn select(policies: &[&Policy], desired: &Desired, observation: &Observation) -> Selected {
+    let digest = desired.policies.digest();
+    let index = Index { policies, digest };
+    let mut asked = asked(&index.digest.selectors, &observation.groups)
+        .into_iter()
+        .peekable();
     let mut selected = Selected {
         of_group: Vec::with_capacity(observation.groups.len()),
         several: Vec::new(),
     };
     let mut found = Vec::new();
-    for group in &observation.groups {
+    for (group, place) in observation.groups.iter().zip(0..) {
         found.clear();
-        let class = classes.number(&selectors.classes, &group.storage_class);
-        if class != NONE {
-            if selectors.unlabelled {
-                index.by_label(group, class, NONE, "", &mut found);
-            }
-            for (key, value) in &group.labels {
-                let key = keys.number(&selectors.keys, key);
-                if key != NONE {
-                    index.by_label(group, class, key, value, &mut found);
-                }
-            }
-            found.sort_unstable();
+        while let Some(one) = asked.next_if(|one| one.group == place) {
+            index.by_label(group, &one, &mut found);
         }
+        found.sort_unstable();
         let taken = index.taken(&found, &mut selected.several);
         selected.of_group.push(taken);
     }

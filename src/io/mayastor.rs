@@ -381,6 +381,14 @@ struct VolumeSpec {
     encrypted: bool,
     #[serde(default)]
     operation: Option<Value>,
+    #[serde(default)]
+    target: Option<SpecTarget>,
+}
+
+#[derive(Deserialize)]
+struct SpecTarget {
+    #[serde(default)]
+    node: Option<String>,
 }
 
 #[derive(Deserialize, Default)]
@@ -510,6 +518,40 @@ struct NodeState {
     status: String,
 }
 
+/// Reads one volume as the API writes it.
+///
+/// # Errors
+/// What does not fit the schema.
+pub fn read_volume(value: Value) -> Result<Volume, serde_json::Error> {
+    serde_json::from_value(value).map(volume)
+}
+
+/// Reads a list of pools as the API writes it.
+///
+/// # Errors
+/// What does not fit the schema.
+pub fn read_pools(value: Value) -> Result<BTreeMap<PoolName, Pool>, serde_json::Error> {
+    let raw: Vec<RawPool> = serde_json::from_value(value)?;
+    Ok(raw
+        .into_iter()
+        .map(pool)
+        .map(|pool| (pool.name.clone(), pool))
+        .collect())
+}
+
+/// Reads a list of nodes as the API writes it.
+///
+/// # Errors
+/// What does not fit the schema.
+pub fn read_nodes(value: Value) -> Result<BTreeMap<NodeName, Node>, serde_json::Error> {
+    let raw: Vec<RawNode> = serde_json::from_value(value)?;
+    Ok(raw
+        .into_iter()
+        .map(node)
+        .map(|node| (node.name.clone(), node))
+        .collect())
+}
+
 fn health(word: &str) -> Health {
     match word {
         "Online" => Health::Online,
@@ -545,7 +587,13 @@ fn volume(raw: RawVolume) -> Volume {
         created: spec.status == "Created",
         busy: spec.operation.is_some_and(|operation| !operation.is_null()),
         state: health(&state.status),
-        target_node: state.target.as_ref().map(|target| NodeName(target.node.clone())),
+        // While the target's node is lost the state knows no target; the volume is published nevertheless.
+        target_node: state
+            .target
+            .as_ref()
+            .map(|target| target.node.clone())
+            .or(spec.target.map(|target| target.node.unwrap_or_default()))
+            .map(NodeName),
         target_state: state.target.as_ref().map(|target| health(&target.state)),
         rebuilds: state.target.as_ref().map_or(0, |target| target.rebuilds),
         replicas: state
@@ -576,6 +624,7 @@ fn volume(raw: RawVolume) -> Volume {
             .flatten()
             .filter_map(|node| node.as_str().map(NodeName::from))
             .collect(),
+        obstacle: None,
     }
 }
 

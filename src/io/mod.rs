@@ -21,5 +21,8 @@ pub mod mayastor;
 /// Whether anything may be changed now.
 pub mod guard;
 
+/// Longhorn's custom resources.
+pub mod longhorn;
+
 /// The wall clock.
 pub mod clock;

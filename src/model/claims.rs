@@ -3,7 +3,7 @@
 use super::observation::BoundVolume;
 use super::quick::Quick;
 use std::hash::Hasher;
-use std::sync::{Arc, OnceLock};
+use std::sync::OnceLock;
 
 /// How far from its place a claim may stand. Who chooses names that meet gets a search by halves instead.
 const PROBES_MAX: usize = 64;
@@ -36,37 +36,35 @@ impl std::fmt::Debug for Claims {
     }
 }
 
-fn begun(namespace: &str) -> Quick {
+/// The hash of a namespace, to which that of its claims' names is added.
+pub(super) fn begun(namespace: &str) -> Quick {
     let mut hash = Quick::default();
     hash.write(namespace.as_bytes());
     hash
 }
 
-fn hash(mut begun: Quick, claim: &str) -> u64 {
+/// The hash of a claim.
+pub(super) fn hash(mut begun: Quick, claim: &str) -> u64 {
     begun.write(claim.as_bytes());
     begun.finish()
 }
 
 impl Slots {
-    fn of(volumes: &[BoundVolume]) -> Self {
+    /// The table of volumes in order of claim, with the hashes of their claims.
+    fn of(volumes: &[BoundVolume], hashes: impl Iterator<Item = u64>) -> Self {
         // Three quarters are filled.
         let count = volumes.len() + volumes.len() / 3 + 1;
         let mut all = Self {
             slots: vec![(0, EMPTY); count].into(),
             crowded: false,
         };
-        let mut namespace: Option<(&Arc<str>, Quick)> = None;
-        let mut last = None;
-        for (volume, index) in volumes.iter().zip(0_u32..EMPTY) {
-            let begun = match &namespace {
-                Some((same, begun)) if Arc::ptr_eq(same, &volume.namespace) => *begun,
-                _ => begun(&volume.namespace),
-            };
-            namespace = Some((&volume.namespace, begun));
-            if last.replace(volume.key()) == Some(volume.key()) {
+        let mut last: Option<(u64, &BoundVolume)> = None;
+        for ((volume, index), hash) in volumes.iter().zip(0_u32..EMPTY).zip(hashes) {
+            // Names lie far apart, and are looked at only when their hashes are the same.
+            let same = |(other, before): (u64, &BoundVolume)| other == hash && before.key() == volume.key();
+            if last.replace((hash, volume)).is_some_and(same) {
                 continue;
             }
-            let hash = hash(begun, &volume.claim);
             let empty = all.near(hash).find(|slot| all.slots[*slot].1 == EMPTY);
             match empty {
                 Some(slot) => all.slots[slot] = (hash as u32, index),
@@ -74,6 +72,12 @@ impl Slots {
             }
         }
         all
+    }
+
+    /// The same where the hashes have yet to be made.
+    fn read(volumes: &[BoundVolume]) -> Self {
+        let hash = |volume: &BoundVolume| hash(begun(&volume.namespace), &volume.claim);
+        Self::of(volumes, volumes.iter().map(hash))
     }
 
     /// The slots in which a hash may stand, from the best on.
@@ -85,15 +89,47 @@ impl Slots {
     }
 }
 
+impl Slots {
+    /// The index that most likely belongs to a hash: nobody has compared names yet.
+    fn likely(&self, hash: u64) -> u32 {
+        let slots = self.near(hash).map(|slot| self.slots[slot]);
+        let mut ends = slots.skip_while(|(part, index)| *index != EMPTY && *part != hash as u32);
+        ends.next().map_or(EMPTY, |(_, index)| index)
+    }
+}
+
 impl Claims {
-    /// The table of volumes in order of claim.
-    pub(super) fn of(volumes: &[BoundVolume]) -> Self {
-        Self(OnceLock::from(Slots::of(volumes)))
+    /// The table of volumes in order of claim, with the hashes of their claims.
+    pub(super) fn of(volumes: &[BoundVolume], hashes: impl Iterator<Item = u64>) -> Self {
+        Self(OnceLock::from(Slots::of(volumes, hashes)))
+    }
+
+    /// The indices of the first volumes of many claims. Every step is done for all of them, so that their looks at memory, which take
+    /// most of the time, wait together and not one for the other.
+    pub(super) fn first_of_each<'c>(
+        &self,
+        volumes: &[BoundVolume],
+        claims: impl Iterator<Item = (&'c str, &'c str)> + Clone,
+    ) -> Vec<Option<usize>> {
+        let table = self.0.get_or_init(|| Slots::read(volumes));
+        let hashes = claims
+            .clone()
+            .map(|(namespace, claim)| hash(begun(namespace), claim));
+        let hashes: Vec<u64> = hashes.collect();
+        let likely: Vec<u32> = hashes.into_iter().map(|hash| table.likely(hash)).collect();
+        let found = claims.zip(likely).map(|(key, likely)| {
+            let likely = likely as usize;
+            match volumes.get(likely).is_some_and(|volume| volume.key() == key) {
+                true => Some(likely),
+                false => self.first(volumes, key.0, key.1),
+            }
+        });
+        found.collect()
     }
 
     /// The index of a claim's first volume.
     pub(super) fn first(&self, volumes: &[BoundVolume], namespace: &str, claim: &str) -> Option<usize> {
-        let table = self.0.get_or_init(|| Slots::of(volumes));
+        let table = self.0.get_or_init(|| Slots::read(volumes));
         let (hash, key) = (hash(begun(namespace), claim), (namespace, claim));
         for slot in table.near(hash) {
             let (part, index) = table.slots[slot];

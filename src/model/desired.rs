@@ -5,98 +5,19 @@ use super::diagnostic::Place;
 use super::ids::{ClaimRef, ObjectId, PolicyName, Revision, TierName, VolumeName};
 use super::kinds::tier_assignment::DecisionNote;
 use super::observation::Pin;
+use super::places::Places;
 use super::policies::Policies;
-use super::secret::{MASK, SecretText, wipe};
+use super::secret::{MASK, wipe};
 use super::week::WeekWindow;
 use std::collections::{BTreeMap, BTreeSet};
-use std::sync::{Arc, OnceLock};
+use std::sync::Arc;
 use std::time::Duration;
-
-/// Lines and columns by JSON pointer.
-pub type PlaceIndex = BTreeMap<String, (u32, u32)>;
-
-/// How the places of all documents of a text are found.
-pub type ReadPlaces = fn(&str) -> Vec<PlaceIndex>;
-
-/// The text of a file, in which places are looked for once, when the first mistake asks: for all of its documents, since a file of
-/// thousands may hold thousands of mistakes.
-pub struct FilePlaces {
-    text: SecretText,
-    read: ReadPlaces,
-    index: OnceLock<Vec<PlaceIndex>>,
-}
-
-impl FilePlaces {
-    /// The places of a text; `read` finds them.
-    pub fn of(text: SecretText, read: ReadPlaces) -> Self {
-        Self {
-            text,
-            read,
-            index: OnceLock::new(),
-        }
-    }
-}
-
-/// Where the values of one document stand in its file, by JSON pointer.
-#[derive(Default)]
-pub struct Places {
-    file: Option<Arc<FilePlaces>>,
-    document: usize,
-    below: String,
-    /// Where all of it starts, for what is said of all of it: the text needs no second look then.
-    start: Option<(u32, u32)>,
-}
-
-impl Places {
-    /// The places of a document, of which `below` is the part that is meant ("" for all of it).
-    pub fn of(file: Arc<FilePlaces>, document: usize, below: String) -> Self {
-        Self {
-            file: Some(file),
-            document,
-            below,
-            start: None,
-        }
-    }
-
-    /// The same with the place at which all of it starts.
-    pub fn starting(self, line: u32, column: u32) -> Self {
-        Self {
-            start: Some((line, column)),
-            ..self
-        }
-    }
-
-    fn get(&self, pointer: &str) -> Option<(u32, u32)> {
-        if let Some(start) = self.start.filter(|_| pointer.is_empty()) {
-            return Some(start);
-        }
-        let file = self.file.as_ref()?;
-        let index = file
-            .index
-            .get_or_init(|| (file.read)(file.text.expose_str().unwrap_or_default()));
-        let index = index.get(self.document)?;
-        index.get(&format!("{}{pointer}", self.below)).copied()
-    }
-}
-
-impl std::fmt::Debug for Places {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        // The text may be a secret.
-        write!(f, "Places of document {}{}", self.document, self.below)
-    }
-}
-
-impl PartialEq for Places {
-    fn eq(&self, other: &Self) -> bool {
-        let text = |places: &Self| places.file.as_ref().map(|file| file.text.expose().to_vec());
-        (self.document, &self.below) == (other.document, &other.below) && text(self) == text(other)
-    }
-}
-
-impl Eq for Places {}
 
 /// Places by the JSON pointers of what was changed from there.
 pub type Changes = BTreeMap<String, Place>;
+
+/// What fingerprints of encrypted policies begin with.
+pub const SEALED: &str = "sealed:";
 
 /// Where an object comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -394,7 +315,7 @@ pub struct Policy {
     pub enabled: bool,
     /// Whether it only says what it would propose.
     pub dry_run: bool,
-    /// Hash of its spec: a change makes earlier refusals void.
+    /// Hash of its spec, or of its files when it was encrypted: a change makes earlier refusals void.
     pub fingerprint: String,
     /// Whether its file was encrypted: then its thresholds and windows are shown to nobody.
     pub secret: bool,

@@ -18,6 +18,9 @@ pub mod diagnostic;
 /// What the repository asks for, understood and validated.
 pub mod desired;
 
+/// Where values stand in their file.
+pub mod places;
+
 /// The policies of a revision.
 pub mod policies;
 
@@ -53,6 +56,9 @@ pub(crate) mod quick;
 
 /// A migration in brief.
 pub mod migration_brief;
+
+/// How long moves take.
+pub mod pace;
 
 /// What should happen now, and why everything else should not.
 pub mod decision;

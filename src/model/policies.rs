@@ -9,6 +9,7 @@ use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 /// Policies by name. Whoever changes one makes the digest void.
 #[derive(Default)]
@@ -82,6 +83,15 @@ pub(crate) struct Rule {
     pub(crate) kind: u32,
     /// Whether it proposes anything.
     pub(crate) enabled: bool,
+    /// Whether it only says what it would do.
+    pub(crate) dry_run: bool,
+    /// Seconds for which a volume must have been there, and for which it rests after a move.
+    pub(crate) min_age: i64,
+    pub(crate) cooldown: i64,
+    /// The part of a tier that must be used before a volume leaves it for a colder one.
+    pub(crate) demote_above: f64,
+    /// The part of a tier that may be used after a volume came from a colder one.
+    pub(crate) promote_below: f64,
     /// All that it demands, if it has one signal and neither exceptions nor a time for which that must be sustained.
     pub(crate) plain: Option<Plain>,
 }
@@ -161,11 +171,20 @@ impl Digest {
             digest.rules.push(Rule {
                 kind,
                 enabled: policy.enabled,
+                dry_run: policy.dry_run,
+                min_age: seconds(policy.min_age),
+                cooldown: seconds(policy.cooldown),
+                demote_above: policy.fullness.demote_above.unwrap_or(f64::NEG_INFINITY),
+                promote_below: policy.fullness.promote_below.unwrap_or(f64::INFINITY),
                 plain: plain(policy),
             });
         }
         digest
     }
+}
+
+fn seconds(of: Duration) -> i64 {
+    i64::try_from(of.as_secs()).unwrap_or(i64::MAX)
 }
 
 fn plain(policy: &Policy) -> Option<Plain> {

@@ -8,7 +8,7 @@ use std::hash::Hasher;
 pub(crate) const NONE: u32 = u32::MAX;
 
 /// What a policy selects by, close together: ten thousand policies lie far apart.
-struct Selector {
+pub(crate) struct Selector {
     /// Its StorageClass, by the number of that.
     class: u32,
     /// The key of its first label, by the number of that.
@@ -18,7 +18,9 @@ struct Selector {
     /// The policy with the same hash before it.
     before: u32,
     /// Whether it demands more than one label.
-    more: bool,
+    pub(crate) more: bool,
+    /// Whether it proposes anything.
+    pub(crate) enabled: bool,
 }
 
 /// Policies by class and the first label that is demanded: no group is compared with every policy.
@@ -35,7 +37,8 @@ pub(crate) struct Selectors {
     pub(crate) unlabelled: bool,
 }
 
-fn hash(class: u32, key: u32, value: &str) -> u64 {
+/// The hash of a class with a label, by the numbers of class and key.
+pub(crate) fn hash(class: u32, key: u32, value: &str) -> u64 {
     let mut hash = Quick::default();
     hash.write_u64(u64::from(class) << 32 | u64::from(key));
     hash.write(value.as_bytes());
@@ -85,6 +88,7 @@ impl Selectors {
                 value: (from, index.values.len() as u32),
                 before,
                 more: policy.claim_labels.len() > 1,
+                enabled: policy.enabled,
             });
         }
         index
@@ -100,16 +104,27 @@ impl Selectors {
         slot
     }
 
-    /// Policies that have a class and a first label, by their places; with `true` those that demand more labels.
-    pub(crate) fn by_label(&self, class: u32, key: u32, value: &str) -> impl Iterator<Item = (usize, bool)> {
-        let mut next = self.slots[self.slot(hash(class, key, value))].1;
+    /// The last policy that has a hash, by its place.
+    pub(crate) fn last(&self, hash: u64) -> u32 {
+        self.slots[self.slot(hash)].1
+    }
+
+    /// Of the policies that have the hash of one, which is the last, those that have a class and a first label.
+    pub(crate) fn chain(
+        &self,
+        last: u32,
+        class: u32,
+        key: u32,
+        value: &str,
+    ) -> impl Iterator<Item = (u32, &Selector)> {
+        let mut next = last;
         std::iter::from_fn(move || {
             loop {
-                let (place, selector) = (next as usize, self.selectors.get(next as usize)?);
+                let (place, selector) = (next, self.selectors.get(next as usize)?);
                 next = selector.before;
                 let own = &self.values[selector.value.0 as usize..selector.value.1 as usize];
                 if (selector.class, selector.key, own) == (class, key, value) {
-                    return Some((place, selector.more));
+                    return Some((place, selector));
                 }
             }
         })

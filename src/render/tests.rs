@@ -2,7 +2,8 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use super::storage_class;
-use crate::model::desired::{Origin, Places, Resource};
+use crate::model::desired::{Origin, Resource};
+use crate::model::places::Places;
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -55,4 +56,19 @@ fn a_local_class_says_everything_in_annotations_and_waits_for_its_consumer() {
         local["metadata"]["annotations"]["cas.openebs.io/config"],
         "- name: StorageType\n  value: hostpath\n- name: BasePath\n  value: /data\n"
     );
+}
+
+#[test]
+fn a_class_of_longhorn_lets_nothing_be_balanced_and_names_tags_only_when_it_is_pinned() {
+    let spec = |pinned: bool| {
+        json!({"rank": 1, "poolSelector": {"matchLabels": {"nvme": "", "fast": ""}},
+               "storageClass": {"name": "fast", "longhorn": {"replicas": 2, "pinned": pinned}}})
+    };
+    let free = class(spec(false));
+    assert_eq!(free["provisioner"], "driver.longhorn.io");
+    assert_eq!(
+        free["parameters"],
+        json!({"numberOfReplicas": "2", "dataLocality": "disabled", "replicaAutoBalance": "disabled"})
+    );
+    assert_eq!(class(spec(true))["parameters"]["diskSelector"], "fast,nvme");
 }

@@ -21,9 +21,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
+use tracing::Instrument;
 
 /// The clients as the execute stage wants them.
 mod adapters;
+
+/// Longhorn as the execute stage wants it.
+mod longhorn;
 
 /// Clients of one source.
 mod prepare;
@@ -36,6 +40,7 @@ mod status;
 
 pub use adapters::{EngineAdapter, StoreAdapter};
 pub use leadership::{Clients, ClusterLease, run_alone, stand};
+pub use longhorn::{Hands, LonghornAdapter};
 use prepare::{prepare, understood};
 pub(crate) use status::MOVING;
 use status::{fill, report};
@@ -140,14 +145,22 @@ pub async fn run(
             }
         };
         let mut wait = settings.poll.max(RETRY_FIRST);
-        let inventories = inventories(&sources);
+        let (inventories, second) = (inventories(&sources), second(&sources));
         for (index, source) in sources.into_iter().enumerate() {
             let others = inventories
                 .iter()
                 .enumerate()
                 .filter(|(other, _)| *other != index);
-            let others = others.flat_map(|(_, ids)| ids.iter().cloned()).collect();
-            let due = take_turn_if_due(world, settings, &mut known, source, others).await;
+            let others = Others {
+                inventory: others.flat_map(|(_, ids)| ids.iter().cloned()).collect(),
+                second: second[index],
+            };
+            // On at every level, so that also errors name their source.
+            let name = source.metadata.name.as_deref().unwrap_or_default();
+            let namespace = source.metadata.namespace.as_deref().unwrap_or_default();
+            let span = tracing::error_span!("turn", source = format!("{namespace}/{name}"));
+            let turn = take_turn_if_due(world, settings, &mut known, source, others);
+            let due = turn.instrument(span).await;
             wait = wait.min(due.saturating_duration_since(Instant::now()));
         }
         if let Some(hook) = hook.as_ref() {
@@ -200,6 +213,33 @@ fn inventories(sources: &[PolicySource]) -> Vec<BTreeSet<String>> {
     sources.iter().map(ids).collect()
 }
 
+/// For each source whether an older one speaks of the same branch of the same repository.
+fn second(sources: &[PolicySource]) -> Vec<bool> {
+    let branch = |source: &PolicySource| {
+        let url = source.spec.url.trim_end_matches('/');
+        let url = url.strip_suffix(".git").unwrap_or(url);
+        (url.to_owned(), source.spec.branch.clone())
+    };
+    let age = |source: &PolicySource| {
+        let metadata = &source.metadata;
+        let created = metadata.creation_timestamp.as_ref().map(|at| at.0);
+        (created, metadata.namespace.clone(), metadata.name.clone())
+    };
+    let older = |one: &PolicySource| {
+        let mut others = sources.iter();
+        others.any(|other| branch(other) == branch(one) && age(other) < age(one))
+    };
+    sources.iter().map(older).collect()
+}
+
+/// What a source has to know of others.
+struct Others {
+    /// Inventory ids of what they hold.
+    inventory: BTreeSet<String>,
+    /// Whether an older one speaks of the same branch.
+    second: bool,
+}
+
 fn named(source: &PolicySource) -> SourceRef {
     SourceRef {
         namespace: source.metadata.namespace.clone().unwrap_or_default(),
@@ -219,7 +259,7 @@ async fn take_turn_if_due(
     settings: &Settings,
     known: &mut BTreeMap<SourceRef, Known>,
     source: PolicySource,
-    others: BTreeSet<String>,
+    others: Others,
 ) -> Instant {
     let name = named(&source);
     let request = source
@@ -259,7 +299,8 @@ async fn take_turn_if_due(
             let result = turn(
                 world,
                 &Source {
-                    others,
+                    others: others.inventory,
+                    second: others.second,
                     hinted,
                     ..understood(&name, &source, one, settings, poked)
                 },
@@ -351,4 +392,33 @@ fn pause(
         pause = pause.min(settings.poll);
     }
     pause
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+    use super::second;
+    use crate::model::kinds::PolicySource;
+    use serde_json::json;
+
+    fn source(name: &str, url: &str, branch: &str, created: &str) -> PolicySource {
+        let metadata = json!({"name": name, "namespace": "ns", "creationTimestamp": created});
+        let object = json!({"apiVersion": "storage.billyronks.io/v1", "kind": "PolicySource", "metadata": metadata,
+            "spec": {"url": url, "branch": branch, "path": "p"}});
+        serde_json::from_value(object).unwrap()
+    }
+
+    #[test]
+    fn of_several_sources_on_a_branch_the_oldest_keeps_the_plain_names() {
+        let (new, old) = ("2026-11-02T00:00:00Z", "2026-11-01T00:00:00Z");
+        let sources = [
+            source("a", "https://git.example.org/ops.git", "main", new),
+            source("b", "https://git.example.org/ops", "main", old),
+            source("c", "https://git.example.org/ops.git", "test", new),
+            source("d", "https://git.example.org/other.git", "main", new),
+            source("e", "https://git.example.org/ops.git/", "main", new),
+        ];
+        assert_eq!(second(&sources), [true, false, false, false, true]);
+    }
 }

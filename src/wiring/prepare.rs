@@ -363,5 +363,6 @@ pub(super) fn understood<'a>(
         preserve: settings.preserve,
         moves: rules(source),
         others: BTreeSet::new(),
+        second: false,
     }
 }

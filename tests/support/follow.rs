@@ -29,7 +29,7 @@ pub struct Follow {
     /// The controller's webhooks, while it runs.
     pub webhooks: Option<Webhooks>,
     /// The newest controller's.
-    metrics: Metrics,
+    pub metrics: Metrics,
     stop: Option<tokio::sync::oneshot::Sender<()>>,
     controller: Option<tokio::task::JoinHandle<()>>,
 }

@@ -57,6 +57,8 @@ pub fn failed(
             }
         }
         ActFailure::CountAchieved | ActFailure::NotAsked => {}
+        // A cordon is given back however often it takes.
+        ActFailure::Refused if matches!(act, Act::Release(..)) => {}
         ActFailure::Refused => {
             if let (Phase::ScaleUp, Act::SetReplicas(_), Some(adding)) =
                 (status.phase, act, &mut status.adding)

@@ -3,7 +3,8 @@
 use super::Files;
 use super::kustomization::{Generator, GeneratorOptions};
 use super::object::{Behavior, Index, Object, Source};
-use crate::model::desired::{Origin, Places, Resource};
+use crate::model::desired::{Origin, Resource};
+use crate::model::places::Places;
 use crate::model::secret::MASK;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;

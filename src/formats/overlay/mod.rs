@@ -4,8 +4,9 @@
 //! charts do not exist here. The cost grows with the objects and with what the patches touch, never with their square.
 
 use crate::formats::yaml::{self, YamlError};
-use crate::model::desired::{FilePlaces, Origin, Places, Resource};
+use crate::model::desired::{Origin, Resource};
 use crate::model::diagnostic::{Diagnostic, Place};
+use crate::model::places::{FilePlaces, Places};
 use crate::model::secret::SecretText;
 use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};

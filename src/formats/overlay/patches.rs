@@ -94,7 +94,7 @@ impl Places<'_> {
         let places = self.node.places();
         let found = |pointer: String| {
             let place = places.get(&pointer)?;
-            Some((pointer, self.place(*place)))
+            Some((pointer, self.place(place)))
         };
         leaves.into_iter().filter_map(found).collect()
     }

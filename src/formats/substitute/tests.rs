@@ -8,7 +8,8 @@
 )]
 
 use super::*;
-use crate::model::desired::{Origin, Places};
+use crate::model::desired::Origin;
+use crate::model::places::Places;
 use serde_json::json;
 use std::sync::Arc;
 

@@ -3,10 +3,9 @@
 //! kubectl reads YAML 1.1 through go-yaml v2: `yes` and `on` are booleans, `0644` is octal, a date is a string. Duplicate
 //! keys, keys that are no strings and unbounded aliases are errors here. No error quotes a value: it may be a secret.
 
-use crate::model::desired::PlaceIndex;
+use crate::model::places::PlaceIndex;
 use crate::model::secret::MASK;
 use serde_json::{Map, Number, Value};
-use std::collections::BTreeMap;
 
 /// Events of the parser → a tree with places.
 mod load;
@@ -259,30 +258,18 @@ impl Node {
         })
     }
 
-    /// The places of all values by JSON pointer: of a mapping's entry its key, of a list's item the item.
+    /// The places of all values: of a mapping's entry its key, of a list's item the item.
     pub fn places(&self) -> PlaceIndex {
-        let mut places = BTreeMap::new();
-        places.insert(String::new(), (self.line, self.column));
-        self.collect_places("", &mut places);
-        places
-    }
-
-    fn collect_places(&self, pointer: &str, places: &mut BTreeMap<String, (u32, u32)>) {
+        let own = PlaceIndex::of(self.line, self.column);
         match &self.kind {
-            Kind::Scalar { .. } => {}
-            Kind::List(items) => {
-                for (index, item) in items.iter().enumerate() {
-                    let pointer = format!("{pointer}/{index}");
-                    places.insert(pointer.clone(), (item.line, item.column));
-                    item.collect_places(&pointer, places);
-                }
-            }
+            Kind::Scalar { .. } => own,
+            Kind::List(items) => own.with_items(items.iter().map(Node::places).collect()),
             Kind::Map(entries) => {
-                for (key, value) in entries {
-                    let pointer = format!("{pointer}/{}", escape(&key.text));
-                    places.insert(pointer.clone(), (key.line, key.column));
-                    value.collect_places(&pointer, places);
-                }
+                let entries = entries.iter().map(|(key, value)| {
+                    let place = value.places().at(key.line, key.column);
+                    (key.text.clone(), place)
+                });
+                own.with_entries(entries.collect())
             }
         }
     }

@@ -107,9 +107,21 @@ fn a_bomb_of_aliases_ends_with_an_error() {
 
 #[test]
 fn places_point_at_keys_and_items() {
-    let places = load("kind: X\nspec:\n  tier: hot\n  list:\n  - a\n  - b\n").unwrap()[0].places();
-    assert_eq!(places["/spec/tier"], (3, 3));
-    assert_eq!(places["/spec/list/1"], (6, 5));
+    let text = "kind: X\nspec:\n  tier: hot\n  list:\n  - a\n  - b: c\n  z/~y: 1\n  a: 1\n";
+    let places = load(text).unwrap()[0].places();
+    assert_eq!(places.get(""), Some((1, 1)));
+    assert_eq!(places.get("/spec/tier"), Some((3, 3)));
+    assert_eq!(places.get("/spec/list/1"), Some((6, 5)));
+    assert_eq!(places.get("/spec/list/1/b"), Some((6, 5)));
+    assert_eq!(places.get("/spec/z~1~0y"), Some((7, 3)));
+    assert_eq!(
+        places.get("/spec/a"),
+        Some((8, 3)),
+        "whatever the order of the text"
+    );
+    for missing in ["/spec/tier/a", "/spec/list/2", "/spec/list/a", "/spec/z/~y", "/"] {
+        assert_eq!(places.get(missing), None, "{missing}");
+    }
 }
 
 #[test]

@@ -24,10 +24,14 @@ mod annotate;
 /// The Lease of the leader election.
 mod lease;
 
+/// Objects of other systems.
+mod foreign;
+
 /// Events, and news of changed objects.
 mod news;
 
 pub use dynamic::Live;
+pub use foreign::{Foreign, Which};
 
 /// Objects per page of a list: keeps one answer at a few megabytes.
 const PAGE: u32 = 500;

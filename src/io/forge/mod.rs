@@ -140,6 +140,16 @@ macro_rules! ask {
 }
 use ask;
 
+/// While it lives, a forge is waited for no longer than was allowed.
+#[must_use = "the bound ends with it"]
+pub struct Allowance<'a>(&'a Forge);
+
+impl Drop for Allowance<'_> {
+    fn drop(&mut self) {
+        self.0.http().allow(None);
+    }
+}
+
 /// A client of one repository on a forge. No Debug: it holds a token.
 pub struct Forge {
     which: Which,
@@ -196,6 +206,12 @@ impl Forge {
     /// Which repository of which forge.
     pub fn address(&self) -> &Address {
         self.http().address()
+    }
+
+    /// Bounds how long all requests together may take, until what is given back is dropped.
+    pub fn allow(&self, budget: Duration) -> Allowance<'_> {
+        self.http().allow(Some(budget));
+        Allowance(self)
     }
 
     /// What was asked so far, and what the forge still allows.

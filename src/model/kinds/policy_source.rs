@@ -3,7 +3,7 @@
 use super::LocalRef;
 use super::merges::{ApprovalRule, MergeStatus};
 pub use super::moves::{Moves, MovesStatus};
-pub use super::proposals::{ProposalState, ProposalStatus, ProposedMoveStatus};
+pub use super::proposals::{ProposalState, ProposalStatus, ProposedMoveStatus, ShortageStatus};
 use super::review::{Plans, ReviewStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
@@ -399,13 +399,17 @@ pub struct PolicySourceStatus {
     /// What the forge says of the newest commits that approve moves.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub merges: Vec<MergeStatus>,
+    /// Approved moves that wait for room.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shortages: Vec<ShortageStatus>,
     /// Pull requests that were looked at.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reviews: Vec<ReviewStatus>,
     /// What is remembered of moves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub moves: Option<MovesStatus>,
-    /// Ready, Reconciling and Stalled as kstatus reads them, SourceVerified, and Moving: whether approved moves start.
+    /// Ready, Reconciling and Stalled as kstatus reads them, SourceVerified, TemplateUsed, Measured, and Moving: whether approved moves
+    /// start.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
 }
