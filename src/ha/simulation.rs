@@ -209,6 +209,9 @@ fn no_two_candidates_ever_may_act_at_once_and_epochs_strictly_rise() {
             .filter(|pair| pair[0].who != pair[1].who)
             .count();
     }
-    println!("{leaderships} leaderships, {changes} changes of the leader, in {SEEDS} runs of {SPAN:?}");
+    #[expect(clippy::print_stderr, reason = "a test says what it saw")]
+    {
+        eprintln!("{leaderships} leaderships, {changes} changes of the leader, in {SEEDS} runs of {SPAN:?}");
+    }
     assert!(changes > 1000, "the leader hardly ever changed: {changes}");
 }

@@ -35,7 +35,7 @@ pub fn span(seconds: u64) -> String {
 pub fn roughly(seconds: u64) -> String {
     match seconds {
         ..=5400 => format!("{} min", seconds.div_ceil(60)),
-        ..=129_600 => format!("{} h", seconds.div_ceil(3600)),
+        5401..=129_600 => format!("{} h", seconds.div_ceil(3600)),
         _ => format!("{} d", seconds.div_ceil(86_400)),
     }
 }

@@ -201,8 +201,8 @@ fn it_is_remembered_since_when_there_is_no_room() {
     assert!(short(&world, &earlier).is_empty(), "there is room");
     world.pool("hot-2").used = 99 * GIB;
     let (now, then) = (at(NOW).to_string(), at(NOW - 100).to_string());
-    assert_eq!(short(&world, &Shortages::new()), [now.clone()]);
-    assert_eq!(short(&world, &earlier), [then.clone()]);
+    assert_eq!(short(&world, &Shortages::new()), std::slice::from_ref(&now));
+    assert_eq!(short(&world, &earlier), std::slice::from_ref(&then));
     assert_eq!(short(&world, &other), [now], "another approval");
     // Nobody can tell now: it is as it was.
     world.engine = Err("x".into());

@@ -40,11 +40,11 @@ pub fn failed(
     let mut status = status.clone();
     match failure {
         ActFailure::AlreadyCordoned => {
-            if let (Act::CordonPool(pool), Some(window)) = (act, &mut status.window) {
-                if !window.confirmed.contains(pool) {
-                    window.pools.retain(|held| held != pool);
-                    window.asked.retain(|held| held != pool);
-                }
+            if let (Act::CordonPool(pool), Some(window)) = (act, &mut status.window)
+                && !window.confirmed.contains(pool)
+            {
+                window.pools.retain(|held| held != pool);
+                window.asked.retain(|held| held != pool);
             }
         }
         ActFailure::NoPoolCordons => status.no_pool_cordons = true,
