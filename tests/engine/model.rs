@@ -608,11 +608,23 @@ impl Search {
             while !self.status(world.stored).phase.is_final() && !ending.contains(&(world, mood)) {
                 path.push((world, mood));
                 if path.len() > QUIET_STEPS_MAX {
-                    let phase = self.status(world.stored).phase;
-                    self.wrong = Some((
-                        format!("without further trouble it does not end: {phase:?}"),
-                        index,
-                    ));
+                    let mut last = String::new();
+                    for (world, mood) in &path[path.len() - 40..] {
+                        let (mini, status) = (self.states.engine(world.engine), self.status(world.stored));
+                        let _ = write!(
+                            last,
+                            "\n  {mood} {:?} {:?} wants {} {:?} pools {:b} nodes {:b} {:?}",
+                            status.phase,
+                            world.controllers,
+                            mini.wanted,
+                            mini.copies,
+                            mini.pools,
+                            mini.nodes,
+                            status.seen
+                        );
+                    }
+                    let wrong = format!("without further trouble it does not end; its last steps:{last}\n");
+                    self.wrong = Some((wrong, index));
                     return;
                 }
                 (world, mood) = self.quiet_step(world, mood);
