@@ -23,6 +23,9 @@ mod moves;
 /// The real API server.
 mod real;
 
+/// What is observed of Longhorn.
+mod seen;
+
 const START: i64 = 1_800_000_000;
 
 /// Seconds that pass with each reading.

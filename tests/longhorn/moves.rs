@@ -193,7 +193,7 @@ async fn a_node_that_goes_while_its_copy_is_filled_and_comes_back_is_waited_for(
 
 #[tokio::test]
 async fn an_approval_that_is_withdrawn_takes_the_new_copy_back_whatever_has_come_of_it() {
-    for phase in [Phase::ScaleUp, Phase::WaitSync, Phase::ScaleDown] {
+    for phase in [Phase::WaitSync, Phase::ScaleDown] {
         let world = world(1, true).await;
         let process = Process::new(&world.cluster, &world.sim, "nvme");
         let mut withdrawn = false;
@@ -237,4 +237,60 @@ async fn the_last_complete_copy_is_never_deleted_whoever_asks() {
     let refused = longhorn.set_replica_count(VOLUME, 1).await.unwrap_err();
     assert!(refused.to_string().contains("would not keep"), "{refused}");
     assert_eq!(world.sim.copies(VOLUME).await.unwrap().len(), 2);
+}
+
+/// A process that dies while it waits for the place: nobody has seen the copy yet, and it is not wanted any more.
+#[tokio::test]
+async fn a_copy_that_was_asked_for_and_has_no_place_yet_is_asked_for_no_more() {
+    let world = world(1, true).await;
+    let longhorn = Longhorn::of(&world.cluster);
+    let asked = longhorn.set_replica_count(VOLUME, 2);
+    let died = tokio::time::timeout(std::time::Duration::from_millis(200), asked).await;
+    assert!(died.is_err(), "no controller has placed it: {died:?}");
+    longhorn.set_replica_count(VOLUME, 1).await.unwrap();
+    for _ in 0..5 {
+        world.sim.step().await.unwrap();
+    }
+    assert_eq!(pools(&world.sim).await, ["c1/hdd"]);
+    assert_tidy(&world.sim, 1, "not placed").await;
+}
+
+#[tokio::test]
+async fn nothing_is_taken_away_once_longhorn_balances_copies_by_itself() {
+    let world = world(2, true).await;
+    let longhorn = Longhorn::of(&world.cluster);
+    longhorn.mark(VOLUME, "c1", "couchestor-x").await.unwrap();
+    let balance = json!({"spec": {"replicaAutoBalance": "least-effort"}});
+    world.sim.change(&VOLUMES, VOLUME, &balance).await.unwrap();
+    let refused = longhorn.set_replica_count(VOLUME, 1).await.unwrap_err();
+    assert!(refused.to_string().contains("balances"), "{refused}");
+    world.sim.step().await.unwrap();
+    assert_eq!(world.sim.copies(VOLUME).await.unwrap().len(), 2);
+}
+
+/// A copy that stays broken is replaced by Longhorn after a while, then there are two copies too many: none of them is guessed away.
+#[tokio::test]
+async fn a_new_copy_that_stays_broken_ends_with_a_person_and_all_that_is_complete_is_kept() {
+    let world = world(1, true).await;
+    let process = Process::new(&world.cluster, &world.sim, "nvme");
+    let status = run(&process, &world.sim, async |status: &VolumeMigrationStatus| {
+        if status.phase == Phase::WaitSync {
+            world.sim.break_copy("pvc-1-r-new1");
+        }
+        true
+    })
+    .await;
+    assert!(
+        matches!(status.phase, Phase::RolledBack | Phase::NeedsPerson),
+        "{}",
+        status.message
+    );
+    let copies = world.sim.copies(VOLUME).await.unwrap();
+    assert!(
+        copies
+            .iter()
+            .any(|copy| copy.name == "pvc-1-r-old1" && copy.complete),
+        "{copies:?}"
+    );
+    assert!(world.sim.fewest(VOLUME).is_some_and(|fewest| fewest >= 1));
 }

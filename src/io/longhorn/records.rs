@@ -154,7 +154,7 @@ impl Whole {
     }
 
     /// What makes Longhorn choose for itself which copy goes, or keeps it from filling one.
-    fn obstacle(&self, settings: &Settings) -> Option<Obstacle> {
+    pub(super) fn obstacle(&self, settings: &Settings) -> Option<Obstacle> {
         let spec = &self.volume.spec;
         let off = |word: &str| word.is_empty() || word == "disabled";
         let balance = match spec.replica_auto_balance.as_str() {

@@ -2,7 +2,7 @@
 //!
 //! Written from longhorn-manager: disks are chosen as in `scheduler/replica_scheduler.go`, copies are added, counted and taken away as in
 //! `controller/volume_controller.go`, eviction follows nodes and disks as in `controller/node_controller.go`. Each [`LonghornSim::step`] is
-//! one round of all controllers. Left out: zones, backing images, balancing that adds copies, and the wait before a lost copy is replaced.
+//! one round of all controllers. Left out: zones, backing images, and balancing that adds copies.
 
 use crate::io::cluster::{Cluster, ClusterError, Foreign, Which};
 use crate::io::longhorn::{ENGINES, NODES, REPLICAS, SETTINGS, VOLUMES};
@@ -58,6 +58,9 @@ pub struct Copy {
 struct Memory {
     made: usize,
     broken: BTreeSet<String>,
+    /// In which round each copy failed that has failed.
+    failed: BTreeMap<String, usize>,
+    rounds: usize,
     fewest: BTreeMap<String, usize>,
 }
 

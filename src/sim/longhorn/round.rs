@@ -8,12 +8,16 @@ use serde_json::{Value, json};
 /// When things happened; nobody reads more of it than whether it is there.
 const NOW: &str = "2026-01-02T00:00:00Z";
 
+/// Rounds before a copy that failed is replaced: Longhorn waits ten minutes (`replica-replenishment-wait-interval`).
+const REPLACED_AFTER: usize = 60;
+
 impl LonghornSim {
     /// One round. Each controller reads what the one before has written.
     ///
     /// # Errors
     /// Any [`ClusterError`].
     pub async fn step(&self) -> Result<(), ClusterError> {
+        self.memory().rounds += 1;
         self.nodes().await?;
         self.replicas_that_go().await?;
         self.engines().await?;
@@ -120,6 +124,7 @@ impl LonghornSim {
         self.status(&REPLICAS, own, &json!({"currentState": state}))
             .await?;
         if mode == "ERR" {
+            self.has_failed(own);
             self.forget(engine, own).await?;
         }
         Ok(())
@@ -179,6 +184,9 @@ impl LonghornSim {
             let change = json!({"spec": {"failedAt": "", "healthyAt": ""}});
             return self.change(&REPLICAS, name(replica), &change).await;
         }
+        if self.is_waited_for(seen, own) {
+            return Ok(());
+        }
         let Some(place) = seen.place(volume) else {
             return Ok(());
         };
@@ -190,6 +198,22 @@ impl LonghornSim {
         let replica = format!("{own}-r-new{number}");
         self.add_replica(own, &replica, &place.node, &place.disk, true, false)
             .await
+    }
+
+    fn has_failed(&self, replica: &str) {
+        let mut memory = self.memory();
+        let now = memory.rounds;
+        memory.failed.insert(replica.to_owned(), now);
+    }
+
+    /// A copy that failed may come back, so another one is made only later (`timeToReplacementReplica`).
+    fn is_waited_for(&self, seen: &Seen, volume: &str) -> bool {
+        let memory = self.memory();
+        let lately = |one: &Value| {
+            let at = memory.failed.get(name(one)).copied().unwrap_or_default();
+            !text(one, "failedAt").is_empty() && memory.rounds < at.saturating_add(REPLACED_AFTER)
+        };
+        seen.replicas_of(volume).any(lately)
     }
 
     async fn delete(&self, replica: &Value) -> Result<(), ClusterError> {
