@@ -129,9 +129,8 @@ fn two_troubles_together_lose_no_copy_and_leave_no_cordon() {
 
 #[test]
 fn two_and_three_copies_move_one_after_the_other_whatever_two_controllers_do() {
-    for budget in ALONE {
-        holds(2, Release::V2_10, 0, budget);
-    }
+    holds(2, Release::V2_10, 0, QUIET);
+    holds(2, Release::V2_10, 0, Budget { crashes: 1, ..QUIET });
     holds(3, Release::V2_10, 0, QUIET);
 }
 
@@ -189,7 +188,7 @@ fn each_guard_is_needed() {
 }
 
 /// Worlds of one run; `COUCHESTOR_WORLDS` asks for another number.
-const WORLDS: u64 = 1000;
+const WORLDS: u64 = 300;
 
 #[test]
 fn seeded_worlds_end_without_a_lost_copy_a_cordon_or_a_removal_that_nothing_justifies() {

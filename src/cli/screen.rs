@@ -15,7 +15,7 @@ const FOLDED_SECS: i64 = 24 * 3600;
 const BAR_MIN: usize = 10;
 
 /// A wider bar shows no more.
-const BAR_MAX: usize = 60;
+const BAR_CELLS: usize = 60;
 
 /// Eighths of a cell, from the left.
 const EIGHTHS: [char; 8] = [' ', '▏', '▎', '▍', '▌', '▋', '▊', '▉'];
@@ -176,7 +176,7 @@ impl Canvas {
             beside -= 1;
         }
         let cells = self.columns.saturating_sub(2 + width(beside));
-        let bar = bar(progress.ratio, cells.clamp(BAR_MIN, BAR_MAX));
+        let bar = bar(progress.ratio, cells.clamp(BAR_MIN, BAR_CELLS));
         let bar = self.paint(Style::new().fg_color(Some(AnsiColor::Cyan.into())), &bar);
         let _ = writeln!(page, "  {bar}  {}", progress.words[..beside].join("  "));
         let mut rest = String::new();

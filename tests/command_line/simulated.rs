@@ -63,8 +63,8 @@ fn shown(output: &Output, code: i32) -> String {
 }
 
 const LEFT: &str = "Moves that would be proposed: 1
-CLAIM       MOVE         HEAT                TO COPY   A MONTH   POLICY
-db/data-0   cold → hot   6120 IOPS over 1h   40 GiB    -         busy
+CLAIM       MOVE         HEAT                TO COPY   TAKES   A MONTH   POLICY
+db/data-0   cold → hot   6120 IOPS over 1h   40 GiB    -       -         busy
 Approved moves that would start: 0
 Volumes that are left alone: 3
 CLAIM                  TIER   REASON              WHY

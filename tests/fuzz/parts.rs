@@ -324,8 +324,10 @@ fn no_name_mentions_links_or_breaks_what_a_reviewer_reads() {
                 let odd =
                     |one: char| one != '\n' && (one.is_control() || matches!(one, '\u{202a}'..='\u{202e}'));
                 assert!(!what.contains(odd), "{what:?}");
+                // Lines of one cell are ours.
+                let foreign = what.replace("<br>", "");
                 for sign in ["@", "<", "](", "://", "!["] {
-                    assert!(!what.contains(sign), "{sign} in {what:?}");
+                    assert!(!foreign.contains(sign), "{sign} in {what:?}");
                 }
                 assert_eq!(what.lines().count(), ours.lines().count(), "{what:?}");
                 for sign in ['|', '`'] {
