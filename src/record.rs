@@ -1,4 +1,4 @@
-//! Outcomes → the audit branch, the PersistentVolume, the VolumeMigration and Events. Everything here can be done twice.
+//! Outcomes → the audit branch, the PersistentVolume and the VolumeMigration. Everything here can be done twice.
 
 use crate::io::cluster::{Cluster, ClusterError};
 use crate::io::git::{GitError, Repository};
@@ -7,8 +7,11 @@ use crate::model::kinds::LAST_MIGRATION;
 use crate::model::kinds::volume_migration::{Phase, ReplicaPlace, VolumeMigration};
 use crate::model::outcome::Outcome;
 use crate::model::rendering::FileChange;
-use crate::telemetry::{Metrics, MigrationStatus};
+use crate::telemetry::Metrics;
 use jiff::Timestamp;
+
+/// Events on migrations and claims.
+pub mod events;
 
 /// What is written into the status of our kinds.
 pub mod status;
@@ -183,18 +186,11 @@ pub async fn record(
         Phase::Cancelled | Phase::Superseded => "aborted",
         _ => "failed",
     };
-    metrics
-        .migrations
-        .get_or_create(&MigrationStatus {
-            status: status.to_owned(),
-        })
-        .inc();
-    let warning = status == "failed";
-    if let Err(error) = cluster
-        .publish(migration, warning, &outcome.result, &outcome.message)
-        .await
+    metrics.ended(status, &outcome.result, outcome.duration_seconds);
+    if phase == Phase::RolledBack
+        && let Some(status) = &migration.status
     {
-        tracing::debug!(%error, "event not published");
+        metrics.rolled_back(events::reason(status));
     }
     Ok(Some(outcome))
 }

@@ -3,7 +3,7 @@
 use crate::apply::{self, Applied, ApplyMemory};
 use crate::decide::{self, InFlight, Limits};
 use crate::decrypt::ClearCache;
-use crate::execute::engine::{self, Orders};
+use crate::execute::engine;
 use crate::fetch::Verification;
 use crate::formats::follow::Follow;
 use crate::formats::sops::Identities;
@@ -18,10 +18,11 @@ use crate::model::diagnostic::Diagnostic;
 use crate::model::failure::{Class, Failure};
 use crate::model::ids::{CommitId, Revision, SourceRef};
 use crate::model::kinds::merges::{ApprovalRule, MergeStatus};
-use crate::model::kinds::policy_source::{Inventory, PolicySourceStatus};
+use crate::model::kinds::policy_source::{Inventory, MovesStatus, PolicySourceStatus};
 use crate::model::kinds::review::{Plans, ReviewStatus};
 use crate::model::kinds::volume_migration::VolumeMigration;
 use crate::model::migration_brief::MigrationBrief;
+use crate::model::moves::{Rules, Stop};
 use crate::model::observation::Observation;
 use crate::observe::{self, volumes};
 use crate::parse::ParseCache;
@@ -29,7 +30,6 @@ use crate::propose::Proposed;
 use crate::record;
 use crate::render;
 use crate::telemetry::Metrics;
-use crate::wiring::{EngineAdapter, StoreAdapter};
 use jiff::Timestamp;
 use std::collections::BTreeSet;
 
@@ -44,6 +44,12 @@ mod approvals;
 
 /// Approved moves become migrations.
 mod starting;
+
+/// What people say of them.
+pub(crate) mod holding;
+
+/// They go on.
+mod advancing;
 
 /// What became of them.
 mod results;
@@ -60,6 +66,7 @@ mod review;
 /// Make one plan.
 mod planning;
 
+use advancing::{advance, migrations_of};
 pub use planning::Remembered;
 use planning::Scene;
 pub use proposing::Asked;
@@ -130,6 +137,8 @@ pub struct Source<'a> {
     pub limits: Limits,
     /// Whether old copies are kept.
     pub preserve: bool,
+    /// What it says of its moves.
+    pub moves: Rules,
     /// Inventory ids of what other sources hold: their objects are theirs.
     pub others: BTreeSet<String>,
 }
@@ -163,6 +172,8 @@ pub struct Memory {
     pub pulls: Option<Asked>,
     /// What plans on pull requests have read.
     pub plans: Remembered,
+    /// Why the followed commit freezes all moves, if it does; none when no commit was read since the start.
+    pub frozen: Option<Option<String>>,
 }
 
 /// What one turn came to.
@@ -184,6 +195,8 @@ pub struct Turned {
     pub merges: Option<Vec<MergeStatus>>,
     /// What is remembered of pull requests, when they were looked at.
     pub reviews: Option<Vec<ReviewStatus>>,
+    /// What is remembered of moves, and why none of them starts.
+    pub moves: (MovesStatus, Option<Stop>),
     /// Migrations that have not ended.
     pub unfinished: usize,
     /// Migrations that ended in this turn.
@@ -236,8 +249,21 @@ pub async fn turn(
 
     // resume: what is under way goes on before anything new is decided (engine)
     let others_cordon = foreign.iter().any(engine::holds_cordons);
-    migrations = advance(world, memory, migrations, others_cordon, &mut turned).await;
+    let mut moves = holding::begin(source, before.moves.as_ref(), memory.frozen.as_ref(), now);
+    let stop = holding::stop(source, &moves, &migrations);
+    migrations = advance(
+        world,
+        memory,
+        migrations,
+        (others_cordon, stop.as_ref()),
+        &mut turned,
+    )
+    .await;
+    // What has failed just now may be one too many.
+    let stop = holding::stop(source, &moves, &migrations);
+    turned.moves = (moves.clone(), stop.clone());
     record_outcomes(world, source, &mut migrations, &mut turned).await;
+    publishing::moves(world, source, &migrations, stop.as_ref());
     turned.unfinished = migrations
         .iter()
         .filter(|migration| !brief(migration).phase.is_final())
@@ -260,10 +286,13 @@ pub async fn turn(
     questions.extend(decide::rollback::questions(desired, &briefs, now));
     let observation = observe_all(world, &questions, now).await?;
     // decide (pure)
+    let control = holding::control(source, &mut moves, stop.clone(), &observation, now);
+    turned.moves = (moves, stop.clone());
     let in_flight = InFlight {
         migrations: briefs,
         proposals: before.proposals.clone(),
         unapproved: approvals::unapproved(source, &before.merges),
+        control,
     };
     let decision = decide::decide(desired, &observation, &in_flight, source.limits, now);
     // render (pure) and apply (cluster): when the tip or the spec changed, when asked, and every ten minutes
@@ -336,8 +365,16 @@ pub async fn turn(
     };
     let decided = (desired, &observation, &decision);
     let started = starting::start_all(world, source, decided, approvals, &mut turned).await;
+    holding::handled(world, &mut migrations, &started).await;
     let others_cordon = others_cordon || migrations.iter().any(engine::holds_cordons);
-    let started = advance(world, memory, started, others_cordon, &mut turned).await;
+    let started = advance(
+        world,
+        memory,
+        started,
+        (others_cordon, stop.as_ref()),
+        &mut turned,
+    )
+    .await;
     migrations.extend(started);
     record_outcomes(world, source, &mut migrations, &mut turned).await;
     // record (forge, cluster): what there is to see
@@ -372,69 +409,6 @@ fn brief(migration: &VolumeMigration) -> MigrationBrief {
     MigrationBrief::from(migration)
 }
 
-/// The source's own migrations, and those of others: they count for budgets and are never touched.
-async fn migrations_of(
-    world: &World,
-    source: &Source<'_>,
-) -> Result<(Vec<VolumeMigration>, Vec<VolumeMigration>), TurnFailure> {
-    let all: Vec<VolumeMigration> = world
-        .cluster
-        .list()
-        .await
-        .map_err(|error| TurnFailure::from(&error))?;
-    let ours = |migration: &VolumeMigration| {
-        migration.spec.source.name == source.name.name
-            && migration.spec.source.namespace == source.name.namespace
-    };
-    Ok(all.into_iter().partition(ours))
-}
-
-/// Advances what is unfinished. A migration goes on for as long as the base tree approves it; while no tree could be read
-/// since the start, what was approved stays approved.
-async fn advance(
-    world: &World,
-    memory: &Memory,
-    migrations: Vec<VolumeMigration>,
-    others_cordon: bool,
-    turned: &mut Turned,
-) -> Vec<VolumeMigration> {
-    let approves = |migration: &VolumeMigration| match &memory.desired {
-        None => true,
-        Some((desired, _)) => desired.approved.iter().any(|approved| {
-            let what = approved.what();
-            what.volume.as_str() == migration.spec.volume && what.to.as_str() == migration.spec.to
-        }),
-    };
-    let (unfinished, mut done): (Vec<_>, Vec<_>) = migrations
-        .into_iter()
-        .partition(|one| !brief(one).phase.is_final());
-    let approved: BTreeSet<String> = unfinished
-        .iter()
-        .filter(|one| approves(one))
-        .filter_map(|one| one.metadata.name.clone())
-        .collect();
-    let (hands, store) = (EngineAdapter(&world.mayastor), StoreAdapter(&world.cluster));
-    let orders = Orders {
-        approved,
-        others_cordon,
-        epoch: 0,
-        ..Orders::default()
-    };
-    for advanced in engine::execute(&hands, &store, unfinished, &orders, world.clock).await {
-        if let Some(error) = advanced.error {
-            let name = advanced.migration.metadata.name.clone().unwrap_or_default();
-            tracing::warn!(migration = name, error, "migration waits");
-            turned.failures.push(TurnFailure {
-                class: Class::Retry,
-                reason: "MigrationWaits".to_owned(),
-                message: format!("{name}: {error}"),
-            });
-        }
-        done.push(advanced.migration);
-    }
-    done
-}
-
 async fn record_outcomes(
     world: &World,
     source: &Source<'_>,
@@ -442,6 +416,10 @@ async fn record_outcomes(
     turned: &mut Turned,
 ) {
     for migration in migrations {
+        let now = (world.clock)();
+        if let Err(error) = record::events::tell(&world.cluster, migration, &world.metrics, now).await {
+            tracing::warn!(%error, "what became of a migration is told with the next turn");
+        }
         match record::record(
             &world.cluster,
             source.repository,

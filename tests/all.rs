@@ -23,6 +23,9 @@ mod examples;
 mod command_line;
 mod controller;
 
+/// People hold, cancel and retry moves.
+mod upper_hand;
+
 /// The migration engine under every fault.
 mod engine;
 
@@ -31,6 +34,7 @@ mod unchanged;
 
 /// Mistakes are named.
 mod mistakes;
+mod monitoring;
 
 /// Files of the real sops command.
 mod sops_real;

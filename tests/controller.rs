@@ -6,7 +6,7 @@ use crate::support::servers;
 use couchestor::io::cluster::Cluster;
 use couchestor::io::git::{self, Credentials, Lease, Repository, Signature};
 use couchestor::model::ids::CommitId;
-use couchestor::model::kinds::volume_migration::{Phase, VolumeMigration};
+use couchestor::model::kinds::volume_migration::{Phase, VolumeMigration, VolumeMigrationStatus};
 use couchestor::model::kinds::{PolicySource, StorageTier, TierAssignment, all_crds};
 use couchestor::model::rendering::FileChange;
 use couchestor::sim::mayastor::MayastorSim;
@@ -320,6 +320,34 @@ impl Stage {
         })
     }
 
+    /// Each phase is an Event on the migration and on its claim, and kstatus reads that it is done.
+    fn everyone_was_told(&self, status: &VolumeMigrationStatus) {
+        let columns = "jsonpath={range .items[*]}{.involvedObject.kind} {.type} {.reason}{\"\\n\"}{end}";
+        let events = self
+            .server
+            .kubectl(&["get", "events", "--all-namespaces", "-o", columns], "");
+        for about in ["VolumeMigration", "PersistentVolumeClaim"] {
+            for phase in ["Analyze", "ScaleUp", "WaitSync", "ScaleDown", "Completed"] {
+                let line = format!("{about} Normal {phase}");
+                assert!(
+                    events.lines().any(|one| one == line),
+                    "{line} is missing in\n{events}"
+                );
+            }
+        }
+        let conditions: Vec<(&str, &str)> = status
+            .conditions
+            .iter()
+            .map(|one| (one.type_.as_str(), one.status.as_str()))
+            .collect();
+        assert_eq!(conditions, [("Ready", "True")]);
+        let listed = self.server.kubectl(&["get", "volumemigrations"], "");
+        let head = listed.lines().next().unwrap_or_default();
+        let head: Vec<&str> = head.split_whitespace().collect();
+        let columns = "NAME NAMESPACE CLAIM FROM TO PHASE PROGRESS COPIED ETA AGE";
+        assert_eq!(head.join(" "), columns, "{listed}");
+    }
+
     /// `status`, `plan` and `audit`, as a person runs them once the volume has moved.
     fn the_commands_tell_of_it(&self) {
         let run = |arguments: &[&str]| {
@@ -384,6 +412,7 @@ async fn a_commit_reaches_the_cluster_heat_becomes_a_proposal_a_merge_moves_the_
     assert_eq!(status.phase, Phase::Completed, "{}", status.message);
     assert!(stage.pools()[0].starts_with("nvme-"), "{:?}", stage.pools());
     stage.assert_intact();
+    stage.everyone_was_told(&status);
 
     let audit = stage.repository.log_branch("couchestor/audit", 10).await.unwrap();
     assert_eq!(audit.len(), 1);

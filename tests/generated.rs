@@ -8,10 +8,11 @@ fn manifests_crds_and_schema_are_current() {
     for (command, file) in [
         ("crds", "kubernetes/crds.yaml"),
         ("manifests", "kubernetes/couchestor.yaml"),
+        ("manifests --monitoring", "kubernetes/monitoring.yaml"),
         ("schema", "kubernetes/couchestor.schema.json"),
     ] {
         let output = Command::new(env!("CARGO_BIN_EXE_couchestor"))
-            .arg(command)
+            .args(command.split(' '))
             .output()
             .unwrap();
         assert!(output.status.success());

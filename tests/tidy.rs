@@ -57,7 +57,7 @@ const CLIENTS: [(&str, &[&str]); 9] = [
         ],
     ),
     ("axum::", &["sim/", "cli/run.rs", "io/webhook.rs"]),
-    ("prometheus_client::", &["telemetry.rs"]),
+    ("prometheus_client::", &["telemetry/metrics.rs"]),
     ("granit_parser::", &["formats/yaml/"]),
 ];
 

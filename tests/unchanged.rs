@@ -105,6 +105,7 @@ async fn an_unchanged_tip_reads_no_blob_decrypts_renders_and_writes_nothing() {
             dry_run: false,
         },
         preserve: false,
+        moves: couchestor::model::moves::Rules::default(),
         others: std::collections::BTreeSet::new(),
     };
     let mut memory = Memory::default();

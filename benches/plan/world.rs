@@ -370,6 +370,8 @@ impl Builder {
                 },
                 approved_in: "a".into(),
                 latency_before: None,
+                attempt: 1,
+                retry: None,
                 started: Some("2027-01-01T00:00:00Z".into()),
                 finished: None,
             });

@@ -1,6 +1,6 @@
 //! `crds` and `manifests`: what `kubernetes/` needs. A test holds the committed files against these.
 
-use super::{Failed, data};
+use super::{Failed, data, monitoring};
 use crate::model::kinds::all_crds;
 use crate::render::text::yaml;
 use serde_json::{Value, json};
@@ -20,6 +20,9 @@ pub struct Arguments {
     /// Mayastor's REST API, as the controller reaches it.
     #[arg(long, default_value = "http://openebs-api-rest.openebs:8081")]
     mayastor_url: String,
+    /// Print what watches couchestor instead: a ServiceMonitor and a PrometheusRule, which need the Prometheus Operator.
+    #[arg(long)]
+    monitoring: bool,
 }
 
 /// One right with its reason.
@@ -137,15 +140,28 @@ pub(crate) fn crds_text() -> Result<String, Failed> {
 
 /// `manifests`.
 pub fn manifests(arguments: &Arguments) -> Result<u8, Failed> {
-    data(&manifests_text(
-        &arguments.prometheus_url,
-        &arguments.mayastor_url,
-    ));
+    data(&match arguments.monitoring {
+        true => monitoring_text(),
+        false => manifests_text(&arguments.prometheus_url, &arguments.mayastor_url),
+    });
     Ok(0)
 }
 
+fn labels() -> Value {
+    json!({"app.kubernetes.io/name": "couchestor"})
+}
+
+fn monitoring_text() -> String {
+    let (labels, name) = (labels(), "couchestor");
+    let meta = json!({"name": name, "namespace": NAMESPACE, "labels": labels});
+    format!(
+        "# Written by `couchestor manifests --monitoring`; do not edit. It needs the kinds of the Prometheus Operator.\n{}",
+        yaml(&monitoring::objects(&meta, &labels))
+    )
+}
+
 fn manifests_text(prometheus: &str, mayastor: &str) -> String {
-    let labels = json!({"app.kubernetes.io/name": "couchestor"});
+    let labels = labels();
     let meta = |name: &str| json!({"name": name, "namespace": NAMESPACE, "labels": labels});
     let rules: Vec<Value> = RIGHTS
         .iter()
@@ -180,8 +196,6 @@ fn manifests_text(prometheus: &str, mayastor: &str) -> String {
             "podSelector": {"matchLabels": labels}, "policyTypes": ["Ingress"],
             // Nothing but scrapes and probes comes in; where Git, Prometheus and Mayastor are, the cluster knows.
             "ingress": [{"ports": [{"port": 8080, "protocol": "TCP"}, {"port": 8081, "protocol": "TCP"}]}]}}),
-        json!({"apiVersion": "monitoring.coreos.com/v1", "kind": "ServiceMonitor", "metadata": meta("couchestor"), "spec": {
-            "selector": {"matchLabels": labels}, "endpoints": [{"port": "metrics", "interval": "30s"}]}}),
     ];
     format!(
         "# Written by `couchestor manifests`; do not edit.\n{}",

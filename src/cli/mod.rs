@@ -33,11 +33,20 @@ mod backtest;
 /// Sources, proposals and migrations.
 mod status;
 
+/// The screen of `status --watch`.
+mod screen;
+
+/// What people say of moves.
+mod migrations;
+
 /// Who decided what, out of Git alone.
 mod audit;
 
 /// CRDs and install manifests.
 mod generate;
+
+/// What watches couchestor.
+mod monitoring;
 
 /// JSON schemas for editors.
 mod schema;
@@ -113,6 +122,11 @@ enum Command {
         after_help = "Examples:\n  couchestor status\n  couchestor status --watch\n\nExit codes: 0 all ready, 1 something is not."
     )]
     Status(status::Arguments),
+    /// See moves, hold them, take them back, have them tried again.
+    #[command(
+        after_help = "Examples:\n  couchestor migrations\n  couchestor migrations show db-data-0-1a2b3c4d\n  couchestor migrations pause db-data-0-1a2b3c4d --why 'the new disks come on Monday'\n  couchestor migrations resume db-data-0-1a2b3c4d\n  couchestor migrations cancel db-data-0-1a2b3c4d\n  couchestor migrations retry db-data-0-1a2b3c4d\n  couchestor migrations resume-all\n\nAll moves of a source stand still while a file FREEZE lies in its folder, or while the PolicySource carries the annotation\nstorage.billyronks.io/paused. Exit codes: 0 done, 1 not."
+    )]
+    Migrations(migrations::Arguments),
     /// Show who decided what, when, from which commit, with which outcome: out of Git alone.
     #[command(
         after_help = "Examples:\n  couchestor audit --repository https://git.example.org/home/ops.git\n  couchestor audit --repository /srv/git/ops.git -o json"
@@ -124,6 +138,9 @@ enum Command {
     /// Print the CustomResourceDefinitions.
     Crds,
     /// Print the install manifests.
+    #[command(
+        after_help = "Examples:\n  couchestor manifests > couchestor.yaml\n  couchestor manifests --monitoring > monitoring.yaml"
+    )]
     Manifests(generate::Arguments),
     /// Print the JSON schema of all kinds or of one, for editors.
     #[command(
@@ -197,6 +214,7 @@ pub fn main(cli: Cli) -> ExitCode {
         Command::Plan(arguments) => block_on(plan::plan(arguments)),
         Command::Backtest(arguments) => block_on(backtest::backtest(*arguments)),
         Command::Status(arguments) => block_on(status::status(arguments)),
+        Command::Migrations(arguments) => block_on(migrations::migrations(arguments)),
         Command::Audit(arguments) => block_on(audit::audit(arguments)),
         Command::Simulate(arguments) => block_on(simulate::simulate(arguments)),
     };

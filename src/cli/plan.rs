@@ -8,16 +8,19 @@ use crate::decide::{self, InFlight, Limits, explain};
 use crate::io::cluster::Cluster;
 use crate::io::mayastor::Mayastor;
 use crate::io::prometheus::Prometheus;
+use crate::model::conditions;
 use crate::model::decision::{Decision, measured};
 use crate::model::desired::Desired;
 use crate::model::engine::gib;
 use crate::model::ids::{ClaimRef, ObjectId, PolicyName};
 use crate::model::kinds::{PolicySource, VolumeMigration};
 use crate::model::migration_brief::MigrationBrief;
+use crate::model::moves::Stop;
 use crate::model::observation::Observation;
 use crate::model::rendering::RenderedObject;
 use crate::observe::{self, volumes};
 use crate::render::proposal::{self, Site, Template};
+use crate::turn::holding::{FREEZE, first_line};
 use serde::Serialize;
 use serde_json::json;
 use std::collections::BTreeSet;
@@ -55,7 +58,8 @@ pub async fn plan(arguments: Arguments) -> Result<u8, Failed> {
     let wanted = arguments.volume.as_deref().map(claim).transpose()?;
     let objects = crate::render::render(&desired);
     let mut demanding = Vec::new();
-    let (observation, in_flight, changes) = match &arguments.observation {
+    let mut standing = Vec::new();
+    let (observation, mut in_flight, changes) = match &arguments.observation {
         Some(path) => (recorded(path)?, InFlight::default(), None),
         None => {
             let cluster = Cluster::connect(arguments.cluster.kubeconfig.as_deref()).await?;
@@ -74,6 +78,7 @@ pub async fn plan(arguments: Arguments) -> Result<u8, Failed> {
             let migrations: Vec<VolumeMigration> = cluster.list().await?;
             let sources: Vec<PolicySource> = cluster.list().await?;
             demanding.extend(sources.iter().filter_map(demands));
+            standing.extend(sources.iter().filter_map(stands));
             let in_flight = InFlight {
                 migrations: migrations.iter().map(MigrationBrief::from).collect(),
                 proposals: sources
@@ -89,6 +94,13 @@ pub async fn plan(arguments: Arguments) -> Result<u8, Failed> {
     if let Some(path) = &arguments.record {
         std::fs::write(path, serde_json::to_vec_pretty(&observation)?).map_err(about(path))?;
         words(&format!("wrote {}", path.display()));
+    }
+    in_flight.control.stop = stopped(&arguments.folder.path);
+    if let Some(stop) = &in_flight.control.stop {
+        words(&stop.to_string());
+    }
+    for still in &standing {
+        words(still);
     }
     let limits = Limits {
         max_open: u32::MAX,
@@ -243,6 +255,29 @@ fn demands(source: &PolicySource) -> Option<String> {
         metadata.namespace.as_deref().unwrap_or_default(),
         metadata.name.as_deref().unwrap_or_default()
     ))
+}
+
+/// Why a source's moves stand still in the cluster, if they do.
+fn stands(source: &PolicySource) -> Option<String> {
+    let (metadata, status) = (&source.metadata, source.status.as_ref()?);
+    let stopped = conditions::find(&status.conditions, crate::wiring::MOVING);
+    let stopped = stopped.filter(|one| one.status == "False")?;
+    let name = metadata.name.as_deref().unwrap_or_default();
+    Some(format!(
+        "moves of PolicySource {name} stand still: {}",
+        stopped.message
+    ))
+}
+
+/// Why the folder freezes all moves, if it does.
+fn stopped(folder: &Path) -> Option<Stop> {
+    let why = match std::fs::read(folder.join(FREEZE)) {
+        Ok(bytes) => first_line(&bytes),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return None,
+        // Whatever it is, the controller stops at it.
+        Err(error) => error.to_string(),
+    };
+    Some(Stop::Frozen(why.into()))
 }
 
 /// What moves wait for beside the plan, as the end of a sentence.

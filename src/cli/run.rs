@@ -100,7 +100,7 @@ pub async fn run(arguments: Arguments) -> Result<u8, Failed> {
                 header::CONTENT_TYPE,
                 "application/openmetrics-text; version=1.0.0; charset=utf-8",
             )],
-            metrics.text(),
+            metrics.text(crate::io::clock::now()),
         )
     };
     serve(arguments.metrics_addr, Router::new().route("/metrics", get(text))).await?;

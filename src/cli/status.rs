@@ -1,5 +1,6 @@
 //! `status`: sources, proposals and migrations.
 
+use super::screen::Canvas;
 use super::table::table;
 use super::{ClusterArguments, Failed, Output, data, value};
 use crate::io::cluster::Cluster;
@@ -8,19 +9,30 @@ use crate::model::kinds::policy_source::ProposalState;
 use crate::model::kinds::volume_migration::Phase;
 use crate::model::kinds::{PolicySource, VolumeMigration};
 use serde_json::json;
+use std::io::{IsTerminal, Write};
 use std::time::Duration;
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Pause between two looks of `--watch`.
 const PAUSE: Duration = Duration::from_secs(2);
+
+/// Drawing narrower than this would cut off the names of claims.
+const COLUMNS_MIN: u16 = 40;
 
 /// Options of `status`.
 #[derive(clap::Args, Debug)]
 pub struct Arguments {
     #[command(flatten)]
     cluster: ClusterArguments,
-    /// Look again every two seconds, until interrupted.
+    /// Look again every two seconds and draw moves that run, until interrupted.
     #[arg(short, long)]
     watch: bool,
+    /// How wide to draw.
+    #[arg(long, env = "COLUMNS", default_value_t = 80)]
+    columns: u16,
+    /// The kind of terminal; one that is dumb is not drawn upon.
+    #[arg(long, env = "TERM", hide = true)]
+    term: Option<String>,
     /// How to print.
     #[arg(short, long, value_enum, default_value = "text")]
     output: Output,
@@ -29,32 +41,127 @@ pub struct Arguments {
 /// `status`.
 pub async fn status(arguments: Arguments) -> Result<u8, Failed> {
     let cluster = Cluster::connect(arguments.cluster.kubeconfig.as_deref()).await?;
+    if arguments.watch {
+        return watch(&cluster, &arguments).await;
+    }
+    let (sources, migrations) = read(&cluster).await?;
+    match arguments.output {
+        Output::Text => {
+            data(&overview(&sources));
+            if let Some(moves) = listed(&migrations) {
+                data("");
+                data(&moves);
+            }
+        }
+        output => value(&json!({"sources": sources, "migrations": migrations}), output),
+    }
+    Ok(judged(&sources, &migrations))
+}
+
+async fn read(cluster: &Cluster) -> Result<(Vec<PolicySource>, Vec<VolumeMigration>), Failed> {
+    Ok((cluster.list().await?, cluster.list().await?))
+}
+
+/// 1 when something is not ready or waits for a person.
+fn judged(sources: &[PolicySource], migrations: &[VolumeMigration]) -> u8 {
+    let ready = sources.iter().all(|source| {
+        source
+            .status
+            .as_ref()
+            .is_some_and(|status| conditions::is_true(&status.conditions, "Ready"))
+    });
+    let person = migrations.iter().any(|one| {
+        one.status
+            .as_ref()
+            .is_some_and(|status| status.phase == Phase::NeedsPerson)
+    });
+    u8::from(!ready || person)
+}
+
+/// Looks again and again. On a terminal each look is drawn over the one before, on the alternate screen, so that what stood above
+/// stays; elsewhere looks follow each other with an empty line between them.
+async fn watch(cluster: &Cluster, arguments: &Arguments) -> Result<u8, Failed> {
+    let out = std::io::stdout();
+    let colour = anstream::AutoStream::choice(&out) != anstream::ColorChoice::Never;
+    // A terminal without colours may still move its cursor; a dumb one cannot.
+    let text = arguments.output == Output::Text;
+    let terminal = text && out.is_terminal() && arguments.term.as_deref() != Some("dumb");
+    let mut stage = terminal.then(Stage::enter);
+    let (mut terminate, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
+    let mut first = true;
     loop {
-        let sources: Vec<PolicySource> = cluster.list().await?;
-        let migrations: Vec<VolumeMigration> = cluster.list().await?;
-        match arguments.output {
-            Output::Text => print(&sources, &migrations),
-            output => value(&json!({"sources": sources, "migrations": migrations}), output),
+        let (sources, migrations) = read(cluster).await?;
+        let canvas = Canvas {
+            columns: usize::from(arguments.columns.max(COLUMNS_MIN)),
+            colour: colour && text,
+            now: crate::io::clock::now(),
+        };
+        match (&mut stage, arguments.output) {
+            (_, Output::Json | Output::Yaml | Output::Sarif) => {
+                let both = json!({"sources": sources, "migrations": migrations});
+                value(&both, arguments.output);
+            }
+            (Some(stage), _) => {
+                let above = canvas.cut(&overview(&sources));
+                stage.draw(&format!("{above}\n{}", canvas.moves(&migrations)));
+            }
+            (None, _) => {
+                if !first {
+                    data("");
+                }
+                let both = format!("{}\n{}", overview(&sources), canvas.moves(&migrations));
+                data(both.trim_end());
+            }
         }
-        if !arguments.watch {
-            let ready = sources.iter().all(|source| {
-                source
-                    .status
-                    .as_ref()
-                    .is_some_and(|status| conditions::is_true(&status.conditions, "Ready"))
-            });
-            let person = migrations.iter().any(|one| {
-                one.status
-                    .as_ref()
-                    .is_some_and(|status| status.phase == Phase::NeedsPerson)
-            });
-            return Ok(u8::from(!ready || person));
+        first = false;
+        tokio::select! {
+            _ = terminate.recv() => return Ok(judged(&sources, &migrations)),
+            _ = interrupt.recv() => return Ok(judged(&sources, &migrations)),
+            () = tokio::time::sleep(PAUSE) => {}
         }
-        tokio::time::sleep(PAUSE).await;
     }
 }
 
-fn print(sources: &[PolicySource], migrations: &[VolumeMigration]) {
+/// A terminal's alternate screen, on which nothing scrolls. When it is left, what was drawn last stays on the usual one.
+#[derive(Default)]
+struct Stage {
+    last: String,
+}
+
+impl Stage {
+    /// To the alternate screen; no cursor; what is too long for a line is cut off.
+    const ENTER: &str = "\u{1b}[?1049h\u{1b}[?25l\u{1b}[?7l";
+    const LEAVE: &str = "\u{1b}[?7h\u{1b}[?25h\u{1b}[?1049l";
+
+    fn enter() -> Self {
+        send(Self::ENTER);
+        Self::default()
+    }
+
+    /// Draws over what is there in one write: a screen that is cleared first flickers. A line is cleared before it is drawn, for behind
+    /// one that fills the terminal the cursor stands on its last character.
+    fn draw(&mut self, page: &str) {
+        let lines: Vec<String> = page.lines().map(|line| format!("\u{1b}[K{line}")).collect();
+        send(&format!("\u{1b}[H{}\r\n\u{1b}[J", lines.join("\r\n")));
+        page.clone_into(&mut self.last);
+    }
+}
+
+impl Drop for Stage {
+    fn drop(&mut self) {
+        send(&format!("{}{}", Self::LEAVE, self.last));
+    }
+}
+
+/// Writes to the terminal as it is: what moves the cursor is no colour.
+fn send(text: &str) {
+    let mut out = std::io::stdout().lock();
+    // A terminal that is gone takes nothing, and nobody looks.
+    let _ = out.write_all(text.as_bytes()).and_then(|()| out.flush());
+}
+
+/// Sources and proposals.
+fn overview(sources: &[PolicySource]) -> String {
     let mut rows = Vec::new();
     let mut proposals = Vec::new();
     for source in sources {
@@ -94,14 +201,34 @@ fn print(sources: &[PolicySource], migrations: &[VolumeMigration]) {
             }
         }
     }
-    data(&table(&["SOURCE", "READY", "APPLIED", "MESSAGE"], &rows));
+    let mut page = table(&["SOURCE", "READY", "APPLIED", "MESSAGE"], &rows);
+    for source in sources {
+        let list = source
+            .status
+            .as_ref()
+            .map(|status| &*status.conditions)
+            .unwrap_or_default();
+        let stopped = conditions::find(list, crate::wiring::MOVING).filter(|one| one.status == "False");
+        if let Some(stopped) = stopped {
+            let name = source.metadata.name.as_deref().unwrap_or_default();
+            page.push_str(&format!(
+                "\nMoves of {name} stand still ({}): {}\n",
+                stopped.reason, stopped.message
+            ));
+        }
+    }
     if !proposals.is_empty() {
-        data("");
-        data(&table(
+        page.push('\n');
+        page.push_str(&table(
             &["PROPOSAL", "MOVE", "STATE", "WHERE", "SINCE"],
             &proposals,
         ));
     }
+    page
+}
+
+/// Migrations.
+fn listed(migrations: &[VolumeMigration]) -> Option<String> {
     let rows: Vec<_> = migrations
         .iter()
         .map(|one| {
@@ -118,11 +245,6 @@ fn print(sources: &[PolicySource], migrations: &[VolumeMigration]) {
             ]
         })
         .collect();
-    if !rows.is_empty() {
-        data("");
-        data(&table(
-            &["MIGRATION", "CLAIM", "MOVE", "PHASE", "SYNCED", "MESSAGE"],
-            &rows,
-        ));
-    }
+    let head = ["MIGRATION", "CLAIM", "MOVE", "PHASE", "SYNCED", "MESSAGE"];
+    (!rows.is_empty()).then(|| table(&head, &rows))
 }

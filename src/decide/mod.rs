@@ -7,6 +7,7 @@ use crate::model::desired::{Assignment, Desired, Policy, Tier};
 use crate::model::ids::{ClaimRef, CommitId, TierName};
 use crate::model::kinds::policy_source::{ProposalStatus, ProposedMoveStatus};
 use crate::model::migration_brief::MigrationBrief;
+use crate::model::moves::Control;
 use crate::model::observation::{BoundVolume, Observation};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
@@ -37,6 +38,15 @@ mod select;
 /// Which approved moves start.
 mod starts;
 
+/// How many of them at one time.
+mod budgets;
+
+/// Which of them once more.
+mod again;
+
+/// What keeps all of them from starting.
+pub mod control;
+
 /// Which approvals were used up.
 mod spent;
 
@@ -62,6 +72,8 @@ pub struct InFlight {
     pub proposals: Vec<ProposalStatus>,
     /// Commits whose approvals do not suffice, with what is missing.
     pub unapproved: BTreeMap<CommitId, Arc<str>>,
+    /// What keeps moves from starting, whatever becomes of each volume.
+    pub control: Control,
 }
 
 /// Bounds and switches that the operator set for all policies.

@@ -124,6 +124,13 @@ pub(super) fn bytes(volume: &MayastorVolume) -> u64 {
     volume.size.saturating_mul(u64::from(volume.wanted_copies))
 }
 
+/// The names of pools.
+pub(super) fn names(view: &View, pools: &[u32]) -> Vec<PoolName> {
+    let fleet = view.observation.engine.as_ref().ok();
+    let of = |pool: &u32| Some(fleet?.pools.get(*pool as usize)?.name.clone());
+    pools.iter().filter_map(of).collect()
+}
+
 /// Why a pool takes nobody's copy now.
 fn closed(fleet: &Fleet, pool: &Pool) -> Option<String> {
     let node = fleet.nodes.get(fleet.node(&pool.node) as usize);

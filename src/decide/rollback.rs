@@ -142,12 +142,16 @@ pub fn returns(
         Phase::Completed => one.latency_before.is_some(),
         _ => false,
     };
-    let ended: HashMap<Key, &MigrationBrief> = in_flight
-        .migrations
-        .iter()
-        .filter(ended)
-        .map(|one| (key(one), one))
-        .collect();
+    let mut latest: HashMap<Key, &MigrationBrief> = HashMap::new();
+    for one in &in_flight.migrations {
+        let known = latest.entry(key(one)).or_insert(one);
+        if one.attempt > known.attempt {
+            *known = one;
+        }
+    }
+    // What a person has tried again is not taken back meanwhile.
+    latest.retain(|_, one| ended(&&**one) && !(one.failed() && one.retry.is_some()));
+    let ended = latest;
     if ended.is_empty() || observation.engine.is_err() {
         return returns;
     }

@@ -1,8 +1,10 @@
 //! Which approved moves start now: the decision is looked at once more, then budgets, room and windows.
 
+use super::again::Attempts;
+use super::budgets::Running;
 use super::heat::{self, Direction};
-use super::place::{self, Room};
-use super::{InFlight, View, judge, rollback};
+use super::place::{self, Room, bit};
+use super::{View, judge, rollback};
 use crate::model::approval::{Approved, Move};
 use crate::model::decision::{Decision, LeftAlone, Start, Subject, Superseded, Why};
 use crate::model::desired::Policy;
@@ -10,86 +12,13 @@ use crate::model::ids::{PolicyName, TierName};
 use crate::model::kinds::volume_migration::Phase;
 use crate::model::migration_brief::MigrationBrief;
 use crate::model::observation::{Backing, BoundVolume, MayastorVolume};
-use crate::model::quick::Table;
-use jiff::Timestamp;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How long a migration may take when no policy says it: the seed's default.
 const DEFAULT_TIMEOUT_SECS: u64 = 30 * 60;
 
 /// Where a volume is whose copies are on several tiers.
 const MIXED: &str = "mixed";
-
-/// What a budget per hour looks back over.
-const HOUR_SECS: i64 = 3600;
-
-/// Moves that run, and those that start in this turn.
-struct Running<'a> {
-    all: usize,
-    of_policy: HashMap<&'a str, usize>,
-    of_tier: HashMap<&'a str, usize>,
-    of_node: HashMap<u32, usize>,
-    /// Moves and bytes of a policy that started within the last hour.
-    hourly: HashMap<&'a str, (usize, u64)>,
-}
-
-impl<'a> Running<'a> {
-    fn of(view: &View<'a>, in_flight: &'a InFlight) -> Self {
-        let mut running = Self {
-            all: 0,
-            of_policy: HashMap::new(),
-            of_tier: HashMap::new(),
-            of_node: HashMap::new(),
-            hourly: HashMap::new(),
-        };
-        for migration in &in_flight.migrations {
-            let bound = view
-                .observation
-                .find(&migration.claim)
-                .map(|index| &view.observation.volumes[index]);
-            let volume = bound.and_then(|bound| match &bound.backing {
-                Backing::Mayastor(volume) => Some(volume),
-                _ => None,
-            });
-            let policy = migration.policy.as_deref();
-            if started_within_an_hour(migration, view.now)
-                && let Some(policy) = policy
-            {
-                let (moves, bytes) = running.hourly.entry(policy).or_default();
-                *moves += 1;
-                *bytes = bytes.saturating_add(volume.map_or(0, place::bytes));
-            }
-            if !migration.phase.is_final() {
-                let nodes = volume
-                    .into_iter()
-                    .flat_map(|volume| volume.copies.iter().map(|copy| copy.node));
-                running.add(policy, &migration.from.0, &migration.to.0, nodes);
-            }
-        }
-        running
-    }
-
-    fn add(&mut self, policy: Option<&'a str>, from: &'a str, to: &'a str, nodes: impl Iterator<Item = u32>) {
-        self.all += 1;
-        if let Some(policy) = policy {
-            *self.of_policy.entry(policy).or_default() += 1;
-        }
-        for tier in [from, to] {
-            *self.of_tier.entry(tier).or_default() += 1;
-        }
-        for node in nodes {
-            *self.of_node.entry(node).or_default() += 1;
-        }
-    }
-}
-
-fn started_within_an_hour(migration: &MigrationBrief, now: Timestamp) -> bool {
-    let started = migration
-        .started
-        .as_deref()
-        .and_then(|at| at.parse::<Timestamp>().ok());
-    started.is_some_and(|at| now.as_second().saturating_sub(at.as_second()) < HOUR_SECS)
-}
 
 /// What became of the approved moves, beside those that start.
 #[derive(Default)]
@@ -104,8 +33,9 @@ pub(super) struct Begun<'a> {
     pub(super) missing: Vec<LeftAlone<'a>>,
 }
 
-/// Takes the room of copies that moves under way have yet to make.
-fn reserve(view: &View, room: &mut Room) {
+/// Takes the room of copies that moves under way have yet to make, and counts the moves.
+fn reserve<'a>(view: &View<'a>, room: &mut Room) -> Running<'a> {
+    let mut running = Running::of(view);
     for migration in view
         .in_flight
         .migrations
@@ -116,26 +46,32 @@ fn reserve(view: &View, room: &mut Room) {
             .observation
             .find(&migration.claim)
             .map(|index| &view.observation.volumes[index]);
-        let (Some(Backing::Mayastor(volume)), Some(to)) =
-            (bound.map(|bound| &bound.backing), view.tier(&migration.to))
-        else {
+        let Some(Backing::Mayastor(volume)) = bound.map(|bound| &bound.backing) else {
+            continue;
+        };
+        let Some(to) = view.tier(&migration.to) else {
+            running.add_unplaced(volume);
             continue;
         };
         let missing = usize::from(volume.wanted_copies).saturating_sub(place::copies_on(view, volume, to));
+        let mut chosen = Vec::new();
         if missing > 0
-            && let Ok(mut chosen) = room.choose(view, volume, to)
+            && let Ok(found) = room.choose(view, volume, to)
         {
+            chosen = found;
             chosen.truncate(missing);
             room.take(volume, &chosen);
         }
+        running.add_way(view, room, volume, to, &chosen);
     }
+    running
 }
 
 pub(super) fn starts<'a>(view: &View<'a>, room: &mut Room, decision: &mut Decision<'a>) -> Begun<'a> {
     let mut begun = Begun::default();
-    let mut running = Running::of(view, view.in_flight);
-    reserve(view, room);
-    let tried = tried(view.in_flight);
+    let mut running = reserve(view, room);
+    let attempts = Attempts::of(&view.in_flight.migrations);
+    let stands = view.limits.dry_run || view.in_flight.control.stop.is_some();
     // All of them first: their looks at memory then wait together and not one for the other.
     let all: Vec<_> = approved(view).collect();
     for (approved, found) in all {
@@ -144,7 +80,7 @@ pub(super) fn starts<'a>(view: &View<'a>, room: &mut Room, decision: &mut Decisi
             None => Err(Why::NotFound),
             // What was approved twice has one verdict: the first.
             Some(index) if begun.started.contains(&index) || begun.left.contains_key(&index) => Ok(None),
-            Some(index) => start(view, room, &mut running, &tried, approved, index),
+            Some(index) => start(view, room, &mut running, &attempts, approved, index),
         };
         match (outcome, found) {
             (Ok(None), _) => {}
@@ -153,10 +89,12 @@ pub(super) fn starts<'a>(view: &View<'a>, room: &mut Room, decision: &mut Decisi
                 decision.starts.push(start);
             }
             (Err(Why::Superseded { migration }), Some(index)) => drop(begun.spent.insert(index, migration)),
-            (Err(why), Some(index)) if why.supersedes() && !view.limits.dry_run => {
+            // What was carried out is not used up without a move.
+            (Err(why), Some(index)) if why.supersedes() && !stands && !attempts.moved(approved) => {
                 let left = left(view, what, found, why);
                 decision.superseded.push(Superseded {
                     approved: approved.clone(),
+                    attempt: attempts.next(approved),
                     from: left.tier.cloned().unwrap_or_else(|| TierName(MIXED.to_owned())),
                     why: left.words(),
                 });
@@ -183,19 +121,6 @@ fn approved<'v, 'a>(
     })
 }
 
-/// Migrations by volume, tier and approval.
-type Tried<'a> = Table<(&'a str, &'a str, &'a str), &'a MigrationBrief>;
-
-fn tried(in_flight: &InFlight) -> Tried<'_> {
-    let mut tried = Tried::default();
-    for migration in &in_flight.migrations {
-        let (volume, to) = (migration.volume.as_str(), migration.to.as_str());
-        let approved_in = migration.approved_in.as_str();
-        tried.entry((volume, to, approved_in)).or_insert(migration);
-    }
-    tried
-}
-
 fn left<'a>(view: &View<'a>, what: &'a Move, found: Option<usize>, why: Why) -> LeftAlone<'a> {
     let policy = policy_of(view, what);
     match found.map(|index| &view.observation.volumes[index]) {
@@ -218,14 +143,14 @@ fn start<'a>(
     view: &View<'a>,
     room: &mut Room,
     running: &mut Running<'a>,
-    tried: &Tried,
+    attempts: &Attempts,
     approved: &'a Approved<Move>,
     index: usize,
 ) -> Result<Option<Start>, Why> {
     let what = approved.what();
     let bound = &view.observation.volumes[index];
     if *bound.name != *what.volume.as_str() {
-        not_superseded(tried, approved)?;
+        attempts.not_superseded(approved)?;
         return Err(Why::OtherVolume {
             assigned: what.volume.clone(),
         });
@@ -244,21 +169,25 @@ fn start<'a>(
     if from == Some(to) {
         return Ok(None);
     }
-    not_tried(tried, approved)?;
+    // What a person wrote without a policy's proposal is held to the policy that takes the volume.
+    let taker = || Some(view.policies[judge::taker(view, bound).ok()?].policy);
+    let policy = policy_of(view, what).or_else(taker);
+    let attempt = attempts.may(view, approved, policy)?;
     if let Some(missing) = view.in_flight.unapproved.get(&approved.approval().commit) {
         return Err(Why::NotApproved {
             missing: missing.clone(),
         });
     }
     not_suspended(view, what)?;
+    if let Some(stop) = &view.in_flight.control.stop {
+        return Err(Why::Stopped(stop.clone()));
+    }
+    none_just_returned(view, volume, to)?;
     if let Some(unfit) = volume.unfit {
         return Err(Why::Unfit(unfit));
     }
     let chosen = room.choose(view, volume, to)?;
-    // What a person wrote without a policy's proposal is held to the policy that takes the volume.
-    let taker = || Some(view.policies[judge::taker(view, bound).ok()?].policy);
-    let policy = policy_of(view, what).or_else(taker);
-    within_budgets(view, running, volume, policy, from, to, &chosen, room)?;
+    running.admits(view, room, (volume, &chosen), policy, (from, to))?;
     if let Some(policy) = policy {
         in_window(view, policy)?;
     }
@@ -268,27 +197,16 @@ fn start<'a>(
         });
     }
     // Last of all: the load is looked at when the move could start, not while it waits.
-    still_holds(view, what, index, from, to)?;
+    still_holds(view, what, index, from, to, attempt.drifted)?;
     let from_name = from.map(|tier| &view.tiers[tier].name);
-    let nodes = volume
-        .copies
-        .iter()
-        .map(|copy| copy.node)
-        .chain(room.nodes_of(&chosen));
-    running.add(
-        what.policy.as_deref(),
-        from_name.map_or("", |name| name.as_str()),
-        what.to.as_str(),
-        nodes.collect::<Vec<_>>().into_iter(),
-    );
-    if let Some(policy) = &what.policy {
-        let (moves, bytes) = running.hourly.entry(policy).or_default();
-        *moves += 1;
-        *bytes = bytes.saturating_add(place::bytes(volume));
-    }
+    let tiers = (from_name.map_or("", |name| name.as_str()), what.to.as_str());
+    running.begin(what.policy.as_deref(), tiers, volume, room.nodes_of(&chosen));
+    running.add_way(view, room, volume, to, &chosen);
     room.take(volume, &chosen);
     Ok(Some(Start {
         approved: approved.clone(),
+        attempt: attempt.number,
+        pools: place::names(view, &chosen),
         from: from_name.cloned().unwrap_or_else(|| TierName(MIXED.to_owned())),
         timeout_secs: policy.map_or(DEFAULT_TIMEOUT_SECS, |policy| policy.timeout.as_secs()),
         latency: policy_of(view, what)
@@ -318,36 +236,33 @@ fn movable<'a>(view: &View<'a>, bound: &'a BoundVolume) -> Result<&'a MayastorVo
     }
 }
 
-fn migration_of<'a>(tried: &Tried<'a>, approved: &Approved<Move>) -> Option<&'a MigrationBrief> {
-    let what = approved.what();
-    let key = (
-        what.volume.as_str(),
-        what.to.as_str(),
-        approved.approval().commit.as_str(),
-    );
-    tried.get(&key).copied()
-}
-
-fn not_superseded(tried: &Tried, approved: &Approved<Move>) -> Result<(), Why> {
-    match migration_of(tried, approved) {
-        Some(done) if done.phase == Phase::Superseded => Err(Why::Superseded {
-            migration: done.name.clone(),
+/// Nodes that have just returned take no new copy and give none up. The engine may place a copy on any pool of the tier, so none of
+/// its nodes may rest.
+fn none_just_returned(view: &View, volume: &MayastorVolume, to: usize) -> Result<(), Why> {
+    let resting = &view.in_flight.control.resting;
+    let (false, Ok(fleet)) = (resting.is_empty(), &view.observation.engine) else {
+        return Ok(());
+    };
+    let own = volume
+        .copies
+        .iter()
+        .filter_map(|copy| fleet.nodes.get(copy.node as usize));
+    let own = own.map(|node| &node.name);
+    let pools = fleet.pools.iter().zip(&view.pool_tiers);
+    let of_tier = pools
+        .filter(|(_, tiers)| **tiers & bit(to) != 0)
+        .map(|(pool, _)| &pool.node);
+    let rests = |node| Some((node, *resting.get(node)?));
+    let found = own
+        .chain(of_tier)
+        .filter_map(rests)
+        .find(|(_, until)| view.now < *until);
+    match found {
+        Some((node, until)) => Err(Why::NodeJustReturned {
+            node: node.as_str().into(),
+            until,
         }),
-        _ => Ok(()),
-    }
-}
-
-/// An approval moves a volume once.
-fn not_tried(tried: &Tried, approved: &Approved<Move>) -> Result<(), Why> {
-    not_superseded(tried, approved)?;
-    match migration_of(tried, approved) {
         None => Ok(()),
-        Some(done) if done.phase == Phase::Completed => Err(Why::Drifted {
-            migration: done.name.clone(),
-        }),
-        Some(failed) => Err(Why::FailedBefore {
-            migration: failed.name.clone(),
-        }),
     }
 }
 
@@ -364,14 +279,22 @@ fn not_suspended(view: &View, what: &Move) -> Result<(), Why> {
 
 /// Whether what spoke for the move still does: people merge when they have time, and loads change. An assignment that a person wrote,
 /// or that is pinned, and the way back after a revert are carried out whatever the load. One whose load is not known now waits.
-fn still_holds(view: &View, what: &Move, index: usize, from: Option<usize>, to: usize) -> Result<(), Why> {
+fn still_holds(
+    view: &View,
+    what: &Move,
+    index: usize,
+    from: Option<usize>,
+    to: usize,
+    drifted: bool,
+) -> Result<(), Why> {
     let Some(assignment) = view.desired.assignments.get(&what.claim) else {
         return Ok(());
     };
     let (Some(decision), None, Some(from)) = (&assignment.decision, assignment.pin, from) else {
         return Ok(());
     };
-    if *decision.from != *view.tiers[from].name.as_str() {
+    // Copies that have left their tier by themselves are on any other one.
+    if !drifted && *decision.from != *view.tiers[from].name.as_str() {
         // Where a merged move has put it since, a person who approves an older decision takes that move back.
         let ours = |one: &MigrationBrief| {
             one.phase == Phase::Completed && one.volume == what.volume && one.to == view.tiers[from].name
@@ -406,76 +329,4 @@ fn in_window(view: &View, policy: &Policy) -> Result<(), Why> {
     }
     let opens = windows.iter().filter_map(|window| window.opens(view.now)).min();
     Err(Why::OutsideWindow { opens })
-}
-
-#[expect(clippy::too_many_arguments, reason = "every budget counts something else")]
-fn within_budgets(
-    view: &View,
-    running: &Running,
-    volume: &MayastorVolume,
-    policy: Option<&Policy>,
-    from: Option<usize>,
-    to: usize,
-    chosen: &[u32],
-    room: &Room,
-) -> Result<(), Why> {
-    let over = |budget: String| {
-        Err(Why::OverBudget {
-            budget: budget.into(),
-        })
-    };
-    let max = view.limits.max_concurrent;
-    if running.all >= max as usize {
-        return over(format!("the controller's --max-concurrent-migrations of {max}"));
-    }
-    for tier in from.into_iter().chain([to]).map(|tier| view.tiers[tier]) {
-        let used = running.of_tier.get(tier.name.as_str()).copied().unwrap_or(0);
-        if let Some(max) = tier.max_moves.filter(|max| used >= *max as usize) {
-            return over(match tier.secret {
-                true => format!("maxConcurrentMoves of tier {}", tier.name),
-                false => format!("maxConcurrentMoves: {max} of tier {}", tier.name),
-            });
-        }
-    }
-    let Some(policy) = policy else { return Ok(()) };
-    let name = &policy.name;
-    let used = running.of_policy.get(name.as_str()).copied().unwrap_or(0);
-    if used >= policy.max_concurrent as usize {
-        return over(format!(
-            "maxConcurrentMigrations: {} of {name}",
-            policy.max_concurrent
-        ));
-    }
-    let (moves, bytes) = running.hourly.get(name.as_str()).copied().unwrap_or_default();
-    if let Some(max) = policy.budgets.moves_per_hour.filter(|max| moves >= *max as usize) {
-        return over(format!("movesPerHour: {max} of {name}"));
-    }
-    // A volume that is larger than the whole budget would never move: it starts alone.
-    let after = bytes.saturating_add(place::bytes(volume));
-    if policy
-        .budgets
-        .bytes_per_hour
-        .is_some_and(|max| bytes > 0 && after > max)
-    {
-        return over(format!("bytesPerHour of {name}"));
-    }
-    if let Some(max) = policy.budgets.moves_per_node {
-        let nodes = volume
-            .copies
-            .iter()
-            .map(|copy| copy.node)
-            .chain(room.nodes_of(chosen));
-        let full = |node: &u32| running.of_node.get(node).copied().unwrap_or(0) >= max as usize;
-        if let Some(node) = nodes.into_iter().find(full) {
-            let name_of = view
-                .observation
-                .engine
-                .as_ref()
-                .ok()
-                .and_then(|fleet| fleet.nodes.get(node as usize));
-            let node = name_of.map_or_else(|| "a node".to_owned(), |node| node.name.to_string());
-            return over(format!("movesPerNode: {max} of {name} on {node}"));
-        }
-    }
-    Ok(())
 }

@@ -28,6 +28,9 @@ mod superseded;
 /// Assignments that are taken back.
 mod rollback;
 
+/// What people and failures stop.
+mod control;
+
 use crate::model::desired::Policy;
 use crate::model::engine::Health;
 use crate::model::ids::{PolicyName, TierName};

@@ -181,6 +181,7 @@ fn migration() -> VolumeMigration {
             preserve: false,
             accept_snapshots_stay: false,
             superseded: None,
+            attempt: None,
             approved: ApprovedBy {
                 pull_request: None,
                 merged_by: None,

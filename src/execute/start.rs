@@ -24,8 +24,8 @@ pub struct Target {
     pub preserve: bool,
 }
 
-/// Makes the VolumeMigration of an approved move; `merge` is what the forge says of the commit. The name depends on volume, tier and
-/// approving commit, so that making it twice is refused by the cluster, while a new approval makes a new one.
+/// Makes the VolumeMigration of an approved move; `merge` is what the forge says of the commit. The name depends on volume, tier,
+/// approving commit and attempt, so that making it twice is refused by the cluster, while a new approval or attempt makes a new one.
 pub fn migration(
     source: &SourceRef,
     start: &Start,
@@ -39,9 +39,10 @@ pub fn migration(
         timeout_seconds: start.timeout_secs,
         preserve: target.preserve,
         latency_before_ms: start.latency,
+        attempt: numbered(start.attempt),
         ..spec(source, &start.approved, &start.from, merge)
     };
-    VolumeMigration::new(&name(&start.approved), spec)
+    VolumeMigration::new(&name(&start.approved, start.attempt), spec)
 }
 
 /// Makes the VolumeMigration of an approved move that is not to be started any more: it uses the approval up. That it ends before it
@@ -49,15 +50,22 @@ pub fn migration(
 pub fn superseded(source: &SourceRef, one: &Superseded, merge: Option<&MergeStatus>) -> VolumeMigration {
     let spec = VolumeMigrationSpec {
         superseded: Some(one.why.clone()),
+        attempt: numbered(one.attempt),
         ..spec(source, &one.approved, &one.from, merge)
     };
-    VolumeMigration::new(&name(&one.approved), spec)
+    VolumeMigration::new(&name(&one.approved, one.attempt), spec)
 }
 
-fn name(approved: &Approved<Move>) -> String {
+/// The first attempt of an approval has no number.
+fn numbered(attempt: u32) -> Option<u32> {
+    (attempt > 1).then_some(attempt)
+}
+
+fn name(approved: &Approved<Move>, attempt: u32) -> String {
     let (what, approval) = (approved.what(), approved.approval());
     let identity = format!("{}|{}|{}", what.volume, what.to, approval.commit);
-    let hash = short_hash(&identity);
+    let suffix = numbered(attempt).map_or_else(String::new, |attempt| format!("-{attempt}"));
+    let hash = short_hash(&identity) + &suffix;
     let mut name = format!("{}-{}", what.claim.namespace, what.claim.name);
     name.truncate(NAME_MAX - 1 - hash.len());
     format!("{}-{hash}", name.trim_end_matches(['-', '.']))
@@ -90,6 +98,7 @@ fn spec(
         latency_before_ms: None,
         preserve: false,
         superseded: None,
+        attempt: None,
         accept_snapshots_stay: false,
         approved: ApprovedBy {
             revision: approval.revision.to_string(),

@@ -1,5 +1,6 @@
 //! Conditions as kstatus reads them: Ready always, Reconciling and Stalled only while they are true.
 
+use super::kinds::volume_migration::{Phase, VolumeMigrationStatus};
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::{Condition, Time};
 
@@ -62,9 +63,36 @@ pub fn clear(conditions: &mut Vec<Condition>, type_: &str) {
     conditions.retain(|condition| condition.type_ != type_);
 }
 
+/// The condition of a type.
+pub fn find<'a>(conditions: &'a [Condition], type_: &str) -> Option<&'a Condition> {
+    conditions.iter().find(|condition| condition.type_ == type_)
+}
+
 /// Whether a condition is there and true.
 pub fn is_true(conditions: &[Condition], type_: &str) -> bool {
     conditions
         .iter()
         .any(|condition| condition.type_ == type_ && condition.status == "True")
+}
+
+/// What kstatus reads of a move: Reconciling with the phase as its reason while it runs, Stalled while a person must look, and Ready
+/// when it has ended. Whether it ended well is Ready's status.
+pub fn of_move(status: &mut VolumeMigrationStatus, generation: Option<i64>, now: Timestamp) {
+    let (phase, message) = (status.phase, status.message.clone());
+    let reason = phase.as_str();
+    let list = &mut status.conditions;
+    let mut set = |type_, on| set(list, type_, on, reason, &message, generation, now);
+    let done = matches!(phase, Phase::Completed | Phase::Preserved);
+    set("Ready", done);
+    if !phase.is_final() {
+        set("Reconciling", true);
+    } else if phase == Phase::NeedsPerson {
+        set("Stalled", true);
+    }
+    if phase.is_final() {
+        clear(list, "Reconciling");
+    }
+    if phase != Phase::NeedsPerson {
+        clear(list, "Stalled");
+    }
 }

@@ -39,6 +39,10 @@ pub struct ProposedMove {
 pub struct Start {
     /// The approval.
     pub approved: Approved<Move>,
+    /// Which attempt of the approval it is, from 1 on.
+    pub attempt: u32,
+    /// The pools on which its copies are expected: the engine chooses among those of the tier.
+    pub pools: Vec<PoolName>,
     /// Where the volume is now.
     pub from: TierName,
     /// How long the migration may take, in seconds.
@@ -52,6 +56,8 @@ pub struct Start {
 pub struct Superseded {
     /// The approval.
     pub approved: Approved<Move>,
+    /// Which attempt of the approval it is, from 1 on.
+    pub attempt: u32,
     /// Where the volume is now.
     pub from: TierName,
     /// Why, in words.

@@ -252,6 +252,8 @@ pub struct Budgets {
     pub bytes_per_hour: Option<u64>,
     /// Moves that may read from or write to one node at one time.
     pub moves_per_node: Option<u32>,
+    /// Moves that may read from or write to one pool at one time.
+    pub moves_per_pool: Option<u32>,
 }
 
 /// When a move is taken back because the volume became slower.

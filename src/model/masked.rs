@@ -69,6 +69,13 @@ impl Why {
                 format!("approved, but {} no longer speaks for it", shown(signal, *value))
             }
             Self::CoolingDown { .. } => "moved lately; it rests".to_owned(),
+            // When it ends would tell how long the policy has volumes rest.
+            Self::Drifted {
+                migration,
+                again: Some(_),
+            } => format!(
+                "{migration} moved it, and Mayastor has placed a copy elsewhere since; brought back when it has rested"
+            ),
             Self::OverBudget { .. } => "a budget is used up".to_owned(),
             // Of the cluster, of Git, or of nothing but the kind of the reason.
             Self::NoPolicy
@@ -92,7 +99,11 @@ impl Why {
             | Self::Assigned { .. }
             | Self::Declined { .. }
             | Self::FailedBefore { .. }
-            | Self::Drifted { .. }
+            | Self::TriedOften { .. }
+            | Self::BacksOff { .. }
+            | Self::Drifted { again: None, .. }
+            | Self::Stopped(_)
+            | Self::NodeJustReturned { .. }
             | Self::Unfit(_)
             | Self::Pinned { .. }
             | Self::OtherVolume { .. }
@@ -154,6 +165,10 @@ mod tests {
                 value: 7.0,
             },
             Why::CoolingDown { seconds_left: 4321 },
+            Why::Drifted {
+                migration: "m".to_owned(),
+                again: Some(jiff::Timestamp::from_second(4321).unwrap()),
+            },
             Why::OverBudget {
                 budget: "movesPerHour: 4321 of canary-name".into(),
             },

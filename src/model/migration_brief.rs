@@ -1,7 +1,10 @@
 //! A migration in brief: what deciding needs to know of those that run or ran.
 
 use super::ids::{ClaimRef, CommitId, TierName, VolumeName};
+use super::kinds::RETRY;
+use super::kinds::moves::said;
 use super::kinds::volume_migration::{Phase, VolumeMigration};
+use jiff::Timestamp;
 
 /// A migration in brief.
 #[derive(Clone, Debug, PartialEq)]
@@ -24,6 +27,10 @@ pub struct MigrationBrief {
     pub approved_in: CommitId,
     /// The volume's mean latency before it, in milliseconds, when that is to be compared.
     pub latency_before: Option<f64>,
+    /// Which attempt of its approval it is, from 1 on.
+    pub attempt: u32,
+    /// The order of a person to try it again that was not acted upon yet.
+    pub retry: Option<String>,
     /// When it began, RFC 3339.
     pub started: Option<String>,
     /// When it ended, RFC 3339; these sort as text.
@@ -46,8 +53,29 @@ impl From<&VolumeMigration> for MigrationBrief {
             phase: status.map(|status| status.phase).unwrap_or_default(),
             approved_in: CommitId(spec.approved.commit.clone()),
             latency_before: spec.latency_before_ms,
+            attempt: spec.attempt.unwrap_or(1),
+            retry: said(migration.metadata.annotations.as_ref(), RETRY)
+                .filter(|value| status.and_then(|status| status.last_handled_retry.as_deref()) != Some(value))
+                .map(str::to_owned),
             started: status.and_then(|status| status.started_at.clone()),
             finished: status.and_then(|status| status.finished_at.clone()),
         }
+    }
+}
+
+impl MigrationBrief {
+    /// When it ended.
+    pub fn ended(&self) -> Option<Timestamp> {
+        self.finished.as_ref()?.parse().ok()
+    }
+
+    /// Whether it came to nothing by a fault: a person's cancelling is none.
+    pub fn failed(&self) -> bool {
+        matches!(self.phase, Phase::RolledBack | Phase::NeedsPerson)
+    }
+
+    /// Whether it did what was asked.
+    pub fn succeeded(&self) -> bool {
+        matches!(self.phase, Phase::Completed | Phase::Preserved)
     }
 }

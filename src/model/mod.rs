@@ -84,5 +84,8 @@ pub mod week;
 /// Why a volume is left alone.
 pub mod why;
 
+/// What keeps approved moves from starting.
+pub mod moves;
+
 /// Times at an even distance.
 pub mod timeline;

@@ -2,7 +2,7 @@
 
 use crate::model::approval::{Approval, Approved, Move};
 use crate::model::desired::Assignment;
-use crate::model::ids::ClaimRef;
+use crate::model::ids::{ClaimRef, TierName};
 use crate::model::kinds::volume_migration::Phase;
 use crate::model::migration_brief::MigrationBrief;
 use crate::model::tree::{ClearTree, Provenance};
@@ -78,7 +78,7 @@ fn ways_back(
                 // This was the way back already; it stays approved, so that nothing is asked twice.
                 migration.to.clone()
             } else {
-                migration.from.clone()
+                began(migration, past)
             };
             let what = Move {
                 claim: migration.claim.clone(),
@@ -89,6 +89,15 @@ fn ways_back(
             Some((what, approval(tree, &path, Some(removal))))
         })
         .collect()
+}
+
+/// Where a volume was when its move was approved: later attempts may have begun on the way, or elsewhere.
+fn began(migration: &MigrationBrief, past: &[MigrationBrief]) -> TierName {
+    let same = past.iter().filter(|one| {
+        (&one.volume, &one.to, &one.approved_in) == (&migration.volume, &migration.to, &migration.approved_in)
+    });
+    let first = same.min_by_key(|one| one.attempt);
+    first.map_or_else(|| migration.from.clone(), |first| first.from.clone())
 }
 
 fn approval(tree: &ClearTree, path: &str, from: Option<&Provenance>) -> Approval {

@@ -56,6 +56,10 @@ pub fn check(spec: &PolicySourceSpec) -> Vec<Wrong> {
             "spec.proposals.rejections.expireAfter",
             proposals.rejections.as_ref().map(|one| &one.expire_after),
         ),
+        (
+            "spec.moves.nodeQuarantine",
+            spec.moves.as_ref().map(|one| &one.node_quarantine),
+        ),
     ];
     for (field, text) in durations {
         if let Some(Err(help)) = text.map(|text| duration::parse(text)) {

@@ -67,6 +67,8 @@ fn past(phase: Phase, approved_in: &str, from: &str, to: &str) -> MigrationBrief
         phase,
         approved_in: CommitId(approved_in.into()),
         latency_before: None,
+        attempt: 1,
+        retry: None,
         started: None,
         finished: Some(approved_in.into()),
     }

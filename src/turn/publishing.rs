@@ -5,13 +5,16 @@ use crate::apply::ApplyFailure;
 use crate::decide;
 use crate::model::decision::Decision;
 use crate::model::desired::Desired;
+use crate::model::ids::ClaimRef;
 use crate::model::kinds::policy_source::ProposalState;
-use crate::model::kinds::volume_migration::VolumeMigration;
+use crate::model::kinds::volume_migration::{Phase, VolumeMigration};
 use crate::model::migration_brief::MigrationBrief;
-use crate::model::observation::Observation;
+use crate::model::moves::Stop;
+use crate::model::observation::{Backing, Observation};
 use crate::record::{self, status::Facts};
-use crate::telemetry::Reason;
+use crate::telemetry::{MoveNow, Tiered};
 use jiff::Timestamp;
+use std::collections::BTreeMap;
 
 #[expect(
     clippy::too_many_arguments,
@@ -44,35 +47,38 @@ pub(super) async fn publish(
     if let Err(error) = record::status::update(&world.cluster, &facts).await {
         turned.failures.push(TurnFailure::from(&error));
     }
-    world
-        .metrics
-        .active
-        .set(i64::try_from(turned.unfinished).unwrap_or(i64::MAX));
-    let holders = migrations
-        .iter()
-        .filter(|one| one.status.as_ref().is_some_and(|status| status.window.is_some()))
-        .count();
-    world
-        .metrics
-        .cordons
-        .set(i64::try_from(holders).unwrap_or(i64::MAX));
-    if let Some(proposed) = &turned.proposed {
-        let open = proposed
-            .records
+    moves(world, source, migrations, turned.moves.1.as_ref());
+    let pools = pools(desired, observation);
+    let in_motion = |claim: &ClaimRef| {
+        briefs
             .iter()
-            .filter(|record| record.state == ProposalState::Open)
-            .count();
-        world
-            .metrics
-            .open_proposals
-            .set(i64::try_from(open).unwrap_or(i64::MAX));
-    }
-    world.metrics.left_alone.clear();
+            .any(|one| one.claim == *claim && !one.phase.is_final())
+    };
+    let off_tier = desired.approved.iter().filter(|approved| {
+        let what = approved.what();
+        let placed = observation.find(&what.claim).and_then(|index| placed.get(index));
+        placed.is_some_and(|placed| *placed != Some(&what.to)) && !in_motion(&what.claim)
+    });
+    let off_tier = amount(off_tier.count());
+    let mut left_alone: BTreeMap<&'static str, i64> = BTreeMap::new();
     for left in &decision.left_alone {
-        let reason = Reason {
-            reason: left.why.reason().to_owned(),
-        };
-        world.metrics.left_alone.get_or_create(&reason).inc();
+        *left_alone.entry(left.why.reason()).or_default() += 1;
+    }
+    let open = turned.proposed.as_ref().map(|proposed| {
+        let records = proposed.records.iter();
+        amount(
+            records
+                .filter(|record| record.state == ProposalState::Open)
+                .count(),
+        )
+    });
+    world.metrics.count(&source.name, |counts| {
+        counts.off_tier = off_tier;
+        counts.left_alone = left_alone;
+        counts.pools = pools.unwrap_or_else(|| std::mem::take(&mut counts.pools));
+        counts.proposals = open.unwrap_or(counts.proposals);
+    });
+    for left in &decision.left_alone {
         let policy = left.policy.map_or("", |policy| policy.name.as_str());
         let (namespace, claim) = left.claim();
         tracing::debug!(
@@ -84,6 +90,69 @@ pub(super) async fn publish(
             "left alone"
         );
     }
+}
+
+fn amount(items: usize) -> i64 {
+    i64::try_from(items).unwrap_or(i64::MAX)
+}
+
+/// Counts the moves of a source. They are known in every turn, also in one that cannot read Git.
+pub(super) fn moves(world: &World, source: &Source<'_>, migrations: &[VolumeMigration], stop: Option<&Stop>) {
+    let statuses = || migrations.iter().filter_map(|one| one.status.as_ref());
+    let running = migrations.iter().filter(|one| !brief(one).phase.is_final());
+    let running = running.map(|one| {
+        let status = one.status.as_ref();
+        let bytes = status.and_then(|status| status.bytes_copied.zip(status.bytes_total));
+        let since = status.and_then(|status| status.phase_since.as_deref()?.parse().ok());
+        MoveNow {
+            namespace: one.spec.claim.namespace.clone(),
+            claim: one.spec.claim.name.clone(),
+            phase: brief(one).phase,
+            since,
+            ratio: bytes
+                .filter(|(_, total)| *total > 0)
+                .map(|(copied, total)| copied as f64 / total as f64),
+        }
+    });
+    let running = running.collect();
+    let needing = statuses().filter(|status| status.phase == Phase::NeedsPerson);
+    let needing_person = amount(needing.count());
+    let held = statuses().filter(|status| status.window.is_some());
+    let cordons = held
+        .map(|status| record::events::held_since(status).map(|(since, _)| since))
+        .collect();
+    world.metrics.count(&source.name, |counts| {
+        counts.running = running;
+        // A person who pauses or freezes knows of it; what stops by itself wants one.
+        counts.stopped = matches!(stop, Some(Stop::Failures(_)));
+        counts.needing_person = needing_person;
+        counts.cordons = cordons;
+    });
+}
+
+/// The copies on each pool and the tiers that take it; nothing while the engine does not answer.
+fn pools(desired: &Desired, observation: &Observation) -> Option<BTreeMap<String, Tiered>> {
+    let fleet = observation.engine.as_ref().ok()?;
+    let mut copies = vec![0_i64; fleet.pools.len()];
+    for bound in &observation.volumes {
+        let Backing::Mayastor(volume) = &bound.backing else {
+            continue;
+        };
+        for copy in volume.copies.iter() {
+            if let Some(count) = copies.get_mut(copy.pool as usize) {
+                *count += 1;
+            }
+        }
+    }
+    let pools = fleet.pools.iter().zip(copies).map(|(pool, replicas)| {
+        let takes = desired
+            .tiers
+            .values()
+            .filter(|tier| decide::place::belongs(pool, tier));
+        let tiers = takes.map(|tier| tier.name.to_string()).collect();
+        (pool.name.to_string(), Tiered { tiers, replicas })
+    });
+    Some(pools.collect())
 }
 
 /// The reason of what could not be applied.

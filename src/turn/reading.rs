@@ -1,6 +1,6 @@
 //! The first stages of the line: a tip is fetched, verified, decrypted and parsed, or the last good one stays.
 
-use super::{Memory, Source, TurnFailure, Turned, brief};
+use super::{Memory, Source, TurnFailure, Turned, brief, holding};
 use crate::decrypt::{self, Vouched};
 use crate::fetch::{self, Fetched};
 use crate::io::git::{GitError, Tips};
@@ -53,6 +53,9 @@ pub(super) async fn read(
         }
         Fetched::Changed(checkout, tips, verified) => {
             memory.verification = verified.map(|verified| Ok(verified.message));
+            // Also a commit of which nothing can be made freezes.
+            let frozen = holding::frozen(source, &checkout);
+            memory.frozen = Some(frozen.map_err(|error| TurnFailure::from(&error))?);
             let tree = clear(source, memory, &checkout).await?;
             memory.applied = false;
             memory.tried = Some(checkout.revision.clone());

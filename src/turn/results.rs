@@ -205,7 +205,16 @@ fn number_of(records: &[ProposalStatus], commit: &str) -> Option<u64> {
 /// The moves that these commits approve: those that became migrations, and those that wait.
 fn rows(seen: &Seen<'_>, commits: &BTreeSet<&str>) -> Vec<Row> {
     let of = |migration: &&VolumeMigration| commits.contains(migration.spec.approved.commit.as_str());
-    let migrations: Vec<&VolumeMigration> = seen.migrations.iter().filter(of).collect();
+    let mut migrations: Vec<&VolumeMigration> = seen.migrations.iter().filter(of).collect();
+    // What was tried again is told once, as it stands.
+    migrations.retain(|one| {
+        let next = |other: &&VolumeMigration| {
+            (&other.spec.volume, &other.spec.to, &other.spec.approved.commit)
+                == (&one.spec.volume, &one.spec.to, &one.spec.approved.commit)
+                && other.spec.attempt > one.spec.attempt
+        };
+        !seen.migrations.iter().any(|other| next(&other))
+    });
     let mut rows: Vec<Row> = migrations.iter().map(|one| row(seen, one)).collect();
     for approved in &seen.desired.approved {
         let (what, approval) = (approved.what(), approved.approval());

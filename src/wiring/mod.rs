@@ -10,8 +10,8 @@ use crate::io::git::Repository;
 use crate::io::webhook::{Poke, Webhooks};
 use crate::model::failure::Class;
 use crate::model::ids::SourceRef;
-use crate::model::kinds::REQUESTED_AT;
 use crate::model::kinds::policy_source::PolicySource;
+use crate::model::kinds::{PAUSED, REQUESTED_AT, RESUME_MOVES};
 use crate::model::secret::SecretText;
 use crate::turn::{Memory, Source, TurnFailure, Turned, World, turn};
 use std::collections::{BTreeMap, BTreeSet};
@@ -32,6 +32,7 @@ mod status;
 
 pub use adapters::{EngineAdapter, StoreAdapter};
 use prepare::{prepare, understood};
+pub(crate) use status::MOVING;
 use status::{fill, report};
 
 /// Pauses after failures grow from the first to the second.
@@ -106,7 +107,8 @@ struct Known {
     memory: Memory,
     next: Instant,
     failures: u32,
-    seen: Option<(Option<i64>, Option<String>)>,
+    /// The generation and the annotations by which people say something.
+    seen: Option<(Option<i64>, Vec<String>)>,
 }
 
 /// Takes turns until `stop` resolves. A turn that has begun is finished first.
@@ -124,6 +126,7 @@ pub async fn run(
         let sources: Vec<PolicySource> = match world.cluster.list().await {
             Ok(sources) => {
                 health.ready.store(true, Ordering::Relaxed);
+                world.metrics.keep(&sources.iter().map(named).collect());
                 sources
             }
             Err(error) => {
@@ -193,6 +196,20 @@ fn inventories(sources: &[PolicySource]) -> Vec<BTreeSet<String>> {
     sources.iter().map(ids).collect()
 }
 
+fn named(source: &PolicySource) -> SourceRef {
+    SourceRef {
+        namespace: source.metadata.namespace.clone().unwrap_or_default(),
+        name: source.metadata.name.clone().unwrap_or_default(),
+    }
+}
+
+/// What people say of a source by annotations: whatever is new has it looked at now.
+fn words(source: &PolicySource) -> Vec<String> {
+    let all = source.metadata.annotations.as_ref();
+    let of = |key: &str| all.and_then(|all| all.get(key)).cloned().unwrap_or_default();
+    [REQUESTED_AT, PAUSED, RESUME_MOVES].map(of).to_vec()
+}
+
 async fn take_turn_if_due(
     world: &World,
     settings: &Settings,
@@ -200,17 +217,14 @@ async fn take_turn_if_due(
     source: PolicySource,
     others: BTreeSet<String>,
 ) -> Instant {
-    let name = SourceRef {
-        namespace: source.metadata.namespace.clone().unwrap_or_default(),
-        name: source.metadata.name.clone().unwrap_or_default(),
-    };
+    let name = named(&source);
     let request = source
         .metadata
         .annotations
         .as_ref()
         .and_then(|all| all.get(REQUESTED_AT))
         .cloned();
-    let seen = Some((source.metadata.generation, request.clone()));
+    let seen = Some((source.metadata.generation, words(&source)));
     if let Some(one) = known.get(&name)
         && one.seen == seen
         && Instant::now() < one.next

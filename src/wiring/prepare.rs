@@ -12,7 +12,10 @@ use crate::io::forge::{Address, Forge, ForgeError, Options};
 use crate::io::git::{Credentials, GitError, Repository};
 use crate::model::failure::Class;
 use crate::model::ids::SourceRef;
+use crate::model::kinds::moves;
 use crate::model::kinds::policy_source::{self, ForgeKind, PolicySource, PostBuild, Provider, VariablesKind};
+use crate::model::kinds::{PAUSED, RESUME_MOVES};
+use crate::model::moves::Rules;
 use crate::model::pull_request;
 use crate::model::secret::SecretText;
 use crate::turn::{Memory, Source, TurnFailure, World};
@@ -287,6 +290,23 @@ async fn read_secret(
         })
 }
 
+/// What the source says of its moves, in its spec and by annotations.
+fn rules(source: &PolicySource) -> Rules {
+    let spec = source.spec.moves.clone().unwrap_or_default();
+    let annotations = source.metadata.annotations.as_ref();
+    let of = |key: &str| moves::said(annotations, key).map(str::to_owned);
+    let rules = match duration::parse(&spec.node_quarantine) {
+        Ok(quarantine) => Rules::of(&spec, quarantine),
+        // It was checked.
+        Err(_) => Rules::default(),
+    };
+    Rules {
+        paused: of(PAUSED),
+        resume: of(RESUME_MOVES),
+        ..rules
+    }
+}
+
 /// The source as a turn works on it.
 pub(super) fn understood<'a>(
     name: &SourceRef,
@@ -333,6 +353,7 @@ pub(super) fn understood<'a>(
             dry_run: settings.dry_run,
         },
         preserve: settings.preserve,
+        moves: rules(source),
         others: BTreeSet::new(),
     }
 }

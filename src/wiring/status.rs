@@ -12,6 +12,23 @@ const HISTORY_MAX: usize = 5;
 /// The condition that says whether the template of proposals is used.
 const TEMPLATE: &str = "TemplateUsed";
 
+/// The condition that says whether approved moves start.
+pub(crate) const MOVING: &str = "Moving";
+
+/// Says whether approved moves start, and remembers what that depends on.
+fn moving(status: &mut PolicySourceStatus, turned: &Turned, source: &PolicySource, now: jiff::Timestamp) {
+    let (moves, stop) = &turned.moves;
+    status.moves = Some(moves.clone());
+    let (holds, reason, message) = match stop {
+        Some(stop) => (false, stop.reason(), stop.to_string()),
+        None if source.spec.suspend => (false, "Suspended", "spec.suspend is true".to_owned()),
+        None => (true, "MovesStart", "approved moves start".to_owned()),
+    };
+    let generation = source.metadata.generation;
+    let list = &mut status.conditions;
+    conditions::set(list, MOVING, holds, reason, &message, generation, now);
+}
+
 /// Writes the result of a turn into the source's status, in one place.
 pub(super) fn fill(
     status: &mut PolicySourceStatus,
@@ -30,6 +47,7 @@ pub(super) fn fill(
     let worst = match result {
         Err(failure) => Some(failure.clone()),
         Ok(turned) => {
+            moving(status, turned, source, now);
             if let Some(attempted) = &turned.attempted {
                 let revision = attempted.to_string();
                 let news = status.last_attempted_revision.as_deref() != Some(revision.as_str());
@@ -207,6 +225,9 @@ pub(super) async fn report(world: &World, source: &PolicySource, result: &Result
             for failure in &turned.failures {
                 events.push((true, failure.reason.clone(), failure.message.clone()));
             }
+            if let Some(stop) = &turned.moves.1 {
+                events.push((true, stop.reason().to_owned(), stop.to_string()));
+            }
             let complaint = turned.proposed.as_ref().and_then(|one| one.template.clone());
             events.extend(complaint.map(|one| (true, "TemplateWrong".to_owned(), one)));
             if let Some(applied) = turned.actions.as_ref().filter(|applied| applied.changes() > 0) {
@@ -237,7 +258,7 @@ pub(super) async fn report(world: &World, source: &PolicySource, result: &Result
     let unchanged = |reason: &str, message: &str| {
         source.status.as_ref().is_some_and(|status| {
             status.conditions.iter().any(|one| {
-                matches!(one.type_.as_str(), "Ready" | TEMPLATE)
+                matches!(one.type_.as_str(), "Ready" | TEMPLATE | MOVING)
                     && one.reason == reason
                     && one.message == message
             })

@@ -49,7 +49,7 @@ impl Release {
         matches!(self, Self::V2_10 | Self::V2_12)
     }
 
-    fn heeds_cordons(self) -> bool {
+    pub fn heeds_cordons(self) -> bool {
         self != Self::V2_7
     }
 

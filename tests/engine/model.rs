@@ -10,12 +10,13 @@ use super::guards::Without;
 use super::mini::{Fill, Ground};
 use super::states::{ActNumber, Called, Engine, Journal, Next, Pass, States};
 use couchestor::execute::journal::{Act, ActFailure};
-use couchestor::model::kinds::volume_migration::{Phase, VolumeMigrationStatus};
-use std::collections::{BTreeMap, HashMap};
+use couchestor::model::kinds::volume_migration::{Phase, Removal, VolumeMigrationStatus};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt::Write;
+use std::hash::{BuildHasherDefault, Hasher};
 
-/// What may go wrong in one run.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// What may go wrong in one run, and how often.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Budget {
     pub crashes: u8,
     pub stale_reads: u8,
@@ -29,13 +30,12 @@ pub struct Budget {
 enum Controller {
     /// Not started yet.
     Off,
-    /// Between turns.
+    /// Between turns; 0 when a newer leadership has written, so that it would only be fenced.
     Idle(u8),
-    /// It has read the journal; `fresh` until somebody else writes.
-    Loaded(u8, Journal, bool),
-    /// It is about to write, and to act after that.
-    Writing(u8, Journal, Option<ActNumber>, bool, bool),
-    /// It has written and is about to act.
+    /// It has read and decided, and is about to write; to act after that, or to end its turn. Reading follows at once on what it did
+    /// before: whatever others do in between could as well have been done before that.
+    Writing(u8, Journal, Option<ActNumber>, bool),
+    /// It has written and is about to act; whether nobody has written since.
     Acting(u8, Journal, ActNumber, bool),
 }
 
@@ -43,10 +43,7 @@ impl Controller {
     fn epoch(self) -> u8 {
         match self {
             Self::Off => 0,
-            Self::Idle(epoch)
-            | Self::Loaded(epoch, ..)
-            | Self::Writing(epoch, ..)
-            | Self::Acting(epoch, ..) => epoch,
+            Self::Idle(epoch) | Self::Writing(epoch, ..) | Self::Acting(epoch, ..) => epoch,
         }
     }
 }
@@ -77,10 +74,42 @@ pub struct Found {
     pub violation: Option<String>,
 }
 
+/// A hasher for states, of which millions are looked up: nobody chooses them to collide.
+#[derive(Default)]
+struct Fast(u64);
+
+impl Hasher for Fast {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for byte in bytes {
+            self.write_u64(u64::from(*byte));
+        }
+    }
+
+    fn write_u8(&mut self, value: u8) {
+        self.write_u64(u64::from(value));
+    }
+
+    fn write_u32(&mut self, value: u32) {
+        self.write_u64(u64::from(value));
+    }
+
+    fn write_isize(&mut self, value: isize) {
+        self.write_u64(value.unsigned_abs() as u64);
+    }
+
+    fn write_u64(&mut self, value: u64) {
+        self.0 = (self.0.rotate_left(5) ^ value).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+}
+
 struct Search {
     states: States,
     budget: Budget,
-    seen: HashMap<World, (u32, &'static str)>,
+    seen: HashMap<World, (u32, &'static str), BuildHasherDefault<Fast>>,
     order: Vec<World>,
     transitions: usize,
     removals: usize,
@@ -88,7 +117,7 @@ struct Search {
 }
 
 /// More states than any run here has: reached, the search says so instead of running on.
-const STATES_MAX: usize = 12_000_000;
+const STATES_MAX: usize = 60_000_000;
 
 /// Steps that a run without further trouble may take to its end.
 const QUIET_STEPS_MAX: usize = 600;
@@ -111,7 +140,7 @@ pub fn search(ground: Ground, budget: Budget, without: Option<Without>) -> Found
     let mut search = Search {
         states,
         budget,
-        seen: HashMap::new(),
+        seen: HashMap::default(),
         order: Vec::new(),
         transitions: 0,
         removals: 0,
@@ -155,6 +184,12 @@ impl Search {
         if world.left.stale_reads == 0 {
             world.past = [world.engine; 2];
             world.stored_before = world.stored;
+        }
+        let written = self.status(world.stored).epoch.unwrap_or_default();
+        for one in &mut world.controllers {
+            if matches!(one, Controller::Idle(epoch) if u64::from(*epoch) < written) {
+                *one = Controller::Idle(0);
+            }
         }
         world
     }
@@ -200,6 +235,16 @@ impl Search {
             return Some(format!("{:?}, and the copies are elsewhere", status.phase));
         }
         None
+    }
+
+    /// The newest leadership that there has been.
+    fn newest(&self, world: &World) -> u8 {
+        let epochs = world.controllers.iter().map(|one| one.epoch());
+        let written = self.status(world.stored).epoch.unwrap_or_default();
+        epochs
+            .max()
+            .unwrap_or_default()
+            .max(u8::try_from(written).unwrap_or(u8::MAX))
     }
 
     fn undisturbed(&self, world: &World) -> bool {
@@ -269,14 +314,19 @@ impl Search {
         }
         if world.controllers[1] == Controller::Off {
             let mut next = world;
-            next.controllers[1] = Controller::Idle(newest(&world) + 1);
+            next.controllers[1] = Controller::Idle(self.newest(&world) + 1);
             self.reach(next, at, "a second controller leads");
         }
         for who in 0..2 {
-            if world.left.crashes > 0 && world.controllers[who] != Controller::Off {
+            // One that dies between turns differs in nothing from one that a second controller follows.
+            let busy = matches!(
+                world.controllers[who],
+                Controller::Writing(..) | Controller::Acting(..)
+            );
+            if world.left.crashes > 0 && busy {
                 let mut next = world;
                 next.left.crashes -= 1;
-                next.controllers[who] = Controller::Idle(newest(&world) + 1);
+                next.controllers[who] = Controller::Idle(self.newest(&world) + 1);
                 self.reach(next, at, "a controller dies and starts again");
             }
         }
@@ -287,18 +337,15 @@ impl Search {
         let mut next = world;
         next.stored = self.states.passed(world.stored, pass);
         next.stored_before = self.states.passed(world.stored_before, pass);
-        let newest = newest(&world);
+        let newest = self.newest(&world);
         for one in &mut next.controllers {
             *one = match *one {
                 Controller::Acting(epoch, ..) if epoch < newest => Controller::Idle(epoch),
                 Controller::Acting(epoch, journal, act, fresh) => {
                     Controller::Acting(epoch, self.states.passed(journal, pass), act, fresh)
                 }
-                Controller::Loaded(epoch, journal, fresh) => {
-                    Controller::Loaded(epoch, self.states.passed(journal, pass), fresh)
-                }
-                Controller::Writing(epoch, journal, act, ends, fresh) => {
-                    Controller::Writing(epoch, self.states.passed(journal, pass), act, ends, fresh)
+                Controller::Writing(epoch, journal, act, ends) => {
+                    Controller::Writing(epoch, self.states.passed(journal, pass), act, ends)
                 }
                 other => other,
             };
@@ -308,35 +355,57 @@ impl Search {
 
     fn controller(&mut self, at: usize, world: World, who: usize) {
         match world.controllers[who] {
-            Controller::Off => {}
+            Controller::Off | Controller::Idle(0) => {}
             Controller::Idle(epoch) => {
-                let loaded = Controller::Loaded(epoch, world.stored, true);
-                self.reach(with(world, who, loaded), at, "a turn begins");
+                self.read(at, world, who, (epoch, world.stored), "a turn begins");
                 if world.left.stale_reads > 0 && world.stored_before != world.stored {
-                    let loaded = Controller::Loaded(epoch, world.stored_before, false);
-                    let mut next = with(world, who, loaded);
+                    let mut next = world;
                     next.left.stale_reads -= 1;
-                    self.reach(next, at, "a turn begins with an old journal");
+                    // What it decides is written over what it did not read: it can do no more than look.
+                    self.read(
+                        at,
+                        next,
+                        who,
+                        (epoch, world.stored_before),
+                        "a turn begins with an old journal",
+                    );
                 }
             }
-            Controller::Loaded(epoch, journal, fresh) => {
-                let next = self.decided(at, &world, epoch, journal, world.engine, fresh);
-                self.reach(with(world, who, next), at, "it reads and decides");
-                for engine in world.past {
-                    if world.left.stale_reads > 0 && engine != world.engine {
-                        let next = self.decided(at, &world, epoch, journal, engine, fresh);
-                        let mut next = with(world, who, next);
-                        next.left.stale_reads -= 1;
-                        self.reach(next, at, "it reads what was before, and decides");
+            Controller::Writing(epoch, journal, act, ends) => {
+                let next = self.written(world, who, (epoch, journal, act, ends));
+                match next.controllers[who] {
+                    Controller::Idle(_) if !ends => {
+                        self.read(at, next, who, (epoch, journal), "it writes the journal");
                     }
+                    _ => self.reach(next, at, "it writes the journal"),
                 }
-            }
-            Controller::Writing(epoch, journal, act, ends, fresh) => {
-                let next = self.written(world, who, (epoch, journal, act, ends, fresh));
-                self.reach(next, at, "it writes the journal");
             }
             Controller::Acting(epoch, journal, act, fresh) => {
                 self.acts(at, world, who, (epoch, journal, act, fresh));
+            }
+        }
+    }
+
+    /// Reads the engine, as it is or as it was, and decides.
+    fn read(
+        &mut self,
+        at: usize,
+        world: World,
+        who: usize,
+        (epoch, journal): (u8, Journal),
+        how: &'static str,
+    ) {
+        let next = self.decided(at, &world, epoch, journal, world.engine);
+        self.reach(with(world, who, next), at, how);
+        if world.left.stale_reads == 0 {
+            return;
+        }
+        for (index, engine) in world.past.into_iter().enumerate() {
+            if engine != world.engine && (index == 0 || engine != world.past[0]) {
+                let next = self.decided(at, &world, epoch, journal, engine);
+                let mut next = with(world, who, next);
+                next.left.stale_reads -= 1;
+                self.reach(next, at, "it reads what was before, and decides");
             }
         }
     }
@@ -348,9 +417,10 @@ impl Search {
         epoch: u8,
         journal: Journal,
         engine: Engine,
-        fresh: bool,
     ) -> Controller {
-        if self.status(journal).phase.is_final() {
+        // A write over what is not the newest journal fails.
+        let precondition = self.states.without != Some(Without::Precondition);
+        if self.status(journal).phase.is_final() || (precondition && journal != world.stored) {
             return Controller::Idle(epoch);
         }
         let approved = world.left.withdrawals == self.budget.withdrawals;
@@ -358,12 +428,12 @@ impl Search {
         let (after, step) = match next {
             Next::Fenced => return Controller::Idle(epoch),
             Next::Wait(after) if after == journal => return Controller::Idle(epoch),
-            Next::Wait(after) => (after, Controller::Writing(epoch, after, None, true, fresh)),
-            Next::Record(after) => (after, Controller::Writing(epoch, after, None, false, fresh)),
+            Next::Wait(after) => (after, Controller::Writing(epoch, after, None, true)),
+            Next::Record(after) => (after, Controller::Writing(epoch, after, None, false)),
             Next::Act(after, act) if self.states.without == Some(Without::JournalFirst) => {
-                (after, Controller::Acting(epoch, journal, act, fresh))
+                (after, Controller::Acting(epoch, journal, act, true))
             }
-            Next::Act(after, act) => (after, Controller::Writing(epoch, after, Some(act), false, fresh)),
+            Next::Act(after, act) => (after, Controller::Writing(epoch, after, Some(act), false)),
         };
         if let Some(wrong) = self.false_evidence(journal, after, engine)
             && self.wrong.is_none()
@@ -376,7 +446,11 @@ impl Search {
     /// Whether a removal is justified with what the engine did not show.
     fn false_evidence(&self, before: Journal, after: Journal, engine: Engine) -> Option<String> {
         let newest = |journal| self.status(journal).removals.last();
-        let removal = newest(after).filter(|one| Some(*one) != newest(before))?;
+        let rests_on = |one: &Removal| {
+            let claims = (one.was_complete, one.complete.clone());
+            (one.replica.id.clone(), one.asked, claims)
+        };
+        let removal = newest(after).filter(|one| Some(rests_on(one)) != newest(before).map(rests_on))?;
         let whole = |id: &String| {
             let mini = self.states.engine(engine);
             let mut copies = mini.copies.iter();
@@ -393,25 +467,24 @@ impl Search {
         &mut self,
         world: World,
         who: usize,
-        (epoch, journal, act, ends, fresh): (u8, Journal, Option<ActNumber>, bool, bool),
+        (epoch, journal, act, _): (u8, Journal, Option<ActNumber>, bool),
     ) -> World {
-        if !fresh && self.states.without != Some(Without::Precondition) {
-            return with(world, who, Controller::Idle(epoch));
-        }
         let then = match act {
             Some(act) => Controller::Acting(epoch, journal, act, true),
-            None if ends => Controller::Idle(epoch),
-            None => Controller::Loaded(epoch, journal, true),
+            None => Controller::Idle(epoch),
         };
         let mut next = with(world, who, then);
         (next.stored_before, next.stored) = (world.stored, journal);
-        let other = &mut next.controllers[1 - who];
-        match other {
-            Controller::Loaded(.., fresh)
-            | Controller::Writing(.., fresh)
-            | Controller::Acting(.., fresh) => *fresh = false,
-            _ => {}
+        if self.states.without == Some(Without::Precondition) {
+            return next;
         }
+        let other = &mut next.controllers[1 - who];
+        *other = match *other {
+            // What it is about to write will be refused.
+            Controller::Writing(epoch, ..) => Controller::Idle(epoch),
+            Controller::Acting(epoch, journal, act, _) => Controller::Acting(epoch, journal, act, false),
+            same => same,
+        };
         next
     }
 
@@ -424,15 +497,25 @@ impl Search {
     ) {
         let noted = |search: &mut Self, failure| {
             let after = search.states.failed(journal, act, failure);
-            Controller::Writing(epoch, after, None, true, fresh)
+            search.noting(epoch, Some(after), fresh)
         };
         for called in self.states.call(world.engine, act) {
             self.judge(at, &world, act, called, Some(journal));
-            let then = match called.failure {
-                None => self.after_act(epoch, journal, act, fresh),
-                Some(failure) => noted(self, failure),
-            };
-            self.reach(with(moved(world, called.engine), who, then), at, "it acts");
+            let next = moved(world, called.engine);
+            match called.failure {
+                Some(failure) => {
+                    let then = noted(self, failure);
+                    self.reach(with(next, who, then), at, "it acts, and is refused");
+                }
+                None => match self.states.done(journal, act) {
+                    Some(after) => {
+                        let then = self.noting_on(epoch, after, fresh);
+                        self.reach(with(next, who, then), at, "it acts");
+                    }
+                    None if fresh => self.read(at, next, who, (epoch, journal), "it acts"),
+                    None => self.reach(with(next, who, Controller::Idle(epoch)), at, "it acts"),
+                },
+            }
             if world.left.unclear_replies > 0 {
                 let then = noted(self, ActFailure::Unclear);
                 let mut next = with(moved(world, called.engine), who, then);
@@ -452,11 +535,24 @@ impl Search {
         }
     }
 
-    fn after_act(&mut self, epoch: u8, journal: Journal, act: ActNumber, fresh: bool) -> Controller {
-        match self.states.done(journal, act) {
-            Some(after) => Controller::Writing(epoch, after, None, false, fresh),
-            None => Controller::Loaded(epoch, journal, fresh),
+    /// What it writes after an act before it ends its turn, if it still can.
+    fn noting(&self, epoch: u8, after: Option<Journal>, fresh: bool) -> Controller {
+        match after {
+            Some(after) if self.may_write(fresh) => Controller::Writing(epoch, after, None, true),
+            _ => Controller::Idle(epoch),
         }
+    }
+
+    /// What it writes after an act before it goes on.
+    fn noting_on(&self, epoch: u8, after: Journal, fresh: bool) -> Controller {
+        match self.may_write(fresh) {
+            true => Controller::Writing(epoch, after, None, false),
+            false => Controller::Idle(epoch),
+        }
+    }
+
+    fn may_write(&self, fresh: bool) -> bool {
+        fresh || self.states.without == Some(Without::Precondition)
     }
 
     /// Judges what a call did to the copies.
@@ -481,18 +577,20 @@ impl Search {
             }
         }
         if self.undisturbed(world) && matches!(self.states.act(act), Act::SetReplicas(_)) {
-            let astray = after.copies.iter().find(|copy| !before.copies.contains(copy));
-            if astray.is_some_and(|copy| copy.pool < copies || copy.pool == 2 * copies) {
+            let new = after.copies.iter().find(|copy| !before.copies.contains(copy));
+            let returning = journal.is_some_and(|journal| self.status(journal).returning);
+            let meant = if returning { 0..copies } else { copies..2 * copies };
+            if new.is_some_and(|copy| !meant.contains(&copy.pool)) {
                 wrong = Some("undisturbed, a copy was placed on another tier".to_owned());
             }
             let gone = before.copies.iter().find(|copy| !after.copies.contains(copy));
-            let meant = journal.and_then(|journal| self.status(journal).victim.clone());
+            let evidence = journal.and_then(|journal| self.status(journal).removals.last());
+            let meant = evidence.map(|removal| removal.replica.id.as_str());
             let other = |copy: &super::mini::Copy| {
-                meant
-                    .as_ref()
-                    .is_some_and(|meant| meant.id != format!("copy-{}", copy.id))
+                meant.is_some_and(|meant| !meant.is_empty() && meant != format!("copy-{}", copy.id))
             };
-            if gone.is_some_and(other) {
+            // Before 2.9 nothing but health steers a removal, and that may change before the call arrives.
+            if gone.is_some_and(other) && self.states.ground.release.heeds_cordons() {
                 wrong = Some("undisturbed, another copy was removed than was meant".to_owned());
             }
         }
@@ -503,7 +601,7 @@ impl Search {
 
     /// From every state, with nothing more going wrong, the migration ends.
     fn all_end(&mut self) {
-        let mut ending: std::collections::HashSet<(World, u8)> = std::collections::HashSet::new();
+        let mut ending: HashSet<(World, u8), BuildHasherDefault<Fast>> = HashSet::default();
         for index in 0..self.order.len() {
             let mut path = Vec::new();
             let (mut world, mut mood) = (self.order[index], 0);
@@ -524,8 +622,7 @@ impl Search {
     }
 
     /// One step of the newest leadership, or, when it has nothing to do, of time. `mood` counts turns that changed nothing.
-    fn quiet_step(&mut self, mut world: World, mood: u8) -> (World, u8) {
-        world.left.withdrawals = world.left.withdrawals.min(self.budget.withdrawals);
+    fn quiet_step(&mut self, world: World, mood: u8) -> (World, u8) {
         if let Some(act) = world.late {
             let called = self.states.call(world.engine, act)[0];
             return (
@@ -540,40 +637,43 @@ impl Search {
         match world.controllers[who] {
             Controller::Off => (world, mood),
             Controller::Idle(epoch) => match mood {
-                0 => (with(world, who, Controller::Loaded(epoch, world.stored, true)), 1),
+                0 | 3 => {
+                    let next = self.quiet_read(&world, epoch.max(self.newest(&world)), world.stored);
+                    let mood = if matches!(next, Controller::Idle(_)) {
+                        mood + 1
+                    } else {
+                        0
+                    };
+                    (with(world, who, next), mood)
+                }
                 1 => (self.mended(world), 2),
                 2 => (self.later(world, Pass::Minute), 3),
-                3 => (with(world, who, Controller::Loaded(epoch, world.stored, true)), 4),
-                4 => (self.later(world, Pass::Hours), 0),
-                _ => (world, 0),
+                _ => (self.later(world, Pass::Hours), 0),
             },
-            Controller::Loaded(epoch, journal, fresh) => {
-                let approved = world.left.withdrawals == self.budget.withdrawals;
-                let next = match self.states.next(journal, world.engine, epoch, approved) {
-                    Next::Fenced => Controller::Idle(epoch),
-                    Next::Wait(after) if after == journal => Controller::Idle(epoch),
-                    Next::Wait(after) => Controller::Writing(epoch, after, None, true, fresh),
-                    Next::Record(after) => Controller::Writing(epoch, after, None, false, fresh),
-                    Next::Act(after, act) => Controller::Writing(epoch, after, Some(act), false, fresh),
-                };
-                let idle = matches!(next, Controller::Idle(_));
-                (with(world, who, next), if idle { mood } else { 0 })
+            Controller::Writing(epoch, journal, act, ends) => {
+                let next = self.written(world, who, (epoch, journal, act, ends));
+                (next, if ends { 1 } else { 0 })
             }
-            Controller::Writing(epoch, journal, act, ends, fresh) => (
-                self.written(world, who, (epoch, journal, act, ends, fresh)),
-                if ends { mood.max(1) } else { 0 },
-            ),
             Controller::Acting(epoch, journal, act, fresh) => {
                 let called = self.states.call(world.engine, act)[0];
-                let then = match called.failure {
-                    None => self.after_act(epoch, journal, act, fresh),
-                    Some(failure) => {
-                        let after = self.states.failed(journal, act, failure);
-                        Controller::Writing(epoch, after, None, true, fresh)
-                    }
+                let after = match called.failure {
+                    None => self.states.done(journal, act),
+                    Some(failure) => Some(self.states.failed(journal, act, failure)),
                 };
+                let then = self.noting(epoch, after, fresh);
                 (with(moved(world, called.engine), who, then), 0)
             }
+        }
+    }
+
+    fn quiet_read(&mut self, world: &World, epoch: u8, journal: Journal) -> Controller {
+        let approved = world.left.withdrawals == self.budget.withdrawals;
+        match self.states.next(journal, world.engine, epoch, approved) {
+            Next::Fenced => Controller::Idle(epoch),
+            Next::Wait(after) if after == journal => Controller::Idle(epoch),
+            Next::Wait(after) => Controller::Writing(epoch, after, None, true),
+            Next::Record(after) => Controller::Writing(epoch, after, None, false),
+            Next::Act(after, act) => Controller::Writing(epoch, after, Some(act), false),
         }
     }
 
@@ -633,11 +733,6 @@ impl Search {
         let _ = writeln!(text, "{:#?}", self.status(world.stored));
         text
     }
-}
-
-fn newest(world: &World) -> u8 {
-    let epochs = world.controllers.iter().map(|one| one.epoch());
-    epochs.max().unwrap_or_default()
 }
 
 fn with(mut world: World, who: usize, controller: Controller) -> World {

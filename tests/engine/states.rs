@@ -97,6 +97,7 @@ fn spec() -> VolumeMigrationSpec {
         preserve: false,
         accept_snapshots_stay: false,
         superseded: None,
+        attempt: None,
         approved: ApprovedBy {
             revision: "r".into(),
             commit: "c".into(),

@@ -279,6 +279,7 @@ impl Life {
                 dry_run: false,
             },
             preserve: false,
+            moves: couchestor::model::moves::Rules::default(),
             others: std::collections::BTreeSet::new(),
         };
         let turned = turn(&self.outside, &source, &self.status, &mut self.memory).await;

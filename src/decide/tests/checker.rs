@@ -5,12 +5,15 @@ use super::world::*;
 use crate::model::decision::{Decision, ProposedMove, Start, Why};
 use crate::model::desired::{Policy, Tier};
 use crate::model::engine::{EngineState, Health, Pool, Volume};
-use crate::model::ids::{ClaimRef, NodeName, PolicyName};
+use crate::model::ids::ClaimRef;
 use crate::model::kinds::policy_source::{ProposalState, ProposedMoveStatus};
 use crate::model::migration_brief::MigrationBrief;
 use crate::model::observation::Provider;
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
+
+/// Where moves crowd.
+mod ways;
 
 /// Worlds that are made up.
 const WORLDS: usize = 200;
@@ -280,6 +283,7 @@ impl Rules<'_> {
             }
         }
         self.nodes_are_spared(&running, decision);
+        self.ways_are_not_crowded(&running, decision);
         for tier in self.world.desired.tiers.values() {
             let Some(max) = tier.max_moves else { continue };
             let runs = running
@@ -311,35 +315,6 @@ impl Rules<'_> {
     fn bytes(&self, claim: &ClaimRef) -> u64 {
         let of = |volume: &Volume| volume.size * u64::from(volume.num_replicas);
         self.known(claim).map_or(0, of)
-    }
-
-    /// Where a move starts, no more moves read than the policy allows: those that run, and those that start before it.
-    fn nodes_are_spared(&self, running: &[&MigrationBrief], decision: &Decision) {
-        let reads = |claim: &ClaimRef, node: &NodeName| {
-            let volume = self.known(claim);
-            volume.is_some_and(|volume| volume.replicas.iter().any(|copy| copy.node == *node))
-        };
-        for (place, one) in decision.starts.iter().enumerate() {
-            let what = one.approved.what();
-            let named = what.policy.clone().map(PolicyName);
-            let policy = named.and_then(|name| self.world.desired.policies.get(&name));
-            let Some(max) = policy.and_then(|policy| policy.budgets.moves_per_node) else {
-                continue;
-            };
-            for node in self.of(&what.claim).replicas.iter().map(|copy| &copy.node) {
-                let before = decision.starts[..place].iter();
-                let before = before
-                    .filter(|one| reads(&one.approved.what().claim, node))
-                    .count();
-                let runs = running.iter().filter(|one| reads(&one.claim, node)).count();
-                assert!(
-                    before + runs < max as usize,
-                    "{}: {} is one too many on {node}",
-                    self.what,
-                    what.claim
-                );
-            }
-        }
     }
 
     /// Copies of all moves of the plan fit on the pools at once: some order is found in which each goes to the roomiest.

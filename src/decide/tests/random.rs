@@ -98,6 +98,7 @@ fn random_policy(random: &mut fastrand::Rng, template: &Policy, number: usize) -
     policy.max_concurrent = random.u32(..5);
     policy.budgets.moves_per_hour = (random.usize(..3) == 0).then(|| random.u32(..3));
     policy.budgets.moves_per_node = (random.usize(..3) == 0).then(|| random.u32(1..3));
+    policy.budgets.moves_per_pool = (random.usize(..3) == 0).then(|| random.u32(1..3));
     policy.budgets.bytes_per_hour = (random.usize(..3) == 0).then(|| random.u64(10..100) * GIB);
     if random.usize(..4) == 0 {
         policy.min_age = Duration::from_secs(3600);
@@ -170,6 +171,11 @@ pub(super) fn random_world(random: &mut fastrand::Rng) -> World {
         max_concurrent: [0, 2, 5, 1000][random.usize(..4)],
         dry_run: random.usize(..20) == 0,
     };
+    made.in_flight.control.per_node_pair = random.u32(..3);
+    if random.usize(..10) == 0 {
+        let until = Timestamp::from_second(NOW + random.i64(-60..60)).unwrap();
+        made.in_flight.control.resting.insert("n1".into(), until);
+    }
     random_past(random, &mut made);
     made
 }
@@ -204,6 +210,8 @@ fn random_past(random: &mut fastrand::Rng, made: &mut World) {
                 phase: [Phase::WaitSync, Phase::Completed, Phase::RolledBack][random.usize(..3)],
                 approved_in: "a".into(),
                 latency_before: None,
+                attempt: 1,
+                retry: None,
                 started: Timestamp::from_second(NOW - random.i64(..7200))
                     .ok()
                     .map(|at| at.to_string()),

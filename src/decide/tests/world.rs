@@ -380,6 +380,8 @@ impl World {
             phase,
             approved_in: CommitId("a".into()),
             latency_before: None,
+            attempt: 1,
+            retry: None,
             started: None,
             finished: None,
         });

@@ -2,8 +2,8 @@
 
 use super::{ATTEMPTS_MAX, Act, At, Step};
 use crate::execute::safety::{fully_synced, keeps_copies_without, place, synced};
-use crate::execute::steering::leaves_target_node;
-use crate::model::engine::Volume;
+use crate::execute::steering::{leaves_target_node, unsteerable};
+use crate::model::engine::{Ability, Replica, Volume};
 use crate::model::kinds::volume_migration::{Ending, Phase, ReplicaPlace, Window};
 
 impl At<'_> {
@@ -19,7 +19,7 @@ impl At<'_> {
     /// all copies are complete, on two tiers.
     pub(super) fn end_or_return(&mut self, volume: &Volume, phase: Phase, why: &str) -> Step {
         let there = |place: &ReplicaPlace| {
-            let same = |replica: &crate::model::engine::Replica| replica.id.as_str() == place.id;
+            let same = |replica: &Replica| replica.id.as_str() == place.id;
             volume.replicas.iter().any(same)
         };
         let as_it_was = self.status.baseline.iter().all(there);
@@ -121,8 +121,9 @@ impl At<'_> {
         self.end_or_return(volume, ending.phase, &ending.why)
     }
 
-    /// The engine removes unhealthy copies first, so an incomplete copy is certain to be the one that goes. A complete
-    /// one goes first only while its node is cordoned, and only if the volume does not need it.
+    /// The engine removes unhealthy copies first, and then one whose node is cordoned. An incomplete copy may become complete before the
+    /// call arrives, so its node is cordoned too where that helps; a complete one goes only if the volume does not need it, and if it
+    /// is certain that the engine takes no other.
     fn take_back(&mut self, volume: &Volume, base: u8, extra: Option<ReplicaPlace>) -> Step {
         let why = format!("the move is taken back: {}", self.ending().why);
         let Some(extra) = extra else {
@@ -136,34 +137,46 @@ impl At<'_> {
             let note = format!("ask for {base} copies; the one more has not been seen");
             return self.act(&note, Act::SetReplicas(base));
         };
-        let complete = |replica: &&crate::model::engine::Replica| synced(volume, replica);
+        let is_whole = |replica: &&Replica| synced(volume, replica);
         let (of_extra, others): (Vec<_>, Vec<_>) = volume
             .replicas
             .iter()
             .partition(|replica| replica.id.as_str() == extra.id);
-        if !others.iter().all(complete) || others.len() < usize::from(base) {
+        if !others.iter().all(is_whole) || others.len() < usize::from(base) {
             return self.patiently("a copy from before is not complete, so the new one is kept for now");
         }
-        if !of_extra.iter().all(complete) {
-            self.removing(volume, &extra, base, &why);
-            self.asking();
-            let note = format!("ask for {base} copies, so that the incomplete {} goes", extra.id);
-            return self.act(&note, Act::SetReplicas(base));
-        }
-        if !keeps_copies_without(volume, &extra.id, base) {
+        let whole = of_extra.iter().all(is_whole);
+        if whole && !keeps_copies_without(volume, &extra.id, base) {
             return self.patiently("waiting until the volume keeps its copies without the new one");
         }
-        let window = self.status.window.as_ref();
-        if window.is_none_or(|window| window.node.as_deref() != Some(extra.node.as_str())) {
-            return self.open_window_back(&extra);
+        if whole && let Some(why) = unsteerable(self.reading, volume, &extra, None) {
+            return self.patiently(&why);
         }
-        if let Some(step) = self.cordon_next() {
+        if let Some(step) = self.cordon_extra(&extra, whole) {
             return step;
         }
         self.removing(volume, &extra, base, &why);
         self.asking();
-        let note = format!("ask for {base} copies, so that {} goes", extra.id);
+        let what = if whole { "" } else { "the incomplete " };
+        let note = format!("ask for {base} copies, so that {what}{} goes", extra.id);
         self.act(&note, Act::SetReplicas(base))
+    }
+
+    /// Cordons the node of the copy that is to go; `None` when that is done or needless.
+    fn cordon_extra(&mut self, extra: &ReplicaPlace, whole: bool) -> Option<Step> {
+        if self.reading.abilities.removal_heeds_cordons == Ability::Lacks {
+            return None;
+        }
+        let window = self.status.window.as_ref();
+        if window.is_some_and(|window| window.node.as_deref() == Some(extra.node.as_str())) {
+            return self.cordon_next();
+        }
+        let hindered = self.context.others_cordon
+            || !leaves_target_node(self.reading, std::slice::from_ref(&extra.node));
+        if !whole && hindered && window.is_none() {
+            return None;
+        }
+        Some(self.open_window_back(extra))
     }
 
     fn open_window_back(&mut self, extra: &ReplicaPlace) -> Step {

@@ -97,6 +97,7 @@ impl At<'_> {
                 .collect(),
             num_replicas: volume.num_replicas,
             asked: false,
+            again: false,
             agreed: false,
         });
         self.status.victim = Some(victim);
@@ -182,7 +183,7 @@ impl At<'_> {
             return self.back_to_analyze("the pools have changed; looking again");
         }
         if let Some(adding) = &mut self.status.adding {
-            adding.asked = true;
+            (adding.again, adding.asked) = (adding.asked, true);
         }
         let count = adding.num_replicas.saturating_add(1);
         self.act(&format!("ask for {count} copies"), Act::SetReplicas(count))

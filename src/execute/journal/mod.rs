@@ -22,6 +22,9 @@ use crate::model::kinds::volume_migration::{
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 
+/// What an act's answer means to the journal.
+mod answers;
+
 /// Until a copy is placed and filled.
 mod forward;
 
@@ -33,6 +36,8 @@ mod back;
 
 /// How far it has come.
 mod progress;
+
+pub use answers::{ActFailure, done, failed};
 
 /// Calls of a controller end within 30 seconds; for twice as long one that was not clearly answered, or that an earlier leadership may
 /// have made, can still be carried out.
@@ -206,102 +211,6 @@ pub fn superseded(
     Some(status)
 }
 
-/// What the journal says after an act that the engine has confirmed; `None` when there is nothing to be written.
-pub fn done(status: &VolumeMigrationStatus, act: &Act, now: Timestamp) -> Option<VolumeMigrationStatus> {
-    let mut status = status.clone();
-    let unclear = is_ahead(status.unclear_until.as_deref(), now);
-    match act {
-        Act::CordonPool(name) | Act::CordonNode(name, _) => {
-            let window = status.window.as_mut()?;
-            if window.confirmed.contains(name) {
-                return None;
-            }
-            window.confirmed.push(name.clone());
-        }
-        // While an earlier call may still set a cordon, the window stays open.
-        Act::Release(..) if unclear => return None,
-        Act::Release(..) => status.window = None,
-        Act::SetReplicas(_) => {
-            let adding = status.adding.as_mut()?;
-            if status.phase != Phase::ScaleUp || adding.agreed {
-                return None;
-            }
-            adding.agreed = true;
-        }
-    }
-    Some(status)
-}
-
-/// What the journal says after an act that the engine did not simply do. The next reading tells what became of it.
-pub fn failed(
-    status: &VolumeMigrationStatus,
-    act: &Act,
-    failure: ActFailure,
-    now: Timestamp,
-) -> VolumeMigrationStatus {
-    let mut status = status.clone();
-    let unclear = is_ahead(status.unclear_until.as_deref(), now);
-    match failure {
-        ActFailure::AlreadyCordoned => {
-            if let (Act::CordonPool(pool), Some(window)) = (act, &mut status.window) {
-                // It is ours if we were told so before, or if a call of ours had no clear answer.
-                let ours = unclear || window.confirmed.contains(pool);
-                if ours && !window.confirmed.contains(pool) {
-                    window.confirmed.push(pool.clone());
-                } else if !ours {
-                    window.pools.retain(|held| held != pool);
-                    window.asked.retain(|held| held != pool);
-                }
-            }
-        }
-        ActFailure::NoPoolCordons => status.no_pool_cordons = true,
-        ActFailure::CountAchieved if status.phase == Phase::ScaleUp => {
-            match &mut status.adding {
-                // We have asked before, and do not know what came of it.
-                Some(adding) if unclear => adding.agreed = true,
-                Some(adding) if adding.agreed => {}
-                // Somebody else has asked for that many: what appears now is theirs.
-                _ => status.adding = None,
-            }
-        }
-        ActFailure::CountAchieved | ActFailure::NotAsked => {}
-        ActFailure::Refused => {
-            if let (Phase::ScaleUp, Act::SetReplicas(_), Some(adding)) =
-                (status.phase, act, &mut status.adding)
-            {
-                adding.asked &= unclear;
-            }
-            status.attempts = status.attempts.saturating_add(1);
-            let pause = RETRY_FIRST_SECS << status.attempts.min(ATTEMPTS_MAX);
-            status.retry_at = Some(later(now, pause).to_string());
-        }
-        ActFailure::Unclear => status.unclear_until = Some(later(now, LATE_SECS).to_string()),
-    }
-    status
-}
-
-fn is_ahead(time: Option<&str>, now: Timestamp) -> bool {
-    let time = time.and_then(|time| time.parse::<Timestamp>().ok());
-    time.is_some_and(|time| time.as_second() > now.as_second())
-}
-
-/// How an act failed, as far as the journal cares.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum ActFailure {
-    /// It may have been done or not, or be done later.
-    Unclear,
-    /// It was refused and not done.
-    Refused,
-    /// The pool was cordoned by somebody else in the meantime.
-    AlreadyCordoned,
-    /// The volume had that number of copies already.
-    CountAchieved,
-    /// The engine has no cordons for pools.
-    NoPoolCordons,
-    /// It could not be asked at all.
-    NotAsked,
-}
-
 struct At<'a> {
     spec: &'a VolumeMigrationSpec,
     status: VolumeMigrationStatus,
@@ -440,8 +349,12 @@ impl At<'_> {
             Unset::Pool(pool) => (pool.clone(), Act::CordonPool(pool)),
             Unset::Node(node) => (node.clone(), Act::CordonNode(node, label)),
         };
-        if !window.asked.contains(&name) {
-            window.asked.push(name.clone());
+        let list = match window.asked.contains(&name) {
+            true => &mut window.confirmed,
+            false => &mut window.asked,
+        };
+        if !list.contains(&name) {
+            list.push(name.clone());
         }
         let what = if matches!(act, Act::CordonPool(_)) {
             "pool"

@@ -151,6 +151,15 @@ impl Failure for ClusterError {
     }
 }
 
+/// An object that is annotated.
+#[derive(Clone, Copy, Debug)]
+pub struct Annotated<'a> {
+    /// Its namespace, if its kind has any.
+    pub namespace: Option<&'a str>,
+    /// Its name.
+    pub name: &'a str,
+}
+
 /// Requests by what they do, for tests and metrics.
 #[derive(Debug, Default)]
 pub struct Requests {
@@ -338,6 +347,36 @@ impl Cluster {
             .map_err(|error| translate(&format!("PersistentVolume {volume}"), error))
     }
 
+    /// Sets an annotation on an object, or takes it away.
+    ///
+    /// # Errors
+    /// Any [`ClusterError`].
+    pub async fn annotate<K>(
+        &self,
+        object: &Annotated<'_>,
+        key: &str,
+        value: Option<&str>,
+    ) -> Result<(), ClusterError>
+    where
+        K: Resource<DynamicType = ()>,
+    {
+        self.wrote();
+        let resource = ApiResource::erase::<K>(&());
+        let api: Api<DynamicObject> = match object.namespace {
+            Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, &resource),
+            None => Api::all_with(self.client.clone(), &resource),
+        };
+        let patch = serde_json::json!({"metadata": {"annotations": {key: value}}});
+        let params = PatchParams {
+            field_manager: Some(crate::model::kinds::PERSON_MANAGER.to_owned()),
+            ..PatchParams::default()
+        };
+        api.patch_metadata(object.name, &params, &Patch::Merge(patch))
+            .await
+            .map(drop)
+            .map_err(|error| translate(&format!("{} {}", K::kind(&()), object.name), error))
+    }
+
     /// Reads a Secret's values.
     ///
     /// # Errors
@@ -375,6 +414,21 @@ impl Cluster {
         let what = format!("ConfigMap {namespace}/{name}");
         let found = api.get_opt(name).await.map_err(|error| translate(&what, error))?;
         Ok(found.map(|map| map.data.unwrap_or_default()))
+    }
+
+    /// Reads a PersistentVolumeClaim.
+    ///
+    /// # Errors
+    /// Any [`ClusterError`]; `None` when the claim does not exist.
+    pub async fn claim(
+        &self,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Option<PersistentVolumeClaim>, ClusterError> {
+        self.read();
+        let api: Api<PersistentVolumeClaim> = Api::namespaced(self.client.clone(), namespace);
+        let what = format!("PersistentVolumeClaim {namespace}/{name}");
+        api.get_opt(name).await.map_err(|error| translate(&what, error))
     }
 
     /// Reads all PersistentVolumes and claims.

@@ -19,6 +19,9 @@ pub mod policy_source;
 /// Plans on pull requests.
 pub mod review;
 
+/// How moves are carried out.
+pub mod moves;
+
 /// A storage tier.
 pub mod storage_tier;
 
@@ -79,11 +82,17 @@ pub const CANCEL: &str = "storage.billyronks.io/cancel";
 /// The annotation on a VolumeMigration that failed, to try it again: any value that was not yet acted upon.
 pub const RETRY: &str = "storage.billyronks.io/retry";
 
+/// The annotation on a PolicySource that has moves go on after failures stopped them: any value that was not yet acted upon.
+pub const RESUME_MOVES: &str = "storage.billyronks.io/resume-moves";
+
 /// Annotations with the value `disabled` that keep an object from being pruned: ours and Flux's.
 pub const PRUNE: [&str; 2] = ["storage.billyronks.io/prune", "kustomize.toolkit.fluxcd.io/prune"];
 
 /// The field manager under which couchestor applies objects.
 pub const FIELD_MANAGER: &str = "couchestor";
+
+/// The field manager under which the command line writes what its user says.
+pub const PERSON_MANAGER: &str = "couchestor-user";
 
 /// The field manager under which couchestor writes status.
 pub const STATUS_MANAGER: &str = "couchestor-status";

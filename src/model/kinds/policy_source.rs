@@ -2,6 +2,7 @@
 
 use super::LocalRef;
 use super::merges::{ApprovalRule, MergeStatus};
+pub use super::moves::{Moves, MovesStatus};
 pub use super::proposals::{ProposalState, ProposalStatus, ProposedMoveStatus};
 use super::review::{Plans, ReviewStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -100,6 +101,10 @@ pub struct PolicySourceSpec {
     /// How moves are proposed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub proposals: Option<Proposals>,
+
+    /// How moves are carried out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moves: Option<Moves>,
 
     /// Where outcomes are recorded.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -394,7 +399,10 @@ pub struct PolicySourceStatus {
     /// Pull requests that were looked at.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reviews: Vec<ReviewStatus>,
-    /// Ready, Reconciling and Stalled as kstatus reads them, and SourceVerified.
+    /// What is remembered of moves.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub moves: Option<MovesStatus>,
+    /// Ready, Reconciling and Stalled as kstatus reads them, SourceVerified, and Moving: whether approved moves start.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
 }

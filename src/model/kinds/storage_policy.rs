@@ -214,6 +214,10 @@ pub struct BudgetsSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(range(min = 1, max = 100))]
     pub moves_per_node: Option<u32>,
+    /// How many moves may read from or write to one pool at one time.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(range(min = 1, max = 100))]
+    pub moves_per_pool: Option<u32>,
 }
 
 /// When a move is proposed to be taken back although it succeeded: the volume's mean `latency` over the sampling window after the

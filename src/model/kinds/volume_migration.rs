@@ -20,6 +20,20 @@ use serde::{Deserialize, Serialize};
     printcolumn(name = "To", type_ = "string", json_path = ".spec.to"),
     printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
     printcolumn(name = "Progress", type_ = "integer", json_path = ".status.progressPercent"),
+    printcolumn(name = "Copied", type_ = "integer", json_path = ".status.bytesCopied"),
+    printcolumn(
+        name = "Total",
+        type_ = "integer",
+        json_path = ".status.bytesTotal",
+        priority = 1
+    ),
+    printcolumn(name = "ETA", type_ = "string", json_path = ".status.estimatedEnd"),
+    printcolumn(
+        name = "Message",
+        type_ = "string",
+        json_path = ".status.message",
+        priority = 1
+    ),
     printcolumn(name = "Age", type_ = "date", json_path = ".metadata.creationTimestamp")
 )]
 #[serde(rename_all = "camelCase")]
@@ -59,6 +73,9 @@ pub struct VolumeMigrationSpec {
     /// Why it was superseded before it began; then it ends as that, and nothing is moved.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub superseded: Option<String>,
+    /// Which attempt of its approval it is, from 2 on: one that failed was tried again, or its copies had left their tier.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub attempt: Option<u32>,
     /// Who approved it, and in which commit.
     pub approved: ApprovedBy,
 }
@@ -197,6 +214,9 @@ pub struct Adding {
     /// Whether the new one has been asked for: written before it is asked.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub asked: bool,
+    /// Whether it has been asked for more than once, because nobody knows what came of the first time.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub again: bool,
     /// Whether the engine has agreed to it.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub agreed: bool,
@@ -229,7 +249,7 @@ pub struct Window {
     /// Pools and nodes whose cordon has been asked for: written before it is asked.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub asked: Vec<String>,
-    /// Those whose cordon the engine has confirmed.
+    /// Those whose cordon is ours if there is one: the engine has confirmed it, or it is asked for once more.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub confirmed: Vec<String>,
 }
@@ -278,6 +298,18 @@ pub struct Removal {
     /// The copy that was seen to be gone afterwards; another one than was meant when the engine chose differently.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub gone: Option<String>,
+}
+
+/// What Events have told of a migration.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Told {
+    /// The phase that was told of last.
+    pub phase: String,
+    /// When it was entered, RFC 3339.
+    pub at: String,
+    /// Since when the cordons were held that were told of as held for too long, RFC 3339.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cordons: Option<String>,
 }
 
 /// How a migration that is being rolled back will end.
@@ -366,6 +398,9 @@ pub struct VolumeMigrationStatus {
     /// Why nothing new is begun at present, and since when; the deadline moves by as much.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held: Option<Held>,
+    /// The value of the annotation `storage.billyronks.io/retry` that was last acted upon.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub last_handled_retry: Option<String>,
     /// While the volume goes back to the pools that it came from.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub returning: bool,
@@ -388,10 +423,13 @@ pub struct VolumeMigrationStatus {
     /// What was written before each act, the newest last; the oldest are dropped beyond 100.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub journal: Vec<JournalRecord>,
+    /// What Events have told of it; written after they are out.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub told: Option<Told>,
     /// The commit on the audit branch that records the outcome.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub audit_commit: Option<String>,
-    /// Ready.
+    /// Ready when it has ended well, Reconciling while it runs, Stalled while it waits for a person.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
 }

@@ -338,6 +338,7 @@ impl Reader<'_> {
             moves_per_hour: written.moves_per_hour,
             bytes_per_hour: bytes,
             moves_per_node: written.moves_per_node,
+            moves_per_pool: written.moves_per_pool,
         }
     }
 

@@ -1,0 +1,110 @@
+//! `manifests --monitoring`: what watches couchestor, for clusters that run the Prometheus Operator. Its kinds are in a file of their own,
+//! so that installing couchestor does not need them.
+
+use serde_json::{Value, json};
+
+/// One alert: a name, when it is raised, how long that must last, how bad it is, and what to do.
+struct Alert {
+    name: &'static str,
+    expr: &'static str,
+    lasting: &'static str,
+    severity: &'static str,
+    summary: &'static str,
+    description: &'static str,
+}
+
+/// Every alert. A test has promtool check each and raise it.
+const ALERTS: [Alert; 9] = [
+    Alert {
+        name: "CouchestorCordonHeld",
+        expr: "max(couchestor_cordon_held_seconds) > 120",
+        lasting: "1m",
+        severity: "warning",
+        summary: "Cordons of couchestor have been held for {{ $value | humanizeDuration }}",
+        description: "A cordon is held for one call to Mayastor. While it is held no new copy goes to the pools and nodes that it closes, \
+                      not even one that replaces a lost copy. `kubectl get events -A --field-selector reason=CordonHeld` names the move.",
+    },
+    Alert {
+        name: "CouchestorMoveStuck",
+        expr: "max by (phase) (couchestor_migration_phase_age_seconds{phase!~\"Pending|WaitSync\"}) > 1800",
+        lasting: "5m",
+        severity: "warning",
+        summary: "A move has been in phase {{ $labels.phase }} for {{ $value | humanizeDuration }}",
+        description: "These phases take minutes. `couchestor status` shows the move and what it waits for.",
+    },
+    Alert {
+        name: "CouchestorCopyStuck",
+        expr: "changes(couchestor_rebuild_progress_ratio[20m]) == 0 and couchestor_rebuild_progress_ratio offset 20m < 1 \
+               and on (namespace, claim) couchestor_rebuild_progress_ratio < 1",
+        lasting: "5m",
+        severity: "warning",
+        summary: "The move of {{ $labels.namespace }}/{{ $labels.claim }} has copied nothing for 20 minutes",
+        description: "Either the move is held, or Mayastor does not fill the new copy. `couchestor status` says which.",
+    },
+    Alert {
+        name: "CouchestorMoveRolledBack",
+        expr: "sum by (reason) (increase(couchestor_migrations_rolled_back_total[1h])) > 0",
+        lasting: "0m",
+        severity: "warning",
+        summary: "A move was rolled back: {{ $labels.reason }}",
+        description: "The volume is as it was. `couchestor audit` shows which one it was and why.",
+    },
+    Alert {
+        name: "CouchestorMoveNeedsPerson",
+        expr: "max(couchestor_migrations_needing_person) > 0",
+        lasting: "0m",
+        severity: "critical",
+        summary: "{{ $value }} moves can go neither forward nor back",
+        description: "The volumes keep their data, but a person must look. `couchestor status` names the moves and says why.",
+    },
+    Alert {
+        name: "CouchestorMovesStopped",
+        expr: "max(couchestor_moves_stopped) == 1",
+        lasting: "0m",
+        severity: "warning",
+        summary: "No move starts until a person says so",
+        description: "Several moves in a row have failed. `couchestor status` says which ones and how moves are let go on.",
+    },
+    Alert {
+        name: "CouchestorAbsent",
+        expr: "absent(storage_operator_reconcile_total)",
+        lasting: "5m",
+        severity: "critical",
+        summary: "couchestor is not there",
+        description: "Moves that were under way stand still and their cordons, if any, stay. Look at the Deployment couchestor.",
+    },
+    Alert {
+        name: "CouchestorTurnsFail",
+        expr: "sum(increase(couchestor_turns_failed_total[30m])) > 0.5 * sum(increase(storage_operator_reconcile_total[30m]))",
+        lasting: "15m",
+        severity: "warning",
+        summary: "More than half of all turns go wrong",
+        description: "The conditions of the PolicySources say what is wrong: `couchestor status`.",
+    },
+    Alert {
+        name: "CouchestorVolumesOffTier",
+        expr: "max(couchestor_claims_off_tier) > 0",
+        lasting: "24h",
+        severity: "warning",
+        summary: "{{ $value }} claims have not been on their approved tier for a day",
+        description: "Moves that do not start, or copies that Mayastor has put elsewhere. `couchestor plan` says why nothing moves them.",
+    },
+];
+
+/// The ServiceMonitor and the PrometheusRule.
+pub(super) fn objects(meta: &Value, labels: &Value) -> Vec<Value> {
+    let rules: Vec<Value> = ALERTS.iter().map(rule).collect();
+    vec![
+        json!({"apiVersion": "monitoring.coreos.com/v1", "kind": "ServiceMonitor", "metadata": meta, "spec": {
+            "selector": {"matchLabels": labels}, "endpoints": [{"port": "metrics", "interval": "30s"}]}}),
+        json!({"apiVersion": "monitoring.coreos.com/v1", "kind": "PrometheusRule", "metadata": meta, "spec": {
+            "groups": [{"name": "couchestor", "rules": rules}]}}),
+    ]
+}
+
+fn rule(alert: &Alert) -> Value {
+    json!({
+        "alert": alert.name, "expr": alert.expr, "for": alert.lasting, "labels": {"severity": alert.severity},
+        "annotations": {"summary": alert.summary, "description": alert.description},
+    })
+}

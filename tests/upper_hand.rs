@@ -1,0 +1,337 @@
+//! People keep the upper hand over moves: the controller with simulated servers, and the commands as a person types them.
+
+use crate::support::follow::Follow;
+use couchestor::sim::prometheus::Load;
+use serde_json::{Value, json};
+use std::process::{Command, Output};
+use std::time::{Duration, Instant};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+const UUID: &str = "5f3c1c6e-0b1d-4c86-9d5e-2b8f6f0a0001";
+const POLICIES: &str = "\
+apiVersion: storage.billyronks.io/v1
+kind: StorageTier
+metadata: {name: cold}
+spec: {rank: 10, poolSelector: {matchLabels: {storage-tier: cold}}}
+---
+apiVersion: storage.billyronks.io/v1
+kind: StorageTier
+metadata: {name: hot}
+spec: {rank: 100, poolSelector: {matchLabels: {storage-tier: hot}}}
+";
+
+/// A controller whose repository moves `db/data-0` to hot.
+struct Stage {
+    follow: Follow,
+}
+
+impl Stage {
+    async fn set() -> Self {
+        let follow = Follow::new().await;
+        follow
+            .running
+            .prometheus
+            .set(&format!("pvc-{UUID}"), Some(Load::random(6120.0, 1.0)));
+        follow.commit("p/policies.yaml", POLICIES, &[]);
+        std::fs::write(
+            follow.folder.path().join("kubeconfig"),
+            follow.running.kubernetes.kubeconfig(),
+        )
+        .unwrap();
+        Self { follow }
+    }
+
+    fn approve(&self) {
+        let assignment = format!(
+            "apiVersion: storage.billyronks.io/v1\nkind: TierAssignment\nmetadata: {{name: data-0, namespace: db}}\n\
+             spec: {{claim: data-0, volume: pvc-{UUID}, tier: hot}}\n"
+        );
+        self.follow
+            .commit("p/assignments/db/data-0.yaml", &assignment, &[]);
+    }
+
+    fn migrations(&self) -> Vec<Value> {
+        self.follow.running.kubernetes.list("VolumeMigration")
+    }
+
+    fn stall(&self, stall: bool) {
+        self.follow
+            .running
+            .mayastor
+            .with(|state| state.rebuilds_stall = stall);
+    }
+
+    /// The pools of the volume's copies.
+    fn pools(&self) -> Vec<String> {
+        self.follow.running.mayastor.with(|state| {
+            let copies = state.volumes[UUID].copies.iter();
+            copies.map(|copy| copy.pool.clone()).collect()
+        })
+    }
+
+    async fn until<T>(&self, what: &str, look: impl Fn() -> Option<T>) -> T {
+        let began = Instant::now();
+        loop {
+            if let Some(found) = look() {
+                return found;
+            }
+            assert!(
+                began.elapsed() < PATIENCE,
+                "{what} never came: {:#} {:#?}",
+                self.follow.status(),
+                self.migrations()
+            );
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Waits until the migration of that place in the order of attempts is in a phase.
+    async fn in_phase(&self, attempt: Option<u64>, phase: &str) -> Value {
+        self.until(phase, || {
+            let mut all = self.migrations().into_iter();
+            all.find(|one| one["spec"]["attempt"].as_u64() == attempt && one["status"]["phase"] == phase)
+        })
+        .await
+    }
+
+    /// Runs a command as a person does.
+    fn types(&self, arguments: &[&str]) -> Output {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_couchestor"));
+        command
+            .args(arguments)
+            .env("KUBECONFIG", self.follow.folder.path().join("kubeconfig"));
+        command.output().unwrap()
+    }
+
+    fn says(&self, arguments: &[&str], code: i32) -> String {
+        let output = self.types(arguments);
+        let said =
+            String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {said}");
+        said
+    }
+
+    fn annotate_source(&self, key: &str, value: Option<&str>) {
+        let kubernetes = &self.follow.running.kubernetes;
+        let mut source = kubernetes
+            .get("PolicySource", Some("couchestor-system"), "homelab")
+            .unwrap();
+        source["metadata"]["annotations"] = value.map_or(json!({}), |value| json!({key: value}));
+        self.follow.put(source);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_move_is_paused_resumed_cancelled_and_tried_again_by_commands() {
+    let mut stage = Stage::set().await;
+    let before = stage.pools();
+    stage.stall(true);
+    stage.approve();
+    stage.follow.source(json!({}));
+    stage.follow.run().await;
+    let running = stage.in_phase(None, "WaitSync").await;
+    let name = running["metadata"]["name"].as_str().unwrap().to_owned();
+
+    let said = stage.says(&["migrations", "pause", &name, "--why", "disks are hot"], 0);
+    assert!(said.contains("begins nothing new"), "{said}");
+    let held = |yes: bool| {
+        let all = stage.migrations();
+        let why = all[0]["status"]["held"]["why"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned();
+        (why.contains("disks are hot") == yes).then_some(())
+    };
+    stage.until("the hold", || held(true)).await;
+    let shown = stage.says(&["migrations", "show", &name], 0);
+    for words in ["paused: disks are hot", "being filled", "Journal"] {
+        assert!(shown.contains(words), "{words}\n{shown}");
+    }
+    let said = stage.says(&["migrations", "resume", &name], 0);
+    assert!(said.contains("goes on"), "{said}");
+    stage.until("the end of the hold", || held(false)).await;
+    let said = stage.says(&["migrations", "resume", &name], 1);
+    assert!(said.contains("not paused by itself"), "{said}");
+    let said = stage.says(&["migrations", "retry", &name], 1);
+    assert!(said.contains("still runs"), "{said}");
+
+    stage.says(&["migrations", "cancel", &name, "--why", "not today"], 0);
+    let ended = stage.in_phase(None, "Cancelled").await;
+    assert!(
+        ended["status"]["message"].as_str().unwrap().contains("not today"),
+        "{ended:#}"
+    );
+    assert_eq!(
+        stage.pools(),
+        before,
+        "the volume has the copies that it began with"
+    );
+    let said = stage.says(&["migrations", "cancel", &name], 1);
+    assert!(said.contains(&format!("migrations retry {name}")), "{said}");
+
+    stage.stall(false);
+    let near = name.replace(name.chars().last().unwrap(), "~");
+    let said = stage.says(&["migrations", "retry", &near], 1);
+    assert!(said.contains(&format!("did you mean {name}?")), "{said}");
+    stage.says(&["migrations", "retry", &name], 0);
+    let again = stage.in_phase(Some(2), "Completed").await;
+    assert_eq!(again["metadata"]["name"], format!("{name}-2"));
+    assert!(
+        stage.pools().iter().all(|pool| pool.starts_with("nvme-")),
+        "{:?}",
+        stage.pools()
+    );
+    stage
+        .until("the note that the order was acted upon", || {
+            let all = stage.migrations();
+            let first = all.iter().find(|one| one["metadata"]["name"] == *name)?;
+            let said = &first["metadata"]["annotations"]["storage.billyronks.io/retry"];
+            (first["status"]["lastHandledRetry"] == *said).then_some(())
+        })
+        .await;
+    let said = stage.says(&["migrations", "retry", &name], 1);
+    assert!(said.contains(&format!("see {name}-2")), "{said}");
+    let listed: Value = serde_json::from_str(&stage.says(&["migrations", "-o", "json"], 0)).unwrap();
+    assert_eq!(listed.as_array().unwrap().len(), 2);
+    stage.follow.halt().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_in_git_freezes_moves_until_a_commit_removes_it() {
+    let mut stage = Stage::set().await;
+    stage
+        .follow
+        .commit("p/FREEZE", "moving house\nuntil Monday\n", &[]);
+    stage.approve();
+    stage.follow.source(json!({}));
+    stage.follow.run().await;
+    stage
+        .follow
+        .until("Moving", &["False/Frozen", "moving house"])
+        .await;
+    let waits = stage.until("the assignment's reason", || {
+        let assignment = stage
+            .follow
+            .running
+            .kubernetes
+            .get("TierAssignment", Some("db"), "data-0")?;
+        let conditions = assignment["status"]["conditions"].as_array()?.clone();
+        conditions.into_iter().find(|one| one["reason"] == "Frozen")
+    });
+    waits.await;
+    assert!(stage.migrations().is_empty(), "nothing starts");
+    let said = stage.says(&["status"], 0);
+    assert!(
+        said.contains("stand still (Frozen)") && said.contains("moving house"),
+        "{said}"
+    );
+
+    stage.stall(true);
+    stage.follow.git(&["rm", "-q", "p/FREEZE"]);
+    stage.follow.git(&["commit", "-q", "-m", "Go on"]);
+    stage.in_phase(None, "WaitSync").await;
+    // A running move stands still, also by a commit that nothing can be made of, and across a restart.
+    stage.follow.commit("p/broken.yaml", "kind: [", &[]);
+    stage.follow.commit("p/FREEZE", "hands off\n", &[]);
+    let held = || {
+        let all = stage.migrations();
+        let why = all[0]["status"]["held"]["why"]
+            .as_str()
+            .unwrap_or_default()
+            .to_owned();
+        why.contains("hands off").then_some(())
+    };
+    stage.until("the hold", held).await;
+    stage.follow.halt().await;
+    stage.stall(false);
+    stage.follow.run().await;
+    stage.follow.until("Moving", &["False/Frozen", "hands off"]).await;
+    assert!(stage.migrations()[0]["status"]["phase"] != "Completed");
+    stage.follow.git(&["rm", "-q", "p/FREEZE", "p/broken.yaml"]);
+    stage.follow.git(&["commit", "-q", "-m", "Go on"]);
+    stage.in_phase(None, "Completed").await;
+    stage.follow.until("Moving", &["True/MovesStart"]).await;
+    stage.follow.halt().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_annotation_on_the_source_pauses_all_of_its_moves() {
+    let mut stage = Stage::set().await;
+    stage.approve();
+    stage.follow.source(json!({}));
+    stage.annotate_source("storage.billyronks.io/paused", Some("true"));
+    stage.follow.run().await;
+    stage
+        .follow
+        .until("Moving", &["False/Paused", "no reason is given"])
+        .await;
+    assert!(stage.migrations().is_empty(), "nothing starts");
+    let said = stage.says(&["migrations", "resume-all"], 1);
+    assert!(said.contains("stops all moves"), "{said}");
+    stage.annotate_source("storage.billyronks.io/paused", None);
+    stage.in_phase(None, "Completed").await;
+    stage.follow.halt().await;
+}
+
+/// A migration of another volume that was rolled back just now.
+fn rolled_back(number: usize) -> Value {
+    let at = couchestor::io::clock::now().to_string();
+    json!({
+        "apiVersion": "storage.billyronks.io/v1", "kind": "VolumeMigration",
+        "metadata": {"name": format!("failed-{number}")},
+        "spec": {
+            "source": {"namespace": "couchestor-system", "name": "homelab"},
+            "claim": {"namespace": "db", "name": format!("gone-{number}")},
+            "volume": format!("pvc-gone-{number}"), "volumeUuid": format!("gone-{number}"), "from": "cold", "to": "hot",
+            "toPoolLabels": {}, "timeoutSeconds": 60,
+            "approved": {"revision": "main", "commit": "c", "author": "Ann", "at": at, "path": "x"},
+        },
+        "status": {"phase": "RolledBack", "message": "no room", "startedAt": at, "finishedAt": at},
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn failures_in_a_row_stop_what_is_new_until_a_person_has_looked() {
+    let mut stage = Stage::set().await;
+    stage.follow.source(json!({"moves": {"stopAfterFailures": 2}}));
+    stage.follow.run().await;
+    stage.follow.until("Moving", &["True/MovesStart"]).await;
+    stage.follow.put(rolled_back(1));
+    stage.follow.put(rolled_back(2));
+    stage
+        .follow
+        .until("Moving", &["False/StoppedAfterFailures", "failed-1, failed-2"])
+        .await;
+    stage.approve();
+    let waits = stage.until("the assignment's reason", || {
+        let assignment = stage
+            .follow
+            .running
+            .kubernetes
+            .get("TierAssignment", Some("db"), "data-0")?;
+        let conditions = assignment["status"]["conditions"].as_array()?.clone();
+        conditions
+            .into_iter()
+            .find(|one| one["reason"] == "StoppedAfterFailures")
+    });
+    waits.await;
+    let events = stage.follow.running.kubernetes.list("Event");
+    let told = events
+        .iter()
+        .filter(|one| one["reason"] == "StoppedAfterFailures");
+    assert_eq!(told.count(), 1, "it is told once");
+    // A controller that starts anew knows it too.
+    stage.follow.run().await;
+    stage
+        .follow
+        .until("Moving", &["False/StoppedAfterFailures"])
+        .await;
+    assert_eq!(stage.migrations().len(), 2, "nothing starts");
+    let said = stage.says(&["migrations", "resume-all"], 0);
+    assert!(said.contains("moves start again"), "{said}");
+    stage.in_phase(None, "Completed").await;
+    stage.follow.until("Moving", &["True/MovesStart"]).await;
+    let said = stage.says(&["migrations", "resume-all"], 0);
+    assert!(said.contains("no source's moves were stopped"), "{said}");
+    stage.follow.halt().await;
+}
