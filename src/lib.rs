@@ -23,7 +23,7 @@
 //! 2. [`model`], [`parse`], [`decide`], [`render`], [`review`], [`formats`] and `execute::journal` are pure: no async, no clock, no
 //!    randomness, no environment, no logging, no client. They return reports.
 //! 3. An outside client crate is named in one file of [`io`].
-//! 4. [`sim`] never imports a stage; traits between houses are implemented in [`wiring`].
+//! 4. [`ha`] and [`sim`] never import a stage; traits between houses are implemented in [`wiring`].
 //! 5. Deciding takes `now` and returns the plan together with the reasons for all that it left alone.
 //! 6. Nothing but [`parse`] can make an [`model::approval::Approved`]: authority to move data is a value, read from Git.
 //!
@@ -41,6 +41,7 @@
 //! | change what is found out about a pull request | [`review`], `turn/planning.rs` |
 //! | talk to another server | a new file in [`io`] and, if tests cannot start it, in [`sim`] |
 //! | change how data is moved | `execute::journal` (what is legal), `execute::engine` (what is done) |
+//! | change who leads when | [`ha`], `wiring/leadership.rs`; what may be done then: [`io::guard`] |
 //! | add a command or a flag | [`cli`] |
 
 /// The line: every stage in order, and nothing else.
@@ -87,6 +88,9 @@ pub mod formats;
 
 /// The outside world, one thing per file.
 pub mod io;
+
+/// Leadership: who may act, and in which epoch.
+pub mod ha;
 
 /// Simulated servers that speak the real protocols over loopback.
 pub mod sim;

@@ -23,7 +23,7 @@ mod plan;
 mod remembered;
 
 pub use plan::{Action, Known, Pulls, plan};
-use plan::{is_of, is_open};
+use plan::{counts, is_of, is_open};
 use remembered::{forget_oldest, record, replace, set_state};
 
 /// Open pull requests that are looked through: also people's own.
@@ -392,12 +392,12 @@ async fn carry_out(
             return Ok(set_state(records, reopened, ProposalState::Open, now));
         }
         (Action::Merged(tip), _) => {
+            let pull = number.and_then(|number| here.proposals.pulls.get(&number));
             for record in records.iter_mut().filter(|record| open(record)) {
                 for one in &mut record.moves {
-                    one.accepted = in_base(one);
+                    one.accepted = in_base(one) && counts(here.proposals.known, pull, one);
                 }
             }
-            let pull = number.and_then(|number| here.proposals.pulls.get(&number));
             if pull == Some(&PullRequestState::Open) {
                 // Merged on the command line, which a forge need not notice.
                 here.say(number, "merged", MERGED).await?;

@@ -69,6 +69,7 @@ pub fn outcome(migration: &VolumeMigration) -> Option<Outcome> {
         reviewed_by: spec.approved.reviewed_by.clone(),
         result: status.phase.as_str().to_owned(),
         message: status.message.clone(),
+        epoch: status.epoch,
         duration_seconds: seconds(&finished) - seconds(&started),
         started,
         finished,
@@ -107,6 +108,7 @@ pub fn message(outcome: &Outcome) -> String {
     );
     trailers.extend(outcome.merged_by.clone().map(|who| ("Merged-By", who)));
     trailers.extend(outcome.reviewed_by.iter().map(|who| ("Reviewed-By", who.clone())));
+    trailers.extend(outcome.epoch.map(|epoch| ("Epoch", epoch.to_string())));
     trailers.extend([
         ("Result", outcome.result.clone()),
         ("Started", outcome.started.clone()),

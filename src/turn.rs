@@ -1,16 +1,18 @@
 //! The line: every stage in order, for one PolicySource, once. Read this page first.
 
 use crate::apply::{self, Applied, ApplyMemory};
-use crate::decide::{self, InFlight, Limits};
+use crate::decide::{self, InFlight, Limits, shortages};
 use crate::decrypt::ClearCache;
 use crate::execute::engine;
 use crate::fetch::Verification;
 use crate::formats::follow::Follow;
 use crate::formats::sops::Identities;
 use crate::formats::substitute::Variables;
+use crate::ha::Leadership;
 use crate::io::cluster::{Cluster, ClusterError};
 use crate::io::forge::Forge;
 use crate::io::git::Repository;
+use crate::io::longhorn::Longhorn;
 use crate::io::mayastor::Mayastor;
 use crate::io::prometheus::Prometheus;
 use crate::model::desired::Desired;
@@ -18,7 +20,7 @@ use crate::model::diagnostic::Diagnostic;
 use crate::model::failure::{Class, Failure};
 use crate::model::ids::{CommitId, Revision, SourceRef};
 use crate::model::kinds::merges::{ApprovalRule, MergeStatus};
-use crate::model::kinds::policy_source::{Inventory, MovesStatus, PolicySourceStatus};
+use crate::model::kinds::policy_source::{Inventory, MovesStatus, PolicySourceStatus, ShortageStatus};
 use crate::model::kinds::review::{Plans, ReviewStatus};
 use crate::model::kinds::volume_migration::VolumeMigration;
 use crate::model::migration_brief::MigrationBrief;
@@ -32,6 +34,7 @@ use crate::render;
 use crate::telemetry::Metrics;
 use jiff::Timestamp;
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 /// Fetch, verify, decrypt and parse.
 mod reading;
@@ -77,6 +80,10 @@ use reading::read;
 /// How often everything is compared with the cluster although nothing changed, so that what others changed is set right.
 const COMPARE_SECS: i64 = 600;
 
+/// How long a turn may wait for its forge, in all: 150 questions at a third of a second, which is more than a turn asks. A forge that
+/// hangs keeps other sources waiting for no longer than that.
+const FORGE_BUDGET: Duration = Duration::from_secs(45);
+
 /// The outside world, by its clients.
 pub struct World {
     /// The Kubernetes API.
@@ -89,6 +96,8 @@ pub struct World {
     pub metrics: Metrics,
     /// The wall clock.
     pub clock: fn() -> Timestamp,
+    /// In which leadership it is changed; the clients ask it before each change.
+    pub leadership: Leadership,
 }
 
 /// One source as it is worked on: its spec understood, its clients made.
@@ -141,6 +150,8 @@ pub struct Source<'a> {
     pub moves: Rules,
     /// Inventory ids of what other sources hold: their objects are theirs.
     pub others: BTreeSet<String>,
+    /// Whether another source of this cluster, which was here before, speaks of the same branch.
+    pub second: bool,
 }
 
 /// What a turn remembers for the next. All of it is a cache: a restart loses it and is only slower for it.
@@ -193,6 +204,10 @@ pub struct Turned {
     pub proposed: Option<Proposed>,
     /// What the forge says of merges.
     pub merges: Option<Vec<MergeStatus>>,
+    /// Approved moves that wait for room.
+    pub shortages: Option<Vec<ShortageStatus>>,
+    /// What of the load and of the volumes could not be read, each in one word and in words.
+    pub unmeasured: Option<Vec<(&'static str, String)>>,
     /// What is remembered of pull requests, when they were looked at.
     pub reviews: Option<Vec<ReviewStatus>>,
     /// What is remembered of moves, and why none of them starts.
@@ -238,6 +253,7 @@ pub async fn turn(
 ) -> Result<Turned, TurnFailure> {
     let mut turned = Turned::default();
     let now = (world.clock)();
+    let _allowance = source.forge.map(|forge| forge.allow(FORGE_BUDGET));
     let (mut migrations, foreign) = migrations_of(world, source).await?;
 
     // fetch, decrypt, parse: nothing of it happens for an unchanged tip (git, keys)
@@ -292,9 +308,13 @@ pub async fn turn(
         migrations: briefs,
         proposals: before.proposals.clone(),
         unapproved: approvals::unapproved(source, &before.merges),
+        shortages: shortages::known(&before.shortages),
         control,
     };
     let decision = decide::decide(desired, &observation, &in_flight, source.limits, now);
+    let short = (&in_flight.migrations, &in_flight.shortages);
+    turned.shortages = Some(shortages::shortages(desired, &decision, short.0, short.1, now));
+    turned.unmeasured = Some(publishing::unmeasured(desired, &observation));
     // render (pure) and apply (cluster): when the tip or the spec changed, when asked, and every ten minutes
     let due = memory
         .compared
@@ -324,7 +344,8 @@ pub async fn turn(
     if turned.applied {
         let polled = polled.clone().unwrap_or_default();
         let returns = returning::texts(source, desired, &observation, &in_flight, &migrations, now);
-        let (seen, polled) = ((&decision, &observation), (&tips, &polled));
+        let held = review::held(source, before);
+        let (seen, polled) = ((&decision, &observation), (&tips, &polled, held));
         turned.proposed = Some(propose_all(source, desired, seen, returns, &in_flight, polled, now).await);
     }
     // review (git, forge, cluster): what pull requests would change, and what came of those that were merged
@@ -454,5 +475,9 @@ async fn observe_all(
         .await
         .map_err(|error: ClusterError| TurnFailure::from(&error))?;
     let joined = volumes::join(volumes, claims);
-    Ok(observe::observe(joined, &world.mayastor, world.prometheus.as_ref(), asked, now).await)
+    let engines = observe::Engines {
+        mayastor: &world.mayastor,
+        longhorn: &Longhorn::of(&world.cluster),
+    };
+    Ok(observe::observe(joined, engines, world.prometheus.as_ref(), asked, now).await)
 }

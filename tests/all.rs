@@ -23,6 +23,9 @@ mod examples;
 mod command_line;
 mod controller;
 
+/// Two controllers, of which one acts.
+mod leadership;
+
 /// People hold, cancel and retry moves.
 mod upper_hand;
 
@@ -83,6 +86,9 @@ mod proposals;
 
 /// Plans on pull requests.
 mod reviews;
+
+/// Longhorn: moves of its volumes, on the simulated and on the real API server.
+mod longhorn;
 
 /// Webhooks of forges.
 mod webhooks;

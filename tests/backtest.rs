@@ -401,6 +401,7 @@ fn world() -> Observation {
         pool_inclusion: BTreeMap::new(),
         node_inclusion: BTreeMap::new(),
         allowed_nodes: Vec::new(),
+        obstacle: None,
     };
     let pools =
         [("cold-1", "n1", "cold", 20), ("hot-2", "n2", "hot", 10)].map(|(name, node, tier, used)| Pool {

@@ -12,6 +12,9 @@ mod guards;
 /// The exhaustive search.
 mod model;
 
+/// Seeded worlds.
+mod worlds;
+
 use guards::Without;
 use mini::{Ground, Release};
 use model::{Budget, Found, search};
@@ -183,4 +186,37 @@ fn each_guard_is_needed() {
             trace.join(" ")
         );
     }
+}
+
+/// Worlds of one run; `COUCHESTOR_WORLDS` asks for another number.
+const WORLDS: u64 = 1000;
+
+#[test]
+fn seeded_worlds_end_without_a_lost_copy_a_cordon_or_a_removal_that_nothing_justifies() {
+    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
+    let first = number("COUCHESTOR_SEED").unwrap_or_else(|| fastrand::u64(..u64::from(u32::MAX)));
+    let worlds = number("COUCHESTOR_WORLDS").unwrap_or(WORLDS);
+    eprintln!(
+        "{worlds} worlds from seed {first}; COUCHESTOR_SEED={first} COUCHESTOR_WORLDS=1 replays the first"
+    );
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let mut finals: BTreeMap<&str, usize> = BTreeMap::new();
+    let (mut removals, mut faults) = (0, 0);
+    for seed in first..first + worlds {
+        match runtime.block_on(worlds::run(seed)) {
+            Ok(ended) => {
+                removals += ended.removals;
+                faults += ended.faults;
+                for (phase, count) in ended.finals {
+                    *finals.entry(phase).or_insert(0) += count;
+                }
+            }
+            Err(wrong) => panic!("COUCHESTOR_SEED={seed} COUCHESTOR_WORLDS=1 replays this: {wrong}"),
+        }
+    }
+    eprintln!("{worlds} worlds: ends {finals:?}, {removals} removals justified, {faults} calls went wrong");
+    assert!(
+        removals > 0 && faults > 0,
+        "worlds in which nothing happens prove nothing"
+    );
 }

@@ -271,6 +271,13 @@ fn each_alert_is_raised_by_what_it_is_for_and_by_nothing_else() {
         ),
         case("CouchestorAbsent", "critical", json!({}), 10, &[]),
         case(
+            "CouchestorNoLeader",
+            "critical",
+            json!({}),
+            5,
+            &[("couchestor_leader", "0+0x60")],
+        ),
+        case(
             "CouchestorTurnsFail",
             "warning",
             json!({}),
@@ -329,6 +336,8 @@ fn each_alert_is_raised_by_what_it_is_for_and_by_nothing_else() {
         turns,
         (claim, "0+0.005x200"),
         ("couchestor_cordon_held_seconds", "0+0x200"),
+        ("couchestor_leader{pod=\"a\"}", "1+0x200"),
+        ("couchestor_leader{pod=\"b\"}", "0+0x200"),
     ];
     let calm: Vec<Value> = calm
         .iter()

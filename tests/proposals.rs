@@ -18,6 +18,9 @@ mod followed;
 /// What the controller does with what was merged.
 mod afterwards;
 
+/// What was encrypted stays unsaid.
+mod canaries;
+
 /// Each claim on each host.
 macro_rules! lives {
     ($($claim:ident)*) => {

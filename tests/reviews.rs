@@ -595,6 +595,18 @@ async fn faults_neither_double_nor_lose_a_comment() {
     ));
 }
 
+/// Of two sources on one branch the later one's status has a name of its own.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_second_source_on_a_branch_overwrites_no_status_of_the_first() {
+    let mut life = Life::new(World::github().await).await;
+    let number = life.open("change", &[("p/notes.yaml", None)]).await;
+    life.second = true;
+    life.good_turn().await;
+    let statuses = life.world.statuses(&life.head(number).await).await;
+    let names: Vec<&String> = statuses.keys().collect();
+    assert_eq!(names, ["couchestor/plan/couchestor-system/homelab"]);
+}
+
 /// The clock of the hour that is simulated.
 static SECOND: std::sync::atomic::AtomicI64 = std::sync::atomic::AtomicI64::new(0);
 

@@ -70,6 +70,7 @@ async fn an_unchanged_tip_reads_no_blob_decrypts_renders_and_writes_nothing() {
         prometheus: Some(Prometheus::new(&running.prometheus.url()).unwrap()),
         metrics: Metrics::default(),
         clock: couchestor::io::clock::now,
+        leadership: couchestor::ha::Leadership::unguarded(1),
     };
     let repository = open("controller");
     let key = read("demo.agekey");
@@ -107,6 +108,7 @@ async fn an_unchanged_tip_reads_no_blob_decrypts_renders_and_writes_nothing() {
         preserve: false,
         moves: couchestor::model::moves::Rules::default(),
         others: std::collections::BTreeSet::new(),
+        second: false,
     };
     let mut memory = Memory::default();
     let mut status = PolicySourceStatus::default();

@@ -11,6 +11,7 @@ use k8s_openapi::apimachinery::pkg::apis::meta::v1::{ObjectMeta, Time};
 fn driver(of: &Provider) -> CSIPersistentVolumeSource {
     let (driver, handle) = match of {
         Provider::Mayastor(uuid) => ("io.openebs.csi-mayastor", uuid.as_str()),
+        Provider::Longhorn(name) => ("driver.longhorn.io", name.as_str()),
         Provider::Local => ("local.csi.openebs.io", "local"),
         Provider::Other(driver) => (driver.as_str(), "other"),
     };

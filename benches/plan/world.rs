@@ -307,6 +307,7 @@ impl Builder {
                 false => BTreeMap::new(),
             },
             allowed_nodes: Vec::new(),
+            obstacle: None,
         }
     }
 
@@ -374,6 +375,7 @@ impl Builder {
                 retry: None,
                 started: Some("2027-01-01T00:00:00Z".into()),
                 finished: None,
+                copied: None,
             });
         } else if rare < 150 {
             self.world.in_flight.proposals.push(ProposalStatus {

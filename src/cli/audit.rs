@@ -83,7 +83,7 @@ pub async fn audit(arguments: Arguments) -> Result<u8, Failed> {
             false => found.join(", "),
         }
     };
-    const KEYS: [&str; 14] = [
+    const KEYS: [&str; 15] = [
         "Migration",
         "Claim",
         "Volume",
@@ -94,6 +94,7 @@ pub async fn audit(arguments: Arguments) -> Result<u8, Failed> {
         "Approved-By",
         "Pull-Request",
         "Merged-By",
+        "Epoch",
         "Result",
         "Started",
         "Finished",

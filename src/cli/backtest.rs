@@ -6,6 +6,7 @@ use crate::backtest::report::{Outcome, Report};
 use crate::backtest::{self, Desires, History, Settings, page, shown};
 use crate::formats::duration;
 use crate::io::cluster::Cluster;
+use crate::io::longhorn::Longhorn;
 use crate::io::mayastor::Mayastor;
 use crate::io::prometheus::{self, Prometheus};
 use crate::model::observation::Observation;
@@ -152,7 +153,11 @@ async fn observation(arguments: &Arguments) -> Result<Observation, Failed> {
     let mayastor = Mayastor::new(&arguments.engine.mayastor_url)?;
     let (found, claims) = cluster.volumes().await?;
     let joined = volumes::join(found, claims);
-    Ok(observe::observe(joined, &mayastor, None, &BTreeSet::new(), crate::io::clock::now()).await)
+    let engines = observe::Engines {
+        mayastor: &mayastor,
+        longhorn: &Longhorn::of(&cluster),
+    };
+    Ok(observe::observe(joined, engines, None, &BTreeSet::new(), crate::io::clock::now()).await)
 }
 
 /// Asks all that the replay needs; an answer that fails or is complete in part only ends it, since a gap would look like rest.

@@ -35,7 +35,7 @@ struct Right {
 
 /// Every right in the cluster that couchestor has, and why. Objects that a repository holds need rights of their own:
 /// give them by a ClusterRole that is aggregated by the label below.
-const RIGHTS: [Right; 11] = [
+const RIGHTS: [Right; 14] = [
     Right {
         group: "storage.billyronks.io",
         resources: &["policysources"],
@@ -87,6 +87,24 @@ const RIGHTS: [Right; 11] = [
         resources: &["backupstoragelocations", "schedules"],
         verbs: &["get", "patch", "create", "delete"],
         because: "rendered from backup locations and policies",
+    },
+    Right {
+        group: "longhorn.io",
+        resources: &["volumes", "replicas", "nodes"],
+        verbs: &["list", "patch"],
+        because: "where Longhorn is: its copies and disks are read, counted, marked and cordoned",
+    },
+    Right {
+        group: "longhorn.io",
+        resources: &["replicas"],
+        verbs: &["delete"],
+        because: "the old copy of a Longhorn volume goes once the new one is complete",
+    },
+    Right {
+        group: "longhorn.io",
+        resources: &["engines", "settings"],
+        verbs: &["list"],
+        because: "which copies are complete, and what Longhorn does by itself",
     },
     Right {
         group: "",
@@ -179,6 +197,9 @@ fn manifests_text(prometheus: &str, mayastor: &str) -> String {
             )
         })
         .collect();
+    let mut role = meta("couchestor");
+    role["annotations"] = json!({"storage.billyronks.io/reasons":
+        "coordination.k8s.io leases: get,create,update — who leads, and the epoch of each leadership"});
     let objects = [
         json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": NAMESPACE, "labels": labels}}),
         json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": meta("couchestor")}),
@@ -188,6 +209,11 @@ fn manifests_text(prometheus: &str, mayastor: &str) -> String {
         json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "ClusterRoleBinding",
             "metadata": {"name": "couchestor", "labels": labels},
             "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "couchestor"},
+            "subjects": [{"kind": "ServiceAccount", "name": "couchestor", "namespace": NAMESPACE}]}),
+        json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "Role", "metadata": role,
+            "rules": [{"apiGroups": ["coordination.k8s.io"], "resources": ["leases"], "verbs": ["get", "create", "update"]}]}),
+        json!({"apiVersion": "rbac.authorization.k8s.io/v1", "kind": "RoleBinding", "metadata": meta("couchestor"),
+            "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": "couchestor"},
             "subjects": [{"kind": "ServiceAccount", "name": "couchestor", "namespace": NAMESPACE}]}),
         deployment(&meta("couchestor"), &labels, prometheus, mayastor),
         json!({"apiVersion": "v1", "kind": "Service", "metadata": meta("couchestor-metrics"), "spec": {
@@ -206,15 +232,19 @@ fn manifests_text(prometheus: &str, mayastor: &str) -> String {
 fn deployment(meta: &Value, labels: &Value, prometheus: &str, mayastor: &str) -> Value {
     json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": meta, "spec": {
         "replicas": 1,
-        // Two controllers at one time would both act; the old one stops before the new one starts.
-        "strategy": {"type": "Recreate"},
+        // The new one waits until the old one, asked to stop, gives the Lease up: no time without a controller that is ready.
+        "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1, "maxUnavailable": 0}},
         "selector": {"matchLabels": labels},
         "template": {"metadata": {"labels": labels}, "spec": {
             "serviceAccountName": "couchestor",
             "securityContext": {"runAsNonRoot": true, "runAsUser": 65532, "fsGroup": 65532, "seccompProfile": {"type": "RuntimeDefault"}},
             "containers": [{
                 "name": "couchestor", "image": IMAGE,
-                "args": ["run", format!("--prometheus-url={prometheus}"), format!("--mayastor-url={mayastor}")],
+                "args": ["run", "--leader-election=lease", format!("--prometheus-url={prometheus}"), format!("--mayastor-url={mayastor}")],
+                "env": [
+                    {"name": "POD_NAME", "valueFrom": {"fieldRef": {"fieldPath": "metadata.name"}}},
+                    {"name": "POD_NAMESPACE", "valueFrom": {"fieldRef": {"fieldPath": "metadata.namespace"}}},
+                ],
                 "ports": [{"name": "metrics", "containerPort": 8080}, {"name": "health", "containerPort": 8081}],
                 "livenessProbe": {"httpGet": {"path": "/healthz", "port": "health"}},
                 "readinessProbe": {"httpGet": {"path": "/readyz", "port": "health"}},

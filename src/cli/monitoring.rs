@@ -14,7 +14,7 @@ struct Alert {
 }
 
 /// Every alert. A test has promtool check each and raise it.
-const ALERTS: [Alert; 9] = [
+const ALERTS: [Alert; 10] = [
     Alert {
         name: "CouchestorCordonHeld",
         expr: "max(couchestor_cordon_held_seconds) > 120",
@@ -72,6 +72,15 @@ const ALERTS: [Alert; 9] = [
         severity: "critical",
         summary: "couchestor is not there",
         description: "Moves that were under way stand still and their cordons, if any, stay. Look at the Deployment couchestor.",
+    },
+    Alert {
+        name: "CouchestorNoLeader",
+        expr: "max(couchestor_leader) == 0",
+        lasting: "2m",
+        severity: "critical",
+        summary: "No couchestor leads",
+        description: "Each waits for the Lease, and nothing is applied or moved. Their logs say what keeps them from taking it: \
+                      compare the Role with `couchestor manifests`, and look at `kubectl -n couchestor-system get lease couchestor`.",
     },
     Alert {
         name: "CouchestorTurnsFail",

@@ -6,10 +6,11 @@ use super::table::table;
 use super::{ClusterArguments, EngineArguments, Failed, Output, about, data, value, words};
 use crate::decide::{self, InFlight, Limits, explain};
 use crate::io::cluster::Cluster;
+use crate::io::longhorn::Longhorn;
 use crate::io::mayastor::Mayastor;
 use crate::io::prometheus::Prometheus;
 use crate::model::conditions;
-use crate::model::decision::{Decision, measured};
+use crate::model::decision::{Decision, measured, roughly};
 use crate::model::desired::Desired;
 use crate::model::engine::gib;
 use crate::model::ids::{ClaimRef, ObjectId, PolicyName};
@@ -17,6 +18,7 @@ use crate::model::kinds::{PolicySource, VolumeMigration};
 use crate::model::migration_brief::MigrationBrief;
 use crate::model::moves::Stop;
 use crate::model::observation::Observation;
+use crate::model::pace::Pace;
 use crate::model::rendering::RenderedObject;
 use crate::observe::{self, volumes};
 use crate::render::proposal::{self, Site, Template};
@@ -74,7 +76,11 @@ pub async fn plan(arguments: Arguments) -> Result<u8, Failed> {
             let joined = volumes::join(found, claims);
             let now = crate::io::clock::now();
             let questions = decide::questions(&desired, now);
-            let observation = observe::observe(joined, &mayastor, prometheus.as_ref(), &questions, now).await;
+            let engines = observe::Engines {
+                mayastor: &mayastor,
+                longhorn: &Longhorn::of(&cluster),
+            };
+            let observation = observe::observe(joined, engines, prometheus.as_ref(), &questions, now).await;
             let migrations: Vec<VolumeMigration> = cluster.list().await?;
             let sources: Vec<PolicySource> = cluster.list().await?;
             demanding.extend(sources.iter().filter_map(demands));
@@ -124,10 +130,17 @@ pub async fn plan(arguments: Arguments) -> Result<u8, Failed> {
                 .any(|one| one.approved.what().claim == wanted);
         return blind(&desired, &observation).map_or(Ok(if moves { 2 } else { 0 }), Err);
     }
+    let pace = Pace::of(&in_flight.migrations);
     if let Some(path) = &arguments.template {
-        return proposals(path, &desired, &decision);
+        return proposals(path, &desired, &decision, &pace);
     }
-    print(&decision, changes.as_deref(), &demanding, arguments.folder.output);
+    print(
+        &decision,
+        changes.as_deref(),
+        &demanding,
+        &pace,
+        arguments.folder.output,
+    );
     let changed = changes.is_some_and(|changes| !changes.is_empty());
     let nothing = decision.proposals.is_empty() && decision.starts.is_empty() && !changed;
     blind(&desired, &observation).map_or(Ok(if nothing { 0 } else { 2 }), Err)
@@ -155,7 +168,7 @@ fn blind(desired: &Desired, observation: &Observation) -> Option<Failed> {
 }
 
 /// What proposals would say.
-fn proposals(path: &Path, desired: &Desired, decision: &Decision) -> Result<u8, Failed> {
+fn proposals(path: &Path, desired: &Desired, decision: &Decision, pace: &Pace) -> Result<u8, Failed> {
     let bytes = std::fs::read(path).map_err(about(path))?;
     let template = Template::read(&path.display().to_string(), &bytes).map_err(Failed)?;
     let site = Site {
@@ -163,6 +176,7 @@ fn proposals(path: &Path, desired: &Desired, decision: &Decision) -> Result<u8, 
         assignments: "assignments",
         trailer: crate::propose::TRAILER,
         forge: true,
+        pace: Some(pace),
     };
     let policies: BTreeSet<&PolicyName> = decision.proposals.iter().map(|one| &one.policy).collect();
     for policy in &policies {
@@ -297,13 +311,14 @@ fn cents(cost: f64) -> f64 {
     (cost * 100.0).round() / 100.0 + 0.0
 }
 
-fn print(decision: &Decision, changes: Option<&[Change]>, demanding: &[String], output: Output) {
+fn print(decision: &Decision, changes: Option<&[Change]>, demanding: &[String], pace: &Pace, output: Output) {
     if output != Output::Text {
         let report = json!({
             "objects": changes,
             "proposals": decision.proposals.iter().map(|one| json!({
                 "claim": one.claim.to_string(), "volume": one.volume, "from": one.from, "to": one.to, "decision": one.note,
-                "candidates": one.candidates, "bytes": one.bytes, "monthlyCost": one.monthly_cost.map(cents),
+                "candidates": one.candidates, "bytes": one.bytes,
+                "expectedSeconds": pace.seconds(&one.to, one.bytes), "monthlyCost": one.monthly_cost.map(cents),
             })).collect::<Vec<_>>(),
             "approvalsDemandedBy": demanding,
             "starts": decision.starts.iter().map(|one| json!({
@@ -346,6 +361,8 @@ fn print(decision: &Decision, changes: Option<&[Change]>, demanding: &[String], 
                 format!("{} → {}", one.from, one.to),
                 heat,
                 gib(one.bytes),
+                pace.seconds(&one.to, one.bytes)
+                    .map_or_else(|| "-".to_owned(), roughly),
                 one.monthly_cost
                     .map_or_else(|| "-".to_owned(), |cost| format!("{:+.2}", cents(cost))),
                 one.policy.to_string(),
@@ -355,7 +372,7 @@ fn print(decision: &Decision, changes: Option<&[Change]>, demanding: &[String], 
     data(&format!("Moves that would be proposed: {}", rows.len()));
     if !rows.is_empty() {
         data(&table(
-            &["CLAIM", "MOVE", "HEAT", "TO COPY", "A MONTH", "POLICY"],
+            &["CLAIM", "MOVE", "HEAT", "TO COPY", "TAKES", "A MONTH", "POLICY"],
             &rows,
         ));
     }

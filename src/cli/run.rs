@@ -1,16 +1,17 @@
 //! `run`: the controller.
 
 use super::{ClusterArguments, EngineArguments, Failed};
+use crate::ha;
 use crate::io::cluster::Cluster;
 use crate::io::mayastor::Mayastor;
 use crate::io::prometheus::Prometheus;
 use crate::io::webhook::Webhooks;
 use crate::telemetry::{self, Metrics};
-use crate::turn::World;
-use crate::wiring::{self, Health, Hook, Settings};
+use crate::wiring::{self, Clients, ClusterLease, Health, Hook, Settings};
 use axum::Router;
 use axum::http::{StatusCode, header};
 use axum::routing::get;
+use std::hash::{BuildHasher, RandomState};
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -21,6 +22,18 @@ use tokio::sync::mpsc;
 
 /// Hints of webhooks that wait; one that does not fit is as good as those that do.
 const POKES_MAX: usize = 64;
+
+/// How controllers agree on who acts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+enum LeaderElection {
+    /// They do not: only one may run.
+    None,
+    /// By a Kubernetes Lease.
+    Lease,
+    /// Not yet.
+    #[value(hide = true)]
+    Raft,
+}
 
 /// Options of the controller; each is an environment variable too.
 #[derive(clap::Args, Debug)]
@@ -47,6 +60,18 @@ pub struct Arguments {
     /// Never remove old copies: migrations end as Preserved.
     #[arg(long, env = "PRESERVATION_MODE")]
     preservation_mode: bool,
+    /// How controllers agree on who acts: lease when several run; none when only one ever runs.
+    #[arg(long, env = "LEADER_ELECTION", value_enum, default_value = "none")]
+    leader_election: LeaderElection,
+    /// The Lease of the leader election, in --namespace. It counts the epochs of leaderships, so it is used without election too.
+    #[arg(long, env = "LEADER_ELECTION_LEASE_NAME", default_value = "couchestor")]
+    leader_election_lease_name: String,
+    /// The namespace in which couchestor runs.
+    #[arg(long, env = "POD_NAMESPACE", default_value = "couchestor-system")]
+    namespace: String,
+    /// This controller's name among the candidates, the host's name by default; a random ending is added.
+    #[arg(long, env = "POD_NAME")]
+    name: Option<String>,
     /// Where metrics are served.
     #[arg(long, env = "METRICS_ADDR", default_value = "0.0.0.0:8080")]
     metrics_addr: SocketAddr,
@@ -69,7 +94,12 @@ pub async fn run(arguments: Arguments) -> Result<u8, Failed> {
     telemetry::init(&arguments.log_level, arguments.log_json).map_err(Failed)?;
     let poll = Duration::try_from_secs_f64(arguments.sync_poll_interval_seconds)
         .map_err(|error| Failed(format!("--sync-poll-interval-seconds: {error}")))?;
-    let world = World {
+    if arguments.leader_election == LeaderElection::Raft {
+        return Err(Failed(
+            "--leader-election raft comes with a later release; use lease".to_owned(),
+        ));
+    }
+    let clients = Clients {
         cluster: Cluster::connect(arguments.cluster.kubeconfig.as_deref()).await?,
         mayastor: Mayastor::new(&arguments.engine.mayastor_url)?,
         prometheus: arguments
@@ -93,7 +123,7 @@ pub async fn run(arguments: Arguments) -> Result<u8, Failed> {
     };
     let health = Arc::new(Health::default());
     serve(arguments.health_addr, health_routes(health.clone())).await?;
-    let metrics = world.metrics.clone();
+    let metrics = clients.metrics.clone();
     let text = move || async move {
         (
             [(
@@ -122,8 +152,49 @@ pub async fn run(arguments: Arguments) -> Result<u8, Failed> {
         tracing::info!("stopping; what is under way goes on with the next start");
     };
     tracing::info!(version = env!("CARGO_PKG_VERSION"), "couchestor runs");
-    wiring::run(&world, &settings, &health, hook, stop).await;
+    let lease = ClusterLease {
+        cluster: clients.cluster.clone(),
+        namespace: arguments.namespace,
+        name: arguments.leader_election_lease_name,
+    };
+    if arguments.leader_election == LeaderElection::Lease {
+        let me = identity(arguments.name);
+        tracing::info!(
+            me,
+            lease = lease.name,
+            namespace = lease.namespace,
+            "stands for the Lease"
+        );
+        let candidate = ha::Candidate::start(lease, me, clients.clock);
+        wiring::stand(&clients, &settings, &health, hook, candidate, stop).await;
+        return Ok(0);
+    }
+    let place = format!("{}/{}", lease.namespace, lease.name);
+    let (epoch, holder) = ha::take_epoch(&lease, clients.clock).await.map_err(|error| {
+        Failed(format!(
+            "no epoch could be taken from Lease {place}: {error}; without one a controller from before could not be told from this one"
+        ))
+    })?;
+    if let Some(holder) = holder {
+        tracing::warn!(
+            holder,
+            lease = place,
+            "another controller leads by this Lease; run both with --leader-election lease"
+        );
+    }
+    wiring::run_alone(&clients, &settings, &health, hook, epoch, stop).await;
     Ok(0)
+}
+
+/// A name that no other candidate has, nor this one after a restart.
+fn identity(name: Option<String>) -> String {
+    let host = || std::fs::read_to_string("/proc/sys/kernel/hostname").ok();
+    let name = name.or_else(host).unwrap_or_default();
+    let name = Some(name.trim())
+        .filter(|name| !name.is_empty())
+        .unwrap_or("couchestor");
+    // Each hasher of the standard library has random keys of its own.
+    format!("{name}_{:016x}", RandomState::new().hash_one(std::process::id()))
 }
 
 fn health_routes(health: Arc<Health>) -> Router {

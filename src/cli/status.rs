@@ -184,7 +184,14 @@ fn overview(sources: &[PolicySource]) -> String {
                 .chars()
                 .take(20)
                 .collect(),
-            ready.map_or("no turn yet".to_owned(), |condition| condition.message.clone()),
+            match status.conditions.iter().find(|one| one.type_ == "Measured") {
+                // What is applied says nothing of moves, which nobody can decide on now.
+                Some(blind) if blind.status == "False" => {
+                    let said = ready.map_or("", |condition| condition.message.as_str());
+                    format!("{said}; {}: {}", blind.reason, blind.message)
+                }
+                _ => ready.map_or("no turn yet".to_owned(), |condition| condition.message.clone()),
+            },
         ]);
         for one in status.proposals {
             for step in &one.moves {

@@ -38,6 +38,9 @@ mod select;
 /// Which approved moves start.
 mod starts;
 
+/// For which approved moves there is no room.
+pub mod shortages;
+
 /// How many of them at one time.
 mod budgets;
 
@@ -61,7 +64,7 @@ pub(crate) mod tests;
 
 pub use questions::questions;
 pub use spent::spent;
-pub use undecided::undecided;
+pub use undecided::{undecided, unmeasured};
 
 /// What is under way or was decided before.
 #[derive(Clone, Debug, Default)]
@@ -72,6 +75,8 @@ pub struct InFlight {
     pub proposals: Vec<ProposalStatus>,
     /// Commits whose approvals do not suffice, with what is missing.
     pub unapproved: BTreeMap<CommitId, Arc<str>>,
+    /// Since when there has been no room for approved moves.
+    pub shortages: shortages::Shortages,
     /// What keeps moves from starting, whatever becomes of each volume.
     pub control: Control,
 }

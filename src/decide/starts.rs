@@ -4,9 +4,10 @@ use super::again::Attempts;
 use super::budgets::Running;
 use super::heat::{self, Direction};
 use super::place::{self, Room, bit};
+use super::shortages::ROOM_SECS;
 use super::{View, judge, rollback};
 use crate::model::approval::{Approved, Move};
-use crate::model::decision::{Decision, LeftAlone, Start, Subject, Superseded, Why};
+use crate::model::decision::{Decision, LeftAlone, Start, Subject, Superseded, Why, span};
 use crate::model::desired::Policy;
 use crate::model::ids::{PolicyName, TierName};
 use crate::model::kinds::volume_migration::Phase;
@@ -90,13 +91,23 @@ pub(super) fn starts<'a>(view: &View<'a>, room: &mut Room, decision: &mut Decisi
             }
             (Err(Why::Superseded { migration }), Some(index)) => drop(begun.spent.insert(index, migration)),
             // What was carried out is not used up without a move.
-            (Err(why), Some(index)) if why.supersedes() && !stands && !attempts.moved(approved) => {
+            (Err(why), Some(index))
+                if is_over(view, approved, &why) && !stands && !attempts.moved(approved) =>
+            {
+                let waited = !why.supersedes();
                 let left = left(view, what, found, why);
+                let mut words = left.words();
+                if waited {
+                    words.push_str(&format!(
+                        "; it has waited for room for {}",
+                        span(ROOM_SECS.unsigned_abs())
+                    ));
+                }
                 decision.superseded.push(Superseded {
                     approved: approved.clone(),
                     attempt: attempts.next(approved),
                     from: left.tier.cloned().unwrap_or_else(|| TierName(MIXED.to_owned())),
-                    why: left.words(),
+                    why: words,
                 });
                 begun.left.insert(index, left);
             }
@@ -105,6 +116,17 @@ pub(super) fn starts<'a>(view: &View<'a>, room: &mut Room, decision: &mut Decisi
         }
     }
     begun
+}
+
+/// Whether a move is not waited for any more: what spoke for it is gone, or its tier has had no room for too long.
+fn is_over(view: &View, approved: &Approved<Move>, why: &Why) -> bool {
+    let lacks = matches!(why, Why::NoRoom { .. } | Why::NoPool { .. });
+    let since = view.in_flight.shortages.get(&approved.what().claim);
+    let long = since.is_some_and(|(commit, since)| {
+        *commit == approved.approval().commit
+            && view.now.as_second().saturating_sub(since.as_second()) >= ROOM_SECS
+    });
+    why.supersedes() || lacks && long
 }
 
 /// Approved moves with the places of their volumes: the volume that was meant, or another one of the claim.

@@ -121,6 +121,7 @@ impl Fake {
             pool_inclusion: BTreeMap::new(),
             node_inclusion: BTreeMap::new(),
             allowed_nodes: Vec::new(),
+            obstacle: None,
         };
         Self(Mutex::new(State {
             fewest: usize::from(copies),

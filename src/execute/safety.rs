@@ -92,6 +92,8 @@ pub(super) fn hindrance(spec: &VolumeMigrationSpec, volume: &Volume, reading: &R
         "the volume is of an affinity group, whose volumes Mayastor never lets go from two copies to one"
     } else if volume.num_replicas == COPIES_MAX {
         "the volume has as many copies as Mayastor allows"
+    } else if let Some(obstacle) = volume.obstacle {
+        return Some(obstacle.to_string());
     } else if let Some(node) = drained {
         return Some(format!("node {node} is being drained"));
     } else if !fully_synced(volume) {

@@ -3,6 +3,7 @@
 //! The schema is that of openebs/mayastor-control-plane's OpenAPI document. Fields that came with later versions are
 //! optional here, and words that are not known are read as "unknown", never as a good sign.
 
+use crate::io::guard::{Guard, NotLeading};
 use crate::model::engine::{EngineState, Health, Node, Pool, Rebuild, RebuildState, Replica, Volume};
 use crate::model::failure::{Class, Failure};
 use crate::model::ids::{NodeName, PoolName, ReplicaId};
@@ -52,6 +53,9 @@ pub enum MayastorError {
         /// What happened.
         detail: String,
     },
+    /// Another controller leads, or may.
+    #[error(transparent)]
+    NotLeading(#[from] NotLeading),
     /// Its answer cannot be read.
     #[error("the answer of Mayastor's REST API cannot be read: {detail}")]
     Unreadable {
@@ -66,7 +70,10 @@ impl Failure for MayastorError {
     }
 
     fn reason(&self) -> &'static str {
-        "MayastorUnavailable"
+        match self {
+            Self::NotLeading(_) => "NotLeading",
+            _ => "MayastorUnavailable",
+        }
     }
 }
 
@@ -75,6 +82,7 @@ impl Failure for MayastorError {
 pub struct Mayastor {
     http: reqwest::Client,
     base: String,
+    guard: Guard,
 }
 
 impl Mayastor {
@@ -95,7 +103,17 @@ impl Mayastor {
         Ok(Self {
             http,
             base: format!("{}/v0", url.trim_end_matches('/')),
+            guard: Guard::default(),
         })
+    }
+
+    /// The same client with a rule about when it may change something, and for how long.
+    #[must_use]
+    pub fn guarded(&self, guard: Guard) -> Self {
+        Self {
+            guard,
+            ..self.clone()
+        }
     }
 
     /// Reads everything.
@@ -255,7 +273,9 @@ impl Mayastor {
         if let Some(body) = body {
             request = request.json(&body);
         }
-        let sent = request.send().await;
+        // The answer is given up before another may lead. Mayastor may still finish what it was asked for.
+        let left = self.guard.pass()?;
+        let sent = request.timeout(left.min(TIMEOUT)).send().await;
         if let Err(error) = &sent
             && error.is_connect()
         {
@@ -361,6 +381,14 @@ struct VolumeSpec {
     encrypted: bool,
     #[serde(default)]
     operation: Option<Value>,
+    #[serde(default)]
+    target: Option<SpecTarget>,
+}
+
+#[derive(Deserialize)]
+struct SpecTarget {
+    #[serde(default)]
+    node: Option<String>,
 }
 
 #[derive(Deserialize, Default)]
@@ -490,6 +518,40 @@ struct NodeState {
     status: String,
 }
 
+/// Reads one volume as the API writes it.
+///
+/// # Errors
+/// What does not fit the schema.
+pub fn read_volume(value: Value) -> Result<Volume, serde_json::Error> {
+    serde_json::from_value(value).map(volume)
+}
+
+/// Reads a list of pools as the API writes it.
+///
+/// # Errors
+/// What does not fit the schema.
+pub fn read_pools(value: Value) -> Result<BTreeMap<PoolName, Pool>, serde_json::Error> {
+    let raw: Vec<RawPool> = serde_json::from_value(value)?;
+    Ok(raw
+        .into_iter()
+        .map(pool)
+        .map(|pool| (pool.name.clone(), pool))
+        .collect())
+}
+
+/// Reads a list of nodes as the API writes it.
+///
+/// # Errors
+/// What does not fit the schema.
+pub fn read_nodes(value: Value) -> Result<BTreeMap<NodeName, Node>, serde_json::Error> {
+    let raw: Vec<RawNode> = serde_json::from_value(value)?;
+    Ok(raw
+        .into_iter()
+        .map(node)
+        .map(|node| (node.name.clone(), node))
+        .collect())
+}
+
 fn health(word: &str) -> Health {
     match word {
         "Online" => Health::Online,
@@ -525,7 +587,13 @@ fn volume(raw: RawVolume) -> Volume {
         created: spec.status == "Created",
         busy: spec.operation.is_some_and(|operation| !operation.is_null()),
         state: health(&state.status),
-        target_node: state.target.as_ref().map(|target| NodeName(target.node.clone())),
+        // While the target's node is lost the state knows no target; the volume is published nevertheless.
+        target_node: state
+            .target
+            .as_ref()
+            .map(|target| target.node.clone())
+            .or(spec.target.map(|target| target.node.unwrap_or_default()))
+            .map(NodeName),
         target_state: state.target.as_ref().map(|target| health(&target.state)),
         rebuilds: state.target.as_ref().map_or(0, |target| target.rebuilds),
         replicas: state
@@ -556,6 +624,7 @@ fn volume(raw: RawVolume) -> Volume {
             .flatten()
             .filter_map(|node| node.as_str().map(NodeName::from))
             .collect(),
+        obstacle: None,
     }
 }
 

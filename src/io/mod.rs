@@ -18,5 +18,11 @@ pub mod prometheus;
 /// Mayastor's REST API.
 pub mod mayastor;
 
+/// Whether anything may be changed now.
+pub mod guard;
+
+/// Longhorn's custom resources.
+pub mod longhorn;
+
 /// The wall clock.
 pub mod clock;

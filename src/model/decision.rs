@@ -6,7 +6,7 @@ use super::ids::{ClaimRef, PolicyName, PoolName, TierName, VolumeName};
 use super::kinds::tier_assignment::DecisionNote;
 use super::observation::BoundVolume;
 
-pub use super::quantities::{measured, span};
+pub use super::quantities::{measured, roughly, span};
 pub use super::why::Why;
 
 /// A move that policy asks for and a person has yet to approve.

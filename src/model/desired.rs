@@ -16,6 +16,9 @@ use std::time::Duration;
 /// Places by the JSON pointers of what was changed from there.
 pub type Changes = BTreeMap<String, Place>;
 
+/// What fingerprints of encrypted policies begin with.
+pub const SEALED: &str = "sealed:";
+
 /// Where an object comes from.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Origin {
@@ -312,7 +315,7 @@ pub struct Policy {
     pub enabled: bool,
     /// Whether it only says what it would propose.
     pub dry_run: bool,
-    /// Hash of its spec: a change makes earlier refusals void.
+    /// Hash of its spec, or of its files when it was encrypted: a change makes earlier refusals void.
     pub fingerprint: String,
     /// Whether its file was encrypted: then its thresholds and windows are shown to nobody.
     pub secret: bool,

@@ -3,6 +3,7 @@
 use super::ids::{NodeName, PoolName, ReplicaId};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
+use std::fmt;
 
 /// State of a volume, pool, replica or node: the engine's own words, with everything unfamiliar as `Unknown`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -80,6 +81,42 @@ pub struct Volume {
     pub node_inclusion: BTreeMap<String, String>,
     /// Nodes that it may use; empty means all.
     pub allowed_nodes: Vec<NodeName>,
+    /// What the engine itself does with it that stands in a move's way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub obstacle: Option<Obstacle>,
+}
+
+/// What an engine does with a volume by itself, so that nobody can say which copy it would take away or whether it fills one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Obstacle {
+    /// It balances copies between nodes.
+    AutoBalance,
+    /// It keeps a copy beside the volume's user.
+    DataLocality,
+    /// It fills no copies at present.
+    RebuildsOff,
+    /// It is driving a copy off its disk.
+    Eviction,
+    /// Its data is in shards, not in whole copies.
+    Sharded,
+}
+
+impl fmt::Display for Obstacle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::AutoBalance => {
+                "Longhorn balances its copies by itself and could take away another one; set its replicaAutoBalance to disabled"
+            }
+            Self::DataLocality => {
+                "Longhorn keeps a copy beside its user and could take away another one; set its dataLocality to disabled"
+            }
+            Self::RebuildsOff => {
+                "Longhorn's setting concurrent-replica-rebuild-per-node-limit is 0, so no copy is filled"
+            }
+            Self::Eviction => "Longhorn is evicting a copy of it",
+            Self::Sharded => "its data is in shards, not in whole copies",
+        })
+    }
 }
 
 /// A disk pool.
@@ -180,6 +217,14 @@ pub struct Abilities {
 }
 
 impl Abilities {
+    /// What Longhorn can: disks take no copies while `allowScheduling` is false, the copy that goes is named, and a detached volume gets
+    /// no new one (`io::longhorn` has the sources).
+    pub const LONGHORN: Self = Self {
+        pool_cordons: Ability::Has,
+        removal_heeds_cordons: Ability::Has,
+        offline_rebuild: Ability::Lacks,
+    };
+
     /// What a release can, by the oldest version that any node reports. What no version tells is found out by trying.
     pub fn of<'a>(nodes: impl Iterator<Item = &'a Node>) -> Self {
         let versions = nodes.filter_map(|node| release(node.version.as_deref()?));
@@ -238,6 +283,68 @@ pub struct EngineState {
     pub pools: BTreeMap<PoolName, Pool>,
     /// Nodes by name.
     pub nodes: BTreeMap<NodeName, Node>,
+}
+
+/// What stands before the name of a volume of Longhorn where a uuid of Mayastor could stand: no uuid has a slash.
+const LONGHORN: &str = "longhorn/";
+
+/// The label by which nodes and volumes of two engines in one cluster are told apart.
+const ENGINE: &str = "storage.billyronks.io/engine";
+
+/// How a volume of Longhorn is known here.
+pub fn longhorn_id(name: &str) -> String {
+    format!("{LONGHORN}{name}")
+}
+
+/// The name by which Longhorn knows a volume, if it is one of its.
+pub fn longhorn_name(id: &str) -> Option<&str> {
+    id.strip_prefix(LONGHORN)
+}
+
+impl EngineState {
+    /// The same as Longhorn's: its volumes under names that no other engine gives.
+    #[must_use]
+    pub fn as_longhorn(self) -> Self {
+        let named = |(name, volume): (String, Volume)| (longhorn_id(&name), volume);
+        Self {
+            volumes: self.volumes.into_iter().map(named).collect(),
+            ..self
+        }
+    }
+
+    /// Mayastor's and Longhorn's of one cluster. Their nodes bear the same names and are different things, and no volume of one can have
+    /// a copy on a pool of the other: each side's nodes carry a label that its volumes demand.
+    #[must_use]
+    pub fn beside(self, longhorn: Self) -> Self {
+        let (mut all, mut other) = (self.fenced("mayastor"), longhorn.fenced("longhorn"));
+        let own = |node: &NodeName| NodeName(format!("longhorn:{node}"));
+        for pool in other.pools.values_mut() {
+            pool.node = own(&pool.node);
+        }
+        for volume in other.volumes.values_mut() {
+            for replica in &mut volume.replicas {
+                replica.node = own(&replica.node);
+            }
+            volume.target_node = volume.target_node.as_ref().map(own);
+        }
+        for (name, mut node) in std::mem::take(&mut other.nodes) {
+            node.name = own(&name);
+            all.nodes.insert(node.name.clone(), node);
+        }
+        all.pools.append(&mut other.pools);
+        all.volumes.append(&mut other.volumes);
+        all
+    }
+
+    fn fenced(mut self, engine: &str) -> Self {
+        for node in self.nodes.values_mut() {
+            node.labels.insert(ENGINE.to_owned(), engine.to_owned());
+        }
+        for volume in self.volumes.values_mut() {
+            volume.node_inclusion.insert(ENGINE.to_owned(), engine.to_owned());
+        }
+        self
+    }
 }
 
 /// Bytes of a GiB.

@@ -4,7 +4,7 @@
 //! anything that is done with it. So what can be met in order is not looked for, and what is alike is looked at once.
 
 use super::claims::{Claims, begun, hash};
-use super::engine::{EngineState, Volume};
+use super::engine::{EngineState, Volume, longhorn_id};
 use super::ids::{NodeName, PoolName};
 use super::observation::{
     Backing, BoundVolume, ClusterVolume, CopyAt, Fleet, Group, MayastorVolume, Observation, Provider,
@@ -172,20 +172,24 @@ impl Joining {
         }
     }
 
+    /// Has the engine asked for a volume of that uuid.
+    fn ask(&mut self, uuid: String, seen: &ClusterVolume, place: usize) -> Backing {
+        self.asked.push(Asked {
+            begins: beginning(uuid.as_bytes()),
+            named: seen.name.as_str().strip_prefix("pvc-") == Some(&uuid),
+            uuid,
+            place,
+        });
+        Backing::NotInEngine
+    }
+
     /// A record of what the cluster says, whose place will be that one. What was seen is left empty.
     fn bind(&mut self, seen: &mut ClusterVolume, place: usize) -> BoundVolume {
         let backing = match std::mem::replace(&mut seen.provider, Provider::Local) {
             Provider::Local => Backing::Local,
             Provider::Other(driver) => Backing::Other(self.shared(driver)),
-            Provider::Mayastor(uuid) => {
-                self.asked.push(Asked {
-                    begins: beginning(uuid.as_bytes()),
-                    named: seen.name.as_str().strip_prefix("pvc-") == Some(&uuid),
-                    uuid,
-                    place,
-                });
-                Backing::NotInEngine
-            }
+            Provider::Mayastor(uuid) => self.ask(uuid, seen, place),
+            Provider::Longhorn(name) => self.ask(longhorn_id(&name), seen, place),
         };
         let (class, labels) = (&mut seen.storage_class, &mut seen.claim_labels);
         BoundVolume {

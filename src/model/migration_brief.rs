@@ -35,6 +35,8 @@ pub struct MigrationBrief {
     pub started: Option<String>,
     /// When it ended, RFC 3339; these sort as text.
     pub finished: Option<String>,
+    /// Bytes that it has copied, as far as the engine told.
+    pub copied: Option<u64>,
 }
 
 impl From<&VolumeMigration> for MigrationBrief {
@@ -59,6 +61,7 @@ impl From<&VolumeMigration> for MigrationBrief {
                 .map(str::to_owned),
             started: status.and_then(|status| status.started_at.clone()),
             finished: status.and_then(|status| status.finished_at.clone()),
+            copied: status.and_then(|status| status.bytes_copied),
         }
     }
 }

@@ -57,6 +57,9 @@ pub(crate) mod quick;
 /// A migration in brief.
 pub mod migration_brief;
 
+/// How long moves take.
+pub mod pace;
+
 /// What should happen now, and why everything else should not.
 pub mod decision;
 
@@ -89,3 +92,6 @@ pub mod moves;
 
 /// Times at an even distance.
 pub mod timeline;
+
+/// The Lease of the leader election.
+pub mod lease;

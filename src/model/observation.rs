@@ -4,7 +4,7 @@
 //! A hundred thousand volumes are ordinary, so a record holds indices and short names, not objects: they are joined by `Observation::assemble`.
 
 use super::claims::Claims;
-use super::engine::{Health, Node, Pool, Volume};
+use super::engine::{Health, Node, Obstacle, Pool, Volume};
 use super::ids::{ClaimRef, NodeName, PoolName, VolumeName};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -16,6 +16,8 @@ use std::sync::Arc;
 pub enum Provider {
     /// A Mayastor volume, by its uuid.
     Mayastor(String),
+    /// A Longhorn volume, by its name.
+    Longhorn(String),
     /// OpenEBS LocalPV or another volume that lives on one node.
     Local,
     /// Anything else, by its CSI driver.
@@ -113,6 +115,8 @@ pub enum Unfit {
     Busy,
     /// The engine does not repair it by itself.
     SelfHealOff,
+    /// The engine does something with it by itself that stands in the way.
+    Obstacle(Obstacle),
     /// It has another number of copies than it should.
     Copies {
         /// Copies that are there.
@@ -148,6 +152,8 @@ impl Unfit {
             Self::Busy
         } else if !volume.self_heal {
             Self::SelfHealOff
+        } else if let Some(obstacle) = volume.obstacle {
+            Self::Obstacle(obstacle)
         } else if has != volume.num_replicas {
             Self::Copies {
                 has,
@@ -253,7 +259,7 @@ pub struct MayastorVolume {
 /// What a volume is made of.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Backing {
-    /// A volume that Mayastor knows.
+    /// A volume that an engine knows which moves copies: Mayastor, or Longhorn, whose volumes have the same facts.
     Mayastor(MayastorVolume),
     /// A volume of Mayastor's driver that its API does not show.
     NotInEngine,
@@ -312,7 +318,7 @@ impl BoundVolume {
         VolumeName(self.name.to_string())
     }
 
-    /// The uuid by which Mayastor knows it.
+    /// The uuid by which Mayastor knows it, or what stands in its place for a volume of Longhorn.
     pub fn uuid(&self) -> Option<&str> {
         let Backing::Mayastor(volume) = &self.backing else {
             return None;

@@ -37,6 +37,9 @@ pub struct Outcome {
     pub result: String,
     /// In words.
     pub message: String,
+    /// The epoch of the leadership that ended it; absent in records of earlier releases.
+    #[serde(skip_serializing_if = "Option::is_none", default)]
+    pub epoch: Option<u64>,
     /// When it started, RFC 3339.
     pub started: String,
     /// When it finished, RFC 3339.

@@ -30,3 +30,12 @@ pub fn span(seconds: u64) -> String {
         shown.join(" ")
     }
 }
+
+/// Seconds that are an estimate: one unit, rounded up, since nobody knows more than that.
+pub fn roughly(seconds: u64) -> String {
+    match seconds {
+        ..=5400 => format!("{} min", seconds.div_ceil(60)),
+        5401..=129_600 => format!("{} h", seconds.div_ceil(3600)),
+        _ => format!("{} d", seconds.div_ceil(86_400)),
+    }
+}

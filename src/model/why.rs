@@ -261,7 +261,7 @@ pub enum Why {
 
 impl Why {
     /// Whether it uses an approval up: waiting would not help, for a person approved something that is not so any more. Everything
-    /// else passes, as a window, a budget, room and an engine that does not answer do.
+    /// else passes, as a window, a budget and an engine that does not answer do, and for a while room is waited for too.
     pub fn supersedes(&self) -> bool {
         matches!(
             self,

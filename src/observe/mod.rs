@@ -1,8 +1,10 @@
 //! The world → one dated, immutable [`Observation`](crate::model::observation::Observation). What cannot be read is said to be unknown, never taken for zero.
 
+use crate::io::longhorn::Longhorn;
 use crate::io::mayastor::Mayastor;
 use crate::io::prometheus::Prometheus;
-use crate::model::observation::{Observation, RawAnswer};
+use crate::model::engine::EngineState;
+use crate::model::observation::{Observation, Provider, RawAnswer};
 use futures::future::join_all;
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,17 +17,40 @@ pub use volumes::ClusterVolumes;
 /// Queries that are asked at one time: Prometheus evaluates twenty by default, for all of its users.
 const ASKED_AT_ONCE: usize = 4;
 
+/// The storage engines.
+#[derive(Clone, Copy)]
+pub struct Engines<'a> {
+    /// Mayastor.
+    pub mayastor: &'a Mayastor,
+    /// Longhorn. It is asked only where a volume is of its driver.
+    pub longhorn: &'a Longhorn,
+}
+
 /// Observes. `questions` are the queries that the policies need.
 pub async fn observe(
     volumes: ClusterVolumes,
-    mayastor: &Mayastor,
+    engines: Engines<'_>,
     prometheus: Option<&Prometheus>,
     questions: &BTreeSet<String>,
     now: Timestamp,
 ) -> Observation {
-    let (engine, answers) = tokio::join!(mayastor.state(), ask(prometheus, questions, now));
-    let engine = engine.map_err(|error| error.to_string());
+    let (engine, answers) = tokio::join!(state(&volumes, engines), ask(prometheus, questions, now));
     Observation::assemble(now, volumes.volumes, volumes.classes_in_use, engine, answers)
+}
+
+/// Reads the engines that volumes are of. One that no volume is of may be absent, as long as there is another.
+async fn state(volumes: &ClusterVolumes, engines: Engines<'_>) -> Result<EngineState, String> {
+    let any = |is: fn(&Provider) -> bool| volumes.volumes.iter().any(|volume| is(&volume.provider));
+    if !any(|provider| matches!(provider, Provider::Longhorn(_))) {
+        return engines.mayastor.state().await.map_err(|error| error.to_string());
+    }
+    let (mayastor, longhorn) = tokio::join!(engines.mayastor.state(), engines.longhorn.state());
+    let longhorn = longhorn.map_err(|error| error.to_string())?.as_longhorn();
+    match mayastor {
+        Ok(mayastor) => Ok(mayastor.beside(longhorn)),
+        Err(_) if !any(|provider| matches!(provider, Provider::Mayastor(_))) => Ok(longhorn),
+        Err(error) => Err(error.to_string()),
+    }
 }
 
 async fn ask(

@@ -9,6 +9,9 @@ use std::collections::{BTreeSet, HashMap};
 /// The CSI driver of Mayastor.
 const MAYASTOR: &str = "io.openebs.csi-mayastor";
 
+/// The CSI driver of Longhorn (`LonghornDriverName` in longhorn-manager's `types`); its handles are names of volumes.
+const LONGHORN: &str = "driver.longhorn.io";
+
 /// CSI drivers whose volumes live on one node.
 const LOCAL: [&str; 2] = ["local.csi.openebs.io", "zfs.csi.openebs.io"];
 
@@ -76,6 +79,7 @@ fn in_use(classes: &mut BTreeSet<String>, class: Option<&str>) {
 fn provider(spec: &PersistentVolumeSpec) -> Provider {
     match &spec.csi {
         Some(csi) if csi.driver == MAYASTOR => Provider::Mayastor(csi.volume_handle.clone()),
+        Some(csi) if csi.driver == LONGHORN => Provider::Longhorn(csi.volume_handle.clone()),
         Some(csi) if LOCAL.contains(&csi.driver.as_str()) => Provider::Local,
         Some(csi) => Provider::Other(csi.driver.clone()),
         None if spec.local.is_some() || spec.host_path.is_some() => Provider::Local,

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use super::{ParseCache, parse};
+use crate::model::desired::SEALED;
 use crate::model::ids::{ClaimRef, CommitId, Revision};
 use crate::model::kinds::volume_migration::Phase;
 use crate::model::migration_brief::MigrationBrief;
@@ -71,6 +72,7 @@ fn past(phase: Phase, approved_in: &str, from: &str, to: &str) -> MigrationBrief
         retry: None,
         started: None,
         finished: Some(approved_in.into()),
+        copied: None,
     }
 }
 
@@ -121,4 +123,39 @@ fn an_assignment_in_the_wrong_file_is_refused() {
         "{:?}",
         parsed.diagnostics
     );
+}
+
+#[test]
+fn what_is_published_of_an_encrypted_policy_rests_on_its_file_and_not_on_its_values() {
+    let fingerprint = |above: u32, blob: &str, secret: bool| {
+        let text = format!(
+            "apiVersion: storage.billyronks.io/v1\nkind: StoragePolicy\nmetadata: {{name: p}}\n\
+             spec: {{tiers: [cold, hot], signals: [{{name: iops, above: {above}, below: 1}}]}}\n"
+        );
+        let mut tree = tree(false);
+        let file = ClearFile {
+            blob: blob.into(),
+            text: SecretText::new(text.into_bytes()),
+            secret,
+            doubts: Vec::new(),
+        };
+        tree.files.insert("p/policy.yaml".to_owned(), file);
+        let parsed = parse(&tree, &[], &Default::default(), &mut ParseCache::default());
+        let desired = parsed
+            .desired
+            .unwrap_or_else(|| panic!("{:?}", parsed.diagnostics));
+        desired.policies[&"p".into()].fingerprint.clone()
+    };
+    let sealed = fingerprint(5000, "x", true);
+    assert!(sealed.starts_with(SEALED), "{sealed}");
+    assert_eq!(fingerprint(6000, "x", true), sealed, "whatever it says");
+    assert_ne!(
+        fingerprint(5000, "y", true),
+        sealed,
+        "a change makes another file"
+    );
+    let plain = fingerprint(5000, "x", false);
+    assert_eq!(fingerprint(5000, "y", false), plain);
+    assert_ne!(fingerprint(6000, "x", false), plain);
+    assert!(!sealed.contains(&plain));
 }

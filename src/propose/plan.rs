@@ -43,6 +43,18 @@ pub struct Known {
     pub untouched: BTreeSet<String>,
     /// Numbers of pull requests that were merged, and base as it was read does not hold the merge yet.
     pub awaited: BTreeSet<u64>,
+    /// Numbers of pull requests that somebody holds: their branches and texts stand as they are.
+    pub held: BTreeSet<u64>,
+    /// Namespaces and names of claims whose assignment in base was superseded: that base holds it says nothing of a proposal that is
+    /// not merged yet.
+    pub spent: BTreeSet<(String, String)>,
+}
+
+/// Whether it says something of a recorded move that base holds it. What the forge calls merged is in base by that merge, also when
+/// it was superseded before the merge was taken notice of.
+pub(super) fn counts(known: &Known, pull: Option<&PullRequestState>, one: &ProposedMoveStatus) -> bool {
+    let claim = (one.namespace.clone(), one.claim.clone());
+    pull == Some(&PullRequestState::Merged) || !known.spent.contains(&claim)
 }
 
 /// Decides what is done with every branch that is wanted or remembered, by its name; a policy has one open proposal, whatever its
@@ -68,6 +80,7 @@ pub fn plan(
         let ours_or_gone = ours || tip.is_none();
         let proposal = wanted.iter().find(|proposal| is_of(record, proposal));
         let pull = record.number.and_then(|number| pulls.get(&number));
+        let in_base = |one: &ProposedMoveStatus| in_base(one) && counts(known, pull, one);
         let merged = Action::Merged(tip.filter(|_| ours).cloned());
         let some = record.moves.iter().any(&in_base);
         let awaited = record
@@ -96,6 +109,11 @@ pub fn plan(
                 }
                 (Some(_), Some(_)) => Action::Keep,
             }
+        };
+        let held = record.number.is_some_and(|number| known.held.contains(&number));
+        let action = match action {
+            Action::Refresh(_) | Action::Withdraw(_) if held => Action::Keep,
+            action => action,
         };
         actions.insert(record.branch.clone(), action);
     }

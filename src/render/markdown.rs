@@ -14,6 +14,27 @@ pub fn shown(name: &str) -> String {
     kept.map(|one| if good(one) { one } else { '?' }).collect()
 }
 
+/// A name where it stands among words and not as code: a forge makes links of what begins like a web address.
+pub fn bare(name: &str) -> String {
+    unlinked(&shown(name))
+}
+
+/// What GitHub, GitLab and Gitea make a link of without a scheme: `www.` in any case
+/// (https://github.github.com/gfm/#autolinks-extension-). As an entity the dot is none.
+fn unlinked(text: &str) -> String {
+    let small = text.to_ascii_lowercase();
+    let mut unlinked = String::new();
+    let mut from = 0;
+    for (at, found) in small.match_indices("www.") {
+        let dot = at + found.len() - 1;
+        unlinked.push_str(&text[from..dot]);
+        unlinked.push_str("&#46;");
+        from = dot + 1;
+    }
+    unlinked.push_str(&text[from..]);
+    unlinked
+}
+
 /// Words of ours with names and other servers' words in them, as they can stand in a table: every mark of Markdown and HTML is taken
 /// for itself, and nobody is mentioned.
 pub fn plain(words: &str) -> String {
@@ -37,7 +58,7 @@ pub fn plain(words: &str) -> String {
             one => plain.push(one),
         }
     }
-    plain
+    unlinked(&plain)
 }
 
 /// A text as code: nothing in it means anything to Markdown, nobody is mentioned and nothing linked. What would end it, move a

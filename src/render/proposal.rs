@@ -3,6 +3,7 @@
 use crate::model::decision::{LeftAlone, ProposedMove};
 use crate::model::desired::Desired;
 use crate::model::ids::{ClaimRef, PolicyName};
+use crate::model::pace::Pace;
 use crate::model::rendering::{FileChange, ProposalText};
 use crate::render::markdown::shown;
 use page::{Page, owner, reason};
@@ -33,6 +34,8 @@ pub struct Site<'a> {
     pub trailer: &'a str,
     /// Whether a forge shows the text as a pull request.
     pub forge: bool,
+    /// How fast moves were until now, when that is of interest.
+    pub pace: Option<&'a Pace>,
 }
 
 /// What became of the moves of a policy.
@@ -80,7 +83,7 @@ pub fn render(
     }
     let name = shown(policy.as_str());
     let (key, summary) = (key(policy, &kept), title(&name, &kept));
-    let page = Page::new(&name, &summary, &kept, left_alone, site.forge);
+    let page = Page::new(&name, &summary, &kept, left_alone, site);
     let (written, complaint) = template.write(&page);
     let reasons: Vec<String> = kept
         .iter()

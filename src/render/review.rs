@@ -63,7 +63,8 @@ pub fn held(login: &str) -> Said {
     Said {
         comment: Some(format!(
             "**Held by {}.** No plan is made and the status `couchestor/plan` fails until somebody who may says \
-             `/couchestor plan` here. A forge that demands this status merges nothing meanwhile.\n",
+             `/couchestor plan` here. A forge that demands this status merges nothing meanwhile. If couchestor opened this, it leaves the \
+             branch and the text as they are.\n",
             code(&login)
         )),
         state: CommitState::Failure,

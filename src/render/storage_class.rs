@@ -2,13 +2,15 @@
 //!
 //! Mayastor: `poolHasTopologyKey` keeps volumes on pools that have the tier's labels at all, so that they can be moved
 //! between tiers later; `poolAffinityTopologyLabel` (`pinned: true`) ties them to this tier for ever, because a Mayastor
-//! volume's topology cannot be changed. LocalPV hostpath reads its settings from annotations and never from `parameters`.
+//! volume's topology cannot be changed. Longhorn: tags of disks are the tier's labels, with empty values; `diskSelector` (`pinned: true`)
+//! ties volumes to them. Its parameters are those that `csi/util.go` of longhorn-manager reads. LocalPV hostpath reads its settings from annotations and never from `parameters`.
 
 use super::head;
 use crate::formats::yaml::emit::emit;
 use crate::model::desired::Resource;
 use crate::model::kinds::storage_tier::{
-    BindingMode, Hostpath, MayastorParameters, ReclaimPolicy, StorageClassTemplate, StorageTierSpec,
+    BindingMode, Hostpath, LonghornParameters, MayastorParameters, ReclaimPolicy, StorageClassTemplate,
+    StorageTierSpec,
 };
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -25,12 +27,16 @@ pub(super) fn render(tier: &Resource) -> Option<Value> {
         annotations.insert(DEFAULT.to_owned(), "true".to_owned());
     }
     if let Some(selector) = &spec.pool_selector {
-        let parameters = class.mayastor.clone().unwrap_or_default();
-        object.insert("provisioner".to_owned(), json!("io.openebs.csi-mayastor"));
-        object.insert(
-            "parameters".to_owned(),
-            mayastor(&parameters, &selector.match_labels),
-        );
+        let labels = &selector.match_labels;
+        let (provisioner, parameters) = match &class.longhorn {
+            Some(parameters) => ("driver.longhorn.io", longhorn(parameters, labels)),
+            None => {
+                let parameters = class.mayastor.clone().unwrap_or_default();
+                ("io.openebs.csi-mayastor", mayastor(&parameters, labels))
+            }
+        };
+        object.insert("provisioner".to_owned(), json!(provisioner));
+        object.insert("parameters".to_owned(), parameters);
         object.insert(
             "allowVolumeExpansion".to_owned(),
             json!(class.allow_volume_expansion.unwrap_or(true)),
@@ -120,6 +126,33 @@ fn mayastor(parameters: &MayastorParameters, labels: &BTreeMap<String, String>) 
         "poolHasTopologyKey"
     };
     map.insert(topology, lines.concat());
+    json!(map)
+}
+
+/// Auto-balance and data locality are off whatever Longhorn's settings say: with either Longhorn takes copies away by itself, and such
+/// volumes are not moved.
+fn longhorn(parameters: &LonghornParameters, labels: &BTreeMap<String, String>) -> Value {
+    let mut map: BTreeMap<&str, String> = BTreeMap::new();
+    map.insert("numberOfReplicas", parameters.replicas.to_string());
+    map.insert("dataLocality", "disabled".to_owned());
+    map.insert("replicaAutoBalance", "disabled".to_owned());
+    if parameters.pinned {
+        let tags: Vec<&str> = labels.keys().map(String::as_str).collect();
+        map.insert("diskSelector", tags.join(","));
+    }
+    if !parameters.node_selector.is_empty() {
+        map.insert("nodeSelector", parameters.node_selector.join(","));
+    }
+    let minutes = parameters.stale_replica_timeout.map(|number| number.to_string());
+    for (key, value) in [
+        ("fsType", parameters.fs_type.clone()),
+        ("dataEngine", parameters.data_engine.clone()),
+        ("staleReplicaTimeout", minutes),
+    ] {
+        if let Some(value) = value {
+            map.insert(key, value);
+        }
+    }
     json!(map)
 }
 

@@ -57,3 +57,18 @@ fn a_local_class_says_everything_in_annotations_and_waits_for_its_consumer() {
         "- name: StorageType\n  value: hostpath\n- name: BasePath\n  value: /data\n"
     );
 }
+
+#[test]
+fn a_class_of_longhorn_lets_nothing_be_balanced_and_names_tags_only_when_it_is_pinned() {
+    let spec = |pinned: bool| {
+        json!({"rank": 1, "poolSelector": {"matchLabels": {"nvme": "", "fast": ""}},
+               "storageClass": {"name": "fast", "longhorn": {"replicas": 2, "pinned": pinned}}})
+    };
+    let free = class(spec(false));
+    assert_eq!(free["provisioner"], "driver.longhorn.io");
+    assert_eq!(
+        free["parameters"],
+        json!({"numberOfReplicas": "2", "dataLocality": "disabled", "replicaAutoBalance": "disabled"})
+    );
+    assert_eq!(class(spec(true))["parameters"]["diskSelector"], "fast,nvme");
+}

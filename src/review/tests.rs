@@ -96,6 +96,27 @@ fn a_command_is_a_line_of_its_own() {
         ("`/couchestor plan`", None),
         ("/couchestor plan now", None),
         ("/couchestor apply", None),
+        ("```\n/couchestor hold\n```", None),
+        ("so:\n~~~~ text\n~~~\n/couchestor hold\n~~~~", None),
+        ("- ```sh\n  /couchestor hold\n  ```", None),
+        ("```\nwithout an end\n\n/couchestor hold", None),
+        ("    /couchestor hold", None),
+        ("\t/couchestor hold", None),
+        // A quotation goes on without its mark, up to the next empty line.
+        ("> ann said\n/couchestor hold", None),
+        ("> ann said\n\n/couchestor hold", Some(Command::Hold)),
+        ("- > ann said\n/couchestor hold", None),
+        ("`\n/couchestor hold\n`", None),
+        ("<!--\n/couchestor hold\n-->", None),
+        (
+            "<pre>\n/couchestor hold\n</pre>\n/couchestor plan",
+            Some(Command::Plan),
+        ),
+        (
+            "```\n/couchestor hold\n```\n/couchestor plan",
+            Some(Command::Plan),
+        ),
+        ("`x` and ```y```\n/couchestor hold", Some(Command::Hold)),
         ("", None),
     ];
     for (body, wanted) in table {

@@ -10,6 +10,9 @@ pub mod forge;
 /// Mayastor's control plane.
 pub mod mayastor;
 
+/// Longhorn's controllers.
+pub mod longhorn;
+
 /// Prometheus' query API.
 pub mod prometheus;
 

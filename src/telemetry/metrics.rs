@@ -123,6 +123,10 @@ pub struct Metrics {
     /// Turns that failed.
     pub failed_turns: Counter,
     migrations: Family<StatusLabel, Counter>,
+    /// 1 while this process leads, 0 while it waits.
+    pub leader: Gauge,
+    /// The epoch of its last leadership.
+    pub epoch: Gauge,
     active: Gauge,
     proposals: Gauge,
     left_alone: Family<ReasonLabel, Gauge>,
@@ -148,6 +152,8 @@ impl Default for Metrics {
             turns: Counter::default(),
             failed_turns: Counter::default(),
             migrations: Family::default(),
+            leader: Gauge::default(),
+            epoch: Gauge::default(),
             active: Gauge::default(),
             proposals: Gauge::default(),
             left_alone: Family::default(),
@@ -220,6 +226,10 @@ impl Metrics {
     fn register_gauges(&self, registry: &mut Registry) {
         let running = "Migrations that run";
         registry.register("storage_operator_active_migrations", running, self.active.clone());
+        let leads = "Whether this process leads";
+        registry.register("couchestor_leader", leads, self.leader.clone());
+        let epoch = "The epoch of this process' last leadership";
+        registry.register("couchestor_epoch", epoch, self.epoch.clone());
         let open = "Proposals that wait for a person";
         registry.register("couchestor_proposals_open", open, self.proposals.clone());
         let held = "Migrations that hold cordons after a turn";

@@ -2,10 +2,11 @@
 
 use super::{Memory, Source, TurnFailure, Turned, World, brief, holding};
 use crate::execute::engine::{self, Orders};
+use crate::io::longhorn::Longhorn;
 use crate::model::failure::Class;
 use crate::model::kinds::volume_migration::VolumeMigration;
 use crate::model::moves::Stop;
-use crate::wiring::{EngineAdapter, StoreAdapter};
+use crate::wiring::{EngineAdapter, Hands, LonghornAdapter, StoreAdapter};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// The source's own migrations, and those of others: they count for budgets and are never touched.
@@ -50,11 +51,16 @@ pub(super) async fn advance(
         .filter_map(|one| one.metadata.name.clone())
         .collect();
     let before: BTreeMap<String, u64> = unfinished.iter().filter_map(copied).collect();
-    let (hands, store) = (EngineAdapter(&world.mayastor), StoreAdapter(&world.cluster));
+    let longhorn = Longhorn::of(&world.cluster);
+    let hands = Hands {
+        mayastor: EngineAdapter(&world.mayastor),
+        longhorn: LonghornAdapter(&longhorn),
+    };
+    let store = StoreAdapter(&world.cluster);
     let mut orders = Orders {
         approved,
         others_cordon,
-        epoch: 0,
+        epoch: world.leadership.epoch(),
         ..Orders::default()
     };
     holding::say(&mut orders, stop, &unfinished);

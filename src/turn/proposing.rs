@@ -4,17 +4,18 @@ use super::{Source, TurnFailure, Turned, results};
 use crate::decide::{self, InFlight};
 use crate::io::git::Tips;
 use crate::model::decision::{Decision, ProposedMove};
-use crate::model::desired::{Assignment, Desired};
+use crate::model::desired::{Assignment, Desired, SEALED};
 use crate::model::ids::{ClaimRef, CommitId, PolicyName};
 use crate::model::kinds::policy_source::{PolicySourceStatus, ProposalState, ProposalStatus};
 use crate::model::observation::Observation;
+use crate::model::pace::Pace;
 use crate::model::rendering::ProposalText;
 use crate::model::tree::Entry;
 use crate::propose::{self, Known, Polled, Proposals, Proposed};
 use crate::render;
 use crate::render::proposal::{TEMPLATE_BYTES_MAX, Template};
 use jiff::Timestamp;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// How often the forge is asked where pull requests stand: forty questions an hour. A webhook asks for a turn at once.
 const POLL_SECS: i64 = 90;
@@ -123,18 +124,28 @@ pub(super) async fn propose_all(
     (decision, observation): (&Decision<'_>, &Observation),
     returns: Vec<ProposalText>,
     in_flight: &InFlight,
-    (tips, polled): (&Tips, &Polled),
+    (tips, polled, held): (&Tips, &Polled, BTreeSet<u64>),
     now: Timestamp,
 ) -> Proposed {
+    let pace = Pace::of(&in_flight.migrations);
     let site = render::proposal::Site {
         prefix: &source.prefix,
         assignments: &source.assignments,
         trailer: propose::TRAILER,
         forge: source.forge.is_some(),
+        pace: Some(&pace),
     };
     let mut of_policy: BTreeMap<&PolicyName, Vec<&ProposedMove>> = BTreeMap::new();
     for one in &decision.proposals {
         of_policy.entry(&one.policy).or_default().push(one);
+    }
+    // Where nothing else is wanted the proposal stands as it is.
+    let unmeasured = decide::unmeasured(desired, decision, observation, &in_flight.proposals);
+    for one in &unmeasured {
+        if let Some(moves) = of_policy.get_mut(&one.policy) {
+            moves.push(one);
+            moves.sort_by(|a, b| a.claim.cmp(&b.claim));
+        }
     }
     let (template, mut complaint) = match template(source, desired).await {
         Ok(template) => (template, None),
@@ -145,6 +156,7 @@ pub(super) async fn propose_all(
         let left = decision.left_alone.iter();
         let left: Vec<_> = left
             .filter(|left| left.policy.is_some_and(|one| one.name == *policy))
+            .filter(|left| !moves.iter().any(|one| left.is(&one.claim)))
             .collect();
         let rendered = render::proposal::render(policy, &moves, &left, desired, site, &template);
         texts.extend(rendered.text);
@@ -160,6 +172,10 @@ pub(super) async fn propose_all(
         .collect();
     let mut known = known(source, desired, (tips, polled), &in_flight.proposals, now).await;
     known.undecided = decide::undecided(decision, observation, &in_flight.proposals);
+    known.held = held;
+    // What was superseded stands in base and is not what is asked for now.
+    let spent = decide::spent(desired, &in_flight.migrations).into_iter();
+    known.spent = spent.map(|claim| (claim.namespace, claim.name)).collect();
     let owner = format!("{} {}", source.name, source.assignments);
     let proposals = Proposals {
         wanted: &texts,
@@ -174,8 +190,6 @@ pub(super) async fn propose_all(
         fingerprints: &fingerprints,
         now,
     };
-    // What was superseded stands in base and is not what is asked for now.
-    let spent = decide::spent(desired, &in_flight.migrations);
     let mut proposed = propose::propose(source.repository, source.forge, &proposals, |one| {
         let claim = ClaimRef {
             namespace: one.namespace.clone(),
@@ -184,12 +198,24 @@ pub(super) async fn propose_all(
         let holds = |assignment: &Assignment| {
             assignment.tier.as_str() == one.to && assignment.volume.as_str() == one.volume
         };
-        !spent.contains(&claim) && desired.assignments.get(&claim).is_some_and(holds)
+        desired.assignments.get(&claim).is_some_and(holds)
     })
     .await;
     results::bind(&mut proposed.records, desired);
+    forget_guessable(&mut proposed.records, desired);
     proposed.template = complaint.map(|what| format!("{what} (the built-in template is used)"));
     proposed
+}
+
+/// Older releases hashed what encrypted policies say, and a weak value can be found by trying. Such a no is asked for once more.
+fn forget_guessable(records: &mut [ProposalStatus], desired: &Desired) {
+    let sealed = |record: &&mut ProposalStatus| {
+        let policy = desired.policies.get(&PolicyName(record.policy.clone()));
+        policy.is_some_and(|policy| policy.secret) && !record.policy_fingerprint.starts_with(SEALED)
+    };
+    for record in records.iter_mut().filter(sealed) {
+        record.policy_fingerprint.clear();
+    }
 }
 
 /// The template that the source names, as it stands in the revision whose policies hold: only what is verified can speak.

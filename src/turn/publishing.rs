@@ -92,6 +92,32 @@ pub(super) async fn publish(
     }
 }
 
+/// What policies could not go by, because the engine or Prometheus could not be read; nothing where no policy asks.
+pub(super) fn unmeasured(desired: &Desired, observation: &Observation) -> Vec<(&'static str, String)> {
+    let mut found = Vec::new();
+    if desired.policies.is_empty() && desired.assignments.is_empty() {
+        return found;
+    }
+    if let Err(error) = &observation.engine {
+        found.push(("MayastorUnavailable", error.clone()));
+    }
+    let answers = observation.answers.values();
+    let refused: Vec<&str> = answers
+        .filter_map(|answer| answer.as_ref().err().map(|error| &**error))
+        .collect();
+    if let Some(first) = refused.first() {
+        let (count, all) = (refused.len(), observation.answers.len());
+        // Prometheus quotes the query that it does not understand.
+        let why = match desired.policies.values().any(|policy| policy.secret) {
+            true => "why is not told here, because a policy is encrypted",
+            false => first,
+        };
+        let message = format!("{count} of {all} questions were not answered: {why}");
+        found.push(("PrometheusUnavailable", message));
+    }
+    found
+}
+
 fn amount(items: usize) -> i64 {
     i64::try_from(items).unwrap_or(i64::MAX)
 }

@@ -137,7 +137,8 @@ pub(super) async fn tell(
             break;
         }
         let mut now_told = id;
-        if let Err(error) = tell_one(forge, number, &commits, &text, verdict).await {
+        let (number, context) = (number, source.context(CONTEXT));
+        if let Err(error) = tell_one(forge, number, &commits, &text, (&context, verdict)).await {
             let refused = error.class() != Class::Retry;
             // A comment that the forge does not take keeps nothing else from going on.
             turned.failures.push(TurnFailure {
@@ -179,7 +180,7 @@ async fn tell_one(
     number: Option<u64>,
     commits: &BTreeSet<&str>,
     text: &str,
-    (state, words): (CommitState, &str),
+    (context, (state, words)): (&str, (CommitState, &str)),
 ) -> Result<(), ForgeError> {
     // The comment first: it is what people read, and a token may be allowed the one and not the other.
     if let Some(number) = number {
@@ -188,7 +189,7 @@ async fn tell_one(
     }
     for commit in commits {
         let commit = CommitId((*commit).to_owned());
-        forge.set_status(&commit, CONTEXT, state, words, None).await?;
+        forge.set_status(&commit, context, state, words, None).await?;
     }
     Ok(())
 }

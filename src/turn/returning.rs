@@ -29,6 +29,7 @@ pub(super) fn texts(
         assignments: &source.assignments,
         trailer: propose::TRAILER,
         forge: source.forge.is_some(),
+        pace: None,
     };
     let message = |name: &str| {
         let found = migrations

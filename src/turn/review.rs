@@ -13,9 +13,28 @@ use crate::render::review::{self as rendered, Outcome, Said};
 use crate::review::command::{self, Command};
 use crate::review::records::{self, PER_TURN_MAX, REVIEWS_MAX};
 use jiff::Timestamp;
+use std::collections::BTreeSet;
 
 /// The context of the commit status.
 const CONTEXT: &str = "couchestor/plan";
+
+impl Source<'_> {
+    /// The context of a commit status: where several sources follow one branch, those that came later add their names, so that
+    /// neither overwrites what the other says.
+    pub(super) fn context(&self, of: &str) -> String {
+        match self.second {
+            true => format!("{of}/{}", self.name),
+            false => of.to_owned(),
+        }
+    }
+}
+
+/// Pull requests that somebody who may holds.
+pub(super) fn held(source: &Source<'_>, before: &PolicySourceStatus) -> BTreeSet<u64> {
+    let held = before.reviews.iter().filter(|record| record.held_by.is_some());
+    let held = held.filter(|_| source.plans.enabled);
+    held.map(|record| record.number).collect()
+}
 
 /// What the hidden mark of a comment takes at most.
 const MARK_MAX: usize = 600;
@@ -40,6 +59,7 @@ pub(super) async fn review(
     let speaker = Speaker {
         forge,
         name: format!("plan {} {}", source.name, source.root),
+        context: source.context(CONTEXT),
     };
     let mut records = Vec::new();
     for record in &before.reviews {
@@ -242,6 +262,8 @@ struct Speaker<'a> {
     forge: &'a Forge,
     /// What our comment is found again by: several of us may speak on one pull request.
     name: String,
+    /// What our status is called.
+    context: String,
 }
 
 impl Speaker<'_> {
@@ -275,7 +297,7 @@ impl Speaker<'_> {
         self.forge
             .set_status(
                 &pull.head_sha,
-                CONTEXT,
+                &self.context,
                 said.state,
                 &said.description,
                 Some(&pull.url),

@@ -5,6 +5,7 @@ use crate::execute::journal::{Act, Reading};
 use crate::io::cluster::{Cluster, ClusterError};
 use crate::io::mayastor::{Mayastor, MayastorError};
 use crate::model::engine::Abilities;
+use crate::model::ids::{NodeName, PoolName};
 use crate::model::kinds::volume_migration::VolumeMigration;
 
 /// Mayastor as the hands of the journal.
@@ -50,10 +51,20 @@ impl StorageEngine for EngineAdapter<'_> {
             },
             Act::Release(window, label) => {
                 for pool in &window.pools {
-                    gone_is_fine(self.0.uncordon_pool(pool).await)?;
+                    if let Err(error) = self.0.uncordon_pool(pool).await {
+                        let held = self.0.pools().await.map_err(engine_error)?;
+                        let held = held
+                            .get(&PoolName(pool.clone()))
+                            .is_some_and(|pool| pool.cordoned);
+                        gone_is_fine(error, held)?;
+                    }
                 }
                 for node in window.all_nodes() {
-                    gone_is_fine(self.0.uncordon_node(node, label).await)?;
+                    if let Err(error) = self.0.uncordon_node(node, label).await {
+                        let held = self.0.nodes().await.map_err(engine_error)?;
+                        let held = held.get(&NodeName(node.clone()));
+                        gone_is_fine(error, held.is_some_and(|node| node.cordons.contains(label)))?;
+                    }
                 }
                 Ok(())
             }
@@ -61,11 +72,11 @@ impl StorageEngine for EngineAdapter<'_> {
     }
 }
 
-/// Whether a cordon is really gone is seen in the next reading.
-fn gone_is_fine(result: Result<(), MayastorError>) -> Result<(), EngineError> {
-    match result {
-        Ok(()) | Err(MayastorError::NotFound | MayastorError::Refused { .. }) => Ok(()),
-        Err(error) => Err(engine_error(error)),
+/// Nobody documents how the engine answers when there is no cordon to take back, so what is there afterwards decides.
+fn gone_is_fine(error: MayastorError, held: bool) -> Result<(), EngineError> {
+    match error {
+        MayastorError::NotFound | MayastorError::Refused { .. } if !held => Ok(()),
+        error => Err(engine_error(error)),
     }
 }
 
@@ -75,6 +86,8 @@ fn engine_error(error: MayastorError) -> EngineError {
             EngineError::CountAchieved(message)
         }
         MayastorError::Refused { kind, message } => EngineError::Refused(format!("{kind}: {message}")),
+        // Nothing was sent.
+        MayastorError::NotLeading(error) => EngineError::Unreachable(error.to_string()),
         MayastorError::NotFound => EngineError::Refused("not found".to_owned()),
         MayastorError::Indeterminate { detail } => EngineError::Indeterminate(detail),
         other => EngineError::Unreachable(other.to_string()),

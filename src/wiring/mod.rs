@@ -16,21 +16,31 @@ use crate::model::secret::SecretText;
 use crate::turn::{Memory, Source, TurnFailure, Turned, World, turn};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
+use tracing::Instrument;
 
 /// The clients as the execute stage wants them.
 mod adapters;
 
+/// Longhorn as the execute stage wants it.
+mod longhorn;
+
 /// Clients of one source.
 mod prepare;
+
+/// Leading and waiting to lead.
+mod leadership;
 
 /// What a turn's result looks like from outside.
 mod status;
 
 pub use adapters::{EngineAdapter, StoreAdapter};
+pub use leadership::{Clients, ClusterLease, run_alone, stand};
+pub use longhorn::{Hands, LonghornAdapter};
 use prepare::{prepare, understood};
 pub(crate) use status::MOVING;
 use status::{fill, report};
@@ -116,10 +126,9 @@ pub async fn run(
     world: &World,
     settings: &Settings,
     health: &Arc<Health>,
-    mut hook: Option<Hook>,
-    stop: impl Future<Output = ()>,
+    hook: &mut Option<Hook>,
+    mut stop: Pin<&mut impl Future<Output = ()>>,
 ) {
-    let mut stop = std::pin::pin!(stop);
     let mut news = world.cluster.news();
     let mut known: BTreeMap<SourceRef, Known> = BTreeMap::new();
     loop {
@@ -136,26 +145,34 @@ pub async fn run(
             }
         };
         let mut wait = settings.poll.max(RETRY_FIRST);
-        let inventories = inventories(&sources);
+        let (inventories, second) = (inventories(&sources), second(&sources));
         for (index, source) in sources.into_iter().enumerate() {
             let others = inventories
                 .iter()
                 .enumerate()
                 .filter(|(other, _)| *other != index);
-            let others = others.flat_map(|(_, ids)| ids.iter().cloned()).collect();
-            let due = take_turn_if_due(world, settings, &mut known, source, others).await;
+            let others = Others {
+                inventory: others.flat_map(|(_, ids)| ids.iter().cloned()).collect(),
+                second: second[index],
+            };
+            // On at every level, so that also errors name their source.
+            let name = source.metadata.name.as_deref().unwrap_or_default();
+            let namespace = source.metadata.namespace.as_deref().unwrap_or_default();
+            let span = tracing::error_span!("turn", source = format!("{namespace}/{name}"));
+            let turn = take_turn_if_due(world, settings, &mut known, source, others);
+            let due = turn.instrument(span).await;
             wait = wait.min(due.saturating_duration_since(Instant::now()));
         }
-        if let Some(hook) = &hook {
+        if let Some(hook) = hook.as_ref() {
             let secrets = known
                 .iter()
                 .filter_map(|(name, one)| Some((name.to_string(), one.webhook.clone()?)));
             hook.webhooks.set_secrets(secrets.collect());
         }
         tokio::select! {
-            () = &mut stop => return,
+            () = stop.as_mut() => return,
             _ = news.recv() => {}
-            poke = poked(&mut hook) => {
+            poke = poked(hook) => {
                 tracing::debug!(source = poke.name, event = poke.event, "a webhook asks for a look");
                 hint(&mut known, &poke);
                 // Whatever else has come by now is answered by the same turns.
@@ -196,6 +213,33 @@ fn inventories(sources: &[PolicySource]) -> Vec<BTreeSet<String>> {
     sources.iter().map(ids).collect()
 }
 
+/// For each source whether an older one speaks of the same branch of the same repository.
+fn second(sources: &[PolicySource]) -> Vec<bool> {
+    let branch = |source: &PolicySource| {
+        let url = source.spec.url.trim_end_matches('/');
+        let url = url.strip_suffix(".git").unwrap_or(url);
+        (url.to_owned(), source.spec.branch.clone())
+    };
+    let age = |source: &PolicySource| {
+        let metadata = &source.metadata;
+        let created = metadata.creation_timestamp.as_ref().map(|at| at.0);
+        (created, metadata.namespace.clone(), metadata.name.clone())
+    };
+    let older = |one: &PolicySource| {
+        let mut others = sources.iter();
+        others.any(|other| branch(other) == branch(one) && age(other) < age(one))
+    };
+    sources.iter().map(older).collect()
+}
+
+/// What a source has to know of others.
+struct Others {
+    /// Inventory ids of what they hold.
+    inventory: BTreeSet<String>,
+    /// Whether an older one speaks of the same branch.
+    second: bool,
+}
+
 fn named(source: &PolicySource) -> SourceRef {
     SourceRef {
         namespace: source.metadata.namespace.clone().unwrap_or_default(),
@@ -215,7 +259,7 @@ async fn take_turn_if_due(
     settings: &Settings,
     known: &mut BTreeMap<SourceRef, Known>,
     source: PolicySource,
-    others: BTreeSet<String>,
+    others: Others,
 ) -> Instant {
     let name = named(&source);
     let request = source
@@ -232,6 +276,13 @@ async fn take_turn_if_due(
         return one.next;
     }
     let began = Instant::now();
+    let source = match sign(world, source).await {
+        Ok(source) => source,
+        Err(failure) => {
+            tracing::warn!(source = %name, failure.message, "nothing is done");
+            return began + RETRY_LAST.min(settings.poll.max(RETRY_FIRST));
+        }
+    };
     let mut status = source.status.clone().unwrap_or_default();
     let poked = request.is_some() && request != status.last_handled_reconcile_at;
     let result = match prepare(world, settings, known, &name, &source).await {
@@ -248,7 +299,8 @@ async fn take_turn_if_due(
             let result = turn(
                 world,
                 &Source {
-                    others,
+                    others: others.inventory,
+                    second: others.second,
                     hinted,
                     ..understood(&name, &source, one, settings, poked)
                 },
@@ -287,6 +339,27 @@ async fn take_turn_if_due(
     next
 }
 
+/// Has the source say in which leadership it is worked on, before anything is done. An earlier leader's next write of the status then
+/// conflicts, and when it reads it again it finds that its time is over.
+async fn sign(world: &World, source: PolicySource) -> Result<PolicySource, TurnFailure> {
+    let ours = world.leadership.epoch();
+    let stands = source.status.as_ref().and_then(|status| status.epoch);
+    match stands {
+        Some(epoch) if epoch == ours => Ok(source),
+        Some(epoch) if epoch > ours => Err(TurnFailure {
+            class: Class::Retry,
+            reason: "NotLeading".to_owned(),
+            message: format!("a controller of epoch {epoch} works on it, and this one is of epoch {ours}"),
+        }),
+        _ => {
+            let mut signed = source;
+            signed.status.get_or_insert_default().epoch = Some(ours);
+            let written = world.cluster.replace_status(&signed).await;
+            written.map_err(|error| TurnFailure::from(&error))
+        }
+    }
+}
+
 fn pause(
     result: &Result<Turned, TurnFailure>,
     interval: Duration,
@@ -319,4 +392,33 @@ fn pause(
         pause = pause.min(settings.poll);
     }
     pause
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
+
+    use super::second;
+    use crate::model::kinds::PolicySource;
+    use serde_json::json;
+
+    fn source(name: &str, url: &str, branch: &str, created: &str) -> PolicySource {
+        let metadata = json!({"name": name, "namespace": "ns", "creationTimestamp": created});
+        let object = json!({"apiVersion": "storage.billyronks.io/v1", "kind": "PolicySource", "metadata": metadata,
+            "spec": {"url": url, "branch": branch, "path": "p"}});
+        serde_json::from_value(object).unwrap()
+    }
+
+    #[test]
+    fn of_several_sources_on_a_branch_the_oldest_keeps_the_plain_names() {
+        let (new, old) = ("2026-11-02T00:00:00Z", "2026-11-01T00:00:00Z");
+        let sources = [
+            source("a", "https://git.example.org/ops.git", "main", new),
+            source("b", "https://git.example.org/ops", "main", old),
+            source("c", "https://git.example.org/ops.git", "test", new),
+            source("d", "https://git.example.org/other.git", "main", new),
+            source("e", "https://git.example.org/ops.git/", "main", new),
+        ];
+        assert_eq!(second(&sources), [true, false, false, false, true]);
+    }
 }

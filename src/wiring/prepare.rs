@@ -1,6 +1,6 @@
 //! A PolicySource's spec and Secrets → its clients: repository, keys, what is followed.
 
-use super::{Known, Settings};
+use super::{Known, Settings, leadership};
 use crate::decide::Limits;
 use crate::fetch::Verification;
 use crate::formats::duration;
@@ -115,12 +115,18 @@ pub(super) async fn prepare(
     if let Some(proxy) = &proxy {
         credentials = credentials.with_proxy(proxy).map_err(failed)?;
     }
+    let guard = leadership::guard(&world.leadership);
+    let options = Options {
+        guard: guard.clone(),
+        ..Options::default()
+    };
     let forge = forge(
         &spec.url,
         &forge_spec.forge,
         token.as_ref(),
         proxy.as_ref(),
         &credentials,
+        options,
     )?;
     let directory = settings.directory.join(&name.namespace).join(&name.name);
     let repository = Repository::new(
@@ -130,7 +136,8 @@ pub(super) async fn prepare(
         timeout,
         settings.allow_file_urls,
     )
-    .map_err(|error| TurnFailure::from(&error))?;
+    .map_err(|error| TurnFailure::from(&error))?
+    .guarded(guard);
     let identities = match &keys {
         Some(keys) => {
             let files: Vec<(&str, &str)> = keys
@@ -183,6 +190,7 @@ fn forge(
     token: Option<&BTreeMap<String, SecretText>>,
     proxy: Option<&BTreeMap<String, SecretText>>,
     source: &Credentials,
+    options: Options,
 ) -> Result<Option<Forge>, TurnFailure> {
     let kind = match spec.kind {
         ForgeKind::None => return Ok(None),
@@ -205,7 +213,7 @@ fn forge(
             }
         }
     };
-    Forge::new(&address, credentials, Options::default())
+    Forge::new(&address, credentials, options)
         .map(Some)
         .map_err(failed)
 }
@@ -355,5 +363,6 @@ pub(super) fn understood<'a>(
         preserve: settings.preserve,
         moves: rules(source),
         others: BTreeSet::new(),
+        second: false,
     }
 }

@@ -4,6 +4,7 @@ use crate::model::conditions;
 use crate::model::failure::Class;
 use crate::model::kinds::policy_source::{HistoryEntry, PolicySource, PolicySourceStatus};
 use crate::turn::{TurnFailure, Turned, World};
+use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use std::time::Instant;
 
 /// Revisions that a source's status remembers, as Flux does.
@@ -11,6 +12,9 @@ const HISTORY_MAX: usize = 5;
 
 /// The condition that says whether the template of proposals is used.
 const TEMPLATE: &str = "TemplateUsed";
+
+/// The condition that says whether what policies go by could be read.
+const MEASURED: &str = "Measured";
 
 /// The condition that says whether approved moves start.
 pub(crate) const MOVING: &str = "Moving";
@@ -109,6 +113,12 @@ pub(super) fn fill(
             if let Some(merges) = &turned.merges {
                 status.merges.clone_from(merges);
             }
+            if let Some(shortages) = &turned.shortages {
+                status.shortages.clone_from(shortages);
+            }
+            if let Some(unmeasured) = &turned.unmeasured {
+                measured(&mut status.conditions, unmeasured, generation, now);
+            }
             if let Some(reviews) = &turned.reviews {
                 status.reviews.clone_from(reviews);
             }
@@ -184,6 +194,25 @@ pub(super) fn fill(
             }
         }
     }
+}
+
+/// Says whether what policies go by could be read. It is no part of Ready: Git is applied all the same.
+fn measured(
+    list: &mut Vec<Condition>,
+    unmeasured: &[(&'static str, String)],
+    generation: Option<i64>,
+    now: jiff::Timestamp,
+) {
+    let words: Vec<&str> = unmeasured.iter().map(|(_, words)| words.as_str()).collect();
+    let (holds, reason, message) = match unmeasured.first() {
+        None => (
+            true,
+            "Measured",
+            "volumes and their load could be read".to_owned(),
+        ),
+        Some((reason, _)) => (false, *reason, words.join("; ")),
+    };
+    conditions::set(list, MEASURED, holds, reason, &message, generation, now);
 }
 
 fn remember(

@@ -167,6 +167,7 @@ impl Ground {
             pool_inclusion: BTreeMap::new(),
             node_inclusion: BTreeMap::new(),
             allowed_nodes: Vec::new(),
+            obstacle: None,
         };
         let nodes: BTreeMap<_, _> = (0..self.pools())
             .map(|node| {

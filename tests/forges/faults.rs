@@ -497,3 +497,31 @@ async fn an_app_comments_under_its_own_name_and_renews_its_token_once() {
     );
     assert_eq!(forge.comments(number, None).await.unwrap().len(), 2);
 }
+
+/// A forge that hangs costs what was allowed, and is asked nothing more.
+#[tokio::test(flavor = "multi_thread")]
+async fn all_requests_together_take_no_longer_than_was_allowed() {
+    for kind in [ForgeKind::Github, ForgeKind::Gitlab] {
+        let (world, _) = begun(kind).await;
+        let (sim, forge) = (world.simulated(), &world.forge);
+        forge.list_open(10).await.unwrap();
+        let allowance = forge.allow(Duration::from_millis(500));
+        sim.fault(0, Fault::Slow(Duration::from_secs(20)));
+        let error = forge.list_open(10).await.unwrap_err();
+        assert_eq!(error.class(), Class::Retry, "{error}");
+        let before = sim.requests().len();
+        for error in [
+            forge.list_open(10).await.unwrap_err(),
+            forge.open(&proposal(BRANCH)).await.unwrap_err(),
+        ] {
+            assert_eq!(error.class(), Class::Retry, "{error}");
+            assert!(
+                error.to_string().contains("that a turn may wait for it"),
+                "{error}"
+            );
+        }
+        assert_eq!(sim.requests().len(), before, "nothing more was asked");
+        drop(allowance);
+        forge.list_open(10).await.unwrap();
+    }
+}

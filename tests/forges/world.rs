@@ -30,6 +30,7 @@ pub fn options() -> Options {
     Options {
         timeout: Duration::from_secs(30),
         writes_per_minute: 100_000,
+        ..Options::default()
     }
 }
 

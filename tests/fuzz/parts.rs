@@ -277,6 +277,7 @@ fn proposal_of(name: impl Fn() -> String) -> couchestor::model::rendering::Propo
         assignments: "assignments",
         trailer: "Couchestor-Proposal",
         forge: true,
+        pace: None,
     };
     let template = proposal::Template::built_in();
     let rendered = proposal::render(

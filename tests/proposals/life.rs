@@ -271,6 +271,7 @@ fn text<'a>(claims: impl Iterator<Item = &'a str>, forge: bool) -> Option<Propos
         assignments: "assignments",
         trailer: TRAILER,
         forge,
+        pace: None,
     };
     let moves: Vec<&ProposedMove> = moves.iter().collect();
     let template = Template::built_in();

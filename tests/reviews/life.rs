@@ -90,6 +90,8 @@ pub struct Life {
     pub sealer: Sealer,
     pub variables: Variables,
     pub hinted: bool,
+    /// Whether another source of the cluster follows the same branch.
+    pub second: bool,
     memory: Memory,
     repository: Repository,
     person: Repository,
@@ -117,6 +119,7 @@ impl Life {
             prometheus: Some(Prometheus::new(&running.prometheus.url()).unwrap()),
             metrics: Metrics::default(),
             clock: couchestor::io::clock::now,
+            leadership: couchestor::ha::Leadership::unguarded(1),
         };
         let folder = tempfile::tempdir().unwrap();
         let sealer = Sealer::new();
@@ -135,6 +138,7 @@ impl Life {
             sealer,
             variables: Variables::default(),
             hinted: true,
+            second: false,
             memory: Memory::default(),
             identities,
             made: 1_790_000_000,
@@ -281,6 +285,7 @@ impl Life {
             preserve: false,
             moves: couchestor::model::moves::Rules::default(),
             others: std::collections::BTreeSet::new(),
+            second: self.second,
         };
         let turned = turn(&self.outside, &source, &self.status, &mut self.memory).await;
         let turned = turned.unwrap_or_else(|failure| panic!("{failure:?}"));

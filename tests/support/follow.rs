@@ -1,6 +1,7 @@
 //! A controller in this process that follows a real repository on disk, against the simulated servers; a person commits with
 //! the real `git`.
 
+use couchestor::ha::Leadership;
 use couchestor::io::cluster::Cluster;
 use couchestor::io::mayastor::Mayastor;
 use couchestor::io::prometheus::Prometheus;
@@ -28,7 +29,7 @@ pub struct Follow {
     /// The controller's webhooks, while it runs.
     pub webhooks: Option<Webhooks>,
     /// The newest controller's.
-    metrics: Metrics,
+    pub metrics: Metrics,
     stop: Option<tokio::sync::oneshot::Sender<()>>,
     controller: Option<tokio::task::JoinHandle<()>>,
 }
@@ -132,6 +133,7 @@ impl Follow {
             prometheus: Some(Prometheus::new(&self.running.prometheus.url()).expect("it is there")),
             metrics: self.metrics.clone(),
             clock: couchestor::io::clock::now,
+            leadership: Leadership::unguarded(1),
         };
         let settings = Settings {
             directory: self.folder.path().join("clones"),
@@ -145,14 +147,14 @@ impl Follow {
         let (poke, pokes) = tokio::sync::mpsc::channel(8);
         let webhooks = Webhooks::new(poke);
         self.webhooks = Some(webhooks.clone());
-        let hook = Some(Hook { webhooks, pokes });
+        let mut hook = Some(Hook { webhooks, pokes });
         self.stop = Some(stop);
         self.controller = Some(tokio::spawn(async move {
             let health = Arc::new(Health::default());
-            wiring::run(&world, &settings, &health, hook, async {
+            let stop = std::pin::pin!(async {
                 let _ = stopped.await;
-            })
-            .await;
+            });
+            wiring::run(&world, &settings, &health, &mut hook, stop).await;
         }));
     }
 

@@ -1,6 +1,6 @@
 //! Every plan for seeded random worlds is checked by rules that are written down once more, without the planner's own tables.
 
-use super::random::random_world;
+use super::random::{carry_out, random_world};
 use super::world::*;
 use crate::model::decision::{Decision, ProposedMove, Start, Why};
 use crate::model::desired::{Policy, Tier};
@@ -24,6 +24,8 @@ struct Counts {
     volumes: usize,
     proposed: usize,
     started: usize,
+    /// Moves that waited for a policy's bytes of the hour.
+    waited_for_bytes: usize,
     reasons: BTreeMap<&'static str, usize>,
 }
 
@@ -377,30 +379,6 @@ impl Rules<'_> {
     }
 }
 
-/// Carries the proposals out as far as there is room, and says which moved.
-fn carry_out(world: &mut World, moves: &[(ClaimRef, String, bool)]) {
-    let mut engine = world.engine.clone().unwrap();
-    for (claim, to, _) in moves {
-        let bound = world.seen.iter_mut().find(|seen| seen.claim == *claim).unwrap();
-        let Provider::Mayastor(uuid) = &bound.provider else {
-            panic!("{claim} cannot be moved");
-        };
-        let volume = engine.volumes.get_mut(uuid).unwrap();
-        let mut nodes: BTreeSet<_> = BTreeSet::new();
-        for copy in &mut volume.replicas {
-            let pools = engine.pools.values_mut();
-            let mut free = pools.filter(|pool| pool.labels["tier"] == **to && !nodes.contains(&pool.node));
-            let pool = free.next().unwrap();
-            nodes.insert(pool.node.clone());
-            (copy.pool, copy.node) = (pool.name.clone(), pool.node.clone());
-        }
-        bound.last_migration = Timestamp::from_second(NOW).ok();
-    }
-    world.engine = Ok(engine);
-    world.in_flight = Default::default();
-    world.desired.approved.clear();
-}
-
 #[test]
 fn every_plan_for_a_random_world_keeps_the_rules() {
     let seed = seed();
@@ -424,6 +402,11 @@ fn every_plan_for_a_random_world_keeps_the_rules() {
             counts.proposed += decision.proposals.len();
             counts.started += decision.starts.len();
             for left in &decision.left_alone {
+                let budget = match &left.why {
+                    Why::OverBudget { budget } => &**budget,
+                    _ => "",
+                };
+                counts.waited_for_bytes += usize::from(budget.starts_with("bytesPerHour"));
                 *counts.reasons.entry(left.why.reason()).or_default() += 1;
             }
             let moved = |one: &ProposedMove| (one.claim.clone(), one.to.to_string(), one.hotter);
@@ -462,13 +445,14 @@ fn every_plan_for_a_random_world_keeps_the_rules() {
         volumes,
         proposed,
         started,
+        waited_for_bytes,
         reasons,
     } = &counts;
     eprintln!(
-        "{WORLDS} worlds, {volumes} volumes, {proposed} proposed, {started} started, left alone: {reasons:?}"
+        "{WORLDS} worlds, {volumes} volumes, {proposed} proposed, {started} started, {waited_for_bytes} waited for bytes, left alone: {reasons:?}"
     );
     assert!(
-        *proposed > 100 && *started > 5 && reasons.len() > 15,
+        *proposed > 100 && *started > 5 && *waited_for_bytes > 50 && reasons.len() > 15,
         "the worlds are too plain: {counts:?}"
     );
 }

@@ -5,7 +5,7 @@ use crate::decide::Limits;
 use crate::model::approval::{Approved, Move};
 use crate::model::desired::{Policy, TierPools};
 use crate::model::engine::{EngineState, Health, Pool, Volume};
-use crate::model::ids::PolicyName;
+use crate::model::ids::{ClaimRef, PolicyName};
 use crate::model::kinds::policy_source::{ProposalState, ProposalStatus};
 use crate::model::kinds::volume_migration::Phase;
 use crate::model::migration_brief::MigrationBrief;
@@ -176,16 +176,45 @@ pub(super) fn random_world(random: &mut fastrand::Rng) -> World {
         let until = Timestamp::from_second(NOW + random.i64(-60..60)).unwrap();
         made.in_flight.control.resting.insert("n1".into(), until);
     }
-    random_past(random, &mut made);
+    let hasty = random.usize(..4) == 0;
+    if hasty {
+        only_bytes_are_short(random, &mut made);
+    }
+    random_past(random, &mut made, hasty);
     made
 }
 
+/// Lets many moves of the first policy start at once, as long as its bytes for an hour allow it.
+fn only_bytes_are_short(random: &mut fastrand::Rng, made: &mut World) {
+    (made.limits.max_concurrent, made.limits.dry_run) = (1000, false);
+    made.in_flight.control = Default::default();
+    for tier in made.desired.tiers.values_mut() {
+        tier.max_moves = None;
+    }
+    let mut policies = made.desired.policies.values().cloned();
+    let mut first = policies.next().unwrap();
+    (first.enabled, first.dry_run, first.max_concurrent) = (true, false, 1000);
+    first.budgets.moves_per_hour = None;
+    first.budgets.moves_per_node = None;
+    first.budgets.bytes_per_hour = Some(random.u64(20..300) * GIB);
+    let rest: Vec<_> = policies.collect();
+    made.desired.policies = std::iter::once(first)
+        .chain(rest)
+        .map(|policy| (policy.name.clone(), policy))
+        .collect();
+    let engine = made.engine.as_mut().unwrap();
+    for pool in engine.pools.values_mut() {
+        (pool.capacity, pool.used, pool.committed) = (4000 * GIB, 0, None);
+    }
+}
+
 /// Approvals, migrations and proposals.
-fn random_past(random: &mut fastrand::Rng, made: &mut World) {
+fn random_past(random: &mut fastrand::Rng, made: &mut World, hasty: bool) {
     for bound in made.seen.clone() {
         let to = TIERS[random.usize(..3)];
-        match random.usize(..25) {
-            0 | 1 => {
+        let chance = random.usize(..25);
+        match chance {
+            0 | 1 | 4..=9 if chance < 2 || hasty => {
                 made.approve(to);
                 let (what, approval) = {
                     let last = made.desired.approved.pop().unwrap();
@@ -212,10 +241,11 @@ fn random_past(random: &mut fastrand::Rng, made: &mut World) {
                 latency_before: None,
                 attempt: 1,
                 retry: None,
-                started: Timestamp::from_second(NOW - random.i64(..7200))
+                started: Timestamp::from_second(NOW - random.i64(0..7200))
                     .ok()
                     .map(|at| at.to_string()),
                 finished: None,
+                copied: None,
             }),
             3 => {
                 made.declined([2000.0, 6000.0][random.usize(..2)]);
@@ -230,4 +260,28 @@ fn random_past(random: &mut fastrand::Rng, made: &mut World) {
             _ => {}
         }
     }
+}
+
+/// Carries the proposals out as far as there is room, and says which moved.
+pub(super) fn carry_out(world: &mut World, moves: &[(ClaimRef, String, bool)]) {
+    let mut engine = world.engine.clone().unwrap();
+    for (claim, to, _) in moves {
+        let bound = world.seen.iter_mut().find(|seen| seen.claim == *claim).unwrap();
+        let Provider::Mayastor(uuid) = &bound.provider else {
+            panic!("{claim} cannot be moved");
+        };
+        let volume = engine.volumes.get_mut(uuid).unwrap();
+        let mut nodes: BTreeSet<_> = BTreeSet::new();
+        for copy in &mut volume.replicas {
+            let pools = engine.pools.values_mut();
+            let mut free = pools.filter(|pool| pool.labels["tier"] == **to && !nodes.contains(&pool.node));
+            let pool = free.next().unwrap();
+            nodes.insert(pool.node.clone());
+            (copy.pool, copy.node) = (pool.name.clone(), pool.node.clone());
+        }
+        bound.last_migration = Timestamp::from_second(NOW).ok();
+    }
+    world.engine = Ok(engine);
+    world.in_flight = Default::default();
+    world.desired.approved.clear();
 }

@@ -1,9 +1,11 @@
 //! Claims about approvals that are used up: what was merged is looked at again before it starts, and does not start later by itself.
 
 use super::world::*;
+use crate::decide::shortages::{ROOM_SECS, Shortages, shortages};
 use crate::model::ids::CommitId;
 use crate::model::kinds::volume_migration::Phase;
 use crate::model::week::WeekWindow;
+use jiff::Timestamp;
 
 /// Merged, as the policy proposed it.
 fn merged() -> World {
@@ -148,4 +150,62 @@ fn without_the_approvals_demanded_nothing_starts_or_is_used_up() {
     assert_eq!(looked_at(&world), ("NotApproved".to_owned(), 0));
     world.in_flight.unapproved.clear();
     assert_eq!(looked_at(&world), ("NoLongerHolds".to_owned(), 1));
+}
+
+#[test]
+fn room_is_waited_for_a_week_and_no_longer() {
+    for (seconds, commit, used_up) in [
+        (0, "a", 0),
+        (ROOM_SECS - 1, "a", 0),
+        (ROOM_SECS, "a", 1),
+        (ROOM_SECS, "an earlier approval", 0),
+    ] {
+        let mut world = merged();
+        world.pool("hot-2").used = 99 * GIB;
+        let since = Timestamp::from_second(NOW - seconds).unwrap();
+        let of = (CommitId(commit.into()), since);
+        world.in_flight.shortages.insert(claim(), of);
+        assert_eq!(
+            looked_at(&world),
+            ("NoRoom".to_owned(), used_up),
+            "{seconds} {commit}"
+        );
+        world.limits.dry_run = true;
+        assert_eq!(
+            looked_at(&world),
+            ("NoRoom".to_owned(), 0),
+            "{seconds} {commit} in dry run"
+        );
+        world.limits.dry_run = false;
+        world.pool("hot-2").used = 0;
+        assert_eq!(
+            looked_at(&world),
+            ("start hot".to_owned(), 0),
+            "{seconds} {commit} with room"
+        );
+    }
+}
+
+#[test]
+fn it_is_remembered_since_when_there_is_no_room() {
+    let at = |second| Timestamp::from_second(second).unwrap();
+    let short = |world: &World, before: &Shortages| {
+        let migrations = &world.in_flight.migrations;
+        let found =
+            world.decided(|decision| shortages(&world.desired, decision, migrations, before, at(NOW)));
+        found.into_iter().map(|one| one.since).collect::<Vec<_>>()
+    };
+    let mut world = merged();
+    let earlier = Shortages::from([(claim(), (CommitId("a".into()), at(NOW - 100)))]);
+    let other = Shortages::from([(claim(), (CommitId("b".into()), at(NOW - 100)))]);
+    assert!(short(&world, &earlier).is_empty(), "there is room");
+    world.pool("hot-2").used = 99 * GIB;
+    let (now, then) = (at(NOW).to_string(), at(NOW - 100).to_string());
+    assert_eq!(short(&world, &Shortages::new()), std::slice::from_ref(&now));
+    assert_eq!(short(&world, &earlier), std::slice::from_ref(&then));
+    assert_eq!(short(&world, &other), [now], "another approval");
+    // Nobody can tell now: it is as it was.
+    world.engine = Err("x".into());
+    assert_eq!(short(&world, &earlier), [then]);
+    assert!(short(&world, &Shortages::new()).is_empty());
 }

@@ -1,7 +1,7 @@
 //! Claims about what is under way, and about how long somebody was watched.
 
 use super::world::*;
-use crate::decide::{decide, questions, undecided};
+use crate::decide::{decide, questions, undecided, unmeasured};
 use crate::model::desired::{Measure, Policy};
 use crate::model::ids::PolicyName;
 use crate::model::kinds::policy_source::ProposalState;
@@ -90,6 +90,49 @@ fn what_cannot_be_measured_has_not_changed() {
         let (observation, proposals) = (world.observation(), &world.in_flight.proposals);
         let found = world.decided(|decision| undecided(decision, &observation, proposals));
         assert_eq!(found.contains("b"), *expected, "{what}");
+    }
+}
+
+#[test]
+fn a_move_that_nobody_can_look_at_now_stays_in_its_proposal() {
+    type Case = (&'static str, fn(&mut World), bool);
+    let cases: &[Case] = &[
+        ("no samples", |_| {}, true),
+        (
+            "measured and cold",
+            |w| *w = std::mem::replace(w, world()).at(100.0, 1.0),
+            false,
+        ),
+        ("another volume", |w| w.bound().name = "pvc-z".into(), false),
+        ("base holds it", |w| w.assigned("hot", None), false),
+        (
+            "another policy's",
+            |w| w.in_flight.proposals[0].policy = "q".into(),
+            false,
+        ),
+        (
+            "a person works on it",
+            |w| w.in_flight.proposals[0].state = ProposalState::Edited,
+            false,
+        ),
+    ];
+    for (what, change, expected) in cases {
+        let mut world = world();
+        world.declined(6000.0);
+        world.in_flight.proposals[0].state = ProposalState::Open;
+        *world.loads.as_mut().unwrap() = Default::default();
+        change(&mut world);
+        let (observation, proposals) = (world.observation(), &world.in_flight.proposals);
+        let kept = world.decided(|decision| unmeasured(&world.desired, decision, &observation, proposals));
+        assert_eq!(!kept.is_empty(), *expected, "{what}");
+        if let Some(kept) = kept.first() {
+            let recorded = &proposals[0].moves[0];
+            assert_eq!((&kept.claim, kept.to.as_str()), (&claim(), "hot"));
+            assert_eq!(
+                (&kept.note, kept.hotter, kept.bytes),
+                (&recorded.decision, true, 10 * GIB)
+            );
+        }
     }
 }
 

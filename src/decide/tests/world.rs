@@ -137,6 +137,7 @@ pub(crate) fn world() -> World {
         pool_inclusion: BTreeMap::new(),
         node_inclusion: BTreeMap::new(),
         allowed_nodes: Vec::new(),
+        obstacle: None,
     };
     let node = |name: &str| Node {
         name: name.into(),
@@ -384,6 +385,7 @@ impl World {
             retry: None,
             started: None,
             finished: None,
+            copied: None,
         });
     }
 

@@ -40,11 +40,11 @@ pub fn failed(
     let mut status = status.clone();
     match failure {
         ActFailure::AlreadyCordoned => {
-            if let (Act::CordonPool(pool), Some(window)) = (act, &mut status.window) {
-                if !window.confirmed.contains(pool) {
-                    window.pools.retain(|held| held != pool);
-                    window.asked.retain(|held| held != pool);
-                }
+            if let (Act::CordonPool(pool), Some(window)) = (act, &mut status.window)
+                && !window.confirmed.contains(pool)
+            {
+                window.pools.retain(|held| held != pool);
+                window.asked.retain(|held| held != pool);
             }
         }
         ActFailure::NoPoolCordons => status.no_pool_cordons = true,
@@ -57,6 +57,8 @@ pub fn failed(
             }
         }
         ActFailure::CountAchieved | ActFailure::NotAsked => {}
+        // A cordon is given back however often it takes.
+        ActFailure::Refused if matches!(act, Act::Release(..)) => {}
         ActFailure::Refused => {
             if let (Phase::ScaleUp, Act::SetReplicas(_), Some(adding)) =
                 (status.phase, act, &mut status.adding)

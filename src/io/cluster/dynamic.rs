@@ -111,9 +111,9 @@ impl Cluster {
     ) -> Result<Live, ClusterError> {
         let api = self.api(api_version, id).await?;
         if dry_run {
-            self.read()
+            self.read();
         } else {
-            self.wrote()
+            self.wrote()?;
         }
         let params = PatchParams {
             dry_run,
@@ -137,7 +137,7 @@ impl Cluster {
         uid: &str,
     ) -> Result<(), ClusterError> {
         let api = self.api(api_version, id).await?;
-        self.wrote();
+        self.wrote()?;
         let preconditions = Preconditions {
             uid: Some(uid.to_owned()),
             resource_version: None,

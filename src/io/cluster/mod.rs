@@ -1,9 +1,10 @@
 //! The Kubernetes API: the only folder that calls kube's client.
 
+use crate::io::guard::{Guard, NotLeading};
 use crate::model::failure::{Class, Failure};
 use crate::model::secret::SecretText;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolume, PersistentVolumeClaim, Secret};
-use kube::api::{ApiResource, DynamicObject, ListParams, Patch, PatchParams, PostParams};
+use kube::api::{ApiResource, DynamicObject, ListParams, PostParams};
 use kube::config::{KubeConfigOptions, Kubeconfig};
 use kube::{Api, Client, Config, Resource};
 use serde::Serialize;
@@ -17,10 +18,20 @@ use std::sync::atomic::{AtomicU64, Ordering};
 /// Objects whose kinds are known only by name.
 mod dynamic;
 
+/// Annotations.
+mod annotate;
+
+/// The Lease of the leader election.
+mod lease;
+
+/// Objects of other systems.
+mod foreign;
+
 /// Events, and news of changed objects.
 mod news;
 
 pub use dynamic::Live;
+pub use foreign::{Foreign, Which};
 
 /// Objects per page of a list: keeps one answer at a few megabytes.
 const PAGE: u32 = 500;
@@ -79,6 +90,9 @@ pub enum ClusterError {
         /// kind.
         kind: String,
     },
+    /// Another controller leads, or may.
+    #[error(transparent)]
+    NotLeading(#[from] NotLeading),
     /// The API server answered with another error.
     #[error("{what}: the API server answered {code}: {detail}")]
     Api {
@@ -131,9 +145,11 @@ impl Failure for ClusterError {
         match self {
             Self::Config { .. } | Self::Forbidden { .. } | Self::Invalid { .. } => Class::Stalled,
             Self::UnknownKind { .. } => Class::Waiting,
-            Self::Unreachable { .. } | Self::Conflict { .. } | Self::Exists { .. } | Self::Api { .. } => {
-                Class::Retry
-            }
+            Self::Unreachable { .. }
+            | Self::Conflict { .. }
+            | Self::Exists { .. }
+            | Self::NotLeading(_)
+            | Self::Api { .. } => Class::Retry,
         }
     }
 
@@ -146,6 +162,7 @@ impl Failure for ClusterError {
             Self::Forbidden { .. } => "Forbidden",
             Self::Invalid { .. } => "Invalid",
             Self::UnknownKind { .. } => "UnknownKind",
+            Self::NotLeading(_) => "NotLeading",
             Self::Api { .. } => "ApiError",
         }
     }
@@ -176,6 +193,7 @@ pub struct Cluster {
     requests: Arc<Requests>,
     discovery: Arc<tokio::sync::Mutex<Option<kube::discovery::Discovery>>>,
     events: kube::runtime::events::Recorder,
+    guard: Guard,
 }
 
 impl Cluster {
@@ -219,6 +237,7 @@ impl Cluster {
             client,
             requests: Arc::default(),
             discovery: Arc::default(),
+            guard: Guard::default(),
         })
     }
 
@@ -231,8 +250,24 @@ impl Cluster {
         self.requests.reads.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn wrote(&self) {
+    /// Asked right before each write.
+    fn wrote(&self) -> Result<(), ClusterError> {
+        self.guard.pass()?;
+        self.count_write();
+        Ok(())
+    }
+
+    fn count_write(&self) {
         self.requests.writes.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// The same client with a rule about when it may write.
+    #[must_use]
+    pub fn guarded(&self, guard: Guard) -> Self {
+        Self {
+            guard,
+            ..self.clone()
+        }
     }
 
     /// Asks for the server's version: whether it answers.
@@ -285,7 +320,7 @@ impl Cluster {
     where
         K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Serialize,
     {
-        self.wrote();
+        self.wrote()?;
         let api: Api<K> = Api::all(self.client.clone());
         let name = object.meta().name.clone().unwrap_or_default();
         api.create(&PostParams::default(), object)
@@ -301,7 +336,7 @@ impl Cluster {
     where
         K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned + Serialize,
     {
-        self.wrote();
+        self.wrote()?;
         let resource = ApiResource::erase::<K>(&());
         let api: Api<DynamicObject> = match object.meta().namespace.as_deref() {
             Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, &resource),
@@ -327,54 +362,6 @@ impl Cluster {
         serde_json::to_value(written)
             .and_then(serde_json::from_value)
             .map_err(unreadable)
-    }
-
-    /// Sets an annotation on a PersistentVolume.
-    ///
-    /// # Errors
-    /// Any [`ClusterError`].
-    pub async fn annotate_volume(&self, volume: &str, key: &str, value: &str) -> Result<(), ClusterError> {
-        self.wrote();
-        let api: Api<PersistentVolume> = Api::all(self.client.clone());
-        let patch = serde_json::json!({"metadata": {"annotations": {key: value}}});
-        let params = PatchParams {
-            field_manager: Some(crate::model::kinds::FIELD_MANAGER.to_owned()),
-            ..PatchParams::default()
-        };
-        api.patch_metadata(volume, &params, &Patch::Merge(patch))
-            .await
-            .map(drop)
-            .map_err(|error| translate(&format!("PersistentVolume {volume}"), error))
-    }
-
-    /// Sets an annotation on an object, or takes it away.
-    ///
-    /// # Errors
-    /// Any [`ClusterError`].
-    pub async fn annotate<K>(
-        &self,
-        object: &Annotated<'_>,
-        key: &str,
-        value: Option<&str>,
-    ) -> Result<(), ClusterError>
-    where
-        K: Resource<DynamicType = ()>,
-    {
-        self.wrote();
-        let resource = ApiResource::erase::<K>(&());
-        let api: Api<DynamicObject> = match object.namespace {
-            Some(namespace) => Api::namespaced_with(self.client.clone(), namespace, &resource),
-            None => Api::all_with(self.client.clone(), &resource),
-        };
-        let patch = serde_json::json!({"metadata": {"annotations": {key: value}}});
-        let params = PatchParams {
-            field_manager: Some(crate::model::kinds::PERSON_MANAGER.to_owned()),
-            ..PatchParams::default()
-        };
-        api.patch_metadata(object.name, &params, &Patch::Merge(patch))
-            .await
-            .map(drop)
-            .map_err(|error| translate(&format!("{} {}", K::kind(&()), object.name), error))
     }
 
     /// Reads a Secret's values.

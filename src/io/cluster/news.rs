@@ -29,7 +29,7 @@ impl Cluster {
     where
         K: Resource<DynamicType = ()>,
     {
-        self.wrote();
+        self.wrote()?;
         let note = conditions::fitted(note, NOTE_BYTES_MAX);
         let event = Event {
             type_: if warning {

@@ -1,6 +1,7 @@
 //! Why a forge did not do what was asked, and what that means for trying again.
 
 use crate::io::git::GitError;
+use crate::io::guard::NotLeading;
 use crate::model::failure::{Class, Failure};
 use jiff::Timestamp;
 
@@ -63,6 +64,9 @@ pub enum ForgeError {
         /// Whose limit it is.
         detail: String,
     },
+    /// Another controller leads, or may.
+    #[error(transparent)]
+    NotLeading(#[from] NotLeading),
     /// It could not be asked; nothing was done.
     #[error("{what}: {detail}")]
     Unreachable {
@@ -112,6 +116,7 @@ impl Failure for ForgeError {
             }
             Self::Refused { .. } | Self::Limited { .. } => Class::Waiting,
             Self::Conflict { .. }
+            | Self::NotLeading(_)
             | Self::Unreachable { .. }
             | Self::Indeterminate { .. }
             | Self::Unreadable { .. } => Class::Retry,
@@ -126,6 +131,7 @@ impl Failure for ForgeError {
             Self::NotFound { .. } => "RepositoryNotFound",
             Self::Refused { .. } => "ForgeRefused",
             Self::Conflict { .. } => "Conflict",
+            Self::NotLeading(_) => "NotLeading",
             Self::Limited { .. } => "RateLimited",
             Self::Unreachable { .. } | Self::Indeterminate { .. } | Self::Unreadable { .. } => {
                 "ForgeUnavailable"

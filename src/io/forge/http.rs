@@ -1,6 +1,6 @@
 //! What all forges share: one door for requests, with the token, limits, bounds, a cache of answers and typed errors.
 
-use super::limits::{Count, Counts, Gate, Requests};
+use super::limits::{Count, Counts, Gate, Patience, Requests};
 use super::{Address, ForgeError, Options};
 use crate::io::git::Credentials;
 use crate::model::pull_request::ForgeKind;
@@ -13,6 +13,7 @@ use serde_json::Value;
 use std::collections::VecDeque;
 use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 /// One answer: fifty pull requests with the longest bodies that are in use are some megabytes.
 const BODY_MAX: usize = 32 << 20;
@@ -55,6 +56,7 @@ pub(super) struct Http {
     kept: Mutex<VecDeque<Kept>>,
     gate: Mutex<Gate>,
     counts: Counts,
+    patience: Patience,
     /// Writes go one after the other.
     writing: tokio::sync::Mutex<()>,
 }
@@ -77,8 +79,14 @@ impl Http {
             kept: Mutex::default(),
             gate: Mutex::default(),
             counts: Counts::default(),
+            patience: Patience::default(),
             writing: tokio::sync::Mutex::default(),
         })
+    }
+
+    /// From now on all requests together may take so long; `None`: as long as they like.
+    pub(super) fn allow(&self, budget: Option<Duration>) {
+        self.patience.allow(budget);
     }
 
     pub(super) fn address(&self) -> &Address {
@@ -248,10 +256,13 @@ impl Http {
                 .unwrap_or_else(PoisonError::into_inner)
                 .pass(what, crate::io::clock::now())?;
             let token = self.credentials.api_token(&self.client).await?;
-            let outcome = self
-                .once(what, &method, url, body, etag.as_ref(), &token)
-                .await
-                .inspect_err(|_| self.counts.add(Count::Failed))?;
+            if method != Method::GET {
+                self.options.guard.pass()?;
+            }
+            let began = Instant::now();
+            let outcome = self.once(what, &method, url, body, etag.as_ref(), &token).await;
+            self.patience.spend(began);
+            let outcome = outcome.inspect_err(|_| self.counts.add(Count::Failed))?;
             let now = crate::io::clock::now();
             self.gate.lock().unwrap_or_else(PoisonError::into_inner).note(
                 self.address.kind,
@@ -283,6 +294,8 @@ impl Http {
         etag: Option<&HeaderValue>,
         token: &str,
     ) -> Result<Raw, ForgeError> {
+        let host = self.base.host_str().unwrap_or_default();
+        let timeout = self.patience.left(what, host, self.options.timeout)?;
         self.counts.add(match *method {
             Method::GET => Count::Read,
             _ => Count::Write,
@@ -290,7 +303,7 @@ impl Http {
         let mut request = self
             .client
             .request(method.clone(), url.clone())
-            .timeout(self.options.timeout)
+            .timeout(timeout)
             .header("Authorization", self.authorization(token)?);
         if self.address.kind == ForgeKind::Github {
             request = request
@@ -305,7 +318,7 @@ impl Http {
         if let Some(body) = body {
             request = request.json(body);
         }
-        let lost = |error: reqwest::Error| self.lost(what, method, &error);
+        let lost = |error: reqwest::Error| self.lost(what, method, timeout, &error);
         let mut answer = request.send().await.map_err(lost)?;
         let mut body = Vec::new();
         while let Some(chunk) = answer.chunk().await.map_err(lost)? {
@@ -338,11 +351,11 @@ impl Http {
     }
 
     /// No whole answer came.
-    fn lost(&self, what: &str, method: &Method, error: &reqwest::Error) -> ForgeError {
+    fn lost(&self, what: &str, method: &Method, timeout: Duration, error: &reqwest::Error) -> ForgeError {
         let host = self.base.host_str().unwrap_or_default();
         let detail = match () {
             () if error.is_timeout() => {
-                format!("{host} took longer than {} s", self.options.timeout.as_secs())
+                format!("{host} took longer than {} s", timeout.as_secs())
             }
             () => {
                 let mut words = "the connection failed".to_owned();

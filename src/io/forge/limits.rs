@@ -5,6 +5,8 @@ use crate::model::pull_request::ForgeKind;
 use jiff::{SignedDuration, Timestamp};
 use reqwest::header::HeaderMap;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 /// What is waited when a forge refuses without saying how long (docs.github.com, "Rate limits for the REST API": at least
 /// one minute).
@@ -189,6 +191,40 @@ impl Gate {
         let until = self.not_before.map_or(until, |known| known.max(until));
         self.not_before = Some(until);
         until
+    }
+}
+
+/// How long a forge may still be waited for, and how long that was in the beginning, when that is bounded.
+#[derive(Default)]
+pub(super) struct Patience(Mutex<Option<(Duration, Duration)>>);
+
+impl Patience {
+    pub(super) fn allow(&self, budget: Option<Duration>) {
+        let mut allowed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        *allowed = budget.map(|budget| (budget, budget));
+    }
+
+    /// How long the next request may take. Nothing was sent when there is no time left.
+    pub(super) fn left(&self, what: &str, host: &str, timeout: Duration) -> Result<Duration, ForgeError> {
+        match *self.0.lock().unwrap_or_else(PoisonError::into_inner) {
+            None => Ok(timeout),
+            Some((Duration::ZERO, budget)) => Err(ForgeError::Unreachable {
+                what: what.to_owned(),
+                detail: format!(
+                    "{host} has taken the {} s that a turn may wait for it; the next turn goes on",
+                    budget.as_secs()
+                ),
+            }),
+            Some((left, _)) => Ok(left.min(timeout)),
+        }
+    }
+
+    /// Takes what a request has taken from what is allowed.
+    pub(super) fn spend(&self, began: Instant) {
+        let mut allowed = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some((left, _)) = allowed.as_mut() {
+            *left = left.saturating_sub(began.elapsed());
+        }
     }
 }
 

@@ -4,6 +4,7 @@
 //! (`parse`). Every write begins with a read or ends in one, so that a lost answer neither doubles nor loses anything.
 
 use crate::io::git::Credentials;
+use crate::io::guard::Guard;
 use crate::model::ids::CommitId;
 use crate::model::pull_request::{
     Approval, CONTEXT_MAX, Comment, CommitState, ForgeKind, Label, NewPullRequest, PullRequest,
@@ -51,12 +52,14 @@ const TRIES: usize = 2;
 const PER_PAGE: &str = "50";
 
 /// Bounds that may differ.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug)]
 pub struct Options {
     /// How long one answer may take.
     pub timeout: Duration,
     /// How many writes a minute may have; GitHub itself allows 80.
     pub writes_per_minute: u32,
+    /// Whether anything may be written now.
+    pub guard: Guard,
 }
 
 impl Default for Options {
@@ -64,6 +67,7 @@ impl Default for Options {
         Self {
             timeout: Duration::from_secs(30),
             writes_per_minute: 60,
+            guard: Guard::default(),
         }
     }
 }
@@ -136,6 +140,16 @@ macro_rules! ask {
 }
 use ask;
 
+/// While it lives, a forge is waited for no longer than was allowed.
+#[must_use = "the bound ends with it"]
+pub struct Allowance<'a>(&'a Forge);
+
+impl Drop for Allowance<'_> {
+    fn drop(&mut self) {
+        self.0.http().allow(None);
+    }
+}
+
 /// A client of one repository on a forge. No Debug: it holds a token.
 pub struct Forge {
     which: Which,
@@ -192,6 +206,12 @@ impl Forge {
     /// Which repository of which forge.
     pub fn address(&self) -> &Address {
         self.http().address()
+    }
+
+    /// Bounds how long all requests together may take, until what is given back is dropped.
+    pub fn allow(&self, budget: Duration) -> Allowance<'_> {
+        self.http().allow(Some(budget));
+        Allowance(self)
     }
 
     /// What was asked so far, and what the forge still allows.

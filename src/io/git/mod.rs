@@ -3,6 +3,7 @@
 //! libgit2 blocks, so everything that talks to a remote runs on a thread for blocking work, one at a time per repository. The
 //! bytes go by our own transports, which know each source's credentials and its deadline.
 
+use crate::io::guard::{Guard, NotLeading};
 use crate::model::failure::{Class, Failure};
 use crate::model::ids::{BlobId, CommitId};
 use crate::model::tree::Entry;
@@ -12,7 +13,7 @@ use std::cell::RefCell;
 use std::collections::{BTreeMap, VecDeque};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
 
 /// For a forge's API.
@@ -114,6 +115,9 @@ pub enum GitError {
         /// The branch.
         branch: String,
     },
+    /// Another controller leads, or may.
+    #[error(transparent)]
+    NotLeading(#[from] NotLeading),
     /// The server refused a push.
     #[error("the server refused the push of {branch}: {detail}")]
     Refused {
@@ -155,9 +159,11 @@ impl Failure for GitError {
             | Self::HostKey { .. }
             | Self::Tree { .. } => Class::Stalled,
             Self::NoBranch { .. } | Self::NoReference { .. } | Self::Refused { .. } => Class::Waiting,
-            Self::Timeout { .. } | Self::LeaseLost { .. } | Self::Damaged { .. } | Self::Failed { .. } => {
-                Class::Retry
-            }
+            Self::Timeout { .. }
+            | Self::LeaseLost { .. }
+            | Self::NotLeading(_)
+            | Self::Damaged { .. }
+            | Self::Failed { .. } => Class::Retry,
         }
     }
 
@@ -171,6 +177,7 @@ impl Failure for GitError {
             Self::NoReference { .. } => "ReferenceNotFound",
             Self::Timeout { .. } => "Timeout",
             Self::LeaseLost { .. } => "Conflict",
+            Self::NotLeading(_) => "NotLeading",
             Self::Refused { .. } => "PushRefused",
             Self::Tree { .. } => "InvalidTree",
             Self::Damaged { .. } => "CloneDamaged",
@@ -242,6 +249,7 @@ struct Inner {
     credentials: Credentials,
     client: Option<reqwest::Client>,
     timeout: Duration,
+    guard: OnceLock<Guard>,
     busy: Arc<tokio::sync::Mutex<()>>,
     blob_reads: AtomicU64,
     commits_walked: AtomicU64,
@@ -304,6 +312,7 @@ impl Repository {
                 credentials,
                 client,
                 timeout,
+                guard: OnceLock::new(),
                 busy: Arc::default(),
                 blob_reads: AtomicU64::new(0),
                 commits_walked: AtomicU64::new(0),
@@ -313,6 +322,13 @@ impl Repository {
                 renewed: Mutex::default(),
             }),
         })
+    }
+
+    /// The same repository with a rule about when it may be pushed to; the first rule holds.
+    #[must_use]
+    pub fn guarded(self, guard: Guard) -> Self {
+        let _ = self.inner.guard.set(guard);
+        self
     }
 
     /// How many blobs were read, ever.

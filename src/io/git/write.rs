@@ -2,6 +2,7 @@
 
 use super::session::Session;
 use super::{GitError, Inner, Repository, failed, oid};
+use crate::io::guard::NotLeading;
 use crate::model::ids::CommitId;
 use crate::model::rendering::FileChange;
 use git2::build::TreeUpdateBuilder;
@@ -293,6 +294,10 @@ impl Inner {
         Ok(CommitId(commit.to_string()))
     }
 
+    fn guard(&self) -> Result<(), NotLeading> {
+        self.guard.get().map_or(Ok(()), |guard| guard.pass().map(drop))
+    }
+
     /// Pushes a commit, or deletes the branch. The server's own idea of the branch, which it states at the start of the push
     /// and checks again at its end, is compared with the lease.
     fn push(
@@ -317,6 +322,7 @@ impl Inner {
         };
         let session = Session::new(&self.credentials, self.client.clone(), deadline);
         let lost = std::cell::Cell::new(false);
+        let unled = std::cell::Cell::new(false);
         let refused = std::cell::RefCell::new(None);
         let outcome = {
             let mut callbacks = super::callbacks(deadline);
@@ -330,7 +336,12 @@ impl Inner {
                     Lease::At(commit) => Some(commit.as_str().to_owned()),
                 };
                 if found.map(|id| id.to_string()) == wanted {
-                    return Ok(());
+                    // The last moment at which nothing is sent yet.
+                    if self.guard().is_ok() {
+                        return Ok(());
+                    }
+                    unled.set(true);
+                    return Err(git2::Error::from_str("not the leader any more"));
                 }
                 lost.set(true);
                 Err(git2::Error::from_str("the branch has moved"))
@@ -354,6 +365,9 @@ impl Inner {
             return Err(GitError::LeaseLost {
                 branch: branch.to_owned(),
             });
+        }
+        if unled.get() {
+            return Err(GitError::NotLeading(NotLeading));
         }
         outcome.map_err(|error| session.translate(error))?;
         match refused.into_inner() {

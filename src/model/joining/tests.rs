@@ -69,6 +69,7 @@ fn volume(random: &mut fastrand::Rng, uuid: &str) -> Volume {
         size: random.u64(..),
         num_replicas: random.u8(..4),
         created: true,
+        obstacle: None,
         busy: false,
         state: Health::Online,
         target_node: random.bool().then(|| "n0".into()),
@@ -199,6 +200,7 @@ fn records_are_those_that_a_plain_reading_makes() {
             match &plain.provider {
                 Provider::Local => assert_eq!(bound.backing, Backing::Local),
                 Provider::Other(driver) => assert_eq!(bound.backing, Backing::Other(driver.as_str().into())),
+                Provider::Longhorn(name) => panic!("{name}: none is made up here"),
                 Provider::Mayastor(uuid) => match volumes.remove(uuid) {
                     None => assert_eq!(bound.backing, Backing::NotInEngine),
                     Some(volume) => {

@@ -3,7 +3,7 @@
 use super::LocalRef;
 use super::merges::{ApprovalRule, MergeStatus};
 pub use super::moves::{Moves, MovesStatus};
-pub use super::proposals::{ProposalState, ProposalStatus, ProposedMoveStatus};
+pub use super::proposals::{ProposalState, ProposalStatus, ProposedMoveStatus, ShortageStatus};
 use super::review::{Plans, ReviewStatus};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
@@ -384,6 +384,9 @@ pub struct PolicySourceStatus {
     /// The value of the annotation `reconcile.fluxcd.io/requestedAt` that was last acted upon.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_handled_reconcile_at: Option<String>,
+    /// The epoch of the leadership that works on it: one with a lower epoch does nothing more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub epoch: Option<u64>,
     /// What is applied, so that what leaves the repository can be removed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inventory: Option<Inventory>,
@@ -396,13 +399,17 @@ pub struct PolicySourceStatus {
     /// What the forge says of the newest commits that approve moves.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub merges: Vec<MergeStatus>,
+    /// Approved moves that wait for room.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub shortages: Vec<ShortageStatus>,
     /// Pull requests that were looked at.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub reviews: Vec<ReviewStatus>,
     /// What is remembered of moves.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub moves: Option<MovesStatus>,
-    /// Ready, Reconciling and Stalled as kstatus reads them, SourceVerified, and Moving: whether approved moves start.
+    /// Ready, Reconciling and Stalled as kstatus reads them, SourceVerified, TemplateUsed, Measured, and Moving: whether approved moves
+    /// start.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
 }

@@ -46,7 +46,7 @@ pub struct ProposalStatus {
     /// What is proposed.
     #[serde(default)]
     pub moves: Vec<ProposedMoveStatus>,
-    /// A hash of the policy's spec at the time: a changed policy makes a no void.
+    /// A hash of the policy's spec at the time, or of its files when it is encrypted: a changed policy makes a no void.
     #[serde(default)]
     pub policy_fingerprint: String,
     /// What the pull request is called.
@@ -80,4 +80,17 @@ pub struct ProposedMoveStatus {
     /// Of a merged one: the commit on base that holds it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub approved_in: Option<String>,
+}
+
+/// An approved move that waits because no pool of its tier has room.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ShortageStatus {
+    /// The claim's namespace.
+    pub namespace: String,
+    /// The claim's name.
+    pub claim: String,
+    /// The commit that approved the move.
+    pub commit: String,
+    /// Since when there has been no room, RFC 3339.
+    pub since: String,
 }

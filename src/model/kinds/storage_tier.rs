@@ -115,6 +115,50 @@ pub struct StorageClassTemplate {
     /// Mayastor's parameters, for tiers with a pool selector.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub mayastor: Option<MayastorParameters>,
+    /// Longhorn's parameters: the tier is made of Longhorn's disks, and its pool selector names their tags, each with an empty value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub longhorn: Option<LonghornParameters>,
+}
+
+/// Parameters of `driver.longhorn.io`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct LonghornParameters {
+    /// Copies of each volume.
+    #[serde(default = "default_replicas")]
+    #[schemars(range(min = 1, max = 20))]
+    pub replicas: u8,
+    /// File system: ext4 or xfs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^(ext4|xfs)$"))]
+    pub fs_type: Option<String>,
+    /// Whether volumes may only ever be on disks with this tier's tags. Such volumes are never moved. Without it volumes may use any
+    /// disk, and are moved to their tier.
+    #[serde(default)]
+    pub pinned: bool,
+    /// Tags of nodes that volumes demand, for ever.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub node_selector: Vec<String>,
+    /// Which of Longhorn's data engines serves the volumes: v1 (disks with a file system) or v2 (raw disks).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^(v1|v2)$"))]
+    pub data_engine: Option<String>,
+    /// After how many minutes a failed copy is thrown away.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stale_replica_timeout: Option<u32>,
+}
+
+impl Default for LonghornParameters {
+    fn default() -> Self {
+        Self {
+            replicas: default_replicas(),
+            fs_type: None,
+            pinned: false,
+            node_selector: Vec::new(),
+            data_engine: None,
+            stale_replica_timeout: None,
+        }
+    }
 }
 
 /// What becomes of a volume whose claim is deleted.

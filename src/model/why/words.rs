@@ -24,7 +24,13 @@ impl fmt::Display for Why {
                 f,
                 "would be proposed for {to}, but the policy or the controller is in dry run"
             ),
-            Self::NotMovable { provider } => write!(f, "{provider} volumes stay on their node's disk"),
+            Self::NotMovable { provider } if &**provider == "LocalPV" => write!(
+                f,
+                "LocalPV volumes stay on their node's disk; a Rollout brings their workload onto another StorageClass"
+            ),
+            Self::NotMovable { provider } => {
+                write!(f, "{provider} is no engine whose copies couchestor moves")
+            }
             Self::NotInEngine => write!(f, "Mayastor does not know this volume"),
             Self::EngineUnknown { error } => write!(f, "Mayastor could not be read: {error}"),
             Self::HeatUnknown { error } => write!(f, "Prometheus could not be read: {error}"),
@@ -212,6 +218,7 @@ impl fmt::Display for Unfit {
             Self::Rebuilding => write!(f, "a copy of it is being rebuilt"),
             Self::Busy => write!(f, "Mayastor is changing it"),
             Self::SelfHealOff => write!(f, "its policy has self_heal off"),
+            Self::Obstacle(obstacle) => write!(f, "{obstacle}"),
             Self::Copies { has, wants } => write!(f, "it has {has} of {wants} copies"),
         }
     }

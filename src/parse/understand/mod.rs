@@ -38,6 +38,7 @@ pub(super) fn understand(
     diagnostics: &mut Vec<Diagnostic>,
 ) -> Understood {
     let mut reader = Reader {
+        tree,
         diagnostics,
         understood: Understood::default(),
         locations: backups::locations(resources),
@@ -88,6 +89,7 @@ pub(super) fn understand(
 }
 
 struct Reader<'a> {
+    tree: &'a ClearTree,
     diagnostics: &'a mut Vec<Diagnostic>,
     understood: Understood,
     locations: BTreeSet<(String, String)>,

@@ -3,13 +3,14 @@
 use super::{Reader, hint};
 use crate::formats::{duration, quantity};
 use crate::model::desired::{
-    Budgets, Fullness, Measure, Policy, Resource, Rollback, Signal, Tier, TierPools,
+    Budgets, Fullness, Measure, Policy, Resource, Rollback, SEALED, Signal, Tier, TierPools,
 };
 use crate::model::ids::{PolicyName, TierName};
 use crate::model::kinds::LabelSelector;
 use crate::model::kinds::storage_policy::{SignalSpec, StoragePolicySpec, WindowSpec};
 use crate::model::week::{self, WeekWindow};
 use sha2::{Digest, Sha256};
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 /// Names of the tiers that a policy's two selectors imply.
@@ -98,7 +99,7 @@ impl Reader<'_> {
             return;
         }
         let name = PolicyName(resource.name().to_owned());
-        let written = resource.value.get("spec");
+        let fingerprint = self.fingerprint(resource);
         let percent = |percent: u32| f64::from(percent) / 100.0;
         let fullness = spec.fullness.unwrap_or_default();
         let labels = spec.volume_selector.map(|selector| selector.match_labels);
@@ -130,10 +131,29 @@ impl Reader<'_> {
                 timeout,
                 enabled: spec.enabled,
                 dry_run: spec.dry_run,
-                fingerprint: written.map(|spec| hash(&spec.to_string())).unwrap_or_default(),
+                fingerprint,
                 secret: resource.origin.secret,
             },
         );
+    }
+
+    /// What tells a policy's spec from another one. It stands in status, where whoever reads it could try values until one fits: so of
+    /// what was encrypted the files count, as Git names them, and not what they say.
+    fn fingerprint(&self, resource: &Resource) -> String {
+        let origin = &resource.origin;
+        if !origin.secret {
+            let spec = resource.value.get("spec");
+            return spec.map(|spec| hash(&spec.to_string())).unwrap_or_default();
+        }
+        let written = origin.changed.iter().flat_map(|changes| changes.values());
+        let mut paths: BTreeSet<&str> = written.map(|place| place.path.as_str()).collect();
+        paths.insert(&origin.path);
+        let blobs = paths.into_iter().filter_map(|path| self.tree.files.get(path));
+        let blobs: Vec<&str> = blobs.map(|file| file.blob.as_str()).collect();
+        format!(
+            "{SEALED}{}",
+            hash(&format!("{} {}", origin.document, blobs.join(" ")))
+        )
     }
 
     fn rollback(

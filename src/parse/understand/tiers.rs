@@ -4,8 +4,9 @@ use super::{Reader, hint};
 use crate::formats::quantity;
 use crate::model::desired::{Resource, Tier, TierPools};
 use crate::model::ids::TierName;
-use crate::model::kinds::storage_tier::StorageTierSpec;
+use crate::model::kinds::storage_tier::{StorageClassTemplate, StorageTierSpec};
 use crate::model::secret::MASK;
+use std::collections::BTreeMap;
 
 /// Tiers of a repository: sets of them are kept as bits, with room for those that policies imply; people have a handful.
 const TIERS_MAX: usize = 60;
@@ -56,7 +57,19 @@ impl Reader<'_> {
                 None
             }
         };
+        if let (Some(TierPools::Mayastor(labels)), Some(class)) = (&pools, &spec.storage_class) {
+            self.longhorn(resource, class, labels);
+        }
         if let (Some(TierPools::Local), Some(class)) = (&pools, &spec.storage_class) {
+            if class.longhorn.is_some() {
+                self.wrong(
+                    resource,
+                    "/spec/storageClass/longhorn",
+                    "value",
+                    "a local tier has no Longhorn parameters",
+                    "take them out",
+                );
+            }
             if class.mayastor.is_some() {
                 self.wrong(
                     resource,
@@ -123,5 +136,35 @@ impl Reader<'_> {
             );
         }
         self.understood.tiers.insert(name, tier);
+    }
+
+    /// Tags of Longhorn's disks have no values.
+    fn longhorn(
+        &mut self,
+        resource: &Resource,
+        class: &StorageClassTemplate,
+        labels: &BTreeMap<String, String>,
+    ) {
+        if class.longhorn.is_none() {
+            return;
+        }
+        if class.mayastor.is_some() {
+            self.wrong(
+                resource,
+                "/spec/storageClass/mayastor",
+                "value",
+                "a tier is Longhorn's or Mayastor's",
+                "keep one of `mayastor` and `longhorn`",
+            );
+        }
+        if labels.values().any(|value| !value.is_empty()) {
+            self.wrong(
+                resource,
+                "/spec/poolSelector/matchLabels",
+                "value",
+                "tags of Longhorn's disks have no values",
+                "write each tag as a key with an empty value, such as `nvme: \"\"`",
+            );
+        }
     }
 }

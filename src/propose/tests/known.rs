@@ -191,3 +191,50 @@ fn what_ended_keeps_no_body_and_all_of_it_has_a_bound() {
     super::super::set_state(&mut records, |_| true, ProposalState::Merged, now);
     assert_eq!(records[0].body, "");
 }
+
+#[test]
+fn what_somebody_holds_is_neither_changed_nor_withdrawn() {
+    use PullRequestState::{Closed, Open};
+    for (held, wants, base, pull, expected) in [
+        (false, Some("other"), "base", Open, Action::Refresh(ours())),
+        (true, Some("other"), "base", Open, Action::Keep),
+        (true, Some("k"), "base2", Open, Action::Keep),
+        (false, None, "base", Open, Action::Withdraw(ours())),
+        (true, None, "base", Open, Action::Keep),
+        // A no is a no.
+        (true, Some("k"), "base", Closed, Action::Declined),
+    ] {
+        let known = Known {
+            held: held.then_some(7).into_iter().collect(),
+            ..Known::default()
+        };
+        let wanted: Vec<_> = wants.map(wanted).into_iter().collect();
+        let what = format!("{held} {wants:?} {base} {pull:?}");
+        assert_eq!(of(&known, &wanted, base, pull), Some(expected), "{what}");
+    }
+}
+
+#[test]
+fn what_was_superseded_before_its_merge_was_noticed_is_merged_and_no_new_proposal_is_because_of_it() {
+    use PullRequestState::{Merged, Open};
+    let known = Known {
+        spent: ["data-0", "data-1"]
+            .map(|name| ("db".to_owned(), name.to_owned()))
+            .into(),
+        ..Known::default()
+    };
+    let one = super::super::plan::counts;
+    let of_pull = |pull| one(&known, Some(&pull), &proposed("data-0"));
+    assert!(of_pull(Merged), "it was accepted");
+    assert!(!of_pull(Open), "base holds the one before it");
+    assert!(one(&Known::default(), Some(&Open), &proposed("data-0")));
+    // Everything is in base, by what was superseded.
+    let mut tips = Tips::default();
+    tips.branches.insert("b".to_owned(), ours());
+    let recorded = [recorded(ProposalState::Open)];
+    for (pull, expected) in [(Open, Action::Keep), (Merged, Action::Merged(Some(ours())))] {
+        let pulls = Pulls::from([(7, pull)]);
+        let actions = planned_knowing(&known, &[wanted("k")], &recorded, &tips, "base", &pulls, |_| true);
+        assert_eq!(actions.get("b"), Some(&expected));
+    }
+}

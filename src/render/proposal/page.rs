@@ -1,10 +1,12 @@
 //! What a template of proposals gets: finished, escaped words. Nothing that was encrypted is among them.
 
-use crate::model::decision::{LeftAlone, ProposedMove, measured};
+use super::Site;
+use crate::model::decision::{LeftAlone, ProposedMove, measured, roughly};
 use crate::model::engine::gib;
 use crate::model::ids::{ClaimRef, PolicyName, PoolName, TierName, VolumeName};
 use crate::model::kinds::tier_assignment::DecisionNote;
-use crate::render::markdown::{plain, shown};
+use crate::model::pace::Pace;
+use crate::render::markdown::{bare, plain, shown};
 use serde::Serialize;
 
 /// Pools that are listed for a move; the roomiest come first.
@@ -58,6 +60,7 @@ pub(super) struct Row {
     bar: String,
     encrypted: bool,
     to_copy: String,
+    takes: String,
     cost: String,
     pools: String,
 }
@@ -75,17 +78,18 @@ impl Page {
         summary: &str,
         moves: &[ProposedMove],
         left_alone: &[&LeftAlone],
-        forge: bool,
+        site: Site,
     ) -> Self {
         let costs: Vec<f64> = moves.iter().filter_map(|one| one.monthly_cost).collect();
         let copied = moves.iter().fold(0_u64, |sum, one| sum.saturating_add(one.bytes));
         let hotter = moves.iter().filter(|one| one.hotter).count();
         let listed: Vec<Left> = left_alone.iter().take(LEFT_MAX).map(|one| left(one)).collect();
-        let rows: Vec<Row> = moves.iter().take(MOVES_MAX).map(row).collect();
+        let rows = moves.iter().take(MOVES_MAX).map(|one| row(one, site.pace));
+        let rows: Vec<Row> = rows.collect();
         Self {
             policy: policy.to_owned(),
             summary: summary.to_owned(),
-            forge,
+            forge: site.forge,
             moves_more: moves.len() - rows.len(),
             moves: rows,
             total: Total {
@@ -128,7 +132,14 @@ impl Page {
         };
         let few = [one("data-0", false, None)];
         let many = [one("data-0", true, Some(5000.0)), one("data-1", false, None)];
-        let mut crowded = Self::new("tiering", "Move 2 volumes by tiering", &many, &[], true);
+        let site = |forge| Site {
+            prefix: "",
+            assignments: "",
+            trailer: "",
+            forge,
+            pace: None,
+        };
+        let mut crowded = Self::new("tiering", "Move 2 volumes by tiering", &many, &[], site(true));
         crowded.left_alone = vec![Left {
             claim: "db/data-2".to_owned(),
             tier: "hot".to_owned(),
@@ -136,7 +147,13 @@ impl Page {
         }];
         (crowded.moves_more, crowded.left_more) = (1, 1);
         (crowded.total.moves, crowded.total.left_alone) = (3, 2);
-        let bare = Self::new("tiering", "Move db/data-0 from hot to cold", &few, &[], false);
+        let bare = Self::new(
+            "tiering",
+            "Move db/data-0 from hot to cold",
+            &few,
+            &[],
+            site(false),
+        );
         [bare, crowded]
     }
 
@@ -159,7 +176,7 @@ fn cost(cost: Option<f64>) -> String {
     cost.map_or_else(|| "–".to_owned(), |cost| format!("{cost:+.2}"))
 }
 
-fn row(one: &ProposedMove) -> Row {
+fn row(one: &ProposedMove, pace: Option<&Pace>) -> Row {
     let note = &one.note;
     let threshold = note.watermark.map_or_else(
         || "encrypted".to_owned(),
@@ -184,8 +201,8 @@ fn row(one: &ProposedMove) -> Row {
         namespace: shown(&one.claim.namespace),
         name: shown(&one.claim.name),
         volume: shown(one.volume.as_str()),
-        from: shown(one.from.as_str()),
-        to: shown(one.to.as_str()),
+        from: bare(one.from.as_str()),
+        to: bare(one.to.as_str()),
         hotter: one.hotter,
         reason: reason(one),
         signal: shown(&note.signal),
@@ -194,9 +211,19 @@ fn row(one: &ProposedMove) -> Row {
         bar: bar(one),
         encrypted: note.watermark.is_none(),
         to_copy: gib(one.bytes),
+        takes: takes(pace, one),
         cost: cost(one.monthly_cost),
-        pools: format!("{}{more}", pools.join(", ")),
+        pools: match pools.is_empty() {
+            true => "–".to_owned(),
+            false => format!("{}{more}", pools.join(", ")),
+        },
     }
+}
+
+/// How long it takes, by the moves before it.
+fn takes(pace: Option<&Pace>, one: &ProposedMove) -> String {
+    let seconds = pace.and_then(|pace| pace.seconds(&one.to, one.bytes));
+    seconds.map_or_else(|| "–".to_owned(), roughly)
 }
 
 /// What was observed as a part or a multiple of the threshold, drawn and in figures. The bar is full at the threshold for what is below
@@ -224,7 +251,7 @@ fn left(one: &LeftAlone) -> Left {
     let (namespace, claim) = one.claim();
     Left {
         claim: shown(&format!("{namespace}/{claim}")),
-        tier: one.tier.map_or("–".to_owned(), |tier| shown(tier.as_str())),
+        tier: one.tier.map_or("–".to_owned(), |tier| bare(tier.as_str())),
         why: plain(&one.words()),
     }
 }

@@ -201,7 +201,13 @@ fn which_of_two_complete_copies_goes_differs_by_release() {
     let node_1: Steer = |state| state.cordon_node("n1", "x").unwrap();
     let node_3: Steer = |state| state.cordon_node("n3", "x").unwrap();
     // What stays, in 2.7, 2.9, 2.10 and 2.12.
-    let rows: [(&str, &[(&str, &str)], Steer, [&str; 4]); 4] = [
+    type Row = (
+        &'static str,
+        &'static [(&'static str, &'static str)],
+        Steer,
+        [&'static str; 4],
+    );
+    let rows: [Row; 4] = [
         ("nothing steers", &[], none, ["cold-1"; 4]),
         (
             "the cold copy's node is cordoned",

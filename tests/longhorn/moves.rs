@@ -1,0 +1,240 @@
+//! Whole moves on the simulated API server.
+
+use super::*;
+
+#[tokio::test]
+async fn volumes_of_one_and_two_copies_go_up_and_come_down_again() {
+    for (copies, up) in [(1, vec!["h1/nvme"]), (2, vec!["h1/nvme", "h2/nvme"])] {
+        let world = world(copies, true).await;
+        let process = Process::new(&world.cluster, &world.sim, "nvme");
+        let status = run(&process, &world.sim, approved).await;
+        assert_eq!(status.phase, Phase::Completed, "{}", status.message);
+        assert_eq!(pools(&world.sim).await, up);
+        assert_tidy(&world.sim, copies, "up").await;
+        assert_eq!(status.removals.len(), copies, "each removal has its evidence");
+
+        let process = Process::new(&world.cluster, &world.sim, "hdd");
+        let status = run(&process, &world.sim, approved).await;
+        assert_eq!(status.phase, Phase::Completed, "{}", status.message);
+        let down = pools(&world.sim).await;
+        assert!(down.iter().all(|pool| pool.ends_with("/hdd")), "{down:?}");
+        assert_eq!(down.len(), copies);
+        assert_tidy(&world.sim, copies, "down").await;
+    }
+}
+
+#[tokio::test]
+async fn a_process_that_dies_at_any_effect_changes_nothing_about_the_end() {
+    let undisturbed = world(1, true).await;
+    let process = Process::new(&undisturbed.cluster, &undisturbed.sim, "nvme");
+    run(&process, &undisturbed.sim, approved).await;
+    let effects = process.effects.load(Ordering::SeqCst);
+    assert!(effects > 10, "{effects} effects");
+    for death in (0..effects).flat_map(|at| [Death::Before(at), Death::After(at)]) {
+        let world = world(1, true).await;
+        let mut process = Process::new(&world.cluster, &world.sim, "nvme");
+        process.death = Some(death);
+        let status = run(&process, &world.sim, approved).await;
+        let what = format!("{death:?}");
+        assert_eq!(status.phase, Phase::Completed, "{what}: {}", status.message);
+        assert_eq!(pools(&world.sim).await, ["h1/nvme"], "{what}");
+        assert_tidy(&world.sim, 1, &what).await;
+    }
+}
+
+/// What an act writes, one request after the other: the connection is cut at each of them, before or after it is carried out.
+#[tokio::test]
+async fn a_connection_that_is_cut_inside_an_act_changes_nothing_about_the_end() {
+    let phase_of = [
+        (Phase::ScaleUp, "nodes"),
+        (Phase::ScaleUp, "volumes"),
+        (Phase::WaitSync, "nodes"),
+        (Phase::ScaleDown, "replicas"),
+        (Phase::ScaleDown, "volumes"),
+    ];
+    for (verb, what) in [
+        ("patch", What::Drop),
+        ("patch", What::LoseReply),
+        ("patch", What::Conflict),
+        ("patch", What::Answer(500)),
+    ] {
+        for (phase, resource) in phase_of {
+            disturbed(phase, On::of(verb, resource), &what).await;
+        }
+    }
+    for what in [What::Drop, What::LoseReply, What::Conflict, What::Answer(500)] {
+        disturbed(Phase::ScaleDown, On::of("delete", "replicas"), &what).await;
+    }
+}
+
+/// A move with one fault in one phase; the controllers' own requests are left alone.
+async fn disturbed(phase: Phase, on: On, what: &What) {
+    let world = world(2, true).await;
+    let process = Process::new(&world.cluster, &world.sim, "nvme");
+    let name = format!("{phase:?} {on:?} {what:?}");
+    let mut ordered = false;
+    let mut status = process.status();
+    for _ in 0..TURNS_MAX {
+        if status.phase.is_final() {
+            break;
+        }
+        let reaches = status.phase == phase
+            || phase == Phase::ScaleUp && status.phase == Phase::Pending
+            || phase == Phase::ScaleDown && status.synced_since.is_some();
+        if reaches && !ordered {
+            ordered = true;
+            world.kubernetes.faults().order(on.clone(), 1, what.clone());
+        }
+        process.turn(true).await;
+        let met = ordered && world.kubernetes.faults().left() == 0;
+        if !met {
+            world.kubernetes.faults().clear();
+            ordered = false;
+        }
+        world.sim.step().await.unwrap();
+        status = process.status();
+    }
+    assert_eq!(status.phase, Phase::Completed, "{name}: {}", status.message);
+    assert_eq!(pools(&world.sim).await, ["h1/nvme", "h2/nvme"], "{name}");
+    assert_tidy(&world.sim, 2, &name).await;
+}
+
+#[tokio::test]
+async fn a_tag_that_no_disk_has_moves_nothing() {
+    let world = world(1, true).await;
+    let process = Process::new(&world.cluster, &world.sim, "nvmee");
+    let status = run(&process, &world.sim, approved).await;
+    assert_eq!(status.phase, Phase::RolledBack);
+    assert!(status.message.contains("no pool of nvmee"), "{}", status.message);
+    assert_eq!(pools(&world.sim).await, ["c1/hdd"]);
+    assert_tidy(&world.sim, 1, "wrong tag").await;
+}
+
+#[tokio::test]
+async fn a_detached_volume_is_left_alone_and_its_reason_is_said() {
+    let world = world(1, false).await;
+    let process = Process::new(&world.cluster, &world.sim, "nvme");
+    let status = run(&process, &world.sim, approved).await;
+    assert_eq!(status.phase, Phase::RolledBack);
+    assert!(
+        status.message.contains("not mounted by any pod"),
+        "{}",
+        status.message
+    );
+    assert_eq!(pools(&world.sim).await, ["c1/hdd"]);
+    assert!(world.sim.left_behind().await.unwrap().is_empty());
+}
+
+#[tokio::test]
+async fn volumes_that_longhorn_arranges_by_itself_are_left_to_it() {
+    for (setting, change, said) in [
+        ("replica-auto-balance", json!({}), "balances"),
+        ("x", json!({"replicaAutoBalance": "best-effort"}), "balances"),
+        ("x", json!({"dataLocality": "best-effort"}), "dataLocality"),
+    ] {
+        let world = world(1, true).await;
+        world.sim.add_setting(setting, "least-effort").await.unwrap();
+        world
+            .sim
+            .change(&VOLUMES, VOLUME, &json!({"spec": change}))
+            .await
+            .unwrap();
+        let process = Process::new(&world.cluster, &world.sim, "nvme");
+        let status = run(&process, &world.sim, approved).await;
+        assert_eq!(status.phase, Phase::RolledBack);
+        assert!(status.message.contains(said), "{}", status.message);
+        assert_eq!(pools(&world.sim).await, ["c1/hdd"]);
+    }
+}
+
+#[tokio::test]
+async fn a_copy_that_fails_while_another_is_filled_is_waited_for() {
+    for which in ["pvc-1-r-old2", "pvc-1-r-new1"] {
+        let world = world(2, true).await;
+        let process = Process::new(&world.cluster, &world.sim, "nvme");
+        let mut rounds = 0;
+        let status = run(&process, &world.sim, async |status: &VolumeMigrationStatus| {
+            if status.phase == Phase::WaitSync {
+                rounds += 1;
+                match rounds {
+                    1 => world.sim.break_copy(which),
+                    3 => world.sim.mend_copy(which),
+                    _ => {}
+                }
+            }
+            true
+        })
+        .await;
+        assert_eq!(status.phase, Phase::Completed, "{which}: {}", status.message);
+        assert_eq!(pools(&world.sim).await, ["h1/nvme", "h2/nvme"], "{which}");
+        assert_tidy(&world.sim, 1, which).await;
+    }
+}
+
+#[tokio::test]
+async fn a_node_that_goes_while_its_copy_is_filled_and_comes_back_is_waited_for() {
+    let world = world(1, true).await;
+    let process = Process::new(&world.cluster, &world.sim, "nvme");
+    let mut rounds = 0;
+    let status = run(&process, &world.sim, async |status: &VolumeMigrationStatus| {
+        if status.phase == Phase::WaitSync {
+            rounds += 1;
+            if rounds < 3 {
+                world.sim.set_node_ready("h1", rounds == 2).await.unwrap();
+            }
+        }
+        true
+    })
+    .await;
+    assert_eq!(status.phase, Phase::Completed, "{}", status.message);
+    assert_eq!(pools(&world.sim).await, ["h1/nvme"]);
+    assert_tidy(&world.sim, 1, "node").await;
+}
+
+#[tokio::test]
+async fn an_approval_that_is_withdrawn_takes_the_new_copy_back_whatever_has_come_of_it() {
+    for phase in [Phase::ScaleUp, Phase::WaitSync, Phase::ScaleDown] {
+        let world = world(1, true).await;
+        let process = Process::new(&world.cluster, &world.sim, "nvme");
+        let mut withdrawn = false;
+        let status = run(&process, &world.sim, async |status: &VolumeMigrationStatus| {
+            withdrawn |= status.phase == phase || phase == Phase::ScaleDown && status.synced_since.is_some();
+            !withdrawn
+        })
+        .await;
+        let what = format!("{phase:?}: {}", status.message);
+        assert_eq!(status.phase, Phase::Cancelled, "{what}");
+        assert_eq!(pools(&world.sim).await, ["c1/hdd"], "{what}");
+        assert_tidy(&world.sim, 1, &what).await;
+    }
+}
+
+/// Why eviction is no lever: Longhorn takes the wish back that is written on a replica.
+#[tokio::test]
+async fn the_wish_to_evict_one_copy_does_not_last() {
+    let world = world(2, true).await;
+    let wish = json!({"spec": {"evictionRequested": true}});
+    world.sim.change(&REPLICAS, "pvc-1-r-old1", &wish).await.unwrap();
+    world.sim.step().await.unwrap();
+    let replica = world
+        .kubernetes
+        .get("Replica", Some(NAMESPACE), "pvc-1-r-old1")
+        .unwrap();
+    assert_eq!(replica["spec"]["evictionRequested"], false);
+}
+
+#[tokio::test]
+async fn the_last_complete_copy_is_never_deleted_whoever_asks() {
+    let world = world(1, true).await;
+    let longhorn = Longhorn::of(&world.cluster);
+    longhorn.mark(VOLUME, "c1", "couchestor-x").await.unwrap();
+    world
+        .sim
+        .change(&VOLUMES, VOLUME, &json!({"spec": {"numberOfReplicas": 2}}))
+        .await
+        .unwrap();
+    world.sim.step().await.unwrap();
+    let refused = longhorn.set_replica_count(VOLUME, 1).await.unwrap_err();
+    assert!(refused.to_string().contains("would not keep"), "{refused}");
+    assert_eq!(world.sim.copies(VOLUME).await.unwrap().len(), 2);
+}
