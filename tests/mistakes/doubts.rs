@@ -284,7 +284,7 @@ fn policies_whose_classes_are_made_elsewhere_are_told_of_one_by_one_to_a_bound()
     };
     let told = |count: usize| {
         let (found, code) = findings(&policies(count));
-        assert_eq!(code, Some(0), "warnings only: {found:?}");
+        assert_eq!(code, Some(1), "{found:?}");
         let about = |one: &&String| one.starts_with("b.yaml") && one.contains("warning reference");
         found.iter().filter(about).count()
     };
