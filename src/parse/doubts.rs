@@ -38,9 +38,14 @@ const DURATIONS: [(&str, &str, &str); 8] = [
     ("Rollout", "/spec/phases", "soak"),
 ];
 
+/// Policies of which it is told one by one that the repository does not make their StorageClass. Where classes are made elsewhere it is
+/// so of all of them, and to find the line of each means to read its file again.
+const CLASSES_TOLD_MAX: usize = 20;
+
 pub(super) fn check(resources: &[Resource], understood: &Understood, diagnostics: &mut Vec<Diagnostic>) {
     let classes = classes(resources);
     let mut unknown: BTreeMap<String, (&Resource, usize)> = BTreeMap::new();
+    let mut without_class: Vec<&Resource> = Vec::new();
     for resource in resources {
         if !resource.api_version().starts_with(GROUP) {
             continue;
@@ -54,7 +59,13 @@ pub(super) fn check(resources: &[Resource], understood: &Understood, diagnostics
             "StoragePolicy" => {
                 let name = PolicyName(resource.name().to_owned());
                 if let Some(policy) = understood.policies.get(&name) {
-                    doubts.policy(policy, &classes);
+                    doubts.policy(policy);
+                    if !classes.is_empty() && !classes.contains(policy.storage_class.as_str()) {
+                        if without_class.len() < CLASSES_TOLD_MAX {
+                            doubts.class(policy);
+                        }
+                        without_class.push(resource);
+                    }
                 }
             }
             "TierAssignment" => {
@@ -65,6 +76,17 @@ pub(super) fn check(resources: &[Resource], understood: &Understood, diagnostics
             _ => {}
         }
         diagnostics.extend(doubts.found);
+    }
+    if let [first, rest @ ..] = without_class.get(CLASSES_TOLD_MAX..).unwrap_or_default() {
+        diagnostics.push(Diagnostic::warning(
+            first.origin.place(""),
+            "reference",
+            format!(
+                "this policy and {} more watch StorageClasses that this repository does not make",
+                rest.len()
+            ),
+            "correct the names, or leave them if the classes are made elsewhere",
+        ));
     }
     diagnostics.extend(unknown.into_iter().map(|(policy, (first, count))| {
         let others = match count {
@@ -134,7 +156,17 @@ impl Doubts<'_> {
         }
     }
 
-    fn policy(&mut self, policy: &Policy, classes: &BTreeSet<&str>) {
+    /// Says that nothing here makes a policy's StorageClass.
+    fn class(&mut self, policy: &Policy) {
+        let message = format!(
+            "this repository makes no StorageClass {}; the policy watches nothing unless the cluster has one",
+            self.resource.origin.told(&policy.storage_class)
+        );
+        let help = "correct the name, or leave it if the class is made elsewhere";
+        self.doubt("/spec/storageClassName", "reference", message, help);
+    }
+
+    fn policy(&mut self, policy: &Policy) {
         let spec = self.resource.value.get("spec");
         let Some(spec) = spec.and_then(|spec| StoragePolicySpec::deserialize(spec).ok()) else {
             return;
@@ -176,14 +208,6 @@ impl Doubts<'_> {
                 "`bytesPerHour` of 0 does not stop moves: one at a time may start every hour",
                 "write `enabled: false` to stop them, or `movesPerHour: 1`",
             );
-        }
-        if !classes.is_empty() && !classes.contains(policy.storage_class.as_str()) {
-            let message = format!(
-                "this repository makes no StorageClass {}; the policy watches nothing unless the cluster has one",
-                self.resource.origin.told(&policy.storage_class)
-            );
-            let help = "correct the name, or leave it if the class is made elsewhere";
-            self.doubt("/spec/storageClassName", "reference", message, help);
         }
     }
 

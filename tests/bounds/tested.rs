@@ -68,6 +68,7 @@ const ALL: [(&str, &str, Proof); 105] = [
     ("formats/yaml/load.rs", "ANCHORS_MAX", Row("anchors of a file")),
     ("formats/yaml/load.rs", "COMMENTS_MAX", Row("comments where they are read")),
     ("formats/yaml/shape.rs", "DIRECTIVES_MAX", Row("directives of a file")),
+    ("parse/doubts.rs", "CLASSES_TOLD_MAX", Test("policies_whose_classes_are_made_elsewhere_are_told_of_one_by_one_to_a_bound")),
     ("parse/schema.rs", "BYTES_MAX", Row("bytes of an object of ours")),
     ("parse/schema.rs", "FINDINGS_MAX", Row("mistakes of an object of ours")),
     ("parse/schema.rs", "VALUES_MAX", Row("values of an object of ours")),

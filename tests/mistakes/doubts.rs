@@ -273,3 +273,21 @@ fn what_is_allowed_and_hardly_meant_is_a_warning() {
         assert_eq!(code, Some(i32::from(!expected.is_empty())), "{what}");
     }
 }
+
+#[test]
+fn policies_whose_classes_are_made_elsewhere_are_told_of_one_by_one_to_a_bound() {
+    let class = "apiVersion: storage.k8s.io/v1\nkind: StorageClass\nmetadata: {name: a}\nprovisioner: x\n";
+    let policies = |count: usize| {
+        let of = |number: usize| policy(&format!("p{number:02}"), &format!("elsewhere-{number}"), "a: b");
+        let all: Vec<String> = (0..count).map(of).collect();
+        [("a.yaml", class.to_owned()), ("b.yaml", all.join("---\n"))]
+    };
+    let told = |count: usize| {
+        let (found, code) = findings(&policies(count));
+        assert_eq!(code, Some(1), "{found:?}");
+        let about = |one: &&String| one.starts_with("b.yaml") && one.contains("warning reference");
+        found.iter().filter(about).count()
+    };
+    assert_eq!(told(20), 20);
+    assert_eq!(told(200), 21, "the last one counts the rest");
+}
