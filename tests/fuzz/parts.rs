@@ -344,7 +344,8 @@ fn no_name_mentions_links_or_breaks_what_a_reviewer_reads() {
             let name = shown.get(shown.len() / 2 + 1..).unwrap_or_default();
             if !name.is_empty() && text.len() < 100 && !plain.body.contains(name) && !name.contains('N') {
                 assert_eq!(
-                    skeleton(&made.body, name),
+                    // A dot that would make a link stands as an entity.
+                    skeleton(&made.body.replace("&#46;", "."), name),
                     skeleton(&plain.body, "name"),
                     "{text:?}"
                 );
