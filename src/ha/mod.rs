@@ -2,7 +2,7 @@
 //!
 //! Two things keep two controllers apart, and only the second is safety:
 //!
-//! 1. **Time.** A leader may act until [`Term::valid_until`], which lies before the moment at which another may take the Lease. Both
+//! 1. **Time.** A leader may act until [`valid_until`](crate::ha::Term::valid_until), which lies before the moment at which another may take the Lease. Both
 //!    are measured on each machine's own monotonic clock; clocks of two machines are never compared. A machine whose monotonic clock
 //!    stands still while it is suspended, or that is paused between the check and the call, can act later than it thinks.
 //! 2. **The epoch.** It is `spec.leaseTransitions` of the Lease, raised by compare-and-swap, so no two leaderships share one. It stands

@@ -3,7 +3,7 @@
 use super::{ATTEMPTS_MAX, Act, At, STALL_SECS, STEADY_SECS, Step, progress};
 use crate::execute::safety::{self, fully_synced, is_local, place, rebuilt, synced};
 use crate::execute::steering::{self, candidates};
-use crate::model::engine::{Replica, Volume};
+use crate::model::engine::{Pool, Replica, Volume};
 use crate::model::kinds::volume_migration::{Adding, Phase};
 
 impl At<'_> {
@@ -175,11 +175,22 @@ impl At<'_> {
         if let Some(hindrance) = safety::hindrance(self.spec, volume, self.reading) {
             return self.back_to_analyze(&hindrance);
         }
+        // Before any cordon is set: a window that does not suffice would be given back at once, and set again.
+        let found = candidates(&self.goal(), volume, self.reading);
+        let planned = |pool: &&Pool| {
+            let window = self.status.window.as_ref();
+            window.is_some_and(|window| {
+                window.pools.iter().any(|name| name == pool.name.as_str())
+                    || window.nodes.iter().any(|name| name == pool.node.as_str())
+            })
+        };
+        if found.target.is_empty() || !found.astray.iter().all(planned) {
+            return self.back_to_analyze("the pools have changed; looking again");
+        }
         if let Some(step) = self.cordon_next() {
             return step;
         }
-        let found = candidates(&self.goal(), volume, self.reading);
-        if found.target.is_empty() || !found.astray.is_empty() {
+        if !found.astray.is_empty() {
             return self.back_to_analyze("the pools have changed; looking again");
         }
         if let Some(adding) = &mut self.status.adding {

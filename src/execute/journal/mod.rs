@@ -1,6 +1,6 @@
 //! What is legal and what comes next: from what the journal says and what a fresh reading shows to the next step.
 //!
-//! Pure. Recovery is the normal path: a crash, a lost reply and a restart all end in "read again and ask [`next`]". Every act is
+//! Pure. Recovery is the normal path: a crash, a lost reply and a restart all end in "read again and ask [`next`](crate::execute::journal::next)". Every act is
 //! recorded before it is done, and every act is either idempotent or checked against the reading first.
 //!
 //! ```text

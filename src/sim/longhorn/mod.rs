@@ -1,7 +1,7 @@
 //! Longhorn's controllers, as far as copies of volumes go, over any Kubernetes API: they read and write the objects as the real ones do.
 //!
 //! Written from longhorn-manager: disks are chosen as in `scheduler/replica_scheduler.go`, copies are added, counted and taken away as in
-//! `controller/volume_controller.go`, eviction follows nodes and disks as in `controller/node_controller.go`. Each [`LonghornSim::step`] is
+//! `controller/volume_controller.go`, eviction follows nodes and disks as in `controller/node_controller.go`. Each [`step`](crate::sim::longhorn::LonghornSim::step) is
 //! one round of all controllers. Left out: zones, backing images, and balancing that adds copies.
 
 use crate::io::cluster::{Cluster, ClusterError, Foreign, Which};

@@ -3,7 +3,7 @@
 //! The rules are those of openebs/mayastor-control-plane (`controller/scheduling`, `volume/specs.rs`), by release: what
 //! matters is that neither placement nor removal does what a caller means unless the caller steers it.
 //!
-//! A test drives a [`State`] by itself, or the same state behind [`MayastorSim`]'s server, on the real clock or on its own.
+//! A test drives a [`State`](crate::sim::mayastor::State) by itself, or the same state behind [`MayastorSim`](crate::sim::mayastor::MayastorSim)'s server, on the real clock or on its own.
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
