@@ -83,6 +83,13 @@ const TOGETHER: [Budget; 6] = [
     },
 ];
 
+/// One search at a time: two of them would take both cores from the tests that wait for real servers.
+static ONE: std::sync::Mutex<()> = std::sync::Mutex::new(());
+
+fn alone() -> std::sync::MutexGuard<'static, ()> {
+    ONE.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
+}
+
 fn told(what: &str, found: &Found) {
     let finals: BTreeMap<String, usize> = found
         .finals
@@ -112,6 +119,7 @@ fn holds(copies: u8, release: Release, target: u8, budget: Budget) {
 
 #[test]
 fn each_trouble_alone_loses_no_copy_and_leaves_no_cordon_in_any_release() {
+    let _one = alone();
     // Before 2.9 only a copy that is the single remote one can be moved: the target is beside the new one.
     for (release, target) in [(Release::V2_7, 1), (Release::V2_9, 0), (Release::V2_10, 0)] {
         for budget in ALONE {
@@ -122,6 +130,7 @@ fn each_trouble_alone_loses_no_copy_and_leaves_no_cordon_in_any_release() {
 
 #[test]
 fn two_troubles_together_lose_no_copy_and_leave_no_cordon() {
+    let _one = alone();
     for budget in TOGETHER {
         holds(1, Release::V2_10, 0, budget);
     }
@@ -129,6 +138,7 @@ fn two_troubles_together_lose_no_copy_and_leave_no_cordon() {
 
 #[test]
 fn two_and_three_copies_move_one_after_the_other_whatever_two_controllers_do() {
+    let _one = alone();
     holds(2, Release::V2_10, 0, QUIET);
     holds(2, Release::V2_10, 0, Budget { crashes: 1, ..QUIET });
     holds(3, Release::V2_10, 0, QUIET);
@@ -165,6 +175,7 @@ fn the_search_with_more_trouble_at_once() {
 
 #[test]
 fn each_guard_is_needed() {
+    let _one = alone();
     let budgets = [QUIET].into_iter().chain(ALONE).chain(TOGETHER);
     for without in Without::ALL {
         let ground = Ground {
@@ -192,6 +203,7 @@ const WORLDS: u64 = 300;
 
 #[test]
 fn seeded_worlds_end_without_a_lost_copy_a_cordon_or_a_removal_that_nothing_justifies() {
+    let _one = alone();
     let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
     let first = number("COUCHESTOR_SEED").unwrap_or_else(|| fastrand::u64(..u64::from(u32::MAX)));
     let worlds = number("COUCHESTOR_WORLDS").unwrap_or(WORLDS);
