@@ -29,10 +29,10 @@ mod seen;
 const START: i64 = 1_800_000_000;
 
 /// Seconds that pass with each reading.
-const PASS: i64 = 10;
+const PASS: i64 = 30;
 
 /// More turns than any move here needs: half an hour of patience after a timeout of 3000 seconds.
-const TURNS_MAX: usize = 900;
+const TURNS_MAX: usize = 300;
 
 const VOLUME: &str = "pvc-1";
 

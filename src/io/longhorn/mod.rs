@@ -149,13 +149,14 @@ impl Longhorn {
             let of = engine.spec.volume_name.clone();
             engines_of.entry(of).or_default().push(engine);
         }
-        let disks = Disks::of(&nodes);
+        let (disks, away) = (Disks::of(&nodes), records::away(&nodes));
         let record = |volume: RawVolume| {
             let name = volume.metadata.name.clone();
             let whole = Whole {
                 volume,
                 replicas: replicas_of.remove(&name).unwrap_or_default(),
                 engines: engines_of.remove(&name).unwrap_or_default(),
+                away: away.clone(),
             };
             (name, whole.record(&disks, &settings))
         };
@@ -296,15 +297,18 @@ impl Longhorn {
             labels: Some(format!("{OF_VOLUME}={volume}")),
             fields: None,
         };
-        let (found, replicas, engines) = tokio::try_join!(
+        let all = Which::default();
+        let (found, replicas, engines, nodes) = tokio::try_join!(
             self.one::<RawVolume>(&VOLUMES, volume),
             self.all::<RawReplica>(&REPLICAS, &of_it),
             self.all::<RawEngine>(&ENGINES, &of_it),
+            self.all::<RawNode>(&NODES, &all),
         )?;
         Ok(found.map(|volume| Whole {
             volume,
             replicas,
             engines,
+            away: records::away(&nodes),
         }))
     }
 

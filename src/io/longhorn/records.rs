@@ -4,7 +4,8 @@ use super::raw::{DiskSpec, DiskStatus, RawEngine, RawNode, RawReplica, RawVolume
 use super::{LOWERED, REMOVING};
 use crate::model::engine::{Health, Node, Obstacle, Pool, Replica, Volume};
 use crate::model::ids::{NodeName, PoolName, ReplicaId};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 /// The pool label that says for which data engine a disk is: `filesystem` for v1, `block` for v2. The scheduler takes no other
 /// (`IsDiskEligibleForVolume`).
@@ -23,6 +24,8 @@ pub(super) struct Whole {
     pub(super) volume: RawVolume,
     pub(super) replicas: Vec<RawReplica>,
     pub(super) engines: Vec<RawEngine>,
+    /// Nodes that are not ready: an engine may still call a copy there readable that it has not touched since.
+    pub(super) away: Arc<BTreeSet<String>>,
 }
 
 impl Whole {
@@ -53,6 +56,7 @@ impl Whole {
             && mode.is_some_and(|mode| mode == "RW")
             && !replica.spec.healthy_at.is_empty()
             && replica.spec.failed_at.is_empty()
+            && !self.away.contains(&replica.spec.node)
             && replica.metadata.deletion_timestamp.is_none()
     }
 
@@ -193,7 +197,7 @@ impl Whole {
             pool: disks.pool(&raw.spec.node, &raw.spec.disk),
             state: match raw.status.current_state.as_str() {
                 _ if failed => Health::Faulted,
-                _ if going => Health::Offline,
+                _ if going || self.away.contains(&raw.spec.node) => Health::Offline,
                 "running" => Health::Online,
                 "stopped" | "stopping" | "" => Health::Offline,
                 "error" => Health::Faulted,
@@ -249,6 +253,14 @@ fn robustness(word: &str) -> Health {
         "faulted" => Health::Faulted,
         _ => Health::Unknown,
     }
+}
+
+/// Names of the nodes that are not ready.
+pub(super) fn away(nodes: &[RawNode]) -> Arc<BTreeSet<String>> {
+    let away = nodes
+        .iter()
+        .filter(|node| !holds(&node.status.conditions, "Ready"));
+    Arc::new(away.map(|node| node.metadata.name.clone()).collect())
 }
 
 /// Which disk has which uuid: replicas name their disk by uuid, people by name.
