@@ -15,6 +15,7 @@ mod model;
 /// Seeded worlds.
 mod worlds;
 
+use crate::support::{say, seed};
 use guards::Without;
 use mini::{Ground, Release};
 use model::{Budget, Found, search};
@@ -96,10 +97,10 @@ fn told(what: &str, found: &Found) {
         .iter()
         .map(|(phase, count)| (phase.as_str().to_owned(), *count))
         .collect();
-    eprintln!(
+    say(&format!(
         "{what}: {} states, {} transitions, {} removals judged, ends {finals:?}",
         found.states, found.transitions, found.removals
-    );
+    ));
 }
 
 /// Searches one ground, and stops at what must never be.
@@ -149,7 +150,7 @@ fn two_and_three_copies_move_one_after_the_other_whatever_two_controllers_do() {
 /// `COUCHESTOR_MODEL=2/21110 cargo test --release engine::the_search -- --ignored --nocapture` searches two copies with two crashes,
 /// two stale reads, one unclear reply, one broken copy and no withdrawal.
 #[test]
-#[ignore = "the long form takes hours and gigabytes"]
+#[ignore = "as long, and with as much memory, as its budgets ask for"]
 fn the_search_with_more_trouble_at_once() {
     let asked = std::env::var("COUCHESTOR_MODEL").unwrap_or_else(|_| "1/11110".to_owned());
     let (copies, digits) = asked
@@ -191,10 +192,10 @@ fn each_guard_is_needed() {
             panic!("without {without:?} nothing goes wrong");
         };
         let trace: Vec<&str> = violation.lines().take(1).collect();
-        eprintln!(
+        say(&format!(
             "without {without:?}, with {budget:?}: {} ({states} states)",
             trace.join(" ")
-        );
+        ));
     }
 }
 
@@ -204,12 +205,9 @@ const WORLDS: u64 = 300;
 #[test]
 fn seeded_worlds_end_without_a_lost_copy_a_cordon_or_a_removal_that_nothing_justifies() {
     let _one = alone();
-    let number = |name: &str| std::env::var(name).ok().and_then(|text| text.parse::<u64>().ok());
-    let first = number("COUCHESTOR_SEED").unwrap_or_else(|| fastrand::u64(..u64::from(u32::MAX)));
-    let worlds = number("COUCHESTOR_WORLDS").unwrap_or(WORLDS);
-    eprintln!(
-        "{worlds} worlds from seed {first}; COUCHESTOR_SEED={first} COUCHESTOR_WORLDS=1 replays the first"
-    );
+    let asked = std::env::var("COUCHESTOR_WORLDS").ok();
+    let worlds = asked.and_then(|text| text.parse().ok()).unwrap_or(WORLDS);
+    let first = seed("worlds");
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let mut finals: BTreeMap<&str, usize> = BTreeMap::new();
     let (mut removals, mut faults) = (0, 0);
@@ -225,7 +223,9 @@ fn seeded_worlds_end_without_a_lost_copy_a_cordon_or_a_removal_that_nothing_just
             Err(wrong) => panic!("COUCHESTOR_SEED={seed} COUCHESTOR_WORLDS=1 replays this: {wrong}"),
         }
     }
-    eprintln!("{worlds} worlds: ends {finals:?}, {removals} removals justified, {faults} calls went wrong");
+    say(&format!(
+        "{worlds} worlds: ends {finals:?}, {removals} removals justified, {faults} calls went wrong"
+    ));
     assert!(
         removals > 0 && faults > 0,
         "worlds in which nothing happens prove nothing"

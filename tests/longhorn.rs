@@ -1,12 +1,13 @@
 //! Claims about moving volumes of Longhorn: the production engine and client against its controllers' simulation, through kills and cut
 //! connections, on the simulated API server and once on the real one.
 
+use crate::support::moves::spec;
 use couchestor::execute::engine::{EngineError, JournalStore, Orders, StorageEngine, StoreError, execute};
 use couchestor::execute::journal::{Act, Reading};
 use couchestor::io::cluster::Cluster;
 use couchestor::io::longhorn::{Longhorn, REPLICAS, VOLUMES};
 use couchestor::model::kinds::volume_migration::{
-    ApprovedBy, Named, Phase, VolumeMigration, VolumeMigrationSpec, VolumeMigrationStatus,
+    Phase, VolumeMigration, VolumeMigrationSpec, VolumeMigrationStatus,
 };
 use couchestor::sim::kubernetes::{KubernetesSim, On, What};
 use couchestor::sim::longhorn::{DiskSeed, LonghornSim, NAMESPACE, VolumeSeed};
@@ -193,38 +194,16 @@ async fn approved(_: &VolumeMigrationStatus) -> bool {
 }
 
 fn migration(to: &str) -> VolumeMigration {
-    let named = |name: &str| Named {
-        namespace: "db".into(),
-        name: name.into(),
-    };
     VolumeMigration::new(
         "m",
         VolumeMigrationSpec {
-            source: named("s"),
-            claim: named("data-0"),
             volume: VOLUME.into(),
-            volume_uuid: VOLUME.into(),
             from: "here".into(),
             to: to.into(),
             to_pool_labels: BTreeMap::from([(to.to_owned(), String::new())]),
             pool_reserve_bytes: 1 << 30,
-            policy: None,
             timeout_seconds: 3000,
-            latency_before_ms: None,
-            preserve: false,
-            accept_snapshots_stay: false,
-            superseded: None,
-            attempt: None,
-            approved: ApprovedBy {
-                pull_request: None,
-                merged_by: None,
-                reviewed_by: Vec::new(),
-                revision: "main@sha1:x".into(),
-                commit: "x".into(),
-                author: "Ada".into(),
-                at: String::new(),
-                path: "p".into(),
-            },
+            ..spec(VOLUME)
         },
     )
 }

@@ -322,6 +322,7 @@ impl Builder {
             value: 1.0,
             watermark: Some(HOT),
             window: Some("1h".into()),
+            after: None,
         };
         let to = if TIERS[tier] == "cold" { "warm" } else { "hot" };
         if self.one_in(50) {
@@ -330,6 +331,7 @@ impl Builder {
                 volume: seen.name.clone(),
                 tier: TIERS[tier].into(),
                 pin: None,
+                accept_snapshots_stay: false,
                 decision: Some(note.clone()),
                 path: format!("assignments/{}.yaml", seen.claim.name),
                 text: String::new(),

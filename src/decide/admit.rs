@@ -384,6 +384,7 @@ fn note(wanted: &Wanted, from: &Tier, to: &Tier) -> DecisionNote {
         value: rounded(wanted.pointed.value),
         watermark: (!policy.secret).then_some(wanted.pointed.threshold),
         window: (!policy.secret).then(|| policy.window_text.clone()),
+        after: wanted.after.as_deref().map(str::to_owned),
     };
     match wanted.open {
         Some(open) if open.to == to.name.as_str() => {

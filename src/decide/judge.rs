@@ -31,6 +31,8 @@ pub(super) struct Wanted<'a> {
     pub(super) pointed: Pointed<'a>,
     /// The open proposal of it, if there is one.
     pub(super) open: Option<&'a ProposedMoveStatus>,
+    /// The VolumeMigration with which an earlier approval of it was used up.
+    pub(super) after: Option<Box<str>>,
 }
 
 /// Every volume whose move does not start gets a reason, in order; those that a policy would move get one for the case that they
@@ -74,6 +76,7 @@ pub(super) fn judge<'a>(
                     Ok(one) => {
                         wanted.push(Wanted {
                             slot: reasons.len(),
+                            after: superseded.map(|migration| migration.as_str().into()),
                             ..one
                         });
                         Why::NotFound
@@ -257,6 +260,7 @@ fn one<'a>(
         to,
         pointed,
         open: open(Some(to)),
+        after: None,
     })
 }
 

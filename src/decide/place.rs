@@ -3,16 +3,11 @@
 use super::View;
 use crate::model::decision::Why;
 use crate::model::desired::{Tier, TierPools};
-use crate::model::engine::{Health, Pool, gib};
+use crate::model::engine::{Health, Pool, gib, has_room};
 use crate::model::ids::PoolName;
 use crate::model::observation::{Backing, BoundVolume, Fleet, MayastorVolume, Topology, UNKNOWN};
 use std::cmp::Reverse;
 use std::collections::BTreeSet;
-
-/// How often the promises of thin volumes may exceed a pool's capacity, and the part of a thin volume that must be free when a copy
-/// is placed: the defaults of Mayastor's agent (`--pool-commitment`, `--volume-commitment`).
-const POOL_COMMITMENT: f64 = 2.5;
-const VOLUME_COMMITMENT: f64 = 0.4;
 
 /// Pools that are told, of those that could take a copy and of those that could not.
 const TOLD_MAX: usize = 20;
@@ -251,19 +246,15 @@ impl Room {
         pools.iter().map(|pool| self.nodes[*pool as usize])
     }
 
-    /// Whether a pool has room for a copy: a thick one needs its size, a thin one a part of it and a promise that can be kept.
+    /// Whether a pool has room for a copy, beside what is taken already.
     fn has_room(&self, view: &View, volume: &MayastorVolume, tier: &Tier, pool: u32) -> bool {
-        let free = self.free[pool as usize];
-        if !volume.thin {
-            return free >= volume.size.saturating_add(tier.pool_reserve);
-        }
         let Ok(fleet) = &view.observation.engine else {
             return false;
         };
-        let capacity = fleet.pools[pool as usize].capacity as f64;
-        let promised = self.committed[pool as usize].saturating_add(volume.size) as f64;
-        let at_once = (volume.size as f64 * VOLUME_COMMITMENT) as u64;
-        promised <= capacity * POOL_COMMITMENT && free >= at_once.saturating_add(tier.pool_reserve)
+        let at = pool as usize;
+        has_room(volume.size, volume.thin, tier.pool_reserve, self.free[at], || {
+            (fleet.pools[at].capacity, self.committed[at])
+        })
     }
 
     /// The pools of a tier to which a volume's copies could go, one on each node, the roomiest first, and all others that could take

@@ -229,6 +229,7 @@ fn back(
             value,
             watermark: None,
             window: None,
+            after: None,
         },
         candidates: Vec::new(),
         bytes: 0,

@@ -5,7 +5,9 @@ use super::engine::{EngineError, JournalStore, StorageEngine, StoreError};
 use super::journal::{Act, Reading};
 use super::safety::synced;
 use crate::model::engine::{Abilities, Health, Node, Pool, Replica, Volume};
-use crate::model::kinds::volume_migration::{ApprovedBy, Named, VolumeMigration, VolumeMigrationSpec};
+use crate::model::kinds::volume_migration::{
+    ApprovedBy, Named, Phase, VolumeMigration, VolumeMigrationSpec, VolumeMigrationStatus,
+};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard};
@@ -198,8 +200,33 @@ fn migration() -> VolumeMigration {
 }
 
 impl State {
+    /// The engine as a journal says that it left it: its cordons set, and the copy that it added there.
+    pub(super) fn resume(&mut self, status: VolumeMigrationStatus) {
+        if let Some(added) = &status.added {
+            let new = replica(&added.id, &added.node, &added.pool);
+            self.volume.replicas.push(new);
+            self.volume.num_replicas += 1;
+            self.made += 1;
+            if status.phase == Phase::WaitSync {
+                let new = self.volume.replicas.last_mut().unwrap();
+                (new.child, new.healthy, new.rebuild_progress) =
+                    (Some(Health::Degraded), Some(false), status.progress_percent);
+            }
+        }
+        let window = status.window.clone().unwrap_or_default();
+        for name in &window.pools {
+            self.pools.get_mut(name).unwrap().cordoned = true;
+        }
+        for name in window.all_nodes() {
+            let label = super::start::cordon_label("m");
+            self.nodes.get_mut(name).unwrap().cordons.push(label);
+        }
+        self.stored.status = Some(status);
+        self.settle();
+    }
+
     fn settle(&mut self) {
-        let complete = self.volume.replicas.iter().all(|one| synced(&self.volume, one));
+        let complete = self.volume.replicas.iter().all(|one| synced(one));
         let full = self.volume.replicas.len() == usize::from(self.volume.num_replicas);
         let state = if complete && full {
             Health::Online
@@ -215,13 +242,9 @@ impl State {
             .filter(|one| one.rebuild_progress.is_some())
             .count();
         self.volume.rebuilds = u32::try_from(filling).unwrap();
-        self.fewest = self.fewest.min(
-            self.volume
-                .replicas
-                .iter()
-                .filter(|one| synced(&self.volume, one))
-                .count(),
-        );
+        self.fewest = self
+            .fewest
+            .min(self.volume.replicas.iter().filter(|one| synced(one)).count());
     }
 
     fn pass_time(&mut self) {
@@ -296,7 +319,7 @@ impl State {
             let rank = |one: &Replica| {
                 let cordoned = !self.nodes[one.node.as_str()].cordons.is_empty();
                 (
-                    synced(&self.volume, one),
+                    synced(one),
                     !cordoned,
                     self.volume.target_node.as_ref() == Some(&one.node),
                 )

@@ -1,35 +1,30 @@
 //! Whether a volume may be touched, and whether a copy may go. Pure.
 
 use super::journal::Reading;
-use crate::model::engine::{Ability, Health, RebuildState, Replica, Volume};
+use crate::model::engine::{Health, RebuildState, Replica, Volume};
 use crate::model::kinds::volume_migration::{ReplicaPlace, VolumeMigrationSpec};
 
 /// Mayastor takes at most so many copies (`replica_count` is a byte).
 const COPIES_MAX: u8 = u8::MAX;
 
 /// Whether a replica holds all of the volume's data. `state: Online` alone says nothing: an empty replica is Online too
-/// (openebs/openebs#4124). What counts is its state as a child of the target; of a volume without a target, that the engine says it
-/// is healthy in so many words.
-pub(super) fn synced(volume: &Volume, replica: &Replica) -> bool {
-    let whole = match volume.target_node {
-        Some(_) => replica.child == Some(Health::Online) && replica.healthy != Some(false),
-        None => replica.healthy == Some(true),
-    };
-    whole && replica.state == Health::Online && replica.rebuild_progress.is_none()
+/// (openebs/openebs#4124). What counts is its state as a child of the target; a volume without a target has no copy that is known to
+/// be complete.
+pub(super) fn synced(replica: &Replica) -> bool {
+    replica.child == Some(Health::Online)
+        && replica.state == Health::Online
+        && replica.healthy != Some(false)
+        && replica.rebuild_progress.is_none()
 }
 
 /// Whether every copy is complete and nothing is going on.
 pub(super) fn fully_synced(volume: &Volume) -> bool {
-    let served = match volume.target_node {
-        Some(_) => volume.target_state == Some(Health::Online),
-        None => true,
-    };
-    served
-        && volume.state == Health::Online
+    volume.state == Health::Online
+        && volume.target_state == Some(Health::Online)
         && volume.rebuilds == 0
         && !volume.busy
         && volume.replicas.len() == usize::from(volume.num_replicas)
-        && volume.replicas.iter().all(|replica| synced(volume, replica))
+        && volume.replicas.iter().all(synced)
 }
 
 /// Whether the target's memory of rebuilds speaks against a copy: the last one of it failed or still goes on. No memory speaks
@@ -49,7 +44,7 @@ pub(super) fn rebuilt(reading: &Reading, replica: &str) -> bool {
 pub(super) fn complete_without(volume: &Volume, id: &str) -> Vec<String> {
     let others = volume.replicas.iter().filter(|replica| replica.id.as_str() != id);
     others
-        .filter(|replica| synced(volume, replica))
+        .filter(|replica| synced(replica))
         .map(|replica| replica.id.to_string())
         .collect()
 }
@@ -79,11 +74,10 @@ pub(super) fn hindrance(spec: &VolumeMigrationSpec, volume: &Volume, reading: &R
     let draining = |name| reading.nodes.get(name).is_some_and(|node| node.draining);
     let drained = volume.replicas.iter().map(|replica| &replica.node);
     let drained = drained.chain(&volume.target_node).find(|node| draining(*node));
-    let offline = reading.abilities.offline_rebuild;
     let text = if !volume.created {
         "Mayastor has not finished creating the volume"
-    } else if volume.target_node.is_none() && offline == Ability::Lacks {
-        "the volume is not mounted by any pod, and this release of Mayastor fills no copy of such a volume"
+    } else if volume.target_node.is_none() {
+        "the volume is not mounted by any pod, so no new copy would be filled"
     } else if (volume.snapshots > 0 || volume.cloned) && !spec.accept_snapshots_stay {
         "the volume has snapshots, which would stay behind"
     } else if !volume.self_heal {

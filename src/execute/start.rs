@@ -39,6 +39,7 @@ pub fn migration(
         timeout_seconds: start.timeout_secs,
         preserve: target.preserve,
         latency_before_ms: start.latency,
+        accept_snapshots_stay: start.accept_snapshots_stay,
         attempt: numbered(start.attempt),
         ..spec(source, &start.approved, &start.from, merge)
     };

@@ -223,3 +223,48 @@ async fn what_was_superseded_ends_without_anything_being_read_or_done() {
     assert!(status.finished_at.is_some() && status.started_at.is_none());
     assert_eq!(fake.state().acts.len(), 0);
 }
+
+/// Journals as the first release wrote them, before there were epochs, evidence and lists of what was asked for.
+const EARLIER: [(&str, &str); 3] = [
+    (
+        "about to add a copy, with its cordons set",
+        r#"{"phase": "ScaleUp", "message": "about to cordon 1 other pools for one call and to add a copy on hot",
+            "startedAt": "2027-01-15T08:00:00Z", "deadline": "2027-01-15T08:05:00Z",
+            "baseline": [{"id": "old-1", "node": "c1", "pool": "cold-1"}],
+            "adding": {"before": ["old-1"], "numReplicas": 1}, "victim": {"id": "old-1", "node": "c1", "pool": "cold-1"},
+            "window": {"pools": ["spare"]},
+            "journal": [{"at": "2027-01-15T08:00:00Z", "step": "ScaleUp", "note": "about to add a copy on hot"}]}"#,
+    ),
+    (
+        "a copy is being filled",
+        r#"{"phase": "WaitSync", "message": "new-1 on hot-1 is being filled", "startedAt": "2027-01-15T08:00:00Z",
+            "deadline": "2027-01-15T08:05:00Z", "progressPercent": 40,
+            "baseline": [{"id": "old-1", "node": "c1", "pool": "cold-1"}],
+            "adding": {"before": ["old-1"], "numReplicas": 1}, "added": {"id": "new-1", "node": "h1", "pool": "hot-1"},
+            "victim": {"id": "old-1", "node": "c1", "pool": "cold-1"}, "progressAt": "2027-01-15T08:00:01Z",
+            "journal": [{"at": "2027-01-15T08:00:01Z", "step": "WaitSync", "note": "new-1 on hot-1 is being filled"}]}"#,
+    ),
+    (
+        "the old copy is about to go, with its node cordoned",
+        r#"{"phase": "ScaleDown", "message": "about to cordon c1 for one call and to remove old-1 from cold-1",
+            "startedAt": "2027-01-15T08:00:00Z", "deadline": "2027-01-15T08:05:00Z", "progressPercent": 100,
+            "baseline": [{"id": "old-1", "node": "c1", "pool": "cold-1"}],
+            "adding": {"before": ["old-1"], "numReplicas": 1}, "added": {"id": "new-1", "node": "h1", "pool": "hot-1"},
+            "victim": {"id": "old-1", "node": "c1", "pool": "cold-1"}, "window": {"node": "c1"},
+            "syncedSince": "2027-01-15T08:00:05Z",
+            "journal": [{"at": "2027-01-15T08:00:06Z", "step": "ScaleDown", "note": "about to remove old-1"}]}"#,
+    ),
+];
+
+#[tokio::test]
+async fn what_an_earlier_release_began_is_finished() {
+    for (what, journal) in EARLIER {
+        let fake = Fake::with_copies(1);
+        let status: VolumeMigrationStatus = serde_json::from_str(journal).unwrap();
+        fake.state().resume(status);
+        let ended = run(&fake, |_| true).await;
+        assert_eq!(ended.phase, Phase::Completed, "{what}: {}", ended.message);
+        assert_eq!(pools(&fake), ["hot-1"], "{what}");
+        assert_tidy(&fake, 1, what);
+    }
+}

@@ -49,6 +49,8 @@ pub struct Start {
     pub timeout_secs: u64,
     /// The volume's mean latency now, in milliseconds, when the policy wants it compared with that afterwards.
     pub latency: Option<f64>,
+    /// Whether it is accepted that the volume's snapshots stay behind.
+    pub accept_snapshots_stay: bool,
 }
 
 /// An approved move that makes no sense any more: the approval is used up, and nothing moves.

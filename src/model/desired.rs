@@ -332,6 +332,8 @@ pub struct Assignment {
     pub tier: TierName,
     /// Whether the volume stays on this tier whatever policies say.
     pub pin: Option<Pin>,
+    /// Whether snapshots may stay behind.
+    pub accept_snapshots_stay: bool,
     /// What the decision rested on.
     pub decision: Option<DecisionNote>,
     /// The file.

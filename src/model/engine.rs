@@ -211,18 +211,14 @@ pub struct Abilities {
     pub pool_cordons: Ability,
     /// A copy on a cordoned node is removed before others (control-plane pull request 968, about 2.9).
     pub removal_heeds_cordons: Ability,
-    /// A new copy of a volume without a target is filled (control-plane pull requests 1108, 1161 and 1196, 2.12; off unless the
-    /// operator turns it on).
-    pub offline_rebuild: Ability,
 }
 
 impl Abilities {
-    /// What Longhorn can: disks take no copies while `allowScheduling` is false, the copy that goes is named, and a detached volume gets
-    /// no new one (`io::longhorn` has the sources).
+    /// What Longhorn can: disks take no copies while `allowScheduling` is false, and the copy that goes is named
+    /// (`io::longhorn` has the sources).
     pub const LONGHORN: Self = Self {
         pool_cordons: Ability::Has,
         removal_heeds_cordons: Ability::Has,
-        offline_rebuild: Ability::Lacks,
     };
 
     /// What a release can, by the oldest version that any node reports. What no version tells is found out by trying.
@@ -238,10 +234,6 @@ impl Abilities {
         Self {
             pool_cordons: since((2, 10)),
             removal_heeds_cordons: since((2, 9)),
-            offline_rebuild: match since((2, 12)) {
-                Ability::Has => Ability::Unknown,
-                other => other,
-            },
         }
     }
 }
@@ -260,17 +252,23 @@ const POOL_COMMITMENT_PERCENT: u64 = 250;
 /// The part of a thin volume that must be free when a copy is placed, in percent (`--volume-commitment`).
 const VOLUME_COMMITMENT_PERCENT: u64 = 40;
 
+/// Whether a copy has room beside a reserve where so much is free: a thick one needs its size, a thin one a part of it and a promise that
+/// can be kept. `pool` gives the pool's capacity and what it has promised to thin volumes; it is asked for thin ones only.
+pub fn has_room(size: u64, thin: bool, reserve: u64, free: u64, pool: impl FnOnce() -> (u64, u64)) -> bool {
+    if !thin {
+        return free >= size.saturating_add(reserve);
+    }
+    let (capacity, promised) = pool();
+    let part = |bytes: u64, percent: u64| u128::from(bytes) * u128::from(percent) / 100;
+    u128::from(promised.saturating_add(size)) <= part(capacity, POOL_COMMITMENT_PERCENT)
+        && u128::from(free) >= part(size, VOLUME_COMMITMENT_PERCENT) + u128::from(reserve)
+}
+
 impl Pool {
-    /// Whether a copy has room here beside a reserve: a thick one needs its size, a thin one a part of it and a promise that can be
-    /// kept.
+    /// Whether a copy has room here beside a reserve.
     pub fn has_room(&self, size: u64, thin: bool, reserve: u64) -> bool {
-        if !thin {
-            return self.free() >= size.saturating_add(reserve);
-        }
-        let part = |bytes: u64, percent: u64| u128::from(bytes) * u128::from(percent) / 100;
-        let promised = self.committed.unwrap_or(self.used).saturating_add(size);
-        u128::from(promised) <= part(self.capacity, POOL_COMMITMENT_PERCENT)
-            && u128::from(self.free().saturating_sub(reserve)) >= part(size, VOLUME_COMMITMENT_PERCENT)
+        let promised = self.committed.unwrap_or(self.used);
+        has_room(size, thin, reserve, self.free(), || (self.capacity, promised))
     }
 }
 

@@ -61,6 +61,7 @@ fn note() -> DecisionNote {
         value: 6000.0,
         watermark: Some(5000.0),
         window: Some("1h".into()),
+        after: None,
     }
 }
 

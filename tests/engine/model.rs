@@ -8,12 +8,18 @@
 
 use super::guards::Without;
 use super::mini::{Fill, Ground};
-use super::states::{ActNumber, Called, Engine, Journal, Next, Pass, States};
-use couchestor::execute::journal::{Act, ActFailure};
-use couchestor::model::kinds::volume_migration::{Phase, Removal, VolumeMigrationStatus};
-use std::collections::{BTreeMap, HashMap, HashSet};
+use super::states::{ActNumber, Engine, Journal, Next, Pass, States};
+use couchestor::execute::journal::ActFailure;
+use couchestor::model::kinds::volume_migration::{Phase, VolumeMigrationStatus};
+use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write;
 use std::hash::{BuildHasherDefault, Hasher};
+
+/// What must never be seen.
+mod judge;
+
+/// What must always come.
+mod ending;
 
 /// What may go wrong in one run, and how often.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
@@ -40,6 +46,17 @@ enum Controller {
 }
 
 impl Controller {
+    /// What follows from a decision.
+    fn about(next: Next, epoch: u8, journal: Journal) -> Self {
+        match next {
+            Next::Fenced => Self::Idle(epoch),
+            Next::Wait(after) if after == journal => Self::Idle(epoch),
+            Next::Wait(after) => Self::Writing(epoch, after, None, true),
+            Next::Record(after) => Self::Writing(epoch, after, None, false),
+            Next::Act(after, act) => Self::Writing(epoch, after, Some(act), false),
+        }
+    }
+
     fn epoch(self) -> u8 {
         match self {
             Self::Off => 0,
@@ -119,9 +136,6 @@ struct Search {
 /// More states than any run here has: reached, the search says so instead of running on.
 const STATES_MAX: usize = 60_000_000;
 
-/// Steps that a run without further trouble may take to its end.
-const QUIET_STEPS_MAX: usize = 600;
-
 /// Searches everything.
 pub fn search(ground: Ground, budget: Budget, without: Option<Without>) -> Found {
     let mut states = States::new(ground, without);
@@ -198,45 +212,6 @@ impl Search {
         self.states.journal(journal)
     }
 
-    /// What must never be seen.
-    fn wrong_with(&self, world: &World) -> Option<String> {
-        let (mini, copies) = (self.states.engine(world.engine), self.states.ground.copies);
-        let broken = self.budget.broken_copies - world.left.broken_copies;
-        if mini.whole() < usize::from(copies - broken.min(copies)) {
-            return Some(format!("{} complete copies of {copies}", mini.whole()));
-        }
-        if mini.copies.len() > usize::from(copies) + 1 || mini.wanted > copies + 1 {
-            return Some(format!("{} copies of {copies}", mini.copies.len()));
-        }
-        let status = self.status(world.stored);
-        let acting = |one: &Controller| matches!(one, Controller::Acting(..));
-        let quiet = world.late.is_none() && !world.controllers.iter().any(acting);
-        if !status.phase.is_final() || !quiet {
-            return None;
-        }
-        if mini.pools != 0 || mini.nodes != 0 {
-            return Some(format!("{:?}, and a cordon is left", status.phase));
-        }
-        let exact = matches!(
-            status.phase,
-            Phase::Completed | Phase::RolledBack | Phase::Cancelled
-        );
-        if exact && (mini.copies.len() != usize::from(copies) || mini.wanted != copies) {
-            return Some(format!("{:?} with {} copies", status.phase, mini.copies.len()));
-        }
-        let hot = |pool: u8| pool >= copies && pool < 2 * copies;
-        let as_said = match status.phase {
-            Phase::Completed => mini.copies.iter().all(|copy| hot(copy.pool)),
-            Phase::RolledBack | Phase::Cancelled => mini.copies.iter().all(|copy| copy.pool < copies),
-            _ => true,
-        };
-        // A copy that broke may be replaced anywhere after the end.
-        if !as_said && !world.replaced {
-            return Some(format!("{:?}, and the copies are elsewhere", status.phase));
-        }
-        None
-    }
-
     /// The newest leadership that there has been.
     fn newest(&self, world: &World) -> u8 {
         let epochs = world.controllers.iter().map(|one| one.epoch());
@@ -245,10 +220,6 @@ impl Search {
             .max()
             .unwrap_or_default()
             .max(u8::try_from(written).unwrap_or(u8::MAX))
-    }
-
-    fn undisturbed(&self, world: &World) -> bool {
-        world.left == self.budget && world.controllers[1] == Controller::Off
     }
 
     fn expand(&mut self, at: usize) {
@@ -425,42 +396,21 @@ impl Search {
         }
         let approved = world.left.withdrawals == self.budget.withdrawals;
         let next = self.states.next(journal, engine, epoch, approved);
-        let (after, step) = match next {
-            Next::Fenced => return Controller::Idle(epoch),
-            Next::Wait(after) if after == journal => return Controller::Idle(epoch),
-            Next::Wait(after) => (after, Controller::Writing(epoch, after, None, true)),
-            Next::Record(after) => (after, Controller::Writing(epoch, after, None, false)),
-            Next::Act(after, act) if self.states.without == Some(Without::JournalFirst) => {
-                (after, Controller::Acting(epoch, journal, act, true))
-            }
-            Next::Act(after, act) => (after, Controller::Writing(epoch, after, Some(act), false)),
+        let step = Controller::about(next, epoch, journal);
+        let Controller::Writing(_, after, act, _) = step else {
+            return step;
         };
         if let Some(wrong) = self.false_evidence(journal, after, engine)
             && self.wrong.is_none()
         {
             self.wrong = Some((wrong, at));
         }
-        step
-    }
-
-    /// Whether a removal is justified with what the engine did not show.
-    fn false_evidence(&self, before: Journal, after: Journal, engine: Engine) -> Option<String> {
-        let newest = |journal| self.status(journal).removals.last();
-        let rests_on = |one: &Removal| {
-            let claims = (one.was_complete, one.complete.clone());
-            (one.replica.id.clone(), one.asked, claims)
-        };
-        let removal = newest(after).filter(|one| Some(rests_on(one)) != newest(before).map(rests_on))?;
-        let whole = |id: &String| {
-            let mini = self.states.engine(engine);
-            let mut copies = mini.copies.iter();
-            copies.any(|copy| *id == format!("copy-{}", copy.id) && copy.fill == Fill::Whole)
-        };
-        if !removal.complete.iter().all(whole) {
-            return Some("a removal rests on a copy that is not complete".to_owned());
+        match act {
+            Some(act) if self.states.without == Some(Without::JournalFirst) => {
+                Controller::Acting(epoch, journal, act, true)
+            }
+            _ => step,
         }
-        let enough = removal.complete.len() >= usize::from(removal.copies);
-        (!enough).then(|| "a removal leaves fewer complete copies than the volume has".to_owned())
     }
 
     fn written(
@@ -497,7 +447,7 @@ impl Search {
     ) {
         let noted = |search: &mut Self, failure| {
             let after = search.states.failed(journal, act, failure);
-            search.noting(epoch, Some(after), fresh)
+            search.noting(epoch, after, true, fresh)
         };
         for called in self.states.call(world.engine, act) {
             self.judge(at, &world, act, called, Some(journal));
@@ -509,7 +459,7 @@ impl Search {
                 }
                 None => match self.states.done(journal, act) {
                     Some(after) => {
-                        let then = self.noting_on(epoch, after, fresh);
+                        let then = self.noting(epoch, after, false, fresh);
                         self.reach(with(next, who, then), at, "it acts");
                     }
                     None if fresh => self.read(at, next, who, (epoch, journal), "it acts"),
@@ -535,171 +485,12 @@ impl Search {
         }
     }
 
-    /// What it writes after an act before it ends its turn, if it still can.
-    fn noting(&self, epoch: u8, after: Option<Journal>, fresh: bool) -> Controller {
-        match after {
-            Some(after) if self.may_write(fresh) => Controller::Writing(epoch, after, None, true),
-            _ => Controller::Idle(epoch),
-        }
-    }
-
-    /// What it writes after an act before it goes on.
-    fn noting_on(&self, epoch: u8, after: Journal, fresh: bool) -> Controller {
-        match self.may_write(fresh) {
-            true => Controller::Writing(epoch, after, None, false),
+    /// What it writes after an act, before it goes on or ends its turn, if it still can.
+    fn noting(&self, epoch: u8, after: Journal, ends: bool, fresh: bool) -> Controller {
+        match fresh || self.states.without == Some(Without::Precondition) {
+            true => Controller::Writing(epoch, after, None, ends),
             false => Controller::Idle(epoch),
         }
-    }
-
-    fn may_write(&self, fresh: bool) -> bool {
-        fresh || self.states.without == Some(Without::Precondition)
-    }
-
-    /// Judges what a call did to the copies.
-    fn judge(&mut self, at: usize, world: &World, act: ActNumber, called: Called, journal: Option<Journal>) {
-        let copies = self.states.ground.copies;
-        let (before, after) = (
-            self.states.engine(world.engine),
-            self.states.engine(called.engine),
-        );
-        let mut wrong = None;
-        if let Some(was_whole) = called.removed {
-            self.removals += 1;
-            if was_whole && after.whole() < usize::from(copies) {
-                wrong = Some(format!(
-                    "a complete copy was removed, and {} are left",
-                    after.whole()
-                ));
-            }
-            let evidence = journal.and_then(|journal| self.status(journal).removals.last());
-            if journal.is_some() && evidence.is_none() {
-                wrong = Some("a copy was removed without evidence in the journal".to_owned());
-            }
-        }
-        if self.undisturbed(world) && matches!(self.states.act(act), Act::SetReplicas(_)) {
-            let new = after.copies.iter().find(|copy| !before.copies.contains(copy));
-            let returning = journal.is_some_and(|journal| self.status(journal).returning);
-            let meant = if returning { 0..copies } else { copies..2 * copies };
-            if new.is_some_and(|copy| !meant.contains(&copy.pool)) {
-                wrong = Some("undisturbed, a copy was placed on another tier".to_owned());
-            }
-            let gone = before.copies.iter().find(|copy| !after.copies.contains(copy));
-            let evidence = journal.and_then(|journal| self.status(journal).removals.last());
-            let meant = evidence.map(|removal| removal.replica.id.as_str());
-            let other = |copy: &super::mini::Copy| {
-                meant.is_some_and(|meant| !meant.is_empty() && meant != format!("copy-{}", copy.id))
-            };
-            // Before 2.9 nothing but health steers a removal, and that may change before the call arrives.
-            if gone.is_some_and(other) && self.states.ground.release.heeds_cordons() {
-                wrong = Some("undisturbed, another copy was removed than was meant".to_owned());
-            }
-        }
-        if self.wrong.is_none() {
-            self.wrong = wrong.map(|wrong| (wrong, at));
-        }
-    }
-
-    /// From every state, with nothing more going wrong, the migration ends.
-    fn all_end(&mut self) {
-        let mut ending: HashSet<(World, u8), BuildHasherDefault<Fast>> = HashSet::default();
-        for index in 0..self.order.len() {
-            let mut path = Vec::new();
-            let (mut world, mut mood) = (self.order[index], 0);
-            while !self.status(world.stored).phase.is_final() && !ending.contains(&(world, mood)) {
-                path.push((world, mood));
-                if path.len() > QUIET_STEPS_MAX {
-                    let mut last = String::new();
-                    for (world, mood) in &path[path.len() - 40..] {
-                        let (mini, status) = (self.states.engine(world.engine), self.status(world.stored));
-                        let _ = write!(
-                            last,
-                            "\n  {mood} {:?} {:?} wants {} {:?} pools {:b} nodes {:b} {:?}",
-                            status.phase,
-                            world.controllers,
-                            mini.wanted,
-                            mini.copies,
-                            mini.pools,
-                            mini.nodes,
-                            status.seen
-                        );
-                    }
-                    let wrong = format!("without further trouble it does not end; its last steps:{last}\n");
-                    self.wrong = Some((wrong, index));
-                    return;
-                }
-                (world, mood) = self.quiet_step(world, mood);
-            }
-            ending.extend(path);
-        }
-    }
-
-    /// One step of the newest leadership, or, when it has nothing to do, of time. `mood` counts turns that changed nothing.
-    fn quiet_step(&mut self, world: World, mood: u8) -> (World, u8) {
-        if let Some(act) = world.late {
-            let called = self.states.call(world.engine, act)[0];
-            return (
-                World {
-                    late: None,
-                    ..moved(world, called.engine)
-                },
-                0,
-            );
-        }
-        let who = usize::from(world.controllers[1].epoch() > world.controllers[0].epoch());
-        match world.controllers[who] {
-            Controller::Off => (world, mood),
-            Controller::Idle(epoch) => match mood {
-                0 | 3 => {
-                    let next = self.quiet_read(&world, epoch.max(self.newest(&world)), world.stored);
-                    let mood = if matches!(next, Controller::Idle(_)) {
-                        mood + 1
-                    } else {
-                        0
-                    };
-                    (with(world, who, next), mood)
-                }
-                1 => (self.mended(world), 2),
-                2 => (self.later(world, Pass::Minute), 3),
-                _ => (self.later(world, Pass::Hours), 0),
-            },
-            Controller::Writing(epoch, journal, act, ends) => {
-                let next = self.written(world, who, (epoch, journal, act, ends));
-                (next, if ends { 1 } else { 0 })
-            }
-            Controller::Acting(epoch, journal, act, fresh) => {
-                let called = self.states.call(world.engine, act)[0];
-                let after = match called.failure {
-                    None => self.states.done(journal, act),
-                    Some(failure) => Some(self.states.failed(journal, act, failure)),
-                };
-                let then = self.noting(epoch, after, fresh);
-                (with(moved(world, called.engine), who, then), 0)
-            }
-        }
-    }
-
-    fn quiet_read(&mut self, world: &World, epoch: u8, journal: Journal) -> Controller {
-        let approved = world.left.withdrawals == self.budget.withdrawals;
-        match self.states.next(journal, world.engine, epoch, approved) {
-            Next::Fenced => Controller::Idle(epoch),
-            Next::Wait(after) if after == journal => Controller::Idle(epoch),
-            Next::Wait(after) => Controller::Writing(epoch, after, None, true),
-            Next::Record(after) => Controller::Writing(epoch, after, None, false),
-            Next::Act(after, act) => Controller::Writing(epoch, after, Some(act), false),
-        }
-    }
-
-    /// Fills what can be filled.
-    fn mended(&mut self, world: World) -> World {
-        let mini = self.states.engine(world.engine).clone();
-        let mut next = mini.clone();
-        for index in 0..mini.copies.len() {
-            if mini.whole() > 0 {
-                next = next.changed(index, Fill::Whole);
-            }
-        }
-        let engine = self.states.engine_number(next);
-        moved(world, engine)
     }
 
     fn found(self) -> Found {

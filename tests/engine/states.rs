@@ -5,12 +5,11 @@
 
 use super::guards::{self, Without};
 use super::mini::{Ground, LABEL, Mini};
+use crate::support::moves;
 use couchestor::execute::journal::{self, Act, ActFailure, Context, Reading, Step};
-use couchestor::model::kinds::volume_migration::{
-    ApprovedBy, Named, ReplicaPlace, VolumeMigrationSpec, VolumeMigrationStatus,
-};
+use couchestor::model::kinds::volume_migration::{ReplicaPlace, VolumeMigrationSpec, VolumeMigrationStatus};
 use jiff::Timestamp;
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 
 /// The time at which every step is taken.
 const NOW: i64 = 1_900_000_000;
@@ -77,40 +76,6 @@ fn seconds(time: Option<&String>) -> Option<i64> {
     Some(time?.parse::<Timestamp>().unwrap().as_second() - NOW)
 }
 
-fn spec() -> VolumeMigrationSpec {
-    let named = |name: &str| Named {
-        namespace: "n".into(),
-        name: name.into(),
-    };
-    VolumeMigrationSpec {
-        source: named("s"),
-        claim: named("c"),
-        volume: "pvc-u".into(),
-        volume_uuid: "u".into(),
-        from: "cold".into(),
-        to: "hot".into(),
-        to_pool_labels: BTreeMap::from([("tier".to_owned(), "hot".to_owned())]),
-        pool_reserve_bytes: 0,
-        policy: None,
-        timeout_seconds: 300,
-        latency_before_ms: None,
-        preserve: false,
-        accept_snapshots_stay: false,
-        superseded: None,
-        attempt: None,
-        approved: ApprovedBy {
-            revision: "r".into(),
-            commit: "c".into(),
-            author: "Ada".into(),
-            at: String::new(),
-            path: "p".into(),
-            pull_request: None,
-            merged_by: None,
-            reviewed_by: Vec::new(),
-        },
-    }
-}
-
 /// The journal with times as what can be told of them, `passed` seconds later.
 fn canonical(mut status: VolumeMigrationStatus, passed: i64) -> VolumeMigrationStatus {
     let left = |time: &Option<String>| seconds(time.as_ref()).map(|at| at - passed);
@@ -165,7 +130,7 @@ impl States {
         Self {
             ground,
             without,
-            spec: spec(),
+            spec: moves::spec("u"),
             journals: Vec::new(),
             journal_numbers: HashMap::new(),
             engines: Vec::new(),

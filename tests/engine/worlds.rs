@@ -2,13 +2,12 @@
 //! come and go, people interfere, and controllers die, follow each other and go on acting. In the end everything must have ended, no
 //! copy may be lost, no cordon left, and every removal must have its evidence.
 
+use crate::support::moves;
 use couchestor::execute::engine::{EngineError, JournalStore, Orders, StorageEngine, StoreError, execute};
 use couchestor::execute::journal::{Act, LATE_SECS, Reading};
 use couchestor::io::mayastor::{read_nodes, read_pools, read_volume};
 use couchestor::model::engine::Abilities;
-use couchestor::model::kinds::volume_migration::{
-    ApprovedBy, Named, Phase, VolumeMigration, VolumeMigrationSpec,
-};
+use couchestor::model::kinds::volume_migration::{Phase, VolumeMigration, VolumeMigrationSpec};
 use couchestor::sim::mayastor::{
     Actor, How, NodeSeed, PoolSeed, Profile, Reason, Refusal, Route, Setup, Stale, State, VolumeSeed,
 };
@@ -203,36 +202,9 @@ fn setup(rng: &mut Rng) -> Setup {
 }
 
 fn migration(index: usize, uuid: &str) -> VolumeMigration {
-    let named = |name: String| Named {
-        namespace: "db".into(),
-        name,
-    };
     let spec = VolumeMigrationSpec {
-        source: named("source".into()),
-        claim: named(format!("data-{index}")),
-        volume: format!("pvc-{uuid}"),
-        volume_uuid: uuid.to_owned(),
-        from: "cold".into(),
-        to: "hot".into(),
-        to_pool_labels: BTreeMap::from([("tier".to_owned(), "hot".to_owned())]),
-        pool_reserve_bytes: 0,
-        policy: None,
         timeout_seconds: 1800,
-        latency_before_ms: None,
-        preserve: false,
-        accept_snapshots_stay: false,
-        superseded: None,
-        attempt: None,
-        approved: ApprovedBy {
-            revision: "r".into(),
-            commit: "c".into(),
-            author: "Ada".into(),
-            at: String::new(),
-            path: "p".into(),
-            pull_request: None,
-            merged_by: None,
-            reviewed_by: Vec::new(),
-        },
+        ..moves::spec(uuid)
     };
     VolumeMigration::new(&format!("move-{index}"), spec)
 }

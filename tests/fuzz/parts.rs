@@ -268,6 +268,7 @@ fn proposal_of(name: impl Fn() -> String) -> couchestor::model::rendering::Propo
             value: 6000.0,
             watermark: Some(5000.0),
             window: Some(name()),
+            after: None,
         },
         candidates: vec![name().into(), name().into()],
         bytes: 1 << 33,

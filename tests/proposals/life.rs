@@ -245,6 +245,7 @@ fn proposed(claim: &str) -> ProposedMove {
             value: 6000.0,
             watermark: Some(5000.0),
             window: Some("1h".into()),
+            after: None,
         },
         candidates: vec!["nvme-1".into()],
         bytes: 10 << 30,

@@ -9,6 +9,9 @@ pub mod cluster;
 /// A controller in this process that follows a repository.
 pub mod follow;
 
+/// Approved moves.
+pub mod moves;
+
 /// A real Gitea.
 pub mod gitea;
 

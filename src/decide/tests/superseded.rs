@@ -135,9 +135,32 @@ fn a_used_up_approval_starts_nothing_and_the_move_may_be_proposed_again() {
     // Base says hot, and the volume is on cold: that is no reason not to ask.
     iops(&mut world, 7000.0);
     assert_eq!(looked_at(&world), ("propose hot".to_owned(), 0));
+    // With the same figures as before it is another file, or merging it would change nothing.
+    let after = world.decided(|decision| decision.proposals[0].note.after.clone());
+    assert_eq!(
+        after.as_deref(),
+        Some(world.in_flight.migrations[0].name.as_str())
+    );
     // A new commit is a new approval.
     world.in_flight.migrations[0].approved_in = CommitId("older".into());
     assert_eq!(looked_at(&world), ("start hot".to_owned(), 0));
+}
+
+#[test]
+fn a_volume_with_snapshots_moves_only_where_its_assignment_accepts_that_they_stay() {
+    let mut world = merged();
+    world.volume().snapshots = 2;
+    let verdict = looked_at(&world).0;
+    assert!(verdict != "start hot", "{verdict}");
+    let assignment = world.desired.assignments.get_mut(&claim()).unwrap();
+    assignment.accept_snapshots_stay = true;
+    assert_eq!(looked_at(&world).0, "start hot");
+    assert!(world.decided(|decision| decision.starts[0].accept_snapshots_stay));
+    // Nothing else is accepted with it.
+    world.volume().snapshots = 0;
+    world.volume().target_node = None;
+    let verdict = looked_at(&world).0;
+    assert!(verdict != "start hot", "{verdict}");
 }
 
 #[test]

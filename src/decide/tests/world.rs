@@ -29,6 +29,7 @@ pub(crate) fn note(value: f64) -> DecisionNote {
         value,
         watermark: Some(5000.0),
         window: Some("1h".into()),
+        after: None,
     }
 }
 
@@ -329,6 +330,7 @@ impl World {
             volume: "pvc-u".into(),
             tier: to.into(),
             pin,
+            accept_snapshots_stay: false,
             decision: Some(note(6000.0)),
             path: "x".into(),
             text: String::new(),

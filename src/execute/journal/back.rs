@@ -39,11 +39,8 @@ impl At<'_> {
             };
             return self.finish_released(phase, &said);
         }
-        if let Some(step) = self.release_first() {
+        if let Some(step) = self.settle_first() {
             return step;
-        }
-        if self.unclear() {
-            return self.wait("a call that nobody answered may still be carried out");
         }
         self.status.returning = true;
         self.status.ending = Some(Ending {
@@ -103,11 +100,8 @@ impl At<'_> {
         if volume.replicas.len() > usize::from(base) {
             return self.patiently("Mayastor has agreed to one copy less and has not removed it yet");
         }
-        if let Some(step) = self.release_first() {
+        if let Some(step) = self.settle_first() {
             return step;
-        }
-        if self.unclear() {
-            return self.wait("a call that nobody answered may still be carried out");
         }
         let asked = self.status.adding.as_ref().is_some_and(|adding| adding.asked);
         if asked && !self.confirmed("the extra copy is gone") {
@@ -137,7 +131,7 @@ impl At<'_> {
             let note = format!("ask for {base} copies; the one more has not been seen");
             return self.act(&note, Act::SetReplicas(base));
         };
-        let is_whole = |replica: &&Replica| synced(volume, replica);
+        let is_whole = |replica: &&Replica| synced(replica);
         let (of_extra, others): (Vec<_>, Vec<_>) = volume
             .replicas
             .iter()

@@ -30,11 +30,8 @@ impl At<'_> {
     }
 
     pub(super) fn analyze(&mut self, volume: &Volume) -> Step {
-        if let Some(step) = self.release_first() {
+        if let Some(step) = self.settle_first() {
             return step;
-        }
-        if self.unclear() {
-            return self.wait("a call that nobody answered may still be carried out");
         }
         self.status.adding = None;
         if volume.num_replicas == 0 || volume.replicas.is_empty() {
@@ -237,11 +234,8 @@ impl At<'_> {
 
     /// Closes the window and thinks again, once no call can add a copy any more.
     fn back_to_analyze(&mut self, why: &str) -> Step {
-        if let Some(step) = self.release_first() {
+        if let Some(step) = self.settle_first() {
             return step;
-        }
-        if self.unclear() {
-            return self.wait("a call that nobody answered may still be carried out");
         }
         let asked = self.status.adding.as_ref().is_some_and(|adding| adding.asked);
         if asked && !self.confirmed("nothing was added") {
@@ -277,7 +271,7 @@ impl At<'_> {
         if let Some(why) = self.unwanted() {
             return self.roll_back(Phase::Cancelled, &why);
         }
-        let whole = synced(volume, new);
+        let whole = synced(new);
         progress::follow(&mut self.status, volume, self.reading, new, self.context.now);
         if let Some(why) = self.held() {
             self.status.synced_since = None;

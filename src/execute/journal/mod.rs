@@ -341,6 +341,15 @@ impl At<'_> {
         Some(self.act("release our cordons", Act::Release(ours, label)))
     }
 
+    /// Gives cordons back and waits until no call can change anything any more: `None` when that is so.
+    fn settle_first(&mut self) -> Option<Step> {
+        let released = self.release_first();
+        released.or_else(|| {
+            self.unclear()
+                .then(|| self.wait("a call that nobody answered may still be carried out"))
+        })
+    }
+
     /// Sets the next cordon of the window that is not set.
     fn cordon_next(&mut self) -> Option<Step> {
         let label = self.context.label.clone();

@@ -32,7 +32,7 @@ pub(super) fn follow(
     new: &Replica,
     now: Timestamp,
 ) {
-    let whole = synced(volume, new);
+    let whole = synced(new);
     let percent = new.rebuild_progress.or(whole.then_some(100));
     let rebuild = reading
         .rebuilds

@@ -62,7 +62,7 @@ impl At<'_> {
             was_complete: volume
                 .replicas
                 .iter()
-                .any(|one| one.id.as_str() == victim.id && synced(volume, one)),
+                .any(|one| one.id.as_str() == victim.id && synced(one)),
             complete_since: self.status.synced_since.clone(),
             epoch: Some(self.context.epoch),
             asked: false,
@@ -144,11 +144,8 @@ impl At<'_> {
 
     /// Leaves the removal undone, once no call can remove a copy any more.
     fn not_now(&mut self, refused: bool) -> Step {
-        if let Some(step) = self.release_first() {
+        if let Some(step) = self.settle_first() {
             return step;
-        }
-        if self.unclear() {
-            return self.wait("a call that nobody answered may still remove a copy");
         }
         if let Some(why) = self.unwanted() {
             return self.roll_back(Phase::Cancelled, &why);

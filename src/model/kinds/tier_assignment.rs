@@ -41,6 +41,10 @@ pub struct TierAssignmentSpec {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     #[schemars(extend("format" = "date-time"))]
     pub until: Option<String>,
+    /// Whether it is accepted that the volume's snapshots stay behind on the pools that its copies leave; without it such a volume is not
+    /// moved.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub accept_snapshots_stay: bool,
     /// What the decision rested on; absent when a person wrote the assignment.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub decision: Option<DecisionNote>,
@@ -64,6 +68,10 @@ pub struct DecisionNote {
     /// The window over which it was measured; absent when the policy is encrypted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub window: Option<String>,
+    /// The VolumeMigration with which an earlier approval of this move was used up, when there was one. A file that is merged again as
+    /// it was would approve nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub after: Option<String>,
 }
 
 /// Where an assigned volume is.

@@ -203,12 +203,21 @@ impl fmt::Display for Unfit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Creating => write!(f, "Mayastor has not finished creating it"),
-            Self::Snapshots(1) => write!(f, "its snapshot would stay behind; delete it, or let it expire"),
-            Self::Snapshots(count) => write!(
+            Self::Snapshots(count) => {
+                let (what, them) = match count {
+                    1 => ("snapshot".to_owned(), "it"),
+                    count => (format!("{count} snapshots"), "them"),
+                };
+                write!(
+                    f,
+                    "its {what} would stay behind; delete {them}, let {them} expire, or write `acceptSnapshotsStay: true` into its \
+                     TierAssignment"
+                )
+            }
+            Self::Clone => write!(
                 f,
-                "its {count} snapshots would stay behind; delete them, or let them expire"
+                "it is a clone of a snapshot; write `acceptSnapshotsStay: true` into its TierAssignment to move it nevertheless"
             ),
-            Self::Clone => write!(f, "it is a clone of a snapshot"),
             Self::Unpublished => write!(
                 f,
                 "not mounted by any pod, so Mayastor would not fill a new replica; start its workload"

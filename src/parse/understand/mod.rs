@@ -322,6 +322,7 @@ impl Reader<'_> {
                 volume,
                 tier,
                 pin,
+                accept_snapshots_stay: spec.accept_snapshots_stay,
                 decision: spec.decision,
                 path,
                 text,

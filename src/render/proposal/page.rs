@@ -125,6 +125,7 @@ impl Page {
                 value: 6000.0,
                 watermark,
                 window: watermark.map(|_| "1h".to_owned()),
+                after: None,
             },
             candidates: vec![PoolName("nvme-1".to_owned())],
             bytes: 10 << 30,

@@ -57,6 +57,7 @@ fn moved(claim: &str, hotter: bool, value: f64, watermark: Option<f64>) -> Propo
             value,
             watermark,
             window: watermark.map(|_| "1h".into()),
+            after: None,
         },
         candidates: vec![
             format!("{to}-1").as_str().into(),

@@ -243,11 +243,12 @@ impl State {
         value: Option<&str>,
     ) -> Result<(), Refusal> {
         self.check_label(key)?;
-        let pool = self
-            .pools
-            .get_mut(name)
-            .ok_or_else(|| Refusal::not_found("Pool", name))?;
-        relabel(&mut pool.labels, key, value);
+        let labels = self.pools.get_mut(name).map(|pool| &mut pool.labels);
+        relabel(
+            labels.ok_or_else(|| Refusal::not_found("Pool", name))?,
+            key,
+            value,
+        );
         Ok(())
     }
 
@@ -266,11 +267,12 @@ impl State {
         value: Option<&str>,
     ) -> Result<(), Refusal> {
         self.check_label(key)?;
-        let node = self
-            .nodes
-            .get_mut(name)
-            .ok_or_else(|| Refusal::not_found("Node", name))?;
-        relabel(&mut node.labels, key, value);
+        let labels = self.nodes.get_mut(name).map(|node| &mut node.labels);
+        relabel(
+            labels.ok_or_else(|| Refusal::not_found("Node", name))?,
+            key,
+            value,
+        );
         Ok(())
     }
 }
