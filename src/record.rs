@@ -75,6 +75,7 @@ pub fn outcome(migration: &VolumeMigration) -> Option<Outcome> {
         finished,
         replicas_before: places(&status.baseline),
         replicas_after: places(&status.result),
+        removals: status.removals.clone(),
     })
 }
 

@@ -6,7 +6,7 @@ use crate::support::servers;
 use couchestor::io::cluster::Cluster;
 use couchestor::io::git::{self, Credentials, Lease, Repository, Signature};
 use couchestor::model::ids::CommitId;
-use couchestor::model::kinds::volume_migration::{Phase, VolumeMigration, VolumeMigrationStatus};
+use couchestor::model::kinds::volume_migration::{Phase, Removal, VolumeMigration, VolumeMigrationStatus};
 use couchestor::model::kinds::{PolicySource, StorageTier, TierAssignment, all_crds};
 use couchestor::model::rendering::FileChange;
 use couchestor::sim::mayastor::MayastorSim;
@@ -410,6 +410,53 @@ impl Stage {
         );
     }
 
+    /// Every copy that was removed, as the engine knows it, is justified by what stands on the audit branch.
+    fn assert_justified(&self) {
+        let bare = self.folder.path().join("repository.git");
+        let git = |arguments: &[&str]| {
+            let read = Command::new("git")
+                .arg("-C")
+                .arg(&bare)
+                .args(arguments)
+                .output()
+                .unwrap();
+            assert!(
+                read.status.success(),
+                "{arguments:?}: {}",
+                String::from_utf8_lossy(&read.stderr)
+            );
+            String::from_utf8(read.stdout).unwrap()
+        };
+        let files = git(&["ls-tree", "-r", "--name-only", "couchestor/audit", "migrations/"]);
+        let records: Vec<Value> = files
+            .lines()
+            .map(|file| serde_json::from_str(&git(&["show", &format!("couchestor/audit:{file}")])).unwrap())
+            .collect();
+        let evidence: Vec<Removal> = records
+            .iter()
+            .flat_map(|record| record["removals"].as_array().cloned().unwrap_or_default())
+            .map(|removal| serde_json::from_value(removal).unwrap())
+            .collect();
+        let removals = self.mayastor.with(|state| state.judge.removals.clone());
+        assert!(!removals.is_empty(), "nothing was removed");
+        for removal in removals {
+            let found = evidence
+                .iter()
+                .find(|one| one.gone.as_deref() == Some(&removal.copy));
+            let found = found.unwrap_or_else(|| panic!("{removal:?} stands nowhere in {records:#?}"));
+            assert!(
+                found.asked && found.complete.len() >= usize::from(found.copies),
+                "{found:?}"
+            );
+            for copy in &found.complete {
+                assert!(
+                    removal.synced.contains(copy),
+                    "{copy} was not complete: {removal:?}"
+                );
+            }
+        }
+    }
+
     pub(crate) fn assert_intact(&self) {
         self.mayastor.with(|state| {
             assert!(
@@ -443,6 +490,7 @@ async fn a_commit_reaches_the_cluster_heat_becomes_a_proposal_a_merge_moves_the_
     assert!(stage.pools()[0].starts_with("nvme-"), "{:?}", stage.pools());
     stage.assert_intact();
     stage.everyone_was_told(&status);
+    stage.assert_justified();
 
     let audit = stage.repository.log_branch("couchestor/audit", 10).await.unwrap();
     assert_eq!(audit.len(), 1);
@@ -572,6 +620,7 @@ async fn killed_in_every_act_of_the_journal_a_migration_ends_in_the_same_state()
         stage.pools()
     );
     stage.assert_intact();
+    stage.assert_justified();
     let audit = stage.repository.log_branch("couchestor/audit", 10).await.unwrap();
     assert_eq!(audit.len(), 1, "one outcome is recorded once");
     assert!(audit[0].message.contains(&format!("Approved-Revision: {merged}")));

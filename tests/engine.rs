@@ -200,7 +200,7 @@ fn each_guard_is_needed() {
 }
 
 /// Worlds of one run; `COUCHESTOR_WORLDS` asks for another number.
-const WORLDS: u64 = 300;
+const WORLDS: u64 = 1000;
 
 #[test]
 fn seeded_worlds_end_without_a_lost_copy_a_cordon_or_a_removal_that_nothing_justifies() {

@@ -168,7 +168,7 @@ fn find<'a>(all: &'a [VolumeMigration], name: &str) -> Result<&'a VolumeMigratio
     }
     let near = all
         .iter()
-        .map(|one| (distance(name_of(one), name), name_of(one)))
+        .map(|one| (strsim::levenshtein(name_of(one), name), name_of(one)))
         .min_by_key(|(far, _)| *far);
     Err(Failed(match near {
         None => format!("there is no migration {name}, nor any other"),
@@ -176,21 +176,6 @@ fn find<'a>(all: &'a [VolumeMigration], name: &str) -> Result<&'a VolumeMigratio
             format!("there is no migration {name}; did you mean {near}? `couchestor migrations` lists all")
         }
     }))
-}
-
-/// How many characters must be changed, added or taken out to make the one of the other.
-fn distance(one: &str, other: &str) -> usize {
-    let other: Vec<char> = other.chars().collect();
-    let mut row: Vec<usize> = (0..=other.len()).collect();
-    for (line, own) in one.chars().enumerate() {
-        let mut corner = std::mem::replace(&mut row[0], line + 1);
-        for (place, theirs) in other.iter().enumerate() {
-            let changed = corner + usize::from(own != *theirs);
-            corner = row[place + 1];
-            row[place + 1] = changed.min(corner + 1).min(row[place] + 1);
-        }
-    }
-    row[other.len()]
 }
 
 /// What a person may say of one migration.
@@ -355,8 +340,6 @@ fn in_force(one: &VolumeMigration, key: &str, word: &str) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use super::*;
 
     fn migration(name: &str, phase: Phase, attempt: u32) -> VolumeMigration {

@@ -257,7 +257,6 @@ fn way(migration: &VolumeMigration) -> String {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
     use serde_json::{Value, json};
 

@@ -226,7 +226,7 @@ impl State {
     }
 
     fn settle(&mut self) {
-        let complete = self.volume.replicas.iter().all(|one| synced(one));
+        let complete = self.volume.replicas.iter().all(synced);
         let full = self.volume.replicas.len() == usize::from(self.volume.num_replicas);
         let state = if complete && full {
             Health::Online

@@ -1,6 +1,7 @@
 //! How a migration ended, as it is recorded on objects and on the audit branch.
 
 use super::ids::ClaimRef;
+use super::kinds::volume_migration::Removal;
 use serde::{Deserialize, Serialize};
 
 /// A finished migration.
@@ -50,4 +51,7 @@ pub struct Outcome {
     pub replicas_before: Vec<String>,
     /// Replicas after.
     pub replicas_after: Vec<String>,
+    /// Each copy that was asked to be removed, with the copies that were complete without it; absent in records of earlier releases.
+    #[serde(skip_serializing_if = "Vec::is_empty", default)]
+    pub removals: Vec<Removal>,
 }

@@ -68,8 +68,6 @@ fn median(mut rates: Vec<f64>) -> Option<f64> {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
-
     use super::*;
 
     /// A move that copied so many MiB in so many seconds, and ended in that minute.

@@ -218,7 +218,6 @@ pub fn reason(status: &VolumeMigrationStatus) -> RollbackReason {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
     use serde_json::{Value, json};
 

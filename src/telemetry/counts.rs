@@ -78,7 +78,6 @@ pub(super) fn by_tier<'a>(sources: impl Iterator<Item = &'a SourceCounts>) -> BT
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
     use super::*;
     use crate::model::ids::SourceRef;
     use crate::telemetry::Metrics;

@@ -396,8 +396,6 @@ fn pause(
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
-
     use super::second;
     use crate::model::kinds::PolicySource;
     use serde_json::json;

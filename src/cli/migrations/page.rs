@@ -162,8 +162,6 @@ pub(super) fn page(one: &VolumeMigration) -> String {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use super::page;
     use serde_json::json;
 

@@ -1,5 +1,4 @@
 //! Claims about the simulated Mayastor: it surprises callers exactly as the real one does.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use super::{NodeSeed, PoolSeed, Setup, State, VolumeSeed};
 use std::collections::BTreeMap;
