@@ -23,6 +23,9 @@ mod examples;
 mod command_line;
 mod controller;
 
+/// The controller, killed at random.
+mod killed;
+
 /// Two controllers, of which one acts.
 mod leadership;
 

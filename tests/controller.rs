@@ -19,11 +19,11 @@ use std::time::{Duration, Instant};
 
 /// A new leader waits a minute for a call that the one before it may have left under way.
 const STEP_MAX: Duration = Duration::from_secs(180);
-const ASSIGNMENT: &str = "policies/homelab/assignments/db/data-0.yaml";
-const UUID: &str = "5f3c1c6e-0b1d-4c86-9d5e-2b8f6f0a0001";
+pub(crate) const ASSIGNMENT: &str = "policies/homelab/assignments/db/data-0.yaml";
+pub(crate) const UUID: &str = "5f3c1c6e-0b1d-4c86-9d5e-2b8f6f0a0001";
 
 pub(crate) struct Stage {
-    server: Server,
+    pub(crate) server: Server,
     pub(crate) cluster: Cluster,
     pub(crate) mayastor: MayastorSim,
     prometheus: PrometheusSim,
@@ -171,7 +171,7 @@ impl Stage {
         }
     }
 
-    fn start_controller(&mut self) {
+    pub(crate) fn start_controller(&mut self) {
         self.controller = Some(self.spawn("", &[]));
     }
 
@@ -215,7 +215,7 @@ impl Stage {
         }
     }
 
-    async fn commit(&self, lease: Lease, files: Vec<FileChange>, message: &str) -> CommitId {
+    pub(crate) async fn commit(&self, lease: Lease, files: Vec<FileChange>, message: &str) -> CommitId {
         let who = Signature {
             name: "Ada Operator".into(),
             email: "ada@example.org".into(),
@@ -411,7 +411,7 @@ impl Stage {
     }
 
     /// Every copy that was removed, as the engine knows it, is justified by what stands on the audit branch.
-    fn assert_justified(&self) {
+    pub(crate) fn assert_justified(&self) {
         let bare = self.folder.path().join("repository.git");
         let git = |arguments: &[&str]| {
             let read = Command::new("git")

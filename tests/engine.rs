@@ -15,7 +15,14 @@ mod model;
 /// Seeded worlds.
 mod worlds;
 
+/// Every write that can be struck.
+mod matrix;
+
+/// What must hold in the end.
+mod verdict;
+
 use crate::support::{say, seed};
+use couchestor::sim::mayastor::Profile;
 use guards::Without;
 use mini::{Ground, Release};
 use model::{Budget, Found, search};
@@ -199,6 +206,45 @@ fn each_guard_is_needed() {
     }
 }
 
+/// Strikes a move once for each of the points, and shares them among some servers.
+async fn strike_each(profile: Profile, all: Vec<Vec<matrix::Point>>) -> verdict::Ended {
+    let all = std::sync::Arc::new(all);
+    let workers = std::thread::available_parallelism().map_or(2, usize::from);
+    let tasks = (0..workers).map(|worker| {
+        let all = std::sync::Arc::clone(&all);
+        tokio::spawn(async move {
+            let bench = matrix::Bench::set(profile).await;
+            let mut told = verdict::Ended::default();
+            for points in all.iter().skip(worker).step_by(workers) {
+                match bench.strike(points).await {
+                    Ok(ended) => told.add(ended),
+                    Err(wrong) => panic!("{profile:?}, struck at {points:?}: {wrong}"),
+                }
+            }
+            told
+        })
+    });
+    let mut told = verdict::Ended::default();
+    for task in tasks.collect::<Vec<_>>() {
+        told.add(task.await.unwrap());
+    }
+    told
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_move_that_is_struck_at_any_write_loses_nothing_and_leaves_nothing() {
+    for profile in [Profile::V2_7, Profile::V2_9, Profile::V2_10, Profile::V2_12] {
+        let writes = matrix::Bench::set(profile).await.writes().await;
+        let points = matrix::points(writes);
+        let count = points.len();
+        let told = strike_each(profile, points.into_iter().map(|point| vec![point]).collect()).await;
+        say(&format!(
+            "{profile:?}: each of {writes} writes struck, {count} runs: ends {:?}, {} removals justified",
+            told.finals, told.removals
+        ));
+    }
+}
+
 /// Worlds of one run; `COUCHESTOR_WORLDS` asks for another number.
 const WORLDS: u64 = 1000;
 
@@ -209,25 +255,19 @@ fn seeded_worlds_end_without_a_lost_copy_a_cordon_or_a_removal_that_nothing_just
     let worlds = asked.and_then(|text| text.parse().ok()).unwrap_or(WORLDS);
     let first = seed("worlds");
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-    let mut finals: BTreeMap<&str, usize> = BTreeMap::new();
-    let (mut removals, mut faults) = (0, 0);
+    let mut all = verdict::Ended::default();
     for seed in first..first + worlds {
         match runtime.block_on(worlds::run(seed)) {
-            Ok(ended) => {
-                removals += ended.removals;
-                faults += ended.faults;
-                for (phase, count) in ended.finals {
-                    *finals.entry(phase).or_insert(0) += count;
-                }
-            }
+            Ok(ended) => all.add(ended),
             Err(wrong) => panic!("COUCHESTOR_SEED={seed} COUCHESTOR_WORLDS=1 replays this: {wrong}"),
         }
     }
     say(&format!(
-        "{worlds} worlds: ends {finals:?}, {removals} removals justified, {faults} calls went wrong"
+        "{worlds} worlds: ends {:?}, {} removals justified, {} calls went wrong",
+        all.finals, all.removals, all.faults
     ));
     assert!(
-        removals > 0 && faults > 0,
+        all.removals > 0 && all.faults > 0,
         "worlds in which nothing happens prove nothing"
     );
 }

@@ -54,6 +54,10 @@ pub struct Arguments {
     /// How often running migrations are looked at.
     #[arg(long, env = "SYNC_POLL_INTERVAL_SECONDS", default_value_t = 5.0)]
     sync_poll_interval_seconds: f64,
+    /// A call to Mayastor is given up after so long. One without an answer is waited out for twice that time, and so is what a
+    /// controller from before may have asked for.
+    #[arg(long, env = "MAYASTOR_TIMEOUT_SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=300))]
+    mayastor_timeout_seconds: u64,
     /// Propose and start nothing; say what would be.
     #[arg(long, env = "DRY_RUN")]
     dry_run: bool,
@@ -101,7 +105,8 @@ pub async fn run(arguments: Arguments) -> Result<u8, Failed> {
     }
     let clients = Clients {
         cluster: Cluster::connect(arguments.cluster.kubeconfig.as_deref()).await?,
-        mayastor: Mayastor::new(&arguments.engine.mayastor_url)?,
+        mayastor: Mayastor::new(&arguments.engine.mayastor_url)?
+            .patient_for(Duration::from_secs(arguments.mayastor_timeout_seconds)),
         prometheus: arguments
             .engine
             .prometheus_url

@@ -1,6 +1,6 @@
 //! Reads, writes the intent, acts, reads again: the hands of the journal.
 
-use super::journal::{self, Act, ActFailure, Context, Reading, Step};
+use super::journal::{self, Act, ActFailure, Context, Late, Reading, Step};
 use super::start::cordon_label;
 use crate::model::kinds::volume_migration::{VolumeMigration, VolumeMigrationStatus};
 use jiff::Timestamp;
@@ -96,6 +96,8 @@ pub struct Orders {
     pub others_cordon: bool,
     /// The epoch of the leadership that acts.
     pub epoch: u64,
+    /// How long calls without an answer are waited out.
+    pub late: Late,
 }
 
 /// Advances every unfinished migration as far as it goes without waiting, one after the other: cordons are felt by
@@ -123,6 +125,7 @@ pub async fn execute(
             others_cordon: orders.others_cordon || !holders.is_empty(),
             label: cordon_label(&name),
             epoch: orders.epoch,
+            late: orders.late,
             now: clock(),
         };
         let error = advance(engine, store, &mut migration, context, &clock)
@@ -187,7 +190,8 @@ async fn advance(
                         }
                     }
                     Err(error) => {
-                        let mut failed = journal::failed(&status, &act, error.failure(), clock());
+                        let mut failed =
+                            journal::failed(&status, &act, error.failure(), context.late, clock());
                         failed.message = format!("Mayastor: {error}");
                         return write(store, migration, failed).await;
                     }

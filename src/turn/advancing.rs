@@ -2,6 +2,7 @@
 
 use super::{Memory, Source, TurnFailure, Turned, World, brief, holding};
 use crate::execute::engine::{self, Orders};
+use crate::execute::journal::Late;
 use crate::io::longhorn::Longhorn;
 use crate::model::failure::Class;
 use crate::model::kinds::volume_migration::VolumeMigration;
@@ -61,6 +62,7 @@ pub(super) async fn advance(
         approved,
         others_cordon,
         epoch: world.leadership.epoch(),
+        late: Late::of(world.mayastor.timeout()),
         ..Orders::default()
     };
     holding::say(&mut orders, stop, &unfinished);

@@ -6,7 +6,7 @@
 use super::guards::{self, Without};
 use super::mini::{Ground, LABEL, Mini};
 use crate::support::moves;
-use couchestor::execute::journal::{self, Act, ActFailure, Context, Reading, Step};
+use couchestor::execute::journal::{self, Act, ActFailure, Context, Late, Reading, Step};
 use couchestor::model::kinds::volume_migration::{ReplicaPlace, VolumeMigrationSpec, VolumeMigrationStatus};
 use jiff::Timestamp;
 use std::collections::HashMap;
@@ -210,6 +210,7 @@ impl States {
             others_cordon: false,
             label: LABEL.to_owned(),
             epoch: u64::from(epoch),
+            late: Late::default(),
             now: at(0),
         };
         let mut status = self.journal(journal).clone();
@@ -250,7 +251,13 @@ impl States {
         if let Some(number) = self.failed.get(&key) {
             return *number;
         }
-        let status = journal::failed(self.journal(journal), &self.acts[act as usize], failure, at(0));
+        let status = journal::failed(
+            self.journal(journal),
+            &self.acts[act as usize],
+            failure,
+            Late::default(),
+            at(0),
+        );
         let number = self.journal_number(status);
         self.failed.insert(key, number);
         number

@@ -2,14 +2,15 @@
 //! come and go, people interfere, and controllers die, follow each other and go on acting. In the end everything must have ended, no
 //! copy may be lost, no cordon left, and every removal must have its evidence.
 
+use super::verdict::{Ended, verdict};
 use crate::support::moves;
 use couchestor::execute::engine::{EngineError, JournalStore, Orders, StorageEngine, StoreError, execute};
 use couchestor::execute::journal::{Act, LATE_SECS, Reading};
 use couchestor::io::mayastor::{read_nodes, read_pools, read_volume};
 use couchestor::model::engine::Abilities;
-use couchestor::model::kinds::volume_migration::{Phase, VolumeMigration, VolumeMigrationSpec};
+use couchestor::model::kinds::volume_migration::{VolumeMigration, VolumeMigrationSpec};
 use couchestor::sim::mayastor::{
-    Actor, How, NodeSeed, PoolSeed, Profile, Reason, Refusal, Route, Setup, Stale, State, VolumeSeed,
+    How, NodeSeed, PoolSeed, Profile, Reason, Refusal, Route, Setup, Stale, State, VolumeSeed,
 };
 use fastrand::Rng;
 use jiff::Timestamp;
@@ -24,13 +25,6 @@ const START: i64 = 1_900_000_000;
 /// Turns with trouble, and those in which everything must come to an end after that.
 const TROUBLED_TURNS: u32 = 60;
 const QUIET_TURNS: u32 = 700;
-
-/// What an ended world tells.
-pub struct Ended {
-    pub finals: BTreeMap<&'static str, usize>,
-    pub removals: usize,
-    pub faults: usize,
-}
 
 struct World {
     state: Mutex<State>,
@@ -386,71 +380,6 @@ fn calm(world: &World) {
 
 fn judge(world: &World) -> Result<Ended, String> {
     let (state, stored) = (world.state.lock().unwrap(), world.stored.lock().unwrap());
-    let mut finals = BTreeMap::new();
-    for (_, one) in stored.values() {
-        let status = one.status.clone().unwrap_or_default();
-        if !status.phase.is_final() {
-            return Err(format!("{:?} never ended: {status:#?}", one.metadata.name));
-        }
-        let volume = &state.volumes[&one.spec.volume_uuid];
-        let untouched = status.baseline.is_empty();
-        let here =
-            volume.copies.len() == status.baseline.len() || status.phase == Phase::NeedsPerson || untouched;
-        if !here {
-            return Err(format!(
-                "{:?} with {} copies: {status:#?}",
-                status.phase,
-                volume.copies.len()
-            ));
-        }
-        *finals.entry(status.phase.as_str()).or_insert(0) += 1;
-    }
-    if let Some(loss) = state.judge.losses().next() {
-        return Err(format!("a copy that was needed was removed: {loss:?}"));
-    }
-    if let Some(held) = state.judge.held_by(Actor::Caller).next() {
-        return Err(format!("a cordon is left: {held:?}"));
-    }
-    let ours = state
-        .judge
-        .removals
-        .iter()
-        .filter(|removal| removal.by == Actor::Caller);
-    let mut count = 0;
-    for removal in ours {
-        count += 1;
-        let of_volume = stored
-            .values()
-            .filter(|(_, one)| one.spec.volume_uuid == removal.volume);
-        let evidence = of_volume
-            .filter_map(|(_, one)| one.status.as_ref())
-            .flat_map(|status| &status.removals)
-            .find(|one| {
-                one.asked
-                    && (one.gone.as_ref() == Some(&removal.copy)
-                        || one.replica.id == removal.copy
-                        || one.replica.id.is_empty()
-                        || one.complete.contains(&removal.copy)
-                        // The engine may have put an incomplete copy in the place of another since it was read.
-                        || (!removal.was_synced() && one.complete.len() >= usize::from(one.copies)))
-            });
-        let Some(evidence) = evidence else {
-            let told = stored
-                .values()
-                .filter(|(_, one)| one.spec.volume_uuid == removal.volume)
-                .map(|(_, one)| &one.status);
-            return Err(format!(
-                "a removal without evidence: {removal:?} {:#?}",
-                told.collect::<Vec<_>>()
-            ));
-        };
-        if evidence.complete.len() < usize::from(evidence.copies) && !evidence.replica.id.is_empty() {
-            return Err(format!("evidence that is none: {evidence:?}"));
-        }
-    }
-    Ok(Ended {
-        finals,
-        removals: count,
-        faults: state.faults.happened.len(),
-    })
+    let migrations: Vec<VolumeMigration> = stored.values().map(|(_, one)| one.clone()).collect();
+    verdict(&state, &migrations)
 }

@@ -51,13 +51,20 @@ cd "{folder}"
   --listen-peer-urls http://127.0.0.1:{peer} --initial-advertise-peer-urls http://127.0.0.1:{peer} \
   --initial-cluster default=http://127.0.0.1:{peer} --unsafe-no-fsync --log-level error > etcd.log 2>&1 &
 e=$!
+serve() {{
 "{apiserver}" --etcd-servers=http://127.0.0.1:{client} --secure-port={port} --bind-address=127.0.0.1 --cert-dir=certs \
   --service-account-issuer=https://kubernetes.default.svc --service-account-key-file="{keys}/not-a-secret-sa.pub" \
   --service-account-signing-key-file="{keys}/not-a-secret-sa.key" --authorization-mode=RBAC --token-auth-file=tokens.csv \
   --service-cluster-ip-range=10.96.0.0/16 --disable-admission-plugins=ServiceAccount --allow-privileged=true \
-  > apiserver.log 2>&1 &
+  >> apiserver.log 2>&1 &
 a=$!
-read x
+}}
+serve
+while read x; do
+  kill -9 $a
+  wait $a 2> /dev/null
+  serve
+done
 kill -9 $a $e
 cd /
 rm -rf "{folder}"
@@ -81,6 +88,17 @@ rm -rf "{folder}"
         std::fs::write(cluster.kubeconfig_path(), cluster.kubeconfig()).unwrap();
         cluster.wait_until_ready();
         cluster
+    }
+
+    /// Kills the API server and starts it again, on the same port and with the same etcd; comes back when it is ready.
+    pub fn restart_api(&mut self) {
+        use std::io::Write;
+        let pipe = self.watchdog.stdin.as_mut().expect("it is piped");
+        pipe.write_all(b"again\n").expect("the watchdog lives");
+        pipe.flush().expect("the watchdog lives");
+        // The old one answers until it is gone.
+        std::thread::sleep(Duration::from_millis(300));
+        self.wait_until_ready();
     }
 
     fn wait_until_ready(&self) {

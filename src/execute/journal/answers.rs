@@ -1,6 +1,6 @@
 //! What an act's answer means to the journal.
 
-use super::{ATTEMPTS_MAX, Act, LATE_SECS, RETRY_FIRST_SECS, later};
+use super::{ATTEMPTS_MAX, Act, Late, RETRY_FIRST_SECS, later};
 use crate::model::kinds::volume_migration::{Phase, VolumeMigrationStatus};
 use jiff::Timestamp;
 
@@ -35,6 +35,7 @@ pub fn failed(
     status: &VolumeMigrationStatus,
     act: &Act,
     failure: ActFailure,
+    late: Late,
     now: Timestamp,
 ) -> VolumeMigrationStatus {
     let mut status = status.clone();
@@ -69,7 +70,7 @@ pub fn failed(
             let pause = RETRY_FIRST_SECS << status.attempts.min(ATTEMPTS_MAX);
             status.retry_at = Some(later(now, pause).to_string());
         }
-        ActFailure::Unclear => status.unclear_until = Some(later(now, LATE_SECS).to_string()),
+        ActFailure::Unclear => status.unclear_until = Some(later(now, late.secs()).to_string()),
     }
     status
 }

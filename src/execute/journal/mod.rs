@@ -37,11 +37,11 @@ mod back;
 /// How far it has come.
 mod progress;
 
-pub use answers::{ActFailure, done, failed};
+/// How long calls are waited out.
+mod late;
 
-/// Calls of a controller end within 30 seconds; for twice as long one that was not clearly answered, or that an earlier leadership may
-/// have made, can still be carried out.
-pub const LATE_SECS: i64 = 60;
+pub use answers::{ActFailure, done, failed};
+pub use late::{LATE_SECS, Late};
 
 /// How often a step is tried before the migration is rolled back: enough for a storage node that restarts, few
 /// enough that a refusal is not repeated for half an hour.
@@ -100,6 +100,8 @@ pub struct Context {
     pub label: String,
     /// The epoch of the leadership that acts: it stands in everything that is written, and a journal with a higher one is not touched.
     pub epoch: u64,
+    /// How long calls without an answer are waited out.
+    pub late: Late,
     /// Now.
     pub now: Timestamp,
 }
@@ -257,7 +259,7 @@ impl At<'_> {
             Phase::ScaleUp | Phase::ScaleDown | Phase::RollingBack
         );
         if acting || self.status.window.is_some() {
-            self.status.unclear_until = Some(self.at(self.context.now, LATE_SECS));
+            self.status.unclear_until = Some(self.at(self.context.now, self.context.late.secs()));
         }
         if self.status.phase_since.is_none() {
             self.status.phase_since = Some(self.context.now.to_string());

@@ -22,7 +22,7 @@ pub use records::{read_nodes, read_pools, read_volume};
 /// One answer: fifty thousand volumes are about 100 MB.
 const BODY_MAX: usize = 128 << 20;
 
-/// A call that takes longer is given up; the server may still finish it.
+/// A call that takes longer is given up, unless the operator says otherwise; the server may still finish it.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
 /// Volumes per page.
@@ -89,6 +89,7 @@ pub struct Mayastor {
     http: reqwest::Client,
     base: String,
     guard: Guard,
+    timeout: Duration,
 }
 
 impl Mayastor {
@@ -98,7 +99,6 @@ impl Mayastor {
     /// [`MayastorError::Unreachable`] when the TLS set-up fails.
     pub fn new(url: &str) -> Result<Self, MayastorError> {
         let http = reqwest::Client::builder()
-            .timeout(TIMEOUT)
             .connect_timeout(Duration::from_secs(5))
             .redirect(reqwest::redirect::Policy::none())
             .build()
@@ -110,7 +110,19 @@ impl Mayastor {
             http,
             base: format!("{}/v0", url.trim_end_matches('/')),
             guard: Guard::default(),
+            timeout: TIMEOUT,
         })
+    }
+
+    /// The same client with another time after which a call is given up.
+    #[must_use]
+    pub fn patient_for(self, timeout: Duration) -> Self {
+        Self { timeout, ..self }
+    }
+
+    /// After which time a call is given up.
+    pub fn timeout(&self) -> Duration {
+        self.timeout
     }
 
     /// The same client with a rule about when it may change something, and for how long.
@@ -203,6 +215,7 @@ impl Mayastor {
         let sent = self
             .http
             .get(format!("{}/volumes/{uuid}/rebuild-history", self.base))
+            .timeout(self.timeout)
             .send()
             .await;
         let (status, body) = self
@@ -254,7 +267,8 @@ impl Mayastor {
     }
 
     async fn get<T: for<'de> Deserialize<'de>>(&self, path: &str) -> Result<T, MayastorError> {
-        let sent = self.http.get(format!("{}{path}", self.base)).send().await;
+        let sent = self.http.get(format!("{}{path}", self.base));
+        let sent = sent.timeout(self.timeout).send().await;
         let (status, body) = self
             .answer(sent)
             .await
@@ -275,7 +289,7 @@ impl Mayastor {
         }
         // The answer is given up before another may lead. Mayastor may still finish what it was asked for.
         let left = self.guard.pass()?;
-        let sent = request.timeout(left.min(TIMEOUT)).send().await;
+        let sent = request.timeout(left.min(self.timeout)).send().await;
         if let Err(error) = &sent
             && error.is_connect()
         {

@@ -30,6 +30,8 @@ pub enum What {
     Conflict,
     /// It is carried out, then the connection is cut before a byte of the answer.
     LoseReply,
+    /// It is carried out, then half of the answer comes.
+    Torn,
     /// The connection is cut; nothing is written.
     Drop,
     /// It is carried out after this time.

@@ -5,10 +5,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
-use axum::body::{Body, to_bytes};
+use axum::body::{Body, Bytes, to_bytes};
 use axum::extract::{ConnectInfo, Query, Request as HttpRequest, State};
 use axum::http::{StatusCode, header};
 use axum::response::{IntoResponse, Response};
+use futures::{StreamExt, future, stream};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use tokio::sync::watch::Sender;
@@ -210,7 +211,24 @@ async fn play(shared: &Arc<Shared>, scissors: &Scissors, call: Call) -> Response
     let response = answer.unwrap_or_else(|refusal| refuse(&refusal));
     log.code = response.status().as_u16();
     shared.requests.note(log);
-    response
+    match fault {
+        Some(What::Torn) => torn(response).await,
+        _ => response,
+    }
+}
+
+/// Half of an answer, and then nothing more.
+async fn torn(response: Response) -> Response {
+    let (mut head, body) = response.into_parts();
+    let whole = to_bytes(body, usize::MAX).await.unwrap_or_default();
+    head.headers.insert(header::CONTENT_LENGTH, whole.len().into());
+    let begun = stream::once(future::ready(Ok(whole.slice(..whole.len() / 2))));
+    let end = stream::once(async {
+        // What was sent goes out before the connection ends: hyper flushes when it is asked again.
+        tokio::task::yield_now().await;
+        Err::<Bytes, _>(std::io::Error::other("cut"))
+    });
+    Response::from_parts(head, Body::from_stream(begun.chain(end)))
 }
 
 fn answer(shared: &Arc<Shared>, call: &Call, stale: Option<u64>) -> Answer<Response> {
