@@ -10,6 +10,8 @@ pub struct Ended {
     pub finals: BTreeMap<&'static str, usize>,
     pub removals: usize,
     pub faults: usize,
+    /// What was said of those that did not complete.
+    pub said: BTreeMap<String, usize>,
 }
 
 impl Ended {
@@ -17,6 +19,9 @@ impl Ended {
     pub fn add(&mut self, other: Ended) {
         self.removals += other.removals;
         self.faults += other.faults;
+        for (said, count) in other.said {
+            *self.said.entry(said).or_insert(0) += count;
+        }
         for (phase, count) in other.finals {
             *self.finals.entry(phase).or_insert(0) += count;
         }
@@ -26,7 +31,7 @@ impl Ended {
 /// Every migration has ended with its number of copies, no copy is lost, no cordon of ours is left, and every removal was written down
 /// with its evidence before.
 pub fn verdict(state: &State, migrations: &[VolumeMigration]) -> Result<Ended, String> {
-    let mut finals = BTreeMap::new();
+    let (mut finals, mut said) = (BTreeMap::new(), BTreeMap::new());
     for one in migrations {
         let status = one.status.clone().unwrap_or_default();
         if !status.phase.is_final() {
@@ -37,7 +42,27 @@ pub fn verdict(state: &State, migrations: &[VolumeMigration]) -> Result<Ended, S
         if copies != status.baseline.len() && status.phase != Phase::NeedsPerson && !untouched {
             return Err(format!("{:?} with {copies} copies: {status:#?}", status.phase));
         }
+        let pools: Vec<&str> = state.volumes[&one.spec.volume_uuid]
+            .copies
+            .iter()
+            .map(|copy| copy.pool.as_str())
+            .collect();
+        let is_on = |pool: &&str, tier: &str| pool.starts_with(tier);
+        if status.phase == Phase::Completed && !pools.iter().all(|pool| is_on(pool, &one.spec.to)) {
+            return Err(format!(
+                "said to be completed with copies on {pools:?}: {status:#?}"
+            ));
+        }
+        let backward = [Phase::RolledBack, Phase::Cancelled].contains(&status.phase);
+        if backward && !pools.iter().all(|pool| is_on(pool, &one.spec.from)) {
+            return Err(format!(
+                "said to be as it was with copies on {pools:?}: {status:#?}"
+            ));
+        }
         *finals.entry(status.phase.as_str()).or_insert(0) += 1;
+        if status.phase != Phase::Completed {
+            *said.entry(status.message).or_insert(0) += 1;
+        }
     }
     if let Some(loss) = state.judge.losses().next() {
         return Err(format!("a copy that was needed was removed: {loss:?}"));
@@ -54,6 +79,7 @@ pub fn verdict(state: &State, migrations: &[VolumeMigration]) -> Result<Ended, S
         finals,
         removals: ours.len(),
         faults: state.faults.happened.len(),
+        said,
     })
 }
 

@@ -126,7 +126,15 @@ impl At<'_> {
             && has(&victim.id)
             && has(&added.id);
         let refused = self.status.attempts >= ATTEMPTS_MAX;
-        if !safe || self.unwanted().is_some() || self.held().is_some() || refused || self.backs_off() {
+        // An old answer can look like the end of the removal, and have the cordon given back that steers it.
+        let unsteered = self.status.window.is_none();
+        if !safe
+            || unsteered
+            || self.unwanted().is_some()
+            || self.held().is_some()
+            || refused
+            || self.backs_off()
+        {
             return self.not_now(refused);
         }
         if let Some(step) = self.cordon_next() {
@@ -160,7 +168,7 @@ impl At<'_> {
         } else if let Some(why) = self.held() {
             why
         } else {
-            "a copy is no longer complete; nothing was removed".to_owned()
+            "nothing was removed; looking once more whether every copy is complete".to_owned()
         };
         self.record(Phase::WaitSync, &why)
     }
@@ -187,6 +195,10 @@ impl At<'_> {
         }
         if !fully_synced(volume) {
             return self.patiently("a copy is gone as asked; waiting for the volume to be online");
+        }
+        // What was to go and what was added is known until nothing can change any more: a process that ends here is followed by another.
+        if self.unclear() {
+            return self.wait("a call that nobody answered may still be carried out");
         }
         (self.status.victim, self.status.added) = (None, None);
         self.status.synced_since = None;
