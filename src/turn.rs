@@ -54,6 +54,9 @@ pub(crate) mod holding;
 /// They go on.
 mod advancing;
 
+/// They are deleted.
+pub mod leaving;
+
 /// What became of them.
 mod results;
 
@@ -450,8 +453,12 @@ async fn record_outcomes(
         )
         .await
         {
-            Ok(Some(outcome)) => turned.outcomes.push(outcome),
-            Ok(None) => {}
+            Ok(outcome) => {
+                turned.outcomes.extend(outcome);
+                if let Err(error) = leaving::let_go(world, migration).await {
+                    tracing::warn!(%error, "an ended migration is let go with the next turn");
+                }
+            }
             Err(error) => {
                 let message = error.to_string();
                 turned.failures.push(TurnFailure {

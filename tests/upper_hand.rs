@@ -335,3 +335,99 @@ async fn failures_in_a_row_stop_what_is_new_until_a_person_has_looked() {
     assert!(said.contains("no source's moves were stopped"), "{said}");
     stage.follow.halt().await;
 }
+
+/// Deletes an object as `kubectl delete` does.
+async fn delete(stage: &Stage, path: &str) {
+    let url = format!("{}{path}", stage.follow.running.kubernetes.url());
+    let answer = reqwest::Client::new().delete(url).send().await.unwrap();
+    assert!(answer.status().is_success(), "{answer:?}");
+}
+
+fn cordons(stage: &Stage) -> usize {
+    stage.follow.running.mayastor.with(|state| {
+        let held = state.judge.cordons.iter().filter(|held| held.until.is_none());
+        held.count()
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_migration_that_is_deleted_in_the_middle_is_taken_back_and_recorded_before_it_goes() {
+    let mut stage = Stage::set().await;
+    let before = stage.pools();
+    stage.stall(true);
+    stage.approve();
+    // Only to a bare repository can be pushed.
+    stage.follow.git(&["config", "core.bare", "true"]);
+    stage.follow.source(json!({}));
+    stage.follow.run().await;
+    let running = stage.in_phase(None, "WaitSync").await;
+    let (name, uid) = (&running["metadata"]["name"], &running["metadata"]["uid"]);
+    let path = format!(
+        "/apis/storage.billyronks.io/v1/volumemigrations/{}",
+        name.as_str().unwrap()
+    );
+    delete(&stage, &path).await;
+    let gone = || {
+        stage
+            .migrations()
+            .iter()
+            .all(|one| one["metadata"]["uid"] != *uid)
+            .then_some(())
+    };
+    stage.until("the end of the object", gone).await;
+    let recorded = stage.follow.git(&["log", "--format=%B", "couchestor/audit"]);
+    assert!(
+        recorded.contains("Result: Cancelled") && recorded.contains("is being deleted"),
+        "{recorded}"
+    );
+    // The approval stands, so the move begins anew.
+    stage.stall(false);
+    let again = stage.in_phase(None, "Completed").await;
+    assert_ne!(again["metadata"]["uid"], *uid);
+    assert_ne!(stage.pools(), before);
+    let free = || {
+        stage.migrations()[0]["metadata"]["finalizers"]
+            .as_array()
+            .is_none_or(Vec::is_empty)
+            .then_some(())
+    };
+    stage.until("the end of the finalizer", free).await;
+    stage.follow.halt().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn moves_of_a_source_that_is_deleted_are_taken_back_and_leave_no_cordon_also_after_a_restart() {
+    for restart in [false, true] {
+        let mut stage = Stage::set().await;
+        let before = stage.pools();
+        stage.stall(true);
+        stage.approve();
+        stage.follow.source(json!({}));
+        stage.follow.run().await;
+        stage.in_phase(None, "WaitSync").await;
+        if restart {
+            stage.follow.halt().await;
+        }
+        delete(
+            &stage,
+            "/apis/storage.billyronks.io/v1/namespaces/couchestor-system/policysources/homelab",
+        )
+        .await;
+        if restart {
+            stage.follow.run().await;
+        }
+        let ended = stage.in_phase(None, "Cancelled").await;
+        let said = ended["status"]["message"].as_str().unwrap();
+        assert!(said.contains("homelab was deleted"), "{said}");
+        assert_eq!(stage.pools(), before);
+        assert_eq!(cordons(&stage), 0);
+        let free = || {
+            stage.migrations()[0]["metadata"]["finalizers"]
+                .as_array()
+                .is_none_or(Vec::is_empty)
+                .then_some(())
+        };
+        stage.until("the end of the finalizer", free).await;
+        stage.follow.halt().await;
+    }
+}

@@ -58,8 +58,8 @@ const RIGHTS: [Right; 14] = [
     Right {
         group: "storage.billyronks.io",
         resources: &["volumemigrations"],
-        verbs: &["get", "list", "watch", "create"],
-        because: "one per approved move",
+        verbs: &["get", "list", "watch", "create", "patch"],
+        because: "one per approved move, which can be deleted once it has ended",
     },
     Right {
         group: "storage.billyronks.io",

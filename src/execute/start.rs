@@ -3,6 +3,7 @@
 use crate::model::approval::{Approved, Move};
 use crate::model::decision::{Start, Superseded};
 use crate::model::ids::{SourceRef, TierName};
+use crate::model::kinds::UNFINISHED_MOVE;
 use crate::model::kinds::merges::MergeStatus;
 use crate::model::kinds::volume_migration::{ApprovedBy, Named, VolumeMigration, VolumeMigrationSpec};
 use sha2::{Digest, Sha256};
@@ -43,7 +44,9 @@ pub fn migration(
         attempt: numbered(start.attempt),
         ..spec(source, &start.approved, &start.from, merge)
     };
-    VolumeMigration::new(&name(&start.approved, start.attempt), spec)
+    let mut made = VolumeMigration::new(&name(&start.approved, start.attempt), spec);
+    made.metadata.finalizers = Some(vec![UNFINISHED_MOVE.to_owned()]);
+    made
 }
 
 /// Makes the VolumeMigration of an approved move that is not to be started any more: it uses the approval up. That it ends before it

@@ -100,6 +100,10 @@ pub(super) fn say(orders: &mut Orders, stop: Option<&Stop>, unfinished: &[Volume
     for migration in unfinished {
         let (meta, name) = (&migration.metadata, migration.metadata.name.clone());
         let (annotations, name) = (meta.annotations.as_ref(), name.unwrap_or_default());
+        if meta.deletion_timestamp.is_some() {
+            let why = "the VolumeMigration is being deleted".to_owned();
+            orders.cancels.insert(name.clone(), why);
+        }
         if let Some(value) = said(annotations, CANCEL) {
             let why = format!("by the annotation {CANCEL}: {}", because(value));
             orders.cancels.insert(name.clone(), why);

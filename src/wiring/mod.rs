@@ -13,7 +13,7 @@ use crate::model::ids::SourceRef;
 use crate::model::kinds::policy_source::PolicySource;
 use crate::model::kinds::{PAUSED, REQUESTED_AT, RESUME_MOVES};
 use crate::model::secret::SecretText;
-use crate::turn::{Memory, Source, TurnFailure, Turned, World, turn};
+use crate::turn::{Memory, Source, TurnFailure, Turned, World, leaving, turn};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::pin::Pin;
@@ -131,11 +131,19 @@ pub async fn run(
 ) {
     let mut news = world.cluster.news();
     let mut known: BTreeMap<SourceRef, Known> = BTreeMap::new();
+    // What a source left that was deleted while nobody led.
+    let mut orphans = true;
     loop {
         let sources: Vec<PolicySource> = match world.cluster.list().await {
             Ok(sources) => {
                 health.ready.store(true, Ordering::Relaxed);
-                world.metrics.keep(&sources.iter().map(named).collect());
+                let names: BTreeSet<SourceRef> = sources.iter().map(named).collect();
+                world.metrics.keep(&names);
+                orphans |= known.keys().any(|one| !names.contains(one));
+                known.retain(|one, _| names.contains(one));
+                if orphans {
+                    orphans = any_orphans(world, &names).await;
+                }
                 sources
             }
             Err(error) => {
@@ -181,6 +189,17 @@ pub async fn run(
                 }
             }
             () = tokio::time::sleep(wait.max(Duration::from_millis(50))) => {}
+        }
+    }
+}
+
+/// Takes back what deleted sources have left, and says whether there is more to be done.
+async fn any_orphans(world: &World, sources: &BTreeSet<SourceRef>) -> bool {
+    match leaving::orphans(world, sources).await {
+        Ok(left) => left > 0,
+        Err(error) => {
+            tracing::warn!(%error, "cannot look for migrations of deleted sources");
+            true
         }
     }
 }

@@ -24,6 +24,31 @@ impl Cluster {
             .map_err(|error| translate(&format!("PersistentVolume {volume}"), error))
     }
 
+    /// Takes a finalizer off a cluster-scoped object, if nobody has written the object since it was read.
+    ///
+    /// # Errors
+    /// [`ClusterError::Conflict`] when somebody has.
+    pub async fn let_go<K>(&self, object: &K, finalizer: &str) -> Result<K, ClusterError>
+    where
+        K: Resource<DynamicType = ()> + Clone + std::fmt::Debug + serde::de::DeserializeOwned,
+    {
+        self.wrote()?;
+        let api: Api<K> = Api::all(self.client.clone());
+        let meta = object.meta();
+        let name = meta.name.clone().unwrap_or_default();
+        let others = meta.finalizers.iter().flatten();
+        let left: Vec<&String> = others.filter(|one| *one != finalizer).collect();
+        let patch =
+            serde_json::json!({"metadata": {"resourceVersion": meta.resource_version, "finalizers": left}});
+        let params = PatchParams {
+            field_manager: Some(crate::model::kinds::FIELD_MANAGER.to_owned()),
+            ..PatchParams::default()
+        };
+        api.patch(&name, &params, &Patch::Merge(patch))
+            .await
+            .map_err(|error| translate(&format!("{} {name}", K::kind(&())), error))
+    }
+
     /// Sets an annotation on an object, or takes it away.
     ///
     /// # Errors

@@ -76,6 +76,9 @@ pub const PINNED: &str = "storage.billyronks.io/pinned";
 /// The annotation on a VolumeMigration that holds it where it is, or, on a PolicySource, keeps all of its moves from going on: `true`, or why.
 pub const PAUSED: &str = "storage.billyronks.io/paused";
 
+/// The finalizer of VolumeMigrations that have not ended: one that is deleted is cancelled first, so that no cordon of its stays.
+pub const UNFINISHED_MOVE: &str = "storage.billyronks.io/unfinished-move";
+
 /// The annotation on a VolumeMigration that has it taken back: `true`, or why.
 pub const CANCEL: &str = "storage.billyronks.io/cancel";
 

@@ -1,0 +1,90 @@
+//! Migrations that are deleted, and those whose source is: what they hold of the engine is given back before they go.
+
+use super::{World, brief};
+use crate::execute::engine::{self, Orders};
+use crate::execute::journal::Late;
+use crate::io::cluster::ClusterError;
+use crate::io::longhorn::Longhorn;
+use crate::model::ids::SourceRef;
+use crate::model::kinds::UNFINISHED_MOVE;
+use crate::model::kinds::volume_migration::VolumeMigration;
+use crate::record::events;
+use crate::wiring::{EngineAdapter, Hands, LonghornAdapter, StoreAdapter};
+use std::collections::BTreeSet;
+
+/// Lets an ended migration be deleted.
+///
+/// # Errors
+/// Any [`ClusterError`]; it is tried again with the next turn.
+pub(super) async fn let_go(world: &World, migration: &mut VolumeMigration) -> Result<(), ClusterError> {
+    let held = |all: &Vec<String>| all.iter().any(|one| one == UNFINISHED_MOVE);
+    if !brief(migration).phase.is_final() || !migration.metadata.finalizers.as_ref().is_some_and(held) {
+        return Ok(());
+    }
+    match world.cluster.let_go(migration, UNFINISHED_MOVE).await {
+        Ok(written) => *migration = written,
+        // Nothing is left to be let go.
+        Err(ClusterError::Api { code: 404, .. }) => {}
+        Err(error) => return Err(error),
+    }
+    Ok(())
+}
+
+/// Takes back the unfinished migrations of sources that are gone, and says how many of them are left: nobody approves them any more, and
+/// there is no repository in which their end could be recorded.
+///
+/// # Errors
+/// When the migrations cannot be listed.
+pub async fn orphans(world: &World, sources: &BTreeSet<SourceRef>) -> Result<usize, ClusterError> {
+    let all: Vec<VolumeMigration> = world.cluster.list().await?;
+    let (owned, orphaned): (Vec<_>, Vec<_>) = all.into_iter().partition(|one| {
+        let source = &one.spec.source;
+        sources
+            .iter()
+            .any(|known| known.namespace == source.namespace && known.name == source.name)
+    });
+    let (mut ended, unfinished): (Vec<_>, Vec<_>) =
+        orphaned.into_iter().partition(|one| brief(one).phase.is_final());
+    let why = |one: &VolumeMigration| {
+        let source = &one.spec.source;
+        format!("PolicySource {}/{} was deleted", source.namespace, source.name)
+    };
+    let named = |one: &VolumeMigration| Some((one.metadata.name.clone()?, why(one)));
+    let orders = Orders {
+        cancels: unfinished.iter().filter_map(named).collect(),
+        others_cordon: owned.iter().any(engine::holds_cordons),
+        epoch: world.leadership.epoch(),
+        late: Late::of(world.mayastor.timeout()),
+        ..Orders::default()
+    };
+    let longhorn = Longhorn::of(&world.cluster);
+    let hands = Hands {
+        mayastor: EngineAdapter(&world.mayastor),
+        longhorn: LonghornAdapter(&longhorn),
+    };
+    let store = StoreAdapter(&world.cluster);
+    let advanced = engine::execute(&hands, &store, unfinished, &orders, world.clock).await;
+    for one in advanced {
+        if let Some(error) = one.error {
+            let name = one.migration.metadata.name.as_deref().unwrap_or_default();
+            tracing::warn!(migration = name, error, "migration of a deleted source waits");
+        }
+        ended.push(one.migration);
+    }
+    let mut left = 0;
+    for mut migration in ended {
+        if !brief(&migration).phase.is_final() {
+            left += 1;
+            continue;
+        }
+        let now = (world.clock)();
+        if let Err(error) = events::tell(&world.cluster, &mut migration, &world.metrics, now).await {
+            tracing::warn!(%error, "what became of a migration is not told");
+        }
+        if let Err(error) = let_go(world, &mut migration).await {
+            tracing::warn!(%error, "a migration of a deleted source could not be let go");
+            left += 1;
+        }
+    }
+    Ok(left)
+}
