@@ -23,7 +23,7 @@ const ASSIGNMENTS: &str = "assignments";
 /// Where the keys for encrypted files are.
 #[derive(clap::Args, Clone, Debug)]
 pub struct KeyArguments {
-    /// Keys beside those that the sops command finds: age identities, an ssh key, or OpenPGP private keys.
+    /// Age identities, an ssh key or OpenPGP private keys, beside the keys that the sops command finds by itself.
     #[arg(long, env = "SOPS_AGE_KEY_FILE", value_name = "FILE")]
     pub age_key: Option<String>,
     /// An ssh key.

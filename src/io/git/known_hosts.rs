@@ -2,8 +2,8 @@
 //!
 //! A `@cert-authority` line cannot be honoured: russh 0.55 asks the server for no `*-cert-v01@openssh.com` algorithm, reads what
 //! it shows as a plain `PublicKey`, sums the exchange hash up over that key encoded again (`client/kex.rs`, `WaitingForDhReply`), and
-//! hands only that key to `Handler::check_server_key`. So a host that shows its certificate fails the handshake, and the
-//! certificate never comes here. Such a host is refused by name, unless its own key stands in the file too.
+//! hands only that key to `Handler::check_server_key`. So a host that has a certificate shows its plain key, and the certificate never
+//! comes here. Where the file knows a host by an authority only it is refused by name; its own key beside that line is enough.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
