@@ -422,19 +422,28 @@ fn hash(value: &Value) -> String {
 /// JSON as Go writes it: keys sorted (they are), and the characters that HTML would see escaped.
 fn go_json(value: &Value) -> Zeroizing<String> {
     let plain = Zeroizing::new(value.to_string());
+    let escaped = |letter: char| match letter {
+        '<' => Some("\\u003c"),
+        '>' => Some("\\u003e"),
+        '&' => Some("\\u0026"),
+        '\u{2028}' => Some("\\u2028"),
+        '\u{2029}' => Some("\\u2029"),
+        _ => None,
+    };
+    let longer = plain.chars().filter_map(escaped).map(str::len).sum::<usize>();
     // Reserved once: growing would leave copies behind.
-    let mut text = Zeroizing::new(String::with_capacity(plain.len() * 6));
+    let mut text = Zeroizing::new(String::with_capacity(plain.len() + longer));
     for letter in plain.chars() {
-        match letter {
-            '<' => text.push_str("\\u003c"),
-            '>' => text.push_str("\\u003e"),
-            '&' => text.push_str("\\u0026"),
-            '\u{2028}' => text.push_str("\\u2028"),
-            '\u{2029}' => text.push_str("\\u2029"),
-            other => text.push(other),
+        match escaped(letter) {
+            Some(word) => text.push_str(word),
+            None => text.push(letter),
         }
     }
     // serde_json writes \b and \f short, Go long.
-    let text = Zeroizing::new(text.replace("\\b", "\\u0008"));
-    Zeroizing::new(text.replace("\\f", "\\u000c"))
+    for (short, long) in [("\\b", "\\u0008"), ("\\f", "\\u000c")] {
+        if text.contains(short) {
+            text = Zeroizing::new(text.replace(short, long));
+        }
+    }
+    text
 }

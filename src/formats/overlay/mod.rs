@@ -169,7 +169,12 @@ pub fn read_objects(path: &str, text: &str, secret: bool) -> Result<Vec<Resource
     let mut documents = yaml::load_wiped(text).map_err(|error| yaml_diagnostic(path, error, secret))?;
     // A copy that is wiped with the last object that came from it.
     let kept = SecretText::new(text.as_bytes().to_vec());
-    let kept = Arc::new(FilePlaces::of(kept, yaml::places_of));
+    let read = if secret {
+        yaml::places_of_sealed
+    } else {
+        yaml::places_of
+    };
+    let kept = Arc::new(FilePlaces::of(kept, read));
     let mut resources = Vec::with_capacity(documents.len());
     let path: Arc<str> = path.into();
     for (document, node) in documents.iter_mut().enumerate() {

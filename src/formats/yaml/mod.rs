@@ -336,6 +336,12 @@ impl Node {
 
 /// The places of every document of a text.
 pub fn places_of(text: &str) -> Vec<PlaceIndex> {
+    let documents = load(text).unwrap_or_default();
+    documents.iter().map(Node::places).collect()
+}
+
+/// The same of a text that was encrypted.
+pub fn places_of_sealed(text: &str) -> Vec<PlaceIndex> {
     let documents = load_wiped(text).unwrap_or_default();
     documents.iter().map(Node::places).collect()
 }
