@@ -16,7 +16,12 @@
 //!   whoever could edit them could as well commit a plain object.
 //! - The type of an encrypted value (`type:str`) is not bound either. A value must read as the type that is stated, and what does
 //!   not fit the field (a number in a Secret's `stringData`, a text for a watermark) is refused, in signed commits too. In an
-//!   object whose fields nobody here knows, the text "42" can be made the number 42.
+//!   object whose fields nobody here knows, the text "42" can be made the number 42: its schema is with the API server, which refuses
+//!   what does not fit.
+//! - `null`, empty texts, maps and lists are in no MAC, so they can be added to an object of somebody else's, as they can stand in any
+//!   plain object; where a Secret's own rules have no room for them they are refused.
+//!
+//! A commit that is signed by somebody who is trusted closes all of these: the edits would be the signer's own.
 //!
 //! `tests/sops_real/unseen.rs` is the table of these edits, each with its verdict.
 
@@ -338,7 +343,7 @@ fn doubts(path: &str, opened: &sops::Opened) -> Vec<Diagnostic> {
 /// Whether all objects of a text are surely none of ours. One without an apiVersion may be a patch of ours, and one with a variable
 /// may become ours.
 fn somebody_elses(text: &str) -> bool {
-    let Ok(documents) = yaml::load(text) else {
+    let Ok(documents) = yaml::load_wiped(text) else {
         return false;
     };
     documents.iter().all(|document| {
@@ -392,11 +397,8 @@ impl Files for Listing<'_> {
             .get(path)
             .filter(|entry| entry.kind == EntryKind::File)?;
         if let Some(known) = self.known.get(&(entry.blob.clone(), key_of(path, self.id))) {
-            return known
-                .text
-                .expose_str()
-                .ok()
-                .map(|text| Cow::Owned(text.to_owned()));
+            // Borrowed: a copy of what was encrypted would have to be wiped.
+            return known.text.expose_str().ok().map(Cow::Borrowed);
         }
         let bytes = self.read(&entry.blob).ok()?;
         let text = String::from_utf8(bytes.clone()).ok()?;

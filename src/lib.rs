@@ -106,3 +106,15 @@ pub mod wiring;
 
 /// What a user types.
 pub mod cli;
+
+/// Secrets that tests plant and look for in what comes out.
+#[cfg(test)]
+#[path = "../tests/support/canary.rs"]
+#[allow(
+    dead_code,
+    clippy::unwrap_used,
+    clippy::disallowed_methods,
+    clippy::new_without_default,
+    reason = "it is written for the integration tests"
+)]
+mod canary;

@@ -231,6 +231,76 @@ fn take(value: &mut Value, pointer: &str) {
     }
 }
 
+/// How many bytes two texts share at their starts, and then at their ends.
+fn shared(a: &str, b: &str) -> usize {
+    let (a, b) = (a.as_bytes(), b.as_bytes());
+    let start = a.iter().zip(b).take_while(|(a, b)| a == b).count();
+    let ends = a[start..].iter().rev().zip(b[start..].iter().rev());
+    start + ends.take_while(|(a, b)| a == b).count()
+}
+
+/// Every byte that does not belong to a value is where it was.
+fn assert_only_within(text: &str, edited: &str, node: &yaml::Node) {
+    let range = node.bytes();
+    let old = &text[range.clone()];
+    // The mark of a block scalar stands before it, and a value that is not there is put behind its colon.
+    let is_block =
+        matches!(&node.kind, yaml::Kind::Scalar { plain: false, .. }) && !old.starts_with(['"', '\'']);
+    let start = match is_block {
+        true => text[..range.start].rfind(['|', '>']).unwrap_or(range.start),
+        false => range.start,
+    };
+    let end = match old.is_empty() && text[range.end..].starts_with(':') {
+        true => range.end + 1,
+        false => range.end,
+    };
+    assert!(
+        edited.starts_with(&text[..start]) && edited.ends_with(&text[end..]),
+        "bytes outside of {start}..{end} were changed: {text:?} {edited:?}"
+    );
+}
+
+/// The nearest value that there is on the way to a pointer.
+fn nearest<'a>(root: &'a yaml::Node, mut pointer: &str) -> Option<&'a yaml::Node> {
+    loop {
+        pointer = &pointer[..pointer.rfind('/')?];
+        if let Some(node) = root.pointer(pointer) {
+            return Some(node);
+        }
+    }
+}
+
+/// A value that was set is the only thing that changed; one that was added leaves everything that there was.
+fn assert_set_keeps(text: &str, edited: &str, root: &yaml::Node, pointer: &str) {
+    match (root.pointer(pointer), nearest(root, pointer)) {
+        (Some(node), _) => assert_only_within(text, edited, node),
+        (None, Some(parent)) if matches!(parent.kind, yaml::Kind::Scalar { .. }) => {
+            assert_only_within(text, edited, parent);
+        }
+        _ => assert!(
+            shared(text, edited) >= text.len(),
+            "an addition took something away: {pointer} {text:?} {edited:?}"
+        ),
+    }
+}
+
+/// What is left by a removal was there before, in this order; the last entry leaves an empty map or list.
+fn assert_removal_keeps(text: &str, edited: &str, root: &yaml::Node, pointer: &str) {
+    let parent = nearest(root, pointer).expect("it had an entry");
+    let count = match &parent.kind {
+        yaml::Kind::Map(entries) => entries.len(),
+        yaml::Kind::List(items) => items.len(),
+        yaml::Kind::Scalar { .. } => 0,
+    };
+    match count {
+        1 => assert_only_within(text, edited, parent),
+        _ => assert!(
+            shared(text, edited) >= edited.len(),
+            "a removal added something: {pointer} {text:?} {edited:?}"
+        ),
+    }
+}
+
 #[test]
 fn an_edit_touches_its_own_path_only() {
     fuzz("yaml edit", YAML, |text, random| {
@@ -247,6 +317,7 @@ fn an_edit_touches_its_own_path_only() {
         );
         let new = [json!("yes"), json!(7), json!({"k": [1]}), json!("a\nb")][random.usize(..4)].clone();
         if let Ok(edited) = edit::set(text, 0, &pointer, &new) {
+            assert_set_keeps(text, &edited, &documents[0], &pointer);
             let after = yaml::load(&edited).unwrap();
             assert_eq!(after.len(), documents.len());
             let mut expected = value.clone();
@@ -255,6 +326,7 @@ fn an_edit_touches_its_own_path_only() {
             assert_eq!(after, expected, "{text:?} {pointer} {edited:?}");
         }
         if let Ok(edited) = edit::remove(text, 0, &pointer) {
+            assert_removal_keeps(text, &edited, &documents[0], &pointer);
             let mut expected = value.clone();
             take(&mut expected, &pointer);
             let after = yaml::load(&edited).unwrap();

@@ -36,6 +36,9 @@ mod followed;
 /// Connections that end, hang or lie.
 mod cut;
 
+/// What nothing new costs.
+mod unchanged;
+
 const TIMEOUT: Duration = Duration::from_secs(10);
 
 fn open(url: &str, clone: &Path, credentials: Credentials) -> Repository {

@@ -24,7 +24,10 @@ const ASSIGNMENTS: usize = 50;
 const TIPS: usize = 20;
 
 /// What the process may grow by while it looks at all of them. A clone of the whole history is larger.
-const GROWTH_MIB_MAX: usize = 32;
+const GROWTH_MIB_MAX: usize = 8;
+
+/// What the first look may take at most: the pack of the whole history, its index, and every file in the clear.
+const COLD_MIB_MAX: usize = 256;
 
 const ROOT: &str = "p";
 const FOLDER: &str = "p/assignments";
@@ -85,11 +88,13 @@ fn made(path_of: PathBuf, random: &mut fastrand::Rng) -> Made {
 
 /// Memory of this process that is in use, in MiB.
 fn resident() -> usize {
+    told("VmRSS:")
+}
+
+/// What the system says of this process, in MiB.
+fn told(name: &str) -> usize {
     let status = std::fs::read_to_string("/proc/self/status").unwrap();
-    let line = status
-        .lines()
-        .find_map(|line| line.strip_prefix("VmRSS:"))
-        .unwrap();
+    let line = status.lines().find_map(|line| line.strip_prefix(name)).unwrap();
     line.split_whitespace().next().unwrap().parse::<usize>().unwrap() / 1024
 }
 
@@ -216,9 +221,14 @@ async fn alone() {
         known: None,
     };
 
+    // From here on the greatest is looked for.
+    let _ = std::fs::write("/proc/self/clear_refs", "5");
+    let before = resident();
     let began = Instant::now();
     let checkout = reader.look().await.unwrap();
     let cold = began.elapsed();
+    let peak = told("VmHWM:").saturating_sub(before);
+    assert!(peak <= COLD_MIB_MAX, "the first look took {peak} MiB");
     assert_eq!(checkout.revision.commit.as_str(), made.tip());
     assert_listed(&made, &checkout);
     let claims: Vec<usize> = (0..ASSIGNMENTS).collect();
@@ -249,7 +259,7 @@ async fn alone() {
     assert_eq!(reads(&reader), (first.0 + 10, first.1 + 10), "ten files changed");
     assert_listed(&made, &checkout);
     say(&format!(
-        "large repository: {FILES} files and {} commits, built in {built:?}; cold {cold:?}, unchanged {unchanged:?}, ten changed files {changed:?}",
+        "large repository: {FILES} files and {} commits, built in {built:?}; cold {cold:?} with {peak} MiB at most, unchanged {unchanged:?}, ten changed files {changed:?}",
         made.commits
     ));
     grow(&mut made, &mut reader, &mut random).await;

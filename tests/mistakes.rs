@@ -1,5 +1,6 @@
 //! A folder with planted mistakes: `validate` names each with file and line, and exits with 1.
 
+use crate::support::canary::Canary;
 use std::path::Path;
 use std::process::Command;
 
@@ -86,6 +87,11 @@ type Row<'a> = (&'a str, Vec<(&'a str, String)>, Vec<&'a str>);
 
 /// What `validate` says of a folder, as `file:line:column severity rule`, and how it ends.
 fn findings(files: &[(&str, String)]) -> (Vec<String>, Option<i32>) {
+    findings_without(files, &Canary::new())
+}
+
+/// The same, of which nothing that is printed holds a secret.
+fn findings_without(files: &[(&str, String)], canary: &Canary) -> (Vec<String>, Option<i32>) {
     let folder = tempfile::tempdir().unwrap();
     for (path, text) in files {
         let path = folder.path().join(path);
@@ -98,8 +104,17 @@ fn findings(files: &[(&str, String)]) -> (Vec<String>, Option<i32>) {
         .env_remove("SOPS_AGE_KEY_FILE")
         .output()
         .unwrap();
+    canary.assert_absent(&String::from_utf8_lossy(&output.stdout));
+    canary.assert_absent(&String::from_utf8_lossy(&output.stderr));
     let found: serde_json::Value = serde_json::from_slice(&output.stdout).unwrap();
     let found = found.as_array().unwrap_or_else(|| panic!("{found}")).iter();
+    for one in found.clone() {
+        let help = one["help"].as_str().unwrap_or_default();
+        let own = ["https://VAULT", "https://HOST"]
+            .iter()
+            .any(|own| help.contains(own));
+        assert!(own || !help.contains("http"), "{help} leads outside");
+    }
     let word = |one: &serde_json::Value, pointer: &str| match one.pointer(pointer) {
         Some(serde_json::Value::String(text)) => text.clone(),
         other => other.map(ToString::to_string).unwrap_or_default(),
@@ -289,10 +304,13 @@ fn a_source_that_the_controller_would_refuse_is_refused_before() {
 
 #[test]
 fn one_run_tells_everything_also_beside_files_that_cannot_be_read() {
+    let canary = Canary::new();
+    // What is in the clear in a file that was encrypted was to be encrypted.
     let sealed = format!(
-        "{SECRET}stringData: {{a: \"ENC[AES256_GCM,data:AA==,iv:AA==,tag:AA==,type:str]\"}}\nsops: {{age: [{{recipient: age1them, enc: x}}], mac: \"ENC[]\", lastmodified: now}}\n"
+        "{SECRET}stringData: {{a: \"ENC[AES256_GCM,data:AA==,iv:AA==,tag:AA==,type:str]\", b: {}}}\nsops: {{age: [{{recipient: age1them, enc: x}}], mac: \"ENC[]\", lastmodified: now}}\n",
+        canary.word
     );
-    let (found, code) = findings(&[
+    let files = [
         (
             "kustomization.yaml",
             "resources: [tier.yaml, broken.yaml, policy.yaml, sealed.yaml]\npatches:\n- path: patch.yaml\n- path: sealed-patch.yaml\n".to_owned(),
@@ -303,8 +321,9 @@ fn one_run_tells_everything_also_beside_files_that_cannot_be_read() {
         ("sealed.yaml", sealed.clone()),
         ("sealed-patch.yaml", sealed),
         // It is for the object in sealed.yaml: nothing is said of a target that may be there.
-        ("patch.yaml", format!("{SECRET}stringData: {{a: c}}\n")),
-    ]);
+        ("patch.yaml", format!("{SECRET}stringData: {{a: {}}}\n", canary.word)),
+    ];
+    let (found, code) = findings_without(&files, &canary);
     assert_eq!(
         found,
         [

@@ -211,3 +211,33 @@ fn files_stay_short_or_are_named_here() {
         );
     }
 }
+
+/// Help is to be read where there is no other network; what a user fills in with his own server is no link.
+#[test]
+fn no_diagnostic_sends_anybody_outside() {
+    const READERS: [&str; 4] = ["formats/", "parse", "decrypt.rs", "model/"];
+    let mut templates = 0;
+    for (name, text) in sources() {
+        if is_test(&name) || !READERS.iter().any(|reader| name.starts_with(reader)) {
+            continue;
+        }
+        let end = text.find("#[cfg(test)]\nmod tests {").unwrap_or(text.len());
+        let lines = text[..end].lines().map(str::trim).enumerate();
+        for (index, line) in lines.filter(|(_, line)| !line.starts_with("//")) {
+            for (at, scheme) in line.match_indices("://") {
+                let before = &line[..at];
+                let host = &line[at + scheme.len()..];
+                let is_link = before.ends_with("http") || before.ends_with("https");
+                let own = ["VAULT/", "HOST:"].iter().any(|own| host.starts_with(own));
+                templates += usize::from(own);
+                let names_host = host.starts_with(|first: char| first.is_ascii_alphanumeric());
+                assert!(
+                    !is_link || own || !names_host,
+                    "{name}:{}: a link to https://{host}",
+                    index + 1
+                );
+            }
+        }
+    }
+    assert_eq!(templates, 2, "the addresses of the user's own vaults");
+}

@@ -219,14 +219,18 @@ fn ten_changed_files_of_many_are_the_only_ones_that_are_read_decrypted_and_parse
 
 #[test]
 fn what_one_set_of_keys_opened_is_not_given_to_another() {
+    use crate::support::canary::Canary;
     use crate::support::seal::Sealer;
     use couchestor::decrypt::{ClearCache, Vouched, decrypt};
     use couchestor::model::ids::{BlobId, Revision};
     use couchestor::model::tree::{Checkout, Entry, EntryKind};
     use std::collections::BTreeMap;
 
-    let (sealer, other) = (Sealer::new(), Sealer::new());
-    let text = sealer.yaml("apiVersion: v1\nkind: Secret\nmetadata: {name: s}\nstringData: {a: canary}\n");
+    let (sealer, other, canary) = (Sealer::new(), Sealer::new(), Canary::new());
+    let text = sealer.yaml(&format!(
+        "apiVersion: v1\nkind: Secret\nmetadata: {{name: s}}\nstringData: {{a: {}}}\n",
+        canary.word
+    ));
     let entry = Entry {
         blob: BlobId("the same blob".to_owned()),
         kind: EntryKind::File,
@@ -278,10 +282,11 @@ fn what_one_set_of_keys_opened_is_not_given_to_another() {
                     .text
                     .expose_str()
                     .unwrap()
-                    .contains("canary");
+                    .contains(&canary.word);
                 assert!(opens && clear, "turn {turn}");
             }
             Err(refused) => {
+                canary.assert_absent(&format!("{:?}", refused.diagnostics));
                 let told = &refused.diagnostics[0].message;
                 assert!(
                     !opens && told.contains("no key opens it") && told.contains(&sealer.public),

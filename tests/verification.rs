@@ -263,3 +263,69 @@ async fn commits_signed_with_openpgp_are_believed_by_their_keys() {
     assert!(there(&follow, "two") && !there(&follow, "one"));
     follow.halt().await;
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tags_signed_with_openpgp_are_believed_by_their_keys_and_with_their_commits_where_both_are_demanded()
+{
+    let mut follow = Follow::new().await;
+    let gpg = Gpg::new(&follow);
+    let (anna, eve) = (gpg.key("anna@example.org"), gpg.key("eve@example.org"));
+    follow.git(&["config", "gpg.format", "openpgp"]);
+    let tag = |follow: &Follow, name: &str, user: &str| {
+        follow.git(&["config", "user.signingkey", user]);
+        follow.git(&["tag", "-s", "-m", name, name]);
+    };
+    // The commit is nobody's; its tags are Anna's and a stranger's, and one is not signed at all.
+    let unsigned = follow.commit("p/a.yaml", &class("one"), &["--no-gpg-sign"]);
+    tag(&follow, "by-anna", "anna@example.org");
+    tag(&follow, "by-eve", "eve@example.org");
+    follow.git(&["tag", "-a", "-m", "plain", "plain"]);
+    // The next commit is Anna's.
+    follow.git(&["config", "user.signingkey", "anna@example.org"]);
+    let signed = follow.commit("p/a.yaml", &class("two"), &["-S"]);
+    tag(&follow, "both", "anna@example.org");
+    follow.secret("signers", json!({"anna.asc": anna}));
+    let source = |follow: &Follow, mode: &str, name: &str| {
+        follow.source(json!({
+            "ref": {"tag": name},
+            "verify": {"mode": mode, "secretRef": {"name": "signers"}},
+        }));
+    };
+    let there = |follow: &Follow, name: &str| {
+        let all = follow.running.kubernetes.list("StorageClass");
+        all.iter().any(|class| class["metadata"]["name"] == name)
+    };
+    source(&follow, "Tag", "by-eve");
+    follow.run().await;
+    for (mode, name, words) in [
+        ("Tag", "by-eve", ["False/Failed", "none of the keys"]),
+        ("Tag", "plain", ["False/Failed", "not signed"]),
+        ("TagAndHEAD", "by-anna", ["False/Failed", "not signed"]),
+        ("TagAndHEAD", "by-eve", ["False/Failed", ""]),
+    ] {
+        source(&follow, mode, name);
+        follow.turns(2).await;
+        follow.until("SourceVerified", &words).await;
+        assert!(!there(&follow, "one") && !there(&follow, "two"), "{mode} {name}");
+    }
+    source(&follow, "Tag", "by-anna");
+    follow
+        .until("SourceVerified", &["True/Succeeded", "anna.asc"])
+        .await;
+    follow.until("Ready", &["True", &unsigned]).await;
+    assert!(there(&follow, "one"));
+    source(&follow, "TagAndHEAD", "both");
+    follow.until("Ready", &["True", &signed]).await;
+    follow
+        .until("SourceVerified", &["True/Succeeded", "anna.asc"])
+        .await;
+    assert!(there(&follow, "two"));
+    // A stranger who becomes a signer is believed for what he signed before.
+    follow.secret("signers", json!({"eve.asc": eve}));
+    source(&follow, "Tag", "by-eve");
+    follow
+        .until("SourceVerified", &["True/Succeeded", "eve.asc"])
+        .await;
+    follow.until("Ready", &["True", &unsigned]).await;
+    follow.halt().await;
+}

@@ -122,6 +122,7 @@ pub const ENDS: &[(&str, Ends)] = &[
     ("a fan of bases", Error("more than 1000 folders")),
     ("a diamond of folders", Error("look at objects more than")),
     ("a base a thousand times", Error("more than 1000 folders")),
+    ("a base of generators many times", Error("bytes into objects")),
     ("a file many times", Error("look at objects more than")),
     ("components that multiply", Error("look at objects more than")),
     ("deep folders", Objects(1)),

@@ -391,6 +391,29 @@ pub fn folders() -> Vec<fn(&Sealer) -> Case> {
             })
         },
         |_| {
+            case("a base of generators many times", {
+                let variants = numbered(450, |n| format!("- v{n}\n"));
+                let maps = numbered(5_000, |n| format!("- {{name: m{n}}}\n"));
+                let variant = |n: usize| {
+                    (
+                        format!("p/v{n}/kustomization.yaml"),
+                        format!("namePrefix: v{n}-\nresources: [../b]\n"),
+                    )
+                };
+                let mut files: Vec<(String, String)> = (0..450).map(variant).collect();
+                files.push((
+                    "p/kustomization.yaml".to_owned(),
+                    format!("resources:\n{variants}"),
+                ));
+                files.push((
+                    "p/b/kustomization.yaml".to_owned(),
+                    format!("configMapGenerator:\n{maps}"),
+                ));
+                files
+            })
+            .overlaid(5_000)
+        },
+        |_| {
             case("a file many times", {
                 let all = numbered(9_000, |_| "- a.yaml\n".to_owned());
                 vec![

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use super::{Action, Applied, ApplyMemory, Options, apply};
+use crate::canary::Canary;
 use crate::io::cluster::Cluster;
 use crate::model::desired::Origin;
 use crate::model::ids::ObjectId;
@@ -120,13 +121,15 @@ async fn only_what_differs_is_written_and_what_left_is_removed() {
     let changed = world.apply(&[map("2"), class("1")]).await;
     assert_eq!(changed.changes(), 1);
     assert!(
-        changed.actions.contains(&(map("2").id, Action::Configured)),
+        changed
+            .actions
+            .contains(&(map("2").id.clone(), Action::Configured)),
         "{:?}",
         changed.actions
     );
     let pruned = world.apply(&[class("1")]).await;
     assert!(
-        pruned.actions.contains(&(map("2").id, Action::Pruned)),
+        pruned.actions.contains(&(map("2").id.clone(), Action::Pruned)),
         "{:?}",
         pruned.actions
     );
@@ -172,4 +175,18 @@ async fn a_change_that_the_api_refuses_says_what_to_do_and_nothing_is_pruned_mea
         2,
         "both are still there, and known to be ours"
     );
+}
+
+#[tokio::test]
+async fn a_secret_that_the_api_refuses_is_in_no_failure() {
+    let mut world = World::new().await;
+    let canary = Canary::new();
+    let mut secret = object(
+        json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "No_Name", "namespace": "default"},
+        "stringData": {"k": canary.secret, "n": canary.number}}),
+    );
+    secret.secret = true;
+    let refused = world.apply(&[secret]).await;
+    assert_eq!(refused.failures.len(), 1, "{:?}", refused.actions);
+    canary.assert_absent(&format!("{:?} {:?}", refused.failures, refused.actions));
 }

@@ -12,6 +12,7 @@ use crate::model::tree::{Checkout, Entry, EntryKind};
 use crate::parse;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use zeroize::Zeroizing;
 
 /// Files below a repository's root that are looked at; more is probably the wrong folder.
 const FILES_MAX: usize = 200_000;
@@ -22,9 +23,12 @@ const ASSIGNMENTS: &str = "assignments";
 /// Where the keys for encrypted files are.
 #[derive(clap::Args, Clone, Debug)]
 pub struct KeyArguments {
-    /// age identities; the default is where the sops command looks.
+    /// Age identities, an ssh key or OpenPGP private keys, beside the keys that the sops command finds by itself.
     #[arg(long, env = "SOPS_AGE_KEY_FILE", value_name = "FILE")]
     pub age_key: Option<String>,
+    /// An ssh key.
+    #[arg(long, env = "SOPS_AGE_SSH_PRIVATE_KEY_FILE", hide = true)]
+    pub age_ssh_key: Option<String>,
     /// age identities themselves.
     #[arg(long, env = "SOPS_AGE_KEY", hide_env_values = true, hide = true)]
     pub age_key_text: Option<String>,
@@ -205,26 +209,43 @@ pub(super) fn list(root: &Path, folder: &Path, entries: &mut BTreeMap<String, En
     Ok(())
 }
 
+/// The keys that the sops command would use (`age/keysource.go`, `loadIdentities`): of every place where it looks, all that are
+/// there; but no program is run for `SOPS_AGE_KEY_CMD`. What somebody named must be a key. What merely lies in a usual place need
+/// not: an ssh key with a passphrase there is named when no other key opens a file.
 pub(super) fn identities(arguments: &KeyArguments) -> Result<Identities, Failed> {
+    // A variable that is set to nothing is not set.
+    let named = [&arguments.age_ssh_key, &arguments.age_key].into_iter().flatten();
+    let mut given = Vec::new();
+    for path in named.filter(|path| !path.is_empty()).map(Path::new) {
+        let text = std::fs::read_to_string(path).map_err(about(path))?;
+        given.push((path.display().to_string(), Zeroizing::new(text)));
+    }
+    if let Some(text) = &arguments.age_key_text {
+        given.push(("SOPS_AGE_KEY".to_owned(), Zeroizing::new(text.clone())));
+    }
+    let home = arguments.home.as_ref();
     let config = arguments
         .config_home
         .clone()
-        .or(arguments.home.as_ref().map(|home| home.join(".config")));
-    let usual = config
-        .map(|config| config.join("sops/age/keys.txt"))
-        .filter(|path| path.exists());
-    // A variable that is set to nothing is not set, as for the sops command.
-    let given = arguments.age_key.as_deref().filter(|path| !path.is_empty());
-    let given = given.map(PathBuf::from);
-    let mut texts = Vec::new();
-    if let Some(text) = &arguments.age_key_text {
-        texts.push(("SOPS_AGE_KEY".to_owned(), text.clone()));
-    }
-    if let Some(path) = given.or(usual) {
-        let text = std::fs::read_to_string(&path).map_err(about(&path))?;
-        texts.push((path.display().to_string(), text));
-    }
-    Identities::parse(texts.iter().map(|(name, text)| (name.as_str(), text.as_str()))).map_err(Failed)
+        .or(home.map(|home| home.join(".config")));
+    let usual = [
+        home.map(|home| home.join(".ssh/id_ed25519")),
+        home.map(|home| home.join(".ssh/id_rsa")),
+        config.map(|config| config.join("sops/age/keys.txt")),
+    ];
+    let found: Vec<(String, Zeroizing<String>)> = usual
+        .into_iter()
+        .flatten()
+        .filter_map(|path| {
+            let text = std::fs::read_to_string(&path).ok()?;
+            Some((path.display().to_string(), Zeroizing::new(text)))
+        })
+        .collect();
+    Identities::of(
+        given.iter().map(|(name, text)| (name.as_str(), text.as_str())),
+        found.iter().map(|(name, text)| (name.as_str(), text.as_str())),
+    )
+    .map_err(Failed)
 }
 
 /// `validate`.

@@ -2,6 +2,7 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use super::*;
+use crate::canary::Canary;
 use crate::model::ids::Revision;
 use crate::model::tree::Entry;
 
@@ -78,22 +79,29 @@ fn only_what_is_needed_is_read_and_nothing_twice() {
 
 #[test]
 fn what_stands_in_the_way_is_named_and_no_tree_is_given_out() {
+    let canary = Canary::new();
     let large = "x".repeat(FILE_BYTES_MAX + 1);
-    let unreadable = "a: ENC[AES256_GCM,data:AA==,iv:AA==,tag:AA==,type:str]\nsops:\n  age:\n  - recipient: age1them\n    enc: x\n  mac: ENC[]\n  lastmodified: now\n";
+    let unreadable = "a: ENC[AES256_GCM,data:AA==,iv:AA==,tag:AA==,type:str]\nb: CANARY\nsops:\n  age:\n  - recipient: age1them\n    enc: x\n  mac: ENC[]\n  lastmodified: now\n";
     for (text, kind, message) in [
         ("a.yaml", EntryKind::Symlink, "symbolic links"),
         ("a.yaml", EntryKind::Submodule, "submodules"),
         (large.as_str(), FILE, "larger"),
         (unreadable, FILE, "age1them"),
-        ("a: 1\nsops:\n  lastmodified: now\n", FILE, "has no `mac`"),
-        ("A=ENC[AES256_GCM,data:AA==]\nsops_mac=x\n", FILE, "lastmodified"),
+        ("a: CANARY\nsops:\n  lastmodified: now\n", FILE, "has no `mac`"),
+        (
+            "A=ENC[AES256_GCM,data:AA==]\nB=CANARY\nsops_mac=x\n",
+            FILE,
+            "lastmodified",
+        ),
     ] {
+        let text = &text.replace("CANARY", &canary.word);
         let commit = commit(&[
             ("policies/kustomization.yaml", KUSTOMIZATION, FILE),
             ("policies/a.yaml", text, kind),
         ]);
         let refused = run(&commit, &mut ClearCache::default()).map(|_| ()).unwrap_err();
         let errors = refused.diagnostics;
+        canary.assert_absent(&format!("{errors:?}"));
         assert_eq!(errors.len(), 1, "{errors:?}");
         assert!(errors[0].message.contains(message), "{errors:?}");
         assert_eq!(errors[0].place.path, "policies/a.yaml");

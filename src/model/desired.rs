@@ -338,9 +338,9 @@ pub struct Assignment {
     pub decision: Option<DecisionNote>,
     /// The file.
     pub path: String,
-    /// The file's text, for edits by span.
+    /// The file's text, for edits by span; none of a file that was encrypted.
     pub text: String,
-    /// Whether the file was encrypted: then the text is never written.
+    /// Whether the file was encrypted: then it is never edited.
     pub secret: bool,
 }
 

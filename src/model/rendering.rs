@@ -3,7 +3,7 @@
 use super::decision::ProposedMove;
 use super::desired::Origin;
 use super::ids::{ObjectId, PolicyName};
-use super::secret::MASK;
+use super::secret::{MASK, wipe};
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -35,6 +35,17 @@ pub struct RenderedObject {
     pub origin: Origin,
     /// What it was made of, when it is not an object of the repository itself, such as `StorageTier hot`.
     pub made_from: Option<String>,
+}
+
+impl Drop for RenderedObject {
+    fn drop(&mut self) {
+        // It may outlive the object that it was made of.
+        if self.secret
+            && let Some(value) = Arc::get_mut(&mut self.value)
+        {
+            wipe(value);
+        }
+    }
 }
 
 impl std::fmt::Debug for RenderedObject {
@@ -80,4 +91,45 @@ pub struct ProposalText {
     pub policy: PolicyName,
     /// The moves, in order of claim.
     pub moves: Vec<ProposedMove>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::places::Places;
+    use crate::model::secret::witness::wiped;
+    use serde_json::json;
+
+    fn rendered(value: &Arc<Value>, secret: bool) -> RenderedObject {
+        RenderedObject {
+            id: ObjectId {
+                group: String::new(),
+                kind: "Secret".to_owned(),
+                namespace: "n".to_owned(),
+                name: "s".to_owned(),
+            },
+            api_version: "v1".to_owned(),
+            value: value.clone(),
+            stage: Stage::Rest,
+            secret,
+            origin: Origin {
+                path: "a.yaml".into(),
+                document: 0,
+                line: 1,
+                places: Arc::new(Places::default()),
+                changed: Vec::new(),
+                secret,
+            },
+            made_from: None,
+        }
+    }
+
+    #[test]
+    fn the_last_of_the_secret_objects_that_share_a_value_wipes_it() {
+        let value = Arc::new(json!({"data": {"k": "canary"}}));
+        let (first, last) = (rendered(&value, true), rendered(&value, true));
+        drop(value);
+        assert_eq!(wiped("canary", || drop(first)), 0);
+        assert_eq!(wiped("canary", || drop(last)), 1);
+    }
 }

@@ -159,3 +159,20 @@ fn what_is_published_of_an_encrypted_policy_rests_on_its_file_and_not_on_its_val
     assert_ne!(fingerprint(6000, "x", false), plain);
     assert!(!sealed.contains(&plain));
 }
+
+#[test]
+fn no_copy_is_kept_of_an_encrypted_assignment() {
+    for secret in [false, true] {
+        let mut tree = tree(true);
+        if let Some(file) = tree.files.get_mut(PATH) {
+            file.secret = secret;
+        }
+        let parsed = parse(&tree, &[], &Default::default(), &mut ParseCache::default());
+        let desired = parsed
+            .desired
+            .unwrap_or_else(|| panic!("{:?}", parsed.diagnostics));
+        let assignment = desired.assignments.values().next().unwrap();
+        assert_eq!(assignment.secret, secret);
+        assert_eq!(assignment.text, if secret { "" } else { ASSIGNMENT });
+    }
+}

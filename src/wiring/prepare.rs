@@ -21,6 +21,7 @@ use crate::model::secret::SecretText;
 use crate::turn::{Memory, Source, TurnFailure, World};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Instant;
+use zeroize::Zeroizing;
 
 /// Makes the clients of a source, when its spec or Secrets are new.
 pub(super) async fn prepare(
@@ -237,12 +238,20 @@ async fn variables(
         let (found, secret) = match from.kind {
             VariablesKind::ConfigMap => {
                 let map = world.cluster.config_map(namespace, &from.name).await;
-                (map.map_err(|error| TurnFailure::from(&error))?, false)
+                let map = map.map_err(|error| TurnFailure::from(&error))?;
+                let texts = map.map(|map| {
+                    map.into_iter()
+                        .map(|(key, value)| (key, Zeroizing::new(value)))
+                        .collect::<BTreeMap<_, _>>()
+                });
+                (texts, false)
             }
             VariablesKind::Secret => {
                 let map = world.cluster.secret(namespace, &from.name).await;
                 let map = map.map_err(|error| TurnFailure::from(&error))?;
-                let text = |value: &SecretText| value.expose_str().map(str::to_owned).unwrap_or_default();
+                let text = |value: &SecretText| {
+                    Zeroizing::new(value.expose_str().map(str::to_owned).unwrap_or_default())
+                };
                 let texts = map.map(|map| {
                     map.iter()
                         .map(|(key, value)| (key.clone(), text(value)))
@@ -264,8 +273,10 @@ async fn variables(
                 ),
             });
         };
-        for (key, value) in found {
-            variables.set(&key, value, secret).map_err(&wrong)?;
+        for (key, mut value) in found {
+            variables
+                .set(&key, std::mem::take(&mut *value), secret)
+                .map_err(&wrong)?;
         }
     }
     for (key, value) in &post_build.substitute {

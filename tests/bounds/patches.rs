@@ -19,6 +19,52 @@ fn namesakes(count: usize) -> String {
     ])
 }
 
+/// Nothing but generators: so many folders, each with as many ConfigMaps of its own.
+fn generated(folders: usize, maps: usize) -> String {
+    let mut files = Vec::new();
+    let mut root = "resources:\n".to_owned();
+    for folder in 0..folders {
+        root += &format!("- f{folder}\n");
+        let maps: String = (0..maps)
+            .map(|n| format!("- {{name: m{folder}-{n}}}\n"))
+            .collect();
+        files.push((
+            format!("p/f{folder}/kustomization.yaml"),
+            format!("generatorOptions: {{disableNameSuffixHash: true}}\nconfigMapGenerator:\n{maps}"),
+        ));
+    }
+    files.push(("p/kustomization.yaml".to_owned(), root));
+    let files: Vec<(&str, String)> = files
+        .iter()
+        .map(|(path, text)| (path.as_str(), text.clone()))
+        .collect();
+    built(&files)
+}
+
+/// A base of generators that so many variants refer to.
+fn variants(count: usize, maps: usize) -> String {
+    let mut files = Vec::new();
+    let mut root = "resources:\n".to_owned();
+    for variant in 0..count {
+        root += &format!("- v{variant}\n");
+        files.push((
+            format!("p/v{variant}/kustomization.yaml"),
+            format!("namePrefix: v{variant}-\nresources: [../b]\n"),
+        ));
+    }
+    let maps: String = (0..maps).map(|n| format!("- {{name: m{n}}}\n")).collect();
+    files.push((
+        "p/b/kustomization.yaml".to_owned(),
+        format!("configMapGenerator:\n{maps}"),
+    ));
+    files.push(("p/kustomization.yaml".to_owned(), root));
+    let files: Vec<(&str, String)> = files
+        .iter()
+        .map(|(path, text)| (path.as_str(), text.clone()))
+        .collect();
+    built(&files)
+}
+
 /// What a patch or a replacement may put together.
 pub fn of_patches() -> Vec<Row> {
     let with = |kustomization: String| {
@@ -78,6 +124,21 @@ pub fn of_patches() -> Vec<Row> {
             "bytes that parts make",
             "more than 1048576 bytes",
             with(format!("replacements:\n{}", parts.repeat(25))),
+        ),
+        (
+            "patches of a kustomization",
+            "more than 10000 entries",
+            with(format!("patches:\n{}", "- {path: b.yaml}\n".repeat(10_001))),
+        ),
+        (
+            "objects that are generated",
+            "more than 100000 objects",
+            generated(11, 9_100),
+        ),
+        (
+            "objects that are generated again and again",
+            "look at objects more than",
+            variants(450, 100),
         ),
         (
             "entries of a generated object",

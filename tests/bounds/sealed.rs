@@ -1,6 +1,7 @@
 //! Bounds of encrypted files.
 
 use super::{Row, words};
+use crate::support::canary::Canary;
 use crate::support::seal::Sealer;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -35,22 +36,28 @@ fn stanzas(each: usize, recipients: usize) -> String {
 }
 
 fn inside(files: usize) -> String {
-    let sealer = Sealer::new();
-    let one = STANDARD.encode(sealer.yaml("a: b\n"));
+    let (sealer, canary) = (Sealer::new(), Canary::new());
+    let one = STANDARD.encode(sealer.yaml(&format!("a: {}\n", canary.word)));
     let data: String = (0..files).map(|n| format!("  k{n}.yaml: {one}\n")).collect();
     let text = format!("apiVersion: v1\nkind: Secret\nmetadata: {{name: s}}\ndata:\n{data}");
     let identities = Identities::parse([("key", sealer.key.as_str())]).unwrap();
-    words(sops::open_inside(&text, &identities).map(|_| ()))
+    let said = words(sops::open_inside(&text, &identities).map(|_| ()));
+    canary.assert_absent(&said);
+    said
 }
 
 fn sealed(values: usize) -> String {
-    let sealer = Sealer::new();
-    let all: Vec<String> = (0..values).map(|n| format!("\"k{n}\": {n}")).collect();
+    let (sealer, canary) = (Sealer::new(), Canary::new());
+    let all: Vec<String> = (0..values)
+        .map(|n| format!("\"k{n}\": \"{}\"", canary.word))
+        .collect();
     let identities = Identities::parse([("key", sealer.key.as_str())]).unwrap();
-    words(sops::decrypt(
+    let said = words(sops::decrypt(
         &sealer.yaml(&format!("{{{}}}", all.join(", "))),
         &identities,
-    ))
+    ));
+    canary.assert_absent(&said);
+    said
 }
 
 /// What is wrong with `.sops.yaml`.

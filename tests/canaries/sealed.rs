@@ -31,6 +31,7 @@ fn cases(canary: &Canary, sealer: &Sealer) -> Vec<(&'static str, &'static str, S
     let other = Sealer::new();
     let whole = sealer.binary(&canary.secret.repeat(9));
     let lines = sealer.dotenv(&format!("A={}\nB={}\n", canary.secret, canary.number));
+    let ini = sealer.ini(&format!("[here]\nA = {}\nB = {}\n", canary.secret, canary.number));
     let cut = |text: &str, share: usize| text[..text.len() * share / 10].to_owned();
     let fresh = |clear: &str, aad: &str, kind: &str| sealer.value(clear.as_bytes(), aad, kind);
     let inner = |text: &str| {
@@ -261,6 +262,51 @@ fn cases(canary: &Canary, sealer: &Sealer) -> Vec<(&'static str, &'static str, S
             "lines: no MAC",
             "a.env",
             lines.replace("sops_mac=", "sops_mak="),
+            "has no `mac`",
+        ),
+        (
+            "INI: renamed",
+            "a.ini",
+            ini.replacen("A = ", "C = ", 1),
+            "a value does not decrypt",
+        ),
+        (
+            "INI: moved to another section",
+            "a.ini",
+            ini.replacen("[here]", "[there]", 1),
+            "a value does not decrypt",
+        ),
+        (
+            "INI: no line",
+            "a.ini",
+            format!("{}\n{ini}", canary.word),
+            "this is no line of such a file",
+        ),
+        (
+            "INI: other key",
+            "a.ini",
+            other.ini(&format!("[here]\nA = {}\n", canary.secret)),
+            "no key opens it",
+        ),
+        (
+            "INI: one added",
+            "a.ini",
+            ini.replacen("[here]\n", "[here]\nX = 1\n", 1),
+            "should be encrypted and is not",
+        ),
+        (
+            "INI: taken out",
+            "a.ini",
+            ini.lines()
+                .filter(|line| !line.starts_with("A = "))
+                .map(|line| format!("{line}\n"))
+                .collect(),
+            "the MAC does not match",
+        ),
+        (
+            "INI: no MAC",
+            "a.ini",
+            ini.replace("\nmac = ", "\nmak = "),
             "has no `mac`",
         ),
         (

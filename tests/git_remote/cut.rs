@@ -2,7 +2,8 @@
 //! revision stays, and the next fetch works.
 
 use super::ssh::Server;
-use super::{BASIC, bare, open, secret, serve};
+use super::tls::{Authority, front};
+use super::{BASIC, bare, open, place, secret, serve};
 use crate::support::canary::Canary;
 use crate::support::seed;
 use couchestor::io::git::{Credentials, Lease, Repository};
@@ -66,6 +67,94 @@ async fn garbage_cut_answers_and_other_hosts_end_in_an_error_that_says_so() {
         assert!(text.contains(words), "{name}: {text}");
         canary.assert_absent(&text);
         assert!(count.load(Ordering::Relaxed) <= 2, "{name} was tried {count:?} times");
+    }
+}
+
+/// A server that says something at once, and then hangs up or says nothing more.
+async fn greets(bytes: &'static [u8], hangs_up: bool) -> (SocketAddr, Arc<AtomicUsize>) {
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = listener.local_addr().unwrap();
+    let count = Arc::new(AtomicUsize::new(0));
+    let counter = count.clone();
+    tokio::spawn(async move {
+        while let Ok((mut socket, _)) = listener.accept().await {
+            counter.fetch_add(1, Ordering::Relaxed);
+            tokio::spawn(async move {
+                let _ = socket.write_all(bytes).await;
+                if hangs_up {
+                    let _ = socket.shutdown().await;
+                }
+                // What is heard is taken, so that the end is no reset.
+                let mut heard = [0; 4096];
+                while matches!(socket.read(&mut heard).await, Ok(1..)) {}
+            });
+        }
+    });
+    (address, count)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn greetings_that_are_garbage_are_cut_or_never_come_end_in_words_over_tls_and_ssh() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let folder = tempfile::tempdir().unwrap();
+    let canary = Canary::new();
+    let keys = Server::start();
+    let identity = keys.read("anna");
+    let limit = Duration::from_secs(2);
+    for (name, over, bytes, hangs_up, words) in [
+        (
+            "garbage",
+            "https",
+            &b"garbage garbage garbage\r\n\r\n"[..],
+            false,
+            "corrupt message",
+        ),
+        ("cut", "https", &b"\x16\x03\x03\x00\x7a\x02"[..], true, "eof"),
+        ("nothing", "https", &b""[..], true, "eof"),
+        (
+            "silence",
+            "https",
+            &b""[..],
+            false,
+            "took longer than spec.timeout",
+        ),
+        ("garbage", "ssh", &b"garbage garbage\r\n"[..], true, "ssh: "),
+        ("endless garbage", "ssh", &[b'x'; 100_000][..], false, "ssh: "),
+        ("cut", "ssh", &b"SSH-2.0-Open"[..], true, "ssh: "),
+        (
+            "cut after the greeting",
+            "ssh",
+            &b"SSH-2.0-OpenSSH_9.2\r\n"[..],
+            true,
+            "ssh: ",
+        ),
+        (
+            "garbage after the greeting",
+            "ssh",
+            &b"SSH-2.0-OpenSSH_9.2\r\nHTTP/1.1 400 Bad Request\r\n\r\n"[..],
+            true,
+            "ssh: ",
+        ),
+        ("nothing", "ssh", &b""[..], true, "ssh: "),
+        ("silence", "ssh", &b""[..], false, "took longer than spec.timeout"),
+    ] {
+        let (address, count) = greets(bytes, hangs_up).await;
+        let url = format!("{over}://{address}/x.git");
+        let key = [("identity", identity.as_str()), ("known_hosts", "# nobody\n")];
+        let token = [("bearerToken", canary.word.as_str())];
+        let pairs = if over == "ssh" { &key[..] } else { &token[..] };
+        let credentials = Credentials::from_secret(&secret(pairs), &url).unwrap();
+        let clone = folder.path().join("c");
+        let repository = Repository::new(&url, &clone, credentials, limit, false).unwrap();
+        let error = repository.fetch("main").await.unwrap_err();
+        let text = error.to_string();
+        assert_eq!(error.class(), Class::Retry, "{over}, {name}: {text}");
+        assert!(text.contains(words) && text.len() < 600, "{over}, {name}: {text}");
+        canary.assert_absent(&format!("{error} {error:?}"));
+        assert!(
+            count.load(Ordering::Relaxed) <= 2,
+            "{over}, {name} was tried {count:?} times"
+        );
     }
 }
 
@@ -195,18 +284,18 @@ async fn spoiled(
     random: &mut fastrand::Rng,
     over: &str,
 ) {
-    let broken = if over == "ssh" {
-        "the connection broke off"
-    } else {
-        "end of file before message length reached"
+    let broken = match over {
+        "ssh" => "the connection broke off",
+        "https" => "without sending TLS close_notify",
+        _ => "end of file before message length reached",
     };
     let tips = followed.repository.fetch("main").await.unwrap();
     assert_eq!(tips.branches["main"], tip);
-    // Over ssh no garbage gets through; over http it is found where the pack is read.
-    let garbled: &[&str] = if over == "ssh" {
-        &[broken]
-    } else {
-        &["zlib", "pack"]
+    // Over ssh and TLS no garbage gets through; over http it is found where the pack is read.
+    let garbled: &[&str] = match over {
+        "ssh" => &[broken],
+        "https" => &["connection error", "decrypt"],
+        _ => &["zlib", "pack"],
     };
     let broken = &[broken][..];
     let (cut, garbage) = ((Fault::Cut, 4, broken), (Fault::Garbage, 1, garbled));
@@ -284,6 +373,33 @@ async fn a_pack_that_is_cut_spoiled_or_never_ends_over_http_changes_nothing() {
         relay,
     };
     spoiled(followed, &person, tip, &mut random, "http").await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pack_that_is_cut_spoiled_or_never_ends_over_tls_changes_nothing() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let mut random = fastrand::Rng::with_seed(seed("packs spoiled over TLS"));
+    let folder = tempfile::tempdir().unwrap();
+    let (file, tip) = bare(folder.path()).await;
+    let (plain, _) = serve(folder.path(), BASIC).await;
+    let ours = Authority::new();
+    // The faults are on the wire: what is spoiled is what TLS carries.
+    let (address, _) = front(&ours, None, place(&plain)).await;
+    let relay = Relay::start(address).await;
+    let url = format!("https://{}/repository.git", relay.address);
+    let login = secret(&[("username", "ops"), ("password", "right"), ("ca.crt", &ours.pem)]);
+    let credentials = Credentials::from_secret(&login, &url).unwrap();
+    let clone = folder.path().join("clone");
+    let repository = Repository::new(&url, &clone, credentials, SHORT, false).unwrap();
+    let person = open(&file, &folder.path().join("another"), Credentials::default());
+    person.fetch("main").await.unwrap();
+    let clone = clone.as_path();
+    let followed = Followed {
+        repository,
+        clone,
+        relay,
+    };
+    spoiled(followed, &person, tip, &mut random, "https").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -81,6 +81,51 @@ async fn a_password_of_the_secret_opens_a_source_over_tls_and_a_wrong_one_is_sho
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_bearer_token_of_the_secret_opens_a_source_and_a_wrong_one_is_shown_once_a_turn() {
+    let mut follow = Follow::new().await;
+    let tip = follow.commit("p/a.yaml", CLASS, &[]);
+    let ours = Authority::new();
+    let (url, came) = serve_tls(follow.folder.path(), "Bearer t0ken", &ours, None).await;
+    let spec = json!({"url": of_the_person(&url), "secretRef": {"name": "git"}});
+    let pairs = |token: &str| json!({"bearerToken": token, "ca.crt": ours.pem});
+    let canary = Canary::new();
+    secret(&mut follow, "git", pairs(&canary.word)).await;
+    let words = ["False/AuthenticationFailed", "spec.secretRef"];
+    let said = turn(&mut follow, spec.clone(), &words).await;
+    canary.assert_absent(&format!("{said}{}", follow.status()));
+    tokio::time::sleep(SILENCE).await;
+    let shown = came.lock().unwrap().clone();
+    assert_eq!(shown, [format!("Bearer {}", canary.word)], "one turn, one try");
+    assert!(!applied(&follow));
+
+    secret(&mut follow, "git", pairs("t0ken")).await;
+    turn(&mut follow, spec, &["True", &tip]).await;
+    assert!(applied(&follow));
+    follow.halt().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_client_certificate_of_the_secret_opens_a_source_that_demands_one() {
+    let mut follow = Follow::new().await;
+    let tip = follow.commit("p/a.yaml", CLASS, &[]);
+    let (ours, clients) = (Authority::new(), Authority::new());
+    let (url, _) = serve_tls(follow.folder.path(), "", &ours, Some(&clients)).await;
+    let spec = json!({"url": of_the_person(&url), "secretRef": {"name": "git"}});
+    let pairs = |(certificate, key): &(String, String)| json!({"ca.crt": ours.pem, "tls.crt": certificate, "tls.key": key});
+    secret(&mut follow, "git", json!({"ca.crt": ours.pem})).await;
+    turn(&mut follow, spec.clone(), &["False/", "tls.crt and tls.key"]).await;
+    let strange = Authority::new().issue(&["eve"]);
+    secret(&mut follow, "git", pairs(&strange)).await;
+    let said = turn(&mut follow, spec.clone(), &["False/", "tls.crt and tls.key"]).await;
+    assert!(!said.contains("PRIVATE KEY") && !applied(&follow), "{said}");
+
+    secret(&mut follow, "git", pairs(&clients.issue(&["couchestor"]))).await;
+    turn(&mut follow, spec, &["True", &tip]).await;
+    assert!(applied(&follow));
+    follow.halt().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_source_goes_by_the_proxy_of_its_secret() {
     let mut follow = Follow::new().await;
     let tip = follow.commit("p/a.yaml", CLASS, &[]);

@@ -35,6 +35,22 @@ impl Server {
         keygen(folder.path(), "phrase", &["-t", "ed25519", "-N", "open sesame"]);
         keygen(folder.path(), "rsa", &["-t", "rsa", "-N", ""]);
         keygen(folder.path(), "eve", &["-t", "ed25519", "-N", ""]);
+        keygen(folder.path(), "authority", &["-t", "ed25519", "-N", ""]);
+        let certified = Command::new("ssh-keygen")
+            .current_dir(folder.path())
+            .args([
+                "-q",
+                "-s",
+                "authority",
+                "-I",
+                "host",
+                "-h",
+                "-n",
+                "127.0.0.1",
+                "host_ed25519.pub",
+            ])
+            .status();
+        assert!(certified.unwrap().success());
         let keys: String = ["anna", "phrase", "rsa"]
             .iter()
             .map(|name| std::fs::read_to_string(path(&format!("{name}.pub"))).unwrap())
@@ -46,10 +62,11 @@ impl Server {
             .unwrap()
             .port();
         let config = format!(
-            "ListenAddress 127.0.0.1:{port}\nHostKey {}\nHostKey {}\nAuthorizedKeysFile {}\nPidFile none\nStrictModes no\n\
+            "ListenAddress 127.0.0.1:{port}\nHostKey {}\nHostKey {}\nHostCertificate {}\nAuthorizedKeysFile {}\nPidFile none\nStrictModes no\n\
              PasswordAuthentication no\nKbdInteractiveAuthentication no\nUsePAM no\nLogLevel VERBOSE\nMaxAuthTries 2\n",
             path("host_ed25519").display(),
             path("host_rsa").display(),
+            path("host_ed25519-cert.pub").display(),
             path("authorized_keys").display()
         );
         std::fs::write(path("sshd_config"), config).unwrap();
@@ -233,7 +250,11 @@ async fn a_host_is_believed_by_its_key_alone() {
     let rsa_only = server.known("host_rsa");
     let other = ed25519.replace("[127.0.0.1]", "[192.0.2.1]");
     let wrong = server.known("eve");
-    let authority = format!("@cert-authority {ed25519}");
+    // The server has a certificate of it, which OpenSSH's own client would believe.
+    let authority = format!("@cert-authority {}", server.known("authority"));
+    let both = format!("{authority}{ed25519}");
+    assert_eq!(believed_by_openssh(&server, &authority), "believed");
+    assert_ne!(believed_by_openssh(&server, &wrong), "believed");
     let revoked = format!("@revoked {ed25519}{ed25519}");
     for (name, known, refused) in [
         ("plain", ed25519.as_str(), None),
@@ -244,6 +265,7 @@ async fn a_host_is_believed_by_its_key_alone() {
         ("nothing known", "# nobody\n", Some("is not in known_hosts")),
         ("wrong", wrong.as_str(), Some("is another one")),
         ("authority", authority.as_str(), Some("certificate authority")),
+        ("authority and key", both.as_str(), None),
         ("revoked", revoked.as_str(), Some("is revoked")),
     ] {
         let repository = server
@@ -257,6 +279,40 @@ async fn a_host_is_believed_by_its_key_alone() {
             }
             (outcome, _) => panic!("{name}: {outcome:?}"),
         }
+    }
+}
+
+/// Whether OpenSSH's own client goes on to log in.
+fn believed_by_openssh(server: &Server, known: &str) -> String {
+    let hosts = server.folder.path().join("hosts-of-openssh");
+    std::fs::write(&hosts, known).unwrap();
+    let output = Command::new("ssh")
+        .args([
+            "-F",
+            "none",
+            "-o",
+            "StrictHostKeyChecking=yes",
+            "-o",
+            "BatchMode=yes",
+        ])
+        .args([
+            "-o",
+            "IdentitiesOnly=yes",
+            "-o",
+            "GlobalKnownHostsFile=none",
+            "-o",
+        ])
+        .arg(format!("UserKnownHostsFile={}", hosts.display()))
+        .arg("-i")
+        .arg(server.folder.path().join("eve"))
+        .args(["-p", &server.port.to_string(), "127.0.0.1", "true"])
+        .output()
+        .expect("this test needs openssh-client");
+    let said = String::from_utf8_lossy(&output.stderr).into_owned();
+    // Eve's key is refused by a host that is believed.
+    match said.contains("Permission denied") {
+        true => "believed".to_owned(),
+        false => said,
     }
 }
 

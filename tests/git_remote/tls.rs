@@ -4,7 +4,7 @@ use super::{TIMEOUT, bare, open, place, push, secret, serve};
 use crate::support::canary::Canary;
 use couchestor::io::git::{Credentials, Lease, Repository};
 use couchestor::model::failure::{Class, Failure};
-use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -34,10 +34,17 @@ impl Authority {
     }
 
     /// A certificate and its key, as PEM.
-    fn issue(&self, names: &[&str]) -> (String, String) {
+    pub(super) fn issue(&self, names: &[&str]) -> (String, String) {
+        self.issue_for(names, (1975, 4096))
+    }
+
+    /// One that is valid from the start of a year to the start of another.
+    fn issue_for(&self, names: &[&str], (from, to): (i32, i32)) -> (String, String) {
         let key = KeyPair::generate().unwrap();
-        let params =
-            CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).unwrap();
+        let names: Vec<String> = names.iter().map(|name| (*name).to_owned()).collect();
+        let mut params = CertificateParams::new(names).unwrap();
+        params.not_before = date_time_ymd(from, 1, 1);
+        params.not_after = date_time_ymd(to, 1, 1);
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         (certificate.pem(), key.serialize_pem())
     }
@@ -50,8 +57,16 @@ pub(super) async fn front(
     clients: Option<&Authority>,
     inside: SocketAddr,
 ) -> (SocketAddr, Arc<AtomicUsize>) {
+    front_showing(ours.issue(&["127.0.0.1", "git.invalid"]), clients, inside).await
+}
+
+/// The same with this certificate and key.
+async fn front_showing(
+    (certificate, key): (String, String),
+    clients: Option<&Authority>,
+    inside: SocketAddr,
+) -> (SocketAddr, Arc<AtomicUsize>) {
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let (certificate, key) = ours.issue(&["127.0.0.1", "git.invalid"]);
     let chain = vec![CertificateDer::from_pem_slice(certificate.as_bytes()).unwrap()];
     let key = PrivateKeyDer::from_pem_slice(key.as_bytes()).unwrap();
     let config = match clients {
@@ -125,6 +140,66 @@ async fn an_authority_is_believed_for_its_own_source_and_no_other() {
             "{error}"
         );
         assert!(error.to_string().contains("ca.crt"), "{error}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_certificate_for_another_name_or_another_time_is_refused_with_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let (_, tip) = bare(folder.path()).await;
+    let ours = Authority::new();
+    let (plain, came) = serve(folder.path(), super::BASIC).await;
+    let canary = Canary::new();
+    let ever = (1975, 4096);
+    for (name, names, years, words) in [
+        ("right", ["127.0.0.1"], ever, None),
+        (
+            "another name",
+            ["git.example.org"],
+            ever,
+            Some(["not valid for name", "into spec.url"]),
+        ),
+        (
+            "expired",
+            ["127.0.0.1"],
+            (1990, 2001),
+            Some(["expired", "valid now"]),
+        ),
+        (
+            "not yet",
+            ["127.0.0.1"],
+            (4000, 4096),
+            Some(["not valid yet", "valid now"]),
+        ),
+    ] {
+        let (address, connections) = front_showing(ours.issue_for(&names, years), None, place(&plain)).await;
+        let url = format!("https://{address}/repository.git");
+        let password = words.map_or("right", |_| canary.word.as_str());
+        let pairs = [
+            ("ca.crt", ours.pem.as_str()),
+            ("username", "ops"),
+            ("password", password),
+        ];
+        let credentials = Credentials::from_secret(&secret(&pairs), &url).unwrap();
+        came.lock().unwrap().clear();
+        let fetched = open(&url, &folder.path().join(name), credentials)
+            .fetch("main")
+            .await;
+        let Some(words) = words else {
+            assert_eq!(fetched.unwrap().branches["main"], tip);
+            continue;
+        };
+        let error = fetched.unwrap_err();
+        assert_eq!(
+            (error.class(), error.reason()),
+            (Class::Stalled, "HostKeyFailed"),
+            "{name}: {error}"
+        );
+        let text = error.to_string();
+        assert!(words.iter().all(|word| text.contains(word)), "{name}: {text}");
+        canary.assert_absent(&format!("{error} {error:?}"));
+        assert_eq!(came.lock().unwrap().len(), 0, "{name}: the password was shown");
+        assert_eq!(connections.load(Ordering::SeqCst), 1, "{name}");
     }
 }
 

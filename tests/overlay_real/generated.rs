@@ -1,14 +1,11 @@
 //! Random trees: a base, perhaps a component and a second base, an overlay over them, with every feature switched on by chance.
 
-use super::{Tree, compare};
+use super::{Counts, INTENDED, Tree, compare};
 use crate::support::{say, seed, servers};
 use std::fmt::Write;
 
 /// Trees of one run.
 const TREES: u64 = 700;
-
-/// Most of them whose difference may be excused.
-const INTENDED_MAX: usize = 15;
 
 /// Makes one tree.
 struct Maker {
@@ -529,7 +526,7 @@ fn generated_trees_are_built_as_kustomize_builds_them() {
     servers::kustomize();
     let seed = seed("overlay trees");
     let next = std::sync::atomic::AtomicU64::new(0);
-    let counts = std::sync::Mutex::new(std::collections::BTreeMap::<&str, usize>::new());
+    let counts = std::sync::Mutex::new(Counts::default());
     let failures = std::sync::Mutex::new(Vec::new());
     std::thread::scope(|scope| {
         for _ in 0..2 {
@@ -545,13 +542,7 @@ fn generated_trees_are_built_as_kustomize_builds_them() {
                         &tree,
                         "over",
                     ) {
-                        Ok(verdict) => {
-                            *counts
-                                .lock()
-                                .expect("no panic inside")
-                                .entry(verdict)
-                                .or_default() += 1
-                        }
+                        Ok(verdict) => counts.lock().expect("no panic inside").add(&verdict),
                         Err(difference) => failures.lock().expect("no panic inside").push(difference),
                     }
                 }
@@ -559,17 +550,18 @@ fn generated_trees_are_built_as_kustomize_builds_them() {
         }
     });
     let counts = counts.into_inner().expect("no panic inside");
-    say(&format!("overlay trees: {counts:?}"));
+    say(&format!("overlay trees: {}", counts.words()));
     let failures = failures.into_inner().expect("no panic inside");
     assert!(failures.is_empty(), "{}", failures.join("\n=======\n"));
-    // What is excused must stay rare.
-    assert!(
-        counts.get("intended").copied().unwrap_or_default() <= INTENDED_MAX,
-        "{counts:?}"
-    );
+    for one in INTENDED {
+        let count = counts.by_name.get(one.name).copied().unwrap_or_default();
+        assert!(
+            count <= one.most,
+            "{}: {count}, not {} at most",
+            one.name,
+            one.most
+        );
+    }
     // A generator that makes mostly mistakes would compare nothing.
-    assert!(
-        counts.get("same").copied().unwrap_or_default() >= 480,
-        "{counts:?}"
-    );
+    assert!(counts.same >= 480, "{}", counts.words());
 }

@@ -1,6 +1,6 @@
 //! Situations that people meet, each by name: what is easily got wrong, and what must be refused.
 
-use super::{compare, tree};
+use super::{Counts, Verdict, compare, tree};
 use crate::support::{say, servers};
 
 #[test]
@@ -8,19 +8,47 @@ fn every_situation_is_built_as_kustomize_builds_it() {
     if servers::left_out("every_situation_is_built_as_kustomize_builds_it") {
         return;
     }
-    let mut failures = Vec::new();
-    let all = all();
-    for (name, files) in &all {
-        let tree = tree(files);
-        if let Err(difference) = compare(name, &tree, "over") {
-            failures.push(difference);
+    let (mut failures, mut counts) = (Vec::new(), Counts::default());
+    for (name, files) in all() {
+        let verdict = match compare(name, &tree(files), "over") {
+            Ok(verdict) => verdict,
+            Err(difference) => {
+                failures.push(difference);
+                continue;
+            }
+        };
+        counts.add(&verdict);
+        let refused = REFUSED.contains(&name);
+        if refused != (verdict == Verdict::Refused) {
+            failures.push(format!(
+                "{name}: {verdict:?}, and it must be refused by both: {refused}"
+            ));
         }
     }
-    say(&format!("overlay situations: {}", all.len()));
+    say(&format!("overlay situations: {}", counts.words()));
     assert!(failures.is_empty(), "{}", failures.join("\n=======\n"));
 }
 
-type Situation = (&'static str, &'static [(&'static str, &'static str)]);
+/// Situations that both must refuse. That both refuse another is a mistake in it, which compares nothing.
+const REFUSED: [&str; 15] = [
+    "the same object in no namespace and in default",
+    "an empty kustomization",
+    "a JSON patch that tests in vain",
+    "a component listed as a resource",
+    "the same object twice",
+    "a replacement of a missing field",
+    "an unknown field",
+    "two kustomization files",
+    "a cycle",
+    "yes and no are no texts",
+    "a folder without a kustomization",
+    "a file that is not there",
+    "a key twice",
+    "replicas of nobody",
+    "a patch of another kind of value",
+];
+
+pub(super) type Situation = (&'static str, &'static [(&'static str, &'static str)]);
 
 const DEPLOYMENT: &str = r#"apiVersion: apps/v1
 kind: Deployment
@@ -40,7 +68,7 @@ spec:
 const CONFIG: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: conf}\ndata: {k: v}\n";
 
 #[rustfmt::skip]
-fn all() -> Vec<Situation> {
+pub(super) fn all() -> Vec<Situation> {
     vec![
         ("a plain list of files", &[
             ("over/d.yaml", DEPLOYMENT),
@@ -200,7 +228,7 @@ patchesJson6902:
             ("over/c.bin", "\u{c3}\u{28}"),
             ("over/kustomization.yaml", r#"configMapGenerator:
 - {name: m, files: [a.bin, b.bin, key=c.bin], literals: [l=v]}
-- {name: n, files: [a.bin]}
+- {name: other, files: [a.bin]}
 secretGenerator:
 - {name: s, files: [a.bin, b.bin]}
 "#),
@@ -567,6 +595,130 @@ metadata: {name: ns}
 sortOptions: {order: legacy}
 "#),
         ]),
+        ("a file that is not there", &[
+            ("over/kustomization.yaml", "resources: [d.yaml]\n"),
+        ]),
+        ("folders whose names begin alike", &[
+            ("base/c.yaml", CONFIG),
+            ("base/kustomization.yaml", "resources: [c.yaml]\n"),
+            ("base-two/d.yaml", DEPLOYMENT),
+            ("base-two/kustomization.yaml", "resources: [d.yaml, ../base]\n"),
+            ("over/kustomization.yaml", "resources: [../base-two]\nnamePrefix: p-\n"),
+        ]),
+        ("a key twice", &[
+            ("over/c.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: conf}\ndata: {k: v, k: w}\n"),
+            ("over/kustomization.yaml", "resources: [c.yaml]\n"),
+        ]),
+        ("annotations that look like numbers", &[
+            ("over/d.yaml", DEPLOYMENT),
+            ("over/c.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: conf, annotations: {port: \"8080\", \"on\": \"true\", happy: \"01\"}}\n"),
+            ("over/kustomization.yaml", r#"resources: [d.yaml, c.yaml]
+commonLabels: {version: "1", "on": "true"}
+commonAnnotations: {sum: "1e3", year: "2001-01-01"}
+"#),
+        ]),
+        ("a namespace that is blank", &[
+            ("over/c.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: conf, namespace: \"\"}\ndata: {k: v}\n"),
+            ("over/kustomization.yaml", "resources: [c.yaml]\nnamePrefix: p-\n"),
+        ]),
+        ("nulls and empty lists", &[
+            ("over/d.yaml", r#"apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  strategy: null
+  template:
+    spec:
+      tolerations: []
+      nodeSelector: {}
+      containers: [{name: main, image: "nginx:1", args: null, env: []}]
+"#),
+            ("over/kustomization.yaml", r#"resources: [d.yaml]
+patches:
+- patch: |-
+    apiVersion: apps/v1
+    kind: Deployment
+    metadata: {name: web}
+    spec: {replicas: 2}
+"#),
+        ]),
+        ("letters of many scripts", &[
+            ("over/t.txt", "\u{e9}t\u{e9} \u{4e16}\u{754c} \u{1f600}\n"),
+            ("over/kustomization.yaml", r#"configMapGenerator:
+- {name: m, files: [t.txt], literals: ["k=世<&>"]}
+"#),
+        ]),
+        ("envFrom is replaced by a merge and added to by a JSON patch", &[
+            ("over/d.yaml", r#"apiVersion: apps/v1
+kind: Deployment
+metadata: {name: web}
+spec:
+  template:
+    spec:
+      containers:
+      - name: main
+        image: nginx:1
+        envFrom: [{configMapRef: {name: one}}]
+"#),
+            ("over/kustomization.yaml", r#"resources: [d.yaml]
+configMapGenerator: [{name: one, literals: [a=b]}, {name: two, literals: [a=b]}]
+patches:
+- patch: |-
+    apiVersion: apps/v1
+    kind: Deployment
+    metadata: {name: web}
+    spec: {template: {spec: {containers: [{name: main, envFrom: [{configMapRef: {name: two}}]}]}}}
+- target: {kind: Deployment}
+  patch: |-
+    - {op: add, path: /spec/template/spec/containers/0/envFrom/-, value: {configMapRef: {name: one}}}
+"#),
+        ]),
+        ("a role binding across namespaces", &[
+            ("over/r.yaml", r#"apiVersion: rbac.authorization.k8s.io/v1
+kind: RoleBinding
+metadata: {name: b, namespace: one}
+roleRef: {apiGroup: rbac.authorization.k8s.io, kind: Role, name: r}
+subjects: [{kind: ServiceAccount, name: sa, namespace: one}, {kind: ServiceAccount, name: sa, namespace: two}, {kind: ServiceAccount, name: gone, namespace: three}]
+---
+apiVersion: rbac.authorization.k8s.io/v1
+kind: Role
+metadata: {name: r, namespace: one}
+rules: []
+---
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: sa, namespace: one}
+---
+apiVersion: v1
+kind: ServiceAccount
+metadata: {name: sa, namespace: two}
+"#),
+            ("over/kustomization.yaml", "resources: [r.yaml]\nnamePrefix: p-\nnameSuffix: -s\n"),
+        ]),
+        ("generators in two namespaces", &[
+            ("over/kustomization.yaml", r#"configMapGenerator:
+- {name: m, namespace: one, literals: [a=1]}
+- {name: m, namespace: two, literals: [a=2]}
+secretGenerator:
+- {name: s, namespace: one, literals: [a=1]}
+"#),
+        ]),
+        ("a disruption budget", &[
+            ("over/b.yaml", r#"apiVersion: policy/v1
+kind: PodDisruptionBudget
+metadata: {name: b}
+spec: {maxUnavailable: 1, selector: {matchLabels: {app: a}}}
+"#),
+            ("over/kustomization.yaml", r#"resources: [b.yaml]
+commonLabels: {tier: hot}
+patches:
+- patch: |-
+    apiVersion: policy/v1
+    kind: PodDisruptionBudget
+    metadata: {name: b}
+    spec: {maxUnavailable: 50%}
+"#),
+        ]),
         ("origins", &[
             ("base/c.yaml", CONFIG),
             ("base/kustomization.yaml", r#"resources: [c.yaml]
@@ -704,9 +856,30 @@ fn what_kustomize_would_fetch_or_run_is_refused_by_name() {
         ),
         ("patches: [{path: ../../x}]\n", "leads out of the repository"),
         ("helmCharts: [{name: x}]\n", "charts are not rendered"),
+        ("helmGlobals: {chartHome: charts}\n", "`helmGlobals`"),
+        ("helmGlobals: {chartHome: charts}\n", "charts are not rendered"),
+        (
+            "helmChartInflationGenerator: [{chartName: x}]\n",
+            "`helmChartInflationGenerator`",
+        ),
+        (
+            "helmChartInflationGenerator: [{chartName: x}]\n",
+            "charts are not rendered",
+        ),
+        ("exec: {path: ./x.sh}\n", "`exec`"),
+        ("exec: {path: ./x.sh}\n", "programs are not run"),
+        ("containers: [{image: example.org/x}]\n", "`containers`"),
+        ("containers: [{image: example.org/x}]\n", "programs are not run"),
+        ("crds: [x.yaml]\n", "`crds`"),
+        ("crds: [x.yaml]\n", "it only tells kustomize of name references"),
         ("generators: [x.yaml]\n", "plugins are not run"),
         ("transformers: [x.yaml]\n", "plugins are not run"),
         ("validators: [x.yaml]\n", "plugins are not run"),
+        ("metadata: {name: x}\n", "nothing reads it"),
+        (
+            "buildMetadata: [transformerAnnotations]\n",
+            "only `originAnnotations`",
+        ),
         ("vars: [{name: X}]\n", "use replacements"),
         ("openapi: {path: x}\n", "other schemas are not read"),
         ("configurations: [x.yaml]\n", "configurations of transformers"),

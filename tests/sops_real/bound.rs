@@ -1,6 +1,7 @@
 //! What a MAC does not bind is refused where no signature vouches for it, and what is encrypted inside of a Secret is opened.
 
 use super::{key, sops};
+use crate::support::canary::Canary;
 use crate::support::servers;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -11,6 +12,17 @@ use couchestor::model::ids::{BlobId, Revision};
 use couchestor::model::tree::{Checkout, ClearTree, Entry, EntryKind};
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::LazyLock;
+
+/// What must be in no error.
+static CANARY: LazyLock<Canary> = LazyLock::new(Canary::new);
+
+/// What is wrong, which has nothing of what was encrypted.
+fn told_clean(told: Vec<Diagnostic>) -> Vec<Diagnostic> {
+    CANARY.assert_absent(&format!("{told:?}"));
+    CANARY.assert_absent(&told.iter().map(ToString::to_string).collect::<String>());
+    told
+}
 
 /// Reads a commit of one file.
 pub(super) fn read(
@@ -43,11 +55,16 @@ pub(super) fn read(
         vouched,
         &mut ClearCache::default(),
     )
-    .map_err(|refused| refused.diagnostics)
+    .map_err(|refused| told_clean(refused.diagnostics))
 }
 
 const POLICY: &str = "apiVersion: storage.billyronks.io/v1\nkind: StoragePolicy\nmetadata:\n  name: p\nspec:\n  highWatermarkIOPS: 5000\n  lowWatermarkIOPS: 500\n  storageClassName: m\n";
-const SECRET: &str = "apiVersion: v1\nkind: Secret\nmetadata:\n  name: s\nstringData:\n  a: canary\n";
+static SECRET: LazyLock<String> = LazyLock::new(|| {
+    format!(
+        "apiVersion: v1\nkind: Secret\nmetadata:\n  name: s\nstringData:\n  a: {}\n",
+        CANARY.word
+    )
+});
 
 #[test]
 fn what_no_mac_binds_needs_a_signature() {
@@ -64,9 +81,9 @@ fn what_no_mac_binds_needs_a_signature() {
             Some("`spec.lowWatermarkIOPS` is not encrypted"),
         ),
         (POLICY, "encrypted_regex: '^spec$'", None),
-        (SECRET, "encrypted_regex: '^stringData$'", None),
+        (SECRET.as_str(), "encrypted_regex: '^stringData$'", None),
         (
-            SECRET,
+            SECRET.as_str(),
             "encrypted_regex: '^stringData$', mac_only_encrypted: true",
             Some("mac_only_encrypted"),
         ),
@@ -141,6 +158,7 @@ fn files_that_are_encrypted_inside_of_a_secret_are_opened_by_the_ending_of_their
         ),
     ];
     for (name, plain) in files {
+        let plain = plain.replace("canary", &CANARY.word);
         // sops tells the format by the ending of a file's name.
         let file = name.replace(".dockerconfigjson", "config.json");
         std::fs::write(folder.path().join(&file), plain).unwrap();
@@ -159,7 +177,7 @@ fn files_that_are_encrypted_inside_of_a_secret_are_opened_by_the_ending_of_their
         let clear = STANDARD.decode(document["data"][name].as_str().unwrap()).unwrap();
         let clear = String::from_utf8(clear).unwrap();
         assert!(
-            clear.contains("canary") && !clear.contains("sops"),
+            clear.contains(&CANARY.word) && !clear.contains("sops"),
             "{name}: {clear}"
         );
     }
@@ -167,7 +185,7 @@ fn files_that_are_encrypted_inside_of_a_secret_are_opened_by_the_ending_of_their
     let docker: serde_json::Value = serde_json::from_slice(&STANDARD.decode(docker).unwrap()).unwrap();
     assert_eq!(
         docker,
-        serde_json::json!({"auths": {"r.example.org": {"auth": "canary"}}})
+        serde_json::json!({"auths": {"r.example.org": {"auth": CANARY.word}}})
     );
     assert_eq!(document["data"]["plain"], plain);
     // Without the key it is an error that says whose it is; a ConfigMap's data are left alone, as Flux leaves them.
@@ -176,6 +194,7 @@ fn files_that_are_encrypted_inside_of_a_secret_are_opened_by_the_ending_of_their
         .unwrap_err()
         .to_string();
     assert!(error.contains(&ours.public), "{error}");
+    CANARY.assert_absent(&error);
     assert!(
         open_inside(&text.replace("kind: Secret", "kind: ConfigMap"), &identities)
             .unwrap()
@@ -280,7 +299,7 @@ fn generated(
         vouched,
         &mut ClearCache::default(),
     )
-    .map_err(|refused| refused.diagnostics)
+    .map_err(|refused| told_clean(refused.diagnostics))
 }
 
 #[test]
@@ -294,18 +313,19 @@ fn what_generators_take_is_opened_by_its_own_name_and_never_passed_on_sealed() {
     let all = "encrypted_regex: ''";
     let make = |name: &str, plain: &str, rule: &str| sealed(folder.path(), &ours.public, name, plain, rule);
     // One blob, two names: as bytes, and as the JSON that holds them.
-    let bytes = make("a.bin", "canary bytes", all);
+    let canary = &CANARY.word;
+    let bytes = make("a.bin", canary, all);
     let tree = generated(&[("x.bin", &bytes), ("x.json", &bytes)], &identities, Vouched::No);
     let tree = tree.unwrap_or_else(|errors| panic!("{errors:?}"));
     let text = |path: &str| tree.files[path].text.expose_str().unwrap().to_owned();
-    assert_eq!(text("p/x.bin"), "canary bytes");
+    assert_eq!(&text("p/x.bin"), canary);
     assert!(
-        text("p/x.json").contains("\"data\": \"canary bytes\""),
+        text("p/x.json").contains(&format!("\"data\": \"{canary}\"")),
         "{}",
         text("p/x.json")
     );
     // A key that was doubled by hand makes it no YAML: it is refused, not generated from as it stands.
-    let yaml = make("b.yaml", "a: canary\nb: other\n", all);
+    let yaml = make("b.yaml", &format!("a: {canary}\nb: other\n"), all);
     let line = yaml.lines().next().unwrap();
     let doubled = format!("{line}\n{yaml}");
     for name in ["x.yaml", "x.txt"] {
@@ -323,7 +343,7 @@ fn what_generators_take_is_opened_by_its_own_name_and_never_passed_on_sealed() {
     );
     // Lines: a value outside of the rule is bound to nothing; an empty one is let pass.
     let some = "encrypted_regex: '^SECRET'";
-    let lines = make("c.env", "SECRET=canary\nNAME=x\n", some);
+    let lines = make("c.env", &format!("SECRET={canary}\nNAME=x\n"), some);
     let told = generated(&[("x.env", &lines)], &identities, Vouched::No).map(|_| ());
     assert!(
         told.expect_err("NAME is unbound")
@@ -331,7 +351,7 @@ fn what_generators_take_is_opened_by_its_own_name_and_never_passed_on_sealed() {
             .all(|one| one.rule == "sops-unbound")
     );
     assert!(generated(&[("x.env", &lines)], &identities, Vouched::Yes).is_ok());
-    let empty = make("d.env", "SECRET=canary\nNAME=\n", some);
+    let empty = make("d.env", &format!("SECRET={canary}\nNAME=\n"), some);
     assert!(generated(&[("x.env", &empty)], &identities, Vouched::No).is_ok());
 }
 
@@ -348,7 +368,7 @@ fn a_mac_of_encrypted_values_only_is_doubted_inside_of_secrets_too() {
         folder.path(),
         &ours.public,
         "a.yaml",
-        "a: canary\nb: plain\n",
+        &format!("a: {}\nb: plain\n", CANARY.word),
         rule,
     );
     let data = STANDARD.encode(inner);
@@ -375,7 +395,7 @@ fn a_key_that_cannot_be_used_is_passed_over_and_named_when_nothing_else_opens_a_
         folder.path(),
         &ours.public,
         "a.yaml",
-        "a: canary\n",
+        &format!("a: {}\n", CANARY.word),
         "encrypted_regex: ''",
     );
     let both = Identities::parse([("keys.txt", format!("{quantum}{}", ours.file).as_str())]).unwrap();

@@ -21,7 +21,7 @@ async fn a_file_sealed_to_an_openpgp_key_is_opened_by_the_asc_key_of_the_secret(
     let rule = [
         "encrypt",
         "--pgp",
-        &keys.pgp,
+        &keys.ecdh,
         "--encrypted-regex",
         "^stringData$",
         "plain.yaml",
@@ -33,13 +33,13 @@ async fn a_file_sealed_to_an_openpgp_key_is_opened_by_the_asc_key_of_the_secret(
     assert!(sealed.contains("ENC[") && sealed.contains("BEGIN PGP MESSAGE") && !sealed.contains("age1"));
     follow.commit("p/a.yaml", &sealed, &[]);
     // Another ending is no key, and the refusal names who could open it.
-    follow.secret("keys", json!({"k.txt": keys.pgp_secret}));
+    follow.secret("keys", json!({"k.txt": keys.ecdh_secret}));
     follow.source(json!({"decryption": {"secretRef": {"name": "keys"}}}));
     follow.run().await;
     let said = follow.until("Ready", &["False", "no key opens it"]).await;
-    assert!(said.contains(&keys.pgp), "{said}");
+    assert!(said.contains(&keys.ecdh), "{said}");
 
-    follow.secret("keys", json!({"k.asc": keys.pgp_secret}));
+    follow.secret("keys", json!({"k.asc": keys.ecdh_secret}));
     follow.until("Ready", &["True"]).await;
     let secret = follow.running.kubernetes.get("Secret", Some("default"), "sealed");
     let secret = secret.expect("it was applied");

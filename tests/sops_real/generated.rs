@@ -23,10 +23,12 @@ pub(super) struct Keys {
     ours: Key,
     other: Key,
     ssh: [String; 2],
-    /// The fingerprint of an OpenPGP key.
-    pub(super) pgp: String,
-    /// The key itself, armored.
-    pub(super) pgp_secret: String,
+    /// The fingerprint of an OpenPGP key of RSA.
+    pgp: String,
+    /// The same of a key as gpg makes them when nobody says what kind: Ed25519, and X25519 for what is sealed.
+    pub(super) ecdh: String,
+    /// That key itself, armored.
+    pub(super) ecdh_secret: String,
     identities: Identities,
 }
 
@@ -80,14 +82,21 @@ impl Keys {
             "encr",
             "never",
         ]));
-        let listing = run(gpg().args(["--with-colons", "--list-keys"]));
-        let pgp = listing
-            .lines()
-            .find_map(|line| line.strip_prefix("fpr:"))
-            .and_then(|rest| rest.split(':').find(|part| !part.is_empty()))
-            .expect("gpg lists it")
-            .to_owned();
-        let secret = run(gpg().args(["--armor", "--export-secret-keys"]));
+        run(gpg().args([
+            "--quick-generate-key",
+            "default@example.org",
+            "future-default",
+            "default",
+            "never",
+        ]));
+        let [pgp, ecdh] = ["couchestor@example.org", "default@example.org"].map(|who| {
+            let listing = run(gpg().args(["--with-colons", "--list-keys", who]));
+            let line = listing.lines().find_map(|line| line.strip_prefix("fpr:"));
+            let parts = line.and_then(|rest| rest.split(':').find(|part| !part.is_empty()));
+            parts.expect("gpg lists it").to_owned()
+        });
+        let [secret, ecdh_secret] =
+            [&pgp, &ecdh].map(|key| run(gpg().args(["--armor", "--export-secret-keys", key])));
         let (ours, other) = (key(folder, "ours"), key(folder, "other"));
         let read = |name: &str| std::fs::read_to_string(folder.join(name)).expect("ssh-keygen wrote it");
         let identities = Identities::parse([
@@ -95,6 +104,7 @@ impl Keys {
             ("ed25519.agekey", read("ed25519").as_str()),
             ("rsa.agekey", read("rsa").as_str()),
             ("key.asc", secret.as_str()),
+            ("default.asc", ecdh_secret.as_str()),
         ])
         .unwrap_or_else(|error| panic!("{error}"));
         Self {
@@ -103,7 +113,8 @@ impl Keys {
             other,
             ssh,
             pgp,
-            pgp_secret: secret,
+            ecdh,
+            ecdh_secret,
             identities,
         }
     }
@@ -343,7 +354,7 @@ impl Maker {
         let what = self.pick(&rules);
         let (age, foreign) = (&keys.ours.public, &keys.other.public);
         let [ed25519, rsa] = &keys.ssh;
-        let (who, ssh) = match self.random.u32(0..8) {
+        let (who, ssh) = match self.random.u32(0..10) {
             0 => (format!("age: {age}"), "ed25519"),
             1 => (format!("age: '{foreign},{age}'"), "ed25519"),
             2 => (format!("age: '{ed25519}'"), "ed25519"),
@@ -359,6 +370,8 @@ impl Maker {
                 format!("key_groups:\n  - age: [{age}]\n  - pgp: [{}]", keys.pgp),
                 "ed25519",
             ),
+            7 => (format!("pgp: {}", keys.ecdh), "ed25519"),
+            8 => (format!("pgp: '{},{}'", keys.ecdh, keys.pgp), "ed25519"),
             _ => (format!("pgp: {}\n  age: {foreign}", keys.pgp), "ed25519"),
         };
         (

@@ -3,22 +3,35 @@
 
 use super::bound::sealed;
 use super::{Key, key, sops, values};
+use crate::support::canary::Canary;
 use crate::support::seal::Sealer;
 use crate::support::servers;
 use couchestor::formats::sops::{Identities, decrypt, open_file};
 use serde_json::json;
 use std::path::Path;
 use std::process::{Command, Output};
+use std::sync::LazyLock;
 
-const PLAIN: &str = "a: canary\nb: 7\n";
+/// What must be in no error.
+static CANARY: LazyLock<Canary> = LazyLock::new(Canary::new);
+
+static PLAIN: LazyLock<String> = LazyLock::new(|| format!("a: {}\nb: 7\n", CANARY.word));
+
+/// What a file says once it is open.
+fn clear() -> serde_json::Value {
+    json!({"a": CANARY.word, "b": 7})
+}
 
 fn identities(keys: &[&Key]) -> Identities {
     Identities::parse(keys.iter().map(|key| ("keys.agekey", key.file.as_str()))).unwrap()
 }
 
-/// What opens a text; `Err` in words.
+/// What opens a text; `Err` in words, which have nothing of it.
 fn opened(text: &str, identities: &Identities) -> Result<Vec<serde_json::Value>, String> {
-    let clear = decrypt(text, identities).map_err(|error| error.to_string())?;
+    let clear = decrypt(text, identities).map_err(|error| {
+        CANARY.assert_absent(&format!("{error} {error:?}"));
+        error.to_string()
+    })?;
     Ok(values(clear.expose_str().unwrap()))
 }
 
@@ -36,45 +49,6 @@ fn theirs(folder: &Path, name: &str, text: &str, key: &str) -> Output {
 }
 
 #[test]
-fn recipients_that_need_a_service_do_not_stand_in_the_way() {
-    if servers::left_out("recipients_that_need_a_service_do_not_stand_in_the_way") {
-        return;
-    }
-    let folder = tempfile::tempdir().unwrap();
-    let (ours, other) = (key(folder.path(), "ours"), key(folder.path(), "other"));
-    let text = sealed(
-        folder.path(),
-        &ours.public,
-        "a.yaml",
-        PLAIN,
-        "encrypted_regex: ''",
-    );
-    let kms = "sops:\n    kms:\n        - arn: arn:aws:kms:eu-west-1:1:key/x\n          created_at: \"2024-01-01T00:00:00Z\"\n          \
-        enc: AQICAHh\n          aws_profile: \"\"\n    hc_vault:\n        - vault_address: https://vault.example.org\n          \
-        engine_path: sops\n          key_name: k\n          created_at: \"2024-01-01T00:00:00Z\"\n          enc: vault:v1:x\n";
-    let beside = text.replacen("sops:\n", kms, 1);
-    assert_ne!(beside, text);
-    let there = theirs(folder.path(), "beside.yaml", &beside, &ours.file);
-    assert!(
-        there.status.success(),
-        "{}",
-        String::from_utf8_lossy(&there.stderr)
-    );
-    assert_eq!(
-        opened(&beside, &identities(&[&ours])),
-        Ok(vec![json!({"a": "canary", "b": 7})])
-    );
-    let told = opened(&beside, &identities(&[&other])).unwrap_err();
-    for words in [
-        ours.public.as_str(),
-        "recipients of kind kms",
-        "recipients of kind hc_vault",
-    ] {
-        assert!(told.contains(words), "{told}");
-    }
-}
-
-#[test]
 fn what_early_versions_wrote_is_read() {
     if servers::left_out("what_early_versions_wrote_is_read") {
         return;
@@ -82,7 +56,7 @@ fn what_early_versions_wrote_is_read() {
     let folder = tempfile::tempdir().unwrap();
     let ours = key(folder.path(), "ours");
     // Kinds without a recipient were written as null.
-    std::fs::write(folder.path().join("a.json"), "{\"a\": \"canary\", \"b\": 7}").unwrap();
+    std::fs::write(folder.path().join("a.json"), clear().to_string()).unwrap();
     let text = sops(folder.path(), &["encrypt", "--age", &ours.public, "a.json"], None);
     let nulls =
         "\"sops\": {\"kms\": null, \"gcp_kms\": null, \"azure_kv\": null, \"hc_vault\": null, \"pgp\": null,";
@@ -93,18 +67,15 @@ fn what_early_versions_wrote_is_read() {
             .status
             .success()
     );
-    let clear = open_file("b.json", early.as_bytes(), &identities(&[&ours]))
+    let opened_file = open_file("b.json", early.as_bytes(), &identities(&[&ours]))
         .unwrap()
         .unwrap();
-    assert_eq!(
-        values(clear.expose_str().unwrap()),
-        [json!({"a": "canary", "b": 7})]
-    );
+    assert_eq!(values(opened_file.expose_str().unwrap()), [clear()]);
 
     // Nonces had twelve bytes.
     let mut sealer = Sealer::new();
     sealer.short_nonces = true;
-    let text = sealer.yaml(PLAIN);
+    let text = sealer.yaml(&PLAIN);
     let iv = text.split(",iv:").nth(1).unwrap().split(',').next().unwrap();
     assert_eq!(iv.len(), 16, "twelve bytes in base64");
     let there = theirs(folder.path(), "c.yaml", &text, &sealer.key);
@@ -114,7 +85,7 @@ fn what_early_versions_wrote_is_read() {
         String::from_utf8_lossy(&there.stderr)
     );
     let keys = Identities::parse([("k", sealer.key.as_str())]).unwrap();
-    assert_eq!(opened(&text, &keys), Ok(vec![json!({"a": "canary", "b": 7})]));
+    assert_eq!(opened(&text, &keys), Ok(vec![clear()]));
 }
 
 #[test]
@@ -129,7 +100,7 @@ fn a_file_of_several_groups_opens_with_enough_of_them_only() {
         a.public, b.public, c.public
     );
     std::fs::write(folder.path().join("rule.yaml"), config).unwrap();
-    std::fs::write(folder.path().join("plain.yaml"), PLAIN).unwrap();
+    std::fs::write(folder.path().join("plain.yaml"), PLAIN.as_str()).unwrap();
     let text = sops(
         folder.path(),
         &["--config", "rule.yaml", "encrypt", "plain.yaml"],
@@ -149,8 +120,8 @@ fn a_file_of_several_groups_opens_with_enough_of_them_only() {
             .success();
         let here = opened(&text, &identities(&keys));
         match here {
-            Ok(clear) => {
-                assert_eq!(clear, [json!({"a": "canary", "b": 7})], "{what}");
+            Ok(found) => {
+                assert_eq!(found, [clear()], "{what}");
                 assert!(there, "{what}: sops does not open it");
             }
             Err(told) => {
@@ -174,7 +145,7 @@ fn keys_that_cannot_be_used_are_passed_over_and_named_when_they_may_be_the_one()
         folder.path(),
         &ours.public,
         "a.yaml",
-        PLAIN,
+        &PLAIN,
         "encrypted_regex: ''",
     );
     let made = Command::new("ssh-keygen")
@@ -205,22 +176,31 @@ fn keys_that_cannot_be_used_are_passed_over_and_named_when_they_may_be_the_one()
     }
 }
 
-/// An armored private key that gpg keeps behind a passphrase.
-fn locked_openpgp_key(folder: &Path) -> String {
-    let home = folder.join("g");
-    std::fs::create_dir(&home).unwrap();
-    std::fs::set_permissions(&home, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
-    let gpg = |arguments: &[&str]| {
+/// A home of gpg, whose agent is asked to end with it.
+struct Gpg {
+    home: std::path::PathBuf,
+    phrase: &'static str,
+}
+
+impl Gpg {
+    fn new(folder: &Path, phrase: &'static str) -> Self {
+        let home = folder.join("g");
+        std::fs::create_dir(&home).unwrap();
+        std::fs::set_permissions(&home, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
+        Self { home, phrase }
+    }
+
+    fn run(&self, arguments: &[&str]) -> String {
         let output = Command::new("gpg")
-            .env("GNUPGHOME", &home)
+            .env("GNUPGHOME", &self.home)
             .args([
                 "--batch",
                 "--quiet",
                 "--pinentry-mode",
                 "loopback",
                 "--passphrase",
-                "open sesame",
             ])
+            .arg(self.phrase)
             .args(arguments)
             .output()
             .expect("this test needs gnupg");
@@ -230,18 +210,216 @@ fn locked_openpgp_key(folder: &Path) -> String {
             String::from_utf8_lossy(&output.stderr)
         );
         String::from_utf8(output.stdout).unwrap()
-    };
-    gpg(&[
+    }
+
+    /// The fingerprint of a key.
+    fn fingerprint(&self, who: &str) -> String {
+        let listing = self.run(&["--with-colons", "--list-keys", who]);
+        let line = listing
+            .lines()
+            .find_map(|line| line.strip_prefix("fpr:"))
+            .unwrap();
+        line.split(':').find(|part| !part.is_empty()).unwrap().to_owned()
+    }
+}
+
+impl Drop for Gpg {
+    fn drop(&mut self) {
+        let _ = Command::new("gpgconf")
+            .env("GNUPGHOME", &self.home)
+            .args(["--kill", "gpg-agent"])
+            .output();
+    }
+}
+
+/// An armored private key that gpg keeps behind a passphrase.
+fn locked_openpgp_key(folder: &Path) -> String {
+    let gpg = Gpg::new(folder, "open sesame");
+    gpg.run(&[
         "--quick-generate-key",
         "x@example.org",
         "rsa2048",
         "encr",
         "never",
     ]);
-    let key = gpg(&["--armor", "--export-secret-keys"]);
-    let _ = Command::new("gpgconf")
-        .env("GNUPGHOME", &home)
-        .args(["--kill", "gpg-agent"])
-        .output();
-    key
+    gpg.run(&["--armor", "--export-secret-keys"])
+}
+
+#[test]
+fn openpgp_keys_of_every_usual_kind_open_what_sops_and_gpg_seal_to_them() {
+    if servers::left_out("openpgp_keys_of_every_usual_kind_open_what_sops_and_gpg_seal_to_them") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let gpg = Gpg::new(folder.path(), "");
+    std::fs::write(folder.path().join("plain.yaml"), PLAIN.as_str()).unwrap();
+    let stranger = {
+        gpg.run(&[
+            "--quick-generate-key",
+            "stranger@example.org",
+            "future-default",
+            "default",
+            "never",
+        ]);
+        let key = gpg.run(&["--armor", "--export-secret-keys", "stranger@example.org"]);
+        Identities::parse([("stranger.asc", key.as_str())]).unwrap()
+    };
+    for (kind, signs, seals) in [
+        ("RSA", "rsa3072", "rsa3072"),
+        ("X25519, as gpg makes them by itself", "ed25519", "cv25519"),
+        ("ECDH on P-256", "nistp256", "nistp256"),
+        ("ECDH on P-384", "nistp384", "nistp384"),
+    ] {
+        let who = format!("{seals}@example.org");
+        gpg.run(&["--quick-generate-key", &who, signs, "sign", "never"]);
+        let key = gpg.fingerprint(&who);
+        gpg.run(&["--quick-add-key", &key, seals, "encr", "never"]);
+        let output = Command::new(servers::sops())
+            .current_dir(folder.path())
+            .args(["encrypt", "--pgp", &key, "plain.yaml"])
+            .env("HOME", folder.path())
+            .env("GNUPGHOME", &gpg.home)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert!(output.status.success(), "{kind}: {said}");
+        let text = String::from_utf8(output.stdout).unwrap();
+        assert!(
+            text.contains("BEGIN PGP MESSAGE") && !text.contains(&CANARY.word),
+            "{kind}"
+        );
+        let secret = gpg.run(&["--armor", "--export-secret-keys", &key]);
+        let ours = Identities::parse([("key.asc", secret.as_str())]).unwrap();
+        assert_eq!(opened(&text, &ours), Ok(vec![clear()]), "{kind}");
+        let told = opened(&text, &stranger).unwrap_err();
+        assert!(told.contains(&key), "{kind}: {told}");
+    }
+}
+
+#[test]
+fn recipients_of_services_are_skipped_and_named() {
+    if servers::left_out("recipients_of_services_are_skipped_and_named") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let (ours, other) = (key(folder.path(), "ours"), key(folder.path(), "other"));
+    let rule = "encrypted_regex: ''";
+    let text = sealed(folder.path(), &ours.public, "a.yaml", &PLAIN, rule);
+    let when = "created_at: \"2024-01-01T00:00:00Z\"";
+    for (kind, entry) in [
+        (
+            "kms",
+            format!("arn: arn:aws:kms:eu-west-1:1:key/x, {when}, enc: AQICAHh, aws_profile: \"\""),
+        ),
+        (
+            "gcp_kms",
+            format!("resource_id: projects/p/locations/global/keyRings/r/cryptoKeys/k, {when}, enc: CiQA"),
+        ),
+        (
+            "azure_kv",
+            format!("vault_url: https://v.vault.azure.net, name: k, version: \"1\", {when}, enc: x"),
+        ),
+        (
+            "hc_vault",
+            format!(
+                "vault_address: https://vault.example.org, engine_path: sops, key_name: k, {when}, enc: vault:v1:x"
+            ),
+        ),
+        ("hckms", format!("key_id: \"eu-west-1:x\", {when}, enc: x")),
+    ] {
+        let beside = text.replacen("sops:\n", &format!("sops:\n    {kind}: [{{{entry}}}]\n"), 1);
+        assert_ne!(beside, text);
+        // The sops command passes them over as well when another recipient opens the file.
+        let there = theirs(folder.path(), "beside.yaml", &beside, &ours.file);
+        let said = String::from_utf8_lossy(&there.stderr).into_owned();
+        assert!(there.status.success(), "{kind}: {said}");
+        assert_eq!(
+            opened(&beside, &identities(&[&ours])),
+            Ok(vec![clear()]),
+            "{kind}"
+        );
+        let told = opened(&beside, &identities(&[&other])).unwrap_err();
+        for words in [ours.public.clone(), format!("recipients of kind {kind}")] {
+            assert!(told.contains(&words), "{kind}: {told}");
+        }
+    }
+}
+
+/// The places in which the sops command looks for ssh keys are places in which our commands look, and a key there that nobody can
+/// use stands in nobody's way.
+#[test]
+fn commands_find_ssh_keys_where_sops_finds_them() {
+    if servers::left_out("commands_find_ssh_keys_where_sops_finds_them") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let home = folder.path().join("home");
+    std::fs::create_dir_all(home.join(".ssh")).unwrap();
+    let keygen = |name: &str, kind: &str, phrase: &str| {
+        let made = Command::new("ssh-keygen")
+            .args(["-q", "-t", kind, "-N", phrase, "-C", "x", "-f"])
+            .arg(folder.path().join(name))
+            .status();
+        assert!(made.unwrap().success());
+        std::fs::read_to_string(folder.path().join(format!("{name}.pub"))).unwrap()
+    };
+    keygen("locked", "ed25519", "open sesame");
+    let write = |to: &Path, from: &str| {
+        std::fs::copy(folder.path().join(from), to).unwrap();
+    };
+    for (name, kind, usual) in [
+        ("elliptic", "ed25519", ".ssh/id_ed25519"),
+        ("rsa", "rsa", ".ssh/id_rsa"),
+    ] {
+        let public = keygen(name, kind, "");
+        let repository = folder.path().join(format!("{name}-repository"));
+        std::fs::create_dir_all(&repository).unwrap();
+        let plain = format!(
+            "apiVersion: v1\nkind: Secret\nmetadata: {{name: s, namespace: n}}\nstringData: {{a: {}}}\n",
+            CANARY.word
+        );
+        let rule = "encrypted_regex: '^stringData$'";
+        let quoted = format!("'{}'", public.trim());
+        let text = sealed(folder.path(), &quoted, "a.yaml", &plain, rule);
+        std::fs::write(repository.join("a.yaml"), text).unwrap();
+        let check = |variable: Option<&str>| {
+            let mut command = Command::new(env!("CARGO_BIN_EXE_couchestor"));
+            command.arg("validate").arg(&repository).env("HOME", &home);
+            for one in [
+                "SOPS_AGE_KEY",
+                "SOPS_AGE_KEY_FILE",
+                "SOPS_AGE_SSH_PRIVATE_KEY_FILE",
+                "XDG_CONFIG_HOME",
+            ] {
+                command.env_remove(one);
+            }
+            if let Some(key) = variable {
+                command.env("SOPS_AGE_SSH_PRIVATE_KEY_FILE", folder.path().join(key));
+            }
+            let output = command.output().unwrap();
+            let said = [output.stdout, output.stderr].concat();
+            let said = String::from_utf8_lossy(&said).into_owned();
+            CANARY.assert_absent(&said);
+            (output.status.code(), said)
+        };
+        let (code, said) = check(None);
+        assert!(
+            code == Some(1) && said.contains("no key opens it"),
+            "{name}: {said}"
+        );
+        // One with a passphrase is named, and no more.
+        write(&home.join(usual), "locked");
+        let (code, said) = check(None);
+        assert!(
+            code == Some(1) && said.contains(usual) && said.contains("passphrase"),
+            "{name}: {said}"
+        );
+        assert_eq!(check(Some(name)).0, Some(0), "{name}, named by the variable");
+        write(&home.join(usual), name);
+        assert_eq!(check(None).0, Some(0), "{name}, in its usual place");
+        // What somebody names must be a key that can be used.
+        let (code, said) = check(Some("locked"));
+        assert!(code == Some(1) && said.contains("passphrase"), "{name}: {said}");
+        std::fs::remove_file(home.join(usual)).unwrap();
+    }
 }

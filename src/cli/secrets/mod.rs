@@ -5,7 +5,7 @@ use super::{Failed, Output, data, no_sarif, table, value, words};
 use crate::decrypt::FILE_BYTES_MAX;
 use crate::formats::sops::{self, Identities};
 use crate::formats::yaml::{self, Kind, Node};
-use crate::model::secret::MASK;
+use crate::model::secret::{MASK, wipe_text};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -88,6 +88,12 @@ struct Contents {
     open: bool,
 }
 
+impl Drop for Contents {
+    fn drop(&mut self) {
+        self.values.values_mut().for_each(wipe_text);
+    }
+}
+
 impl Contents {
     fn of(path: &Path, identities: &Identities) -> Result<Self, Failed> {
         let bytes = read(path)?;
@@ -161,7 +167,7 @@ fn flatten(name: &str, bytes: &[u8]) -> BTreeMap<String, String> {
         }
         return values;
     }
-    match yaml::load(text) {
+    match yaml::load_wiped(text) {
         Ok(documents) => {
             for (number, document) in documents.iter().enumerate() {
                 let start = if documents.len() > 1 {
@@ -281,4 +287,24 @@ fn is_plain_secret(text: &str) -> bool {
         secret && (has("data") || has("stringData")) || items.iter().any(filled)
     }
     text.contains("Secret") && yaml::load(text).is_ok_and(|documents| documents.iter().any(filled))
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used, reason = "tests")]
+
+    use super::*;
+    use crate::model::secret::witness::wiped;
+
+    #[test]
+    fn the_values_of_a_file_that_is_compared_are_wiped_with_its_tree() {
+        let file = tempfile::Builder::new().suffix(".yaml").tempfile().unwrap();
+        std::fs::write(file.path(), "kind: A\nk: canary\n").unwrap();
+        let contents = Contents::of(file.path(), &Identities::default()).unwrap();
+        assert_eq!(wiped("canary", || drop(contents)), 1);
+        let count = wiped("canary", || {
+            flatten("a.yaml", b"k: canary\n");
+        });
+        assert_eq!(count, 1);
+    }
 }

@@ -260,7 +260,7 @@ impl<'a> Build<'a> {
     }
 
     fn kustomization(&mut self, folder: &str, path: &str, component: bool, objects: &mut Vec<Object>) {
-        self.wanted.insert(path.to_owned());
+        let again = !self.wanted.insert(path.to_owned());
         let Some(text) = self.files.text(path) else {
             let message = "the file cannot be read as text";
             self.refuse(Place::file(path), "unreadable", message, "save it as UTF-8");
@@ -306,6 +306,9 @@ impl<'a> Build<'a> {
         for (reference, place) in &found.resources {
             self.resource(folder, reference, place, &mut own);
         }
+        if !self.may_generate(again, path, &found) {
+            return;
+        }
         self.generate(folder, path, &found, &mut own);
         for (reference, place) in &found.components {
             let Some(target) = self.resolve(folder, reference, place) else {
@@ -328,6 +331,7 @@ impl<'a> Build<'a> {
             self.distinct(&mut own);
         }
         objects.append(&mut own);
+        self.bound(objects, path);
         if self.stack.len() == 1 {
             self.last = Some(found);
         }

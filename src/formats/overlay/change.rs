@@ -6,6 +6,7 @@ use super::object::Object;
 use super::patches::{Body, Patching, READ_BYTES};
 use super::replacements;
 use crate::model::diagnostic::Place;
+use std::borrow::Cow;
 
 impl Build<'_> {
     pub(super) fn patch(&mut self, folder: &str, patches: &[Patch], objects: &mut Vec<Object>) {
@@ -33,7 +34,7 @@ impl Build<'_> {
                         continue;
                     }
                     match files.text(&target) {
-                        Some(text) => (text.into_owned(), Place::file(target), false),
+                        Some(text) => (text, Place::file(target), false),
                         None => {
                             let message = format!("{reference} is no text");
                             self.refuse(place.clone(), "unreadable", message, "save it as UTF-8");
@@ -41,7 +42,10 @@ impl Build<'_> {
                         }
                     }
                 }
-                (None, inline) => (inline.clone().unwrap_or_default(), written.place.clone(), true),
+                (None, inline) => {
+                    let text = inline.as_deref().unwrap_or_default();
+                    (Cow::Borrowed(text), written.place.clone(), true)
+                }
             };
             if let Some(patching) = &mut patching {
                 let secret = files.secret(&place.path);

@@ -1,17 +1,21 @@
 //! ConfigMaps and Secrets made from files and literals, and the hash of their content in their names.
 
 use super::Files;
-use super::kustomization::{Generator, GeneratorOptions};
+use super::build::Build;
+use super::kustomization::{Generator, GeneratorOptions, Kustomization};
 use super::object::{Behavior, Index, Object, Source};
 use crate::model::desired::{Origin, Resource};
+use crate::model::diagnostic::Place;
 use crate::model::places::Places;
-use crate::model::secret::MASK;
+use crate::model::secret::{MASK, Wiped};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 use sha2::{Digest, Sha256};
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use zeroize::Zeroizing;
 
 /// Longest key of a ConfigMap or Secret (`IsConfigMapKey` of Kubernetes' validation).
 const KEY_BYTES_MAX: usize = 253;
@@ -25,6 +29,11 @@ const KEYS_MAX: usize = 10_000;
 /// Data of everything that one path generates.
 const GENERATED_BYTES_MAX: usize = 64 << 20;
 
+/// What it takes to generate an object of a kustomization that was built before: to read its entry, to make it and to sum it up, and
+/// the bytes that it holds besides its data.
+const GENERATE_AGAIN_LOOKS: usize = 20;
+const GENERATE_AGAIN_BYTES: usize = 2 << 10;
+
 /// What went wrong: a message and what to do.
 pub(super) type Trouble = (String, &'static str);
 
@@ -36,7 +45,7 @@ pub(super) enum Kind {
 }
 
 /// A value, and whether its file was encrypted.
-type Pairs = BTreeMap<String, (Vec<u8>, bool)>;
+type Pairs = BTreeMap<String, (Zeroizing<Vec<u8>>, bool)>;
 
 /// Makes one object. `resolve` turns a path of the kustomization into one of the repository.
 pub(super) fn generate(
@@ -128,7 +137,7 @@ fn pairs(
     let mut pairs = Pairs::new();
     // A key is hidden when it stands in an encrypted file; those of `files` stand in the kustomization.
     let mut total = 0_usize;
-    let mut add = |key: &str, hidden: bool, bytes: Vec<u8>, secret: bool| {
+    let mut add = |key: &str, hidden: bool, bytes: &[u8], secret: bool| {
         // Looked at before anything is kept: a file can be named many times.
         total = total.saturating_add(bytes.len());
         if total > DATA_BYTES_MAX {
@@ -160,7 +169,7 @@ fn pairs(
                 "use letters, digits, dots, dashes and underscores",
             ));
         }
-        match pairs.insert(key.to_owned(), (bytes, secret)) {
+        match pairs.insert(key.to_owned(), (Zeroizing::new(bytes.to_vec()), secret)) {
             None => Ok(()),
             Some(_) => Err((format!("the key `{told}` is given twice"), "keep one of them")),
         }
@@ -168,7 +177,7 @@ fn pairs(
     for reference in &generator.envs {
         let path = resolve(reference)?;
         let bytes = read(files, &path, reference)?;
-        let text = String::from_utf8(bytes).map_err(|_| {
+        let text = std::str::from_utf8(&bytes).map_err(|_| {
             (
                 format!("{reference} is no text"),
                 "write a file of `NAME=value` lines",
@@ -192,7 +201,7 @@ fn pairs(
                 ));
             }
             let secret = files.secret(&path);
-            add(key, secret, value.as_bytes().to_vec(), secret)
+            add(key, secret, value.as_bytes(), secret)
                 .map_err(|(what, help)| (format!("{reference}, line {}: {what}", index + 1), help))?;
         }
     }
@@ -203,7 +212,7 @@ fn pairs(
                 "write `key=value`",
             ));
         };
-        add(key, false, unquoted(value).as_bytes().to_vec(), false)?;
+        add(key, false, unquoted(value).as_bytes(), false)?;
     }
     for source in &generator.files {
         let (key, reference) = match source.matches('=').count() {
@@ -219,21 +228,19 @@ fn pairs(
         }
         let path = resolve(reference)?;
         let bytes = read(files, &path, reference)?;
-        add(key, false, bytes, files.secret(&path))?;
+        add(key, false, &bytes, files.secret(&path))?;
     }
     Ok(pairs)
 }
 
-fn read(files: &dyn Files, path: &str, reference: &str) -> Result<Vec<u8>, Trouble> {
-    files
-        .bytes(path)
-        .map(std::borrow::Cow::into_owned)
-        .ok_or_else(|| {
-            (
-                format!("{reference} does not exist"),
-                "correct the path, or add the file",
-            )
-        })
+/// A file's bytes; not copied, since a file that is too large may be named many times.
+fn read<'f>(files: &'f dyn Files, path: &str, reference: &str) -> Result<Cow<'f, [u8]>, Trouble> {
+    files.bytes(path).ok_or_else(|| {
+        (
+            format!("{reference} does not exist"),
+            "correct the path, or add the file",
+        )
+    })
 }
 
 fn unquoted(text: &str) -> &str {
@@ -243,6 +250,22 @@ fn unquoted(text: &str) -> &str {
         }
     }
     text
+}
+
+impl Build<'_> {
+    /// Counts what a kustomization generates as objects of the files, since each has an entry of its own, and the next time as copies
+    /// that cost their making; says whether they may be made.
+    pub(super) fn may_generate(&mut self, again: bool, path: &str, found: &Kustomization) -> bool {
+        let count = found.config_maps.len() + found.secrets.len();
+        if self.only_names || !again {
+            self.work.objects += count;
+            return true;
+        }
+        self.work.copies += count;
+        let written = self.work.write(count.saturating_mul(GENERATE_AGAIN_BYTES));
+        let place = Place::file(path);
+        self.may_look(count, GENERATE_AGAIN_LOOKS, &place) && self.may(written, &place)
+    }
 }
 
 /// The bytes of what was generated.
@@ -380,6 +403,7 @@ fn hash(value: &Value) -> String {
     if value.get(more).is_some_and(Value::is_object) {
         all[more] = value[more].clone();
     }
+    let all = Wiped(all);
     let sum = Sha256::digest(go_json(&all).as_bytes());
     sum.iter()
         .flat_map(|byte| [byte >> 4, byte & 15])
@@ -396,18 +420,30 @@ fn hash(value: &Value) -> String {
 }
 
 /// JSON as Go writes it: keys sorted (they are), and the characters that HTML would see escaped.
-fn go_json(value: &Value) -> String {
-    let mut text = String::new();
-    for letter in value.to_string().chars() {
-        match letter {
-            '<' => text.push_str("\\u003c"),
-            '>' => text.push_str("\\u003e"),
-            '&' => text.push_str("\\u0026"),
-            '\u{2028}' => text.push_str("\\u2028"),
-            '\u{2029}' => text.push_str("\\u2029"),
-            other => text.push(other),
+fn go_json(value: &Value) -> Zeroizing<String> {
+    let plain = Zeroizing::new(value.to_string());
+    let escaped = |letter: char| match letter {
+        '<' => Some("\\u003c"),
+        '>' => Some("\\u003e"),
+        '&' => Some("\\u0026"),
+        '\u{2028}' => Some("\\u2028"),
+        '\u{2029}' => Some("\\u2029"),
+        _ => None,
+    };
+    let longer = plain.chars().filter_map(escaped).map(str::len).sum::<usize>();
+    // Reserved once: growing would leave copies behind.
+    let mut text = Zeroizing::new(String::with_capacity(plain.len() + longer));
+    for letter in plain.chars() {
+        match escaped(letter) {
+            Some(word) => text.push_str(word),
+            None => text.push(letter),
         }
     }
     // serde_json writes \b and \f short, Go long.
-    text.replace("\\b", "\\u0008").replace("\\f", "\\u000c")
+    for (short, long) in [("\\b", "\\u0008"), ("\\f", "\\u000c")] {
+        if text.contains(short) {
+            text = Zeroizing::new(text.replace(short, long));
+        }
+    }
+    text
 }

@@ -134,7 +134,7 @@ pub(super) struct Replacement {
     pub(super) place: Place,
     pub(super) path: Option<(String, Place)>,
     pub(super) source: Option<ReplacementSource>,
-    pub(super) source_value: Option<String>,
+    pub(super) source_value: Option<zeroize::Zeroizing<String>>,
     pub(super) targets: Vec<ReplacementTarget>,
 }
 

@@ -57,6 +57,9 @@ mod paths;
 /// Patches and what they are for.
 mod patches;
 
+/// Patches as they were read.
+mod known;
+
 /// Reading values by type.
 mod read;
 
@@ -162,17 +165,26 @@ pub fn build(root: &str, files: &dyn Files) -> (Vec<Resource>, Vec<Diagnostic>) 
 
 /// Reads a file of objects. Kind `List` is taken apart.
 pub fn read_objects(path: &str, text: &str, secret: bool) -> Result<Vec<Resource>, Diagnostic> {
-    let documents = yaml::load(text).map_err(|error| yaml_diagnostic(path, error, secret))?;
+    // What is left of the tree is wiped at the end, also when one of its documents is refused.
+    let mut documents = yaml::load_wiped(text).map_err(|error| yaml_diagnostic(path, error, secret))?;
     // A copy that is wiped with the last object that came from it.
     let kept = SecretText::new(text.as_bytes().to_vec());
-    let kept = Arc::new(FilePlaces::of(kept, yaml::places_of));
+    let read = if secret {
+        yaml::places_of_sealed
+    } else {
+        yaml::places_of
+    };
+    let kept = Arc::new(FilePlaces::of(kept, read));
     let mut resources = Vec::with_capacity(documents.len());
     let path: Arc<str> = path.into();
-    for (document, node) in documents.into_iter().enumerate() {
+    for (document, node) in documents.iter_mut().enumerate() {
         let (line, column) = (node.line, node.column);
-        let value = node
-            .into_json()
-            .map_err(|error| yaml_diagnostic(&path, error, secret))?;
+        // What is no secret is moved, which is quicker.
+        let value = match secret {
+            true => node.to_json(),
+            false => std::mem::replace(node, yaml::Node::made(yaml::Kind::List(Vec::new()))).into_json(),
+        };
+        let value = value.map_err(|error| yaml_diagnostic(&path, error, secret))?;
         let origin = |below: String| Origin {
             path: path.clone(),
             document,

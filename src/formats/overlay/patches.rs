@@ -1,5 +1,6 @@
 //! Patches: JSON 6902 lists and strategic merges, and the objects that they are for.
 
+use super::known::{Known, Operations};
 use super::kustomization::Patch;
 use super::merge::{self, Shape};
 use super::object::{Index, Named, Object};
@@ -100,28 +101,6 @@ impl Places<'_> {
     }
 }
 
-/// A patch as it was read: its documents, with their values.
-struct Known {
-    text: String,
-    documents: Vec<(Value, Node)>,
-}
-
-impl Known {
-    fn read(text: &str) -> Result<Self, YamlError> {
-        let mut documents = Vec::new();
-        for node in yaml::load(text)? {
-            let value = node.to_json()?;
-            if !value.is_null() {
-                documents.push((value, node));
-            }
-        }
-        Ok(Self {
-            text: text.to_owned(),
-            documents,
-        })
-    }
-}
-
 /// Applies patches to objects that were indexed once.
 pub(super) struct Patching<'a> {
     pub(super) objects: &'a mut Vec<Object>,
@@ -150,10 +129,14 @@ impl<'a> Patching<'a> {
     }
 
     fn known(&mut self, body: &Body) -> Result<Arc<Known>, YamlError> {
-        if let Some(last) = self.last.as_ref().filter(|last| last.text == body.text) {
+        if let Some(last) = self
+            .last
+            .as_ref()
+            .filter(|last| *last.text == body.text && last.secret == body.secret)
+        {
             return Ok(last.clone());
         }
-        let fresh = Arc::new(Known::read(body.text)?);
+        let fresh = Arc::new(Known::read(body.text, body.secret)?);
         self.last = Some(fresh.clone());
         Ok(fresh)
     }
@@ -262,7 +245,7 @@ impl<'a> Patching<'a> {
 
     fn json_patch(&mut self, patch: &Patch, value: &Value, places: &Places) -> Result<(), Trouble> {
         let body = places.body;
-        let operations: json_patch::Patch = serde_json::from_value(value.clone()).map_err(|_| {
+        let operations = Operations::read(value, body.secret).ok_or_else(|| {
             // The reader's words could quote a value, and the patch may be secret.
             trouble(
                 "patch",
@@ -282,7 +265,7 @@ impl<'a> Patching<'a> {
             return Err(unmatched());
         }
         self.may_write(body, value, positions.len())?;
-        let renames = operations.iter().any(renames);
+        let renames = operations.all.iter().any(renames);
         let changes = Arc::new(places.of_operations(value));
         for position in positions {
             let object = &mut self.objects[position];
@@ -290,7 +273,7 @@ impl<'a> Patching<'a> {
             object.resource.origin.changed.push(changes.clone());
             // What an encrypted patch writes is as secret as what it came from.
             object.resource.origin.secret |= body.secret;
-            let applied = operate(object.resource.value_mut(), &operations, &mut self.work)?;
+            let applied = operate(object.resource.value_mut(), &operations.all, &mut self.work)?;
             applied.map_err(|(operation, path)| {
                 let message = format!(
                     "operation {operation} at {} fails on {}",

@@ -12,6 +12,7 @@ use super::yaml_diagnostic;
 use crate::formats::pattern;
 use crate::formats::yaml::{self, Node};
 use crate::model::diagnostic::{Diagnostic, Place};
+use zeroize::Zeroizing;
 
 /// Patches, generators, replacements and other entries of one file, together.
 const ENTRIES_MAX: usize = 10_000;
@@ -120,10 +121,10 @@ impl Kustomization {
         text: &str,
         secret: bool,
     ) -> Result<Vec<Replacement>, Vec<Diagnostic>> {
-        let documents = yaml::load(text).map_err(|error| vec![yaml_diagnostic(path, error, secret)])?;
+        let documents = yaml::load_wiped(text).map_err(|error| vec![yaml_diagnostic(path, error, secret)])?;
         let mut reader = Reader::new(path, secret);
         let mut found = Vec::new();
-        for document in &documents {
+        for document in documents.iter() {
             match &document.kind {
                 yaml::Kind::List(items) => {
                     found.extend(items.iter().map(|item| reader.replacement(item)));
@@ -555,7 +556,7 @@ impl Reader<'_> {
             match key {
                 "path" => replacement.path = Some((self.string(value), self.place(value))),
                 "source" => replacement.source = Some(self.source(value)),
-                "sourceValue" => replacement.source_value = Some(self.string(value)),
+                "sourceValue" => replacement.source_value = Some(Zeroizing::new(self.string(value))),
                 "targets" => replacement.targets = self.each(value, Self::target),
                 other => self.strange(
                     place,

@@ -5,7 +5,7 @@ use super::object::{Named, Object};
 use super::select::Selector;
 use super::work::{self, Work};
 use crate::formats::yaml;
-use crate::model::secret::MASK;
+use crate::model::secret::{MASK, Wiped};
 use serde_json::{Map, Value};
 
 /// What went wrong: a message and what to do.
@@ -62,6 +62,8 @@ pub(super) fn apply(
                 .into());
         }
     };
+    // A copy of our own, which may be of what was encrypted.
+    let value = Wiped(value);
     for target in &replacement.targets {
         let selectors = target.select.iter().chain(&target.reject);
         let looks: usize = selectors.map(Selector::looks).sum();
@@ -74,7 +76,7 @@ pub(super) fn apply(
 
 /// A value as an unquoted scalar of that text.
 fn plain(text: &str) -> Value {
-    yaml::load(text)
+    yaml::load_wiped(text)
         .ok()
         .and_then(|documents| documents.first()?.to_json().ok())
         .filter(|value| !value.is_object() && !value.is_array() && !value.is_null())

@@ -1,7 +1,9 @@
-//! Claims about overlays; `tests/overlay_oracle.rs` compares whole folders with `kubectl kustomize`.
+//! Claims about overlays; `tests/overlay_real.rs` compares whole folders with the real kustomize.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
-use super::{InMemory, build, needed_files};
+use super::{InMemory, build, needed_files, read_objects};
+use crate::canary::Canary;
+use crate::model::secret::witness::wiped;
 
 fn files(all: &[(&str, &str)]) -> InMemory {
     let mut files = InMemory::default();
@@ -94,10 +96,12 @@ fn what_an_encrypted_patch_touches_is_secret_and_its_values_are_in_no_message() 
         }
     }
     let kustomization = "resources: [a.yaml]\npatches:\n- path: patch.yaml\n  target: {kind: ConfigMap}\n";
+    let canary = Canary::new();
     for (patch, wrong) in [
-        ("data: {k: hunter2}\n", false),
-        ("- {op: hunter2, path: /data/k}\n", true),
+        ("data: {k: CANARY}\n", false),
+        ("- {op: CANARY, path: /data/k}\n", true),
     ] {
+        let patch = &patch.replace("CANARY", &canary.word);
         let all = files(&[
             ("p/a.yaml", MAP),
             ("p/kustomization.yaml", kustomization),
@@ -106,11 +110,8 @@ fn what_an_encrypted_patch_touches_is_secret_and_its_values_are_in_no_message() 
         let (resources, diagnostics) = build("p", &Encrypted(all));
         assert_eq!(diagnostics.len(), usize::from(wrong));
         assert!(wrong || resources[0].origin.secret);
-        assert!(
-            diagnostics
-                .iter()
-                .all(|diagnostic| !diagnostic.to_string().contains("hunter2"))
-        );
+        canary.assert_absent(&format!("{diagnostics:?}"));
+        canary.assert_absent(&diagnostics.iter().map(ToString::to_string).collect::<String>());
     }
 }
 
@@ -147,4 +148,74 @@ fn twenty_patches_over_all_of_two_thousand_objects_are_no_attack_and_a_thousand_
     let (_, diagnostics) = build("p", &patched_tree(2_000, 1_000));
     let rules: Vec<&str> = diagnostics.iter().map(|one| one.rule.as_str()).collect();
     assert_eq!(rules, ["too-much-work"]);
+}
+
+/// Files of which some were encrypted.
+struct Sealed(InMemory, &'static str);
+
+impl super::Files for Sealed {
+    fn paths(&self) -> &std::collections::BTreeSet<String> {
+        self.0.paths()
+    }
+    fn text(&self, path: &str) -> Option<std::borrow::Cow<'_, str>> {
+        self.0.text(path)
+    }
+    fn secret(&self, path: &str) -> bool {
+        path == self.1
+    }
+}
+
+#[test]
+fn the_tree_and_the_objects_of_an_encrypted_file_are_wiped_also_when_it_is_refused() {
+    let good = MAP.replace("k: v", "k: canary");
+    let broken = format!("{good}---\n{}", MAP.replace("k: v", "k: .inf"));
+    for (text, is_read) in [(good, true), (broken, false)] {
+        let count = wiped("canary", || {
+            assert_eq!(read_objects("a.yaml", &text, true).is_ok(), is_read);
+        });
+        assert_eq!(count, 2, "the tree and the object: {text}");
+    }
+}
+
+#[test]
+fn encrypted_patches_replacements_and_generated_files_are_wiped_wherever_they_were_copied() {
+    let target = "target: {kind: ConfigMap}";
+    for (what, kustomization, text, copies) in [
+        (
+            "the tree, the value and the object of a merge",
+            format!("resources: [a.yaml]\npatches: [{{path: s.yaml, {target}}}]\n"),
+            "data: {k: canary}\n",
+            3,
+        ),
+        (
+            "those of a JSON patch, and its operation",
+            format!("resources: [a.yaml]\npatches: [{{path: s.yaml, {target}}}]\n"),
+            "- {op: replace, path: /data/k, value: canary}\n",
+            4,
+        ),
+        (
+            "the tree of a replacement, its value as it is read and as it is put, and the object",
+            "resources: [a.yaml]\nreplacements: [{path: s.yaml}]\n".to_owned(),
+            "sourceValue: canary\ntargets: [{select: {kind: ConfigMap}, fieldPaths: [data.k]}]\n",
+            4,
+        ),
+        (
+            "what a name's hash is made of, and the object",
+            "configMapGenerator: [{name: m, files: [s.yaml]}]\n".to_owned(),
+            "canary",
+            2,
+        ),
+    ] {
+        let all = files(&[
+            ("p/a.yaml", MAP),
+            ("p/kustomization.yaml", &kustomization),
+            ("p/s.yaml", text),
+        ]);
+        let count = wiped("canary", || {
+            let (resources, diagnostics) = build("p", &Sealed(all, "p/s.yaml"));
+            assert!(diagnostics.is_empty(), "{what}: {}", diagnostics[0]);
+            assert!(resources[0].value.to_string().contains("canary"), "{what}");
+        });
+        assert_eq!(count, copies, "{what}");
+    }
 }

@@ -76,7 +76,9 @@ impl Work {
         let max = WRITTEN_BYTES_MAX.max(self.objects.saturating_mul(WRITTEN_BYTES_PER_OBJECT));
         match self.written > max {
             true => Err((
-                format!("patches and replacements write more than {max} bytes into objects"),
+                format!(
+                    "patches, replacements and what is generated again write more than {max} bytes into objects"
+                ),
                 "narrow their targets",
             )),
             false => Ok(()),

@@ -44,66 +44,84 @@ impl Identities {
     /// # Errors
     /// The name of the first file in which something is no key, or that nothing can be used; no text is ever quoted.
     pub fn parse<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> Result<Self, String> {
-        let mut keys: Vec<Arc<dyn age::Identity + Send + Sync>> = Vec::new();
-        let (mut public, mut pgp, mut unusable) = (Vec::new(), Vec::new(), Vec::new());
-        let mut all = Zeroizing::new(String::new());
-        for (name, text) in files {
-            all.push_str(text);
-            if text.contains("-----BEGIN PGP ") {
-                let (locked, open): (Vec<_>, Vec<_>) = openpgp::read(name, text)?
-                    .into_iter()
-                    .partition(openpgp::SecretKey::is_locked);
-                if !locked.is_empty() {
-                    unusable.push(format!(
-                        "{name} holds an OpenPGP key with a passphrase, which couchestor does not ask for"
-                    ));
-                }
-                pgp.extend(open);
-                continue;
-            }
-            if text.contains("-----BEGIN ") {
-                let identity = age::ssh::Identity::from_buffer(text.as_bytes(), Some(name.to_owned()))
-                    .map_err(|_| format!("{name} is no ssh key that age can use"))?;
-                match identity {
-                    age::ssh::Identity::Unencrypted(_) => keys.push(Arc::new(identity)),
-                    _ => unusable.push(format!(
-                        "{name} is an ssh key with a passphrase or of a kind that age cannot use"
-                    )),
-                }
-                continue;
-            }
-            for line in text
-                .lines()
-                .map(str::trim)
-                .filter(|line| !line.is_empty() && !line.starts_with('#'))
-            {
-                if let Some((_, kind)) = OTHER_KINDS.iter().find(|(start, _)| line.starts_with(start)) {
-                    unusable.push(format!("{name} holds {kind}, which couchestor does not use"));
-                    continue;
-                }
-                let identity: age::x25519::Identity = line.parse().map_err(|_| {
-                    format!("{name} holds a line that is no age identity (AGE-SECRET-KEY-1…)")
-                })?;
-                public.push(identity.to_public().to_string());
-                keys.push(Arc::new(identity));
-            }
+        Self::of(files, [])
+    }
+
+    /// Reads key files that somebody named, and others that were found in their usual places. Of those nothing is an error: what
+    /// cannot be used is named when no key opens a file.
+    ///
+    /// # Errors
+    /// As [`parse`](Self::parse), about the files that were named.
+    pub fn of<'a>(
+        named: impl IntoIterator<Item = (&'a str, &'a str)>,
+        found: impl IntoIterator<Item = (&'a str, &'a str)>,
+    ) -> Result<Self, String> {
+        let mut all = Self::default();
+        let mut texts = Zeroizing::new(Vec::new());
+        for (name, text) in named {
+            texts.extend_from_slice(text.as_bytes());
+            all.add(name, text)?;
         }
-        if keys.is_empty()
-            && pgp.is_empty()
-            && let Some(first) = unusable.first()
+        if all.is_empty()
+            && let Some(first) = all.unusable.first()
         {
             return Err(first.clone());
         }
-        Ok(Self {
-            unusable,
-            id: digest(all.as_bytes()),
-            keys,
-            public,
-            pgp,
-            mask: Zeroizing::new(
-                Sha256::digest([b"couchestor mask ".as_slice(), all.as_bytes()].concat()).to_vec(),
-            ),
-        })
+        for (name, text) in found {
+            texts.extend_from_slice(text.as_bytes());
+            if let Err(what) = all.add(name, text) {
+                all.unusable.push(what);
+            }
+        }
+        all.id = digest(&texts);
+        let mut seed = Zeroizing::new(b"couchestor mask ".to_vec());
+        seed.extend_from_slice(&texts);
+        all.mask = Zeroizing::new(Sha256::digest(&*seed).to_vec());
+        Ok(all)
+    }
+
+    /// Adds the keys of one file.
+    fn add(&mut self, name: &str, text: &str) -> Result<(), String> {
+        if text.contains("-----BEGIN PGP ") {
+            let (locked, open): (Vec<_>, Vec<_>) = openpgp::read(name, text)?
+                .into_iter()
+                .partition(openpgp::SecretKey::is_locked);
+            if !locked.is_empty() {
+                self.unusable.push(format!(
+                    "{name} holds an OpenPGP key with a passphrase, which couchestor does not ask for"
+                ));
+            }
+            self.pgp.extend(open);
+            return Ok(());
+        }
+        if text.contains("-----BEGIN ") {
+            let identity = age::ssh::Identity::from_buffer(text.as_bytes(), Some(name.to_owned()))
+                .map_err(|_| format!("{name} is no ssh key that age can use"))?;
+            match identity {
+                age::ssh::Identity::Unencrypted(_) => self.keys.push(Arc::new(identity)),
+                _ => self.unusable.push(format!(
+                    "{name} is an ssh key with a passphrase or of a kind that age cannot use"
+                )),
+            }
+            return Ok(());
+        }
+        for line in text
+            .lines()
+            .map(str::trim)
+            .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        {
+            if let Some((_, kind)) = OTHER_KINDS.iter().find(|(start, _)| line.starts_with(start)) {
+                self.unusable
+                    .push(format!("{name} holds {kind}, which couchestor does not use"));
+                continue;
+            }
+            let identity: age::x25519::Identity = line
+                .parse()
+                .map_err(|_| format!("{name} holds a line that is no age identity (AGE-SECRET-KEY-1…)"))?;
+            self.public.push(identity.to_public().to_string());
+            self.keys.push(Arc::new(identity));
+        }
+        Ok(())
     }
 
     /// Whether there is none.

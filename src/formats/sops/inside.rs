@@ -32,10 +32,11 @@ pub struct Inside {
 /// # Errors
 /// [`SopsError`], for the first that cannot be opened.
 pub fn open_inside(text: &str, identities: &Identities) -> Result<Option<Inside>, SopsError> {
-    let documents = yaml::load(text).map_err(yaml::YamlError::masked)?;
+    // The file itself may have been encrypted too.
+    let documents = yaml::load_wiped(text).map_err(yaml::YamlError::masked)?;
     let mut mac_only_encrypted = false;
     let mut changes: Vec<(std::ops::Range<usize>, Zeroizing<String>)> = Vec::new();
-    for document in &documents {
+    for document in documents.iter() {
         let is_secret = document.get("kind").and_then(Node::text) == Some("Secret")
             && document.get("apiVersion").and_then(Node::text) == Some("v1");
         let Some(Kind::Map(entries)) = document.get("data").filter(|_| is_secret).map(|data| &data.kind)

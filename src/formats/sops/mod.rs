@@ -3,7 +3,7 @@
 //! The format is that of getsops/sops 3.13 (`sops.go`, `aes/cipher.go`, `stores/yaml`). A MAC that holds says that nobody
 //! changed the file since somebody encrypted it; it does not say who: authenticity comes from signed commits.
 
-use crate::formats::yaml::{Node, Tag, YamlError, load, load_commented};
+use crate::formats::yaml::{Node, Tag, YamlError, load, load_commented, load_wiped};
 use crate::model::secret::SecretText;
 use sha2::{Digest, Sha256};
 use subtle::ConstantTimeEq;
@@ -367,7 +367,7 @@ fn binary(clear: &SecretText) -> Result<SecretText, SopsError> {
         what: "is that of a binary file, and `data` is no text".to_owned(),
     };
     let text = clear.expose_str().map_err(|_| broken())?;
-    let documents = load(text).map_err(|_| broken())?;
+    let documents = load_wiped(text).map_err(|_| broken())?;
     let data = documents
         .first()
         .and_then(|document| document.get("data"))

@@ -2,7 +2,10 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use super::{Identities, SopsError, cipher, decrypt, is_sops, may_name_block, metadata, open};
+use crate::canary::Canary;
 use crate::formats::yaml::load;
+use crate::model::secret::SecretText;
+use crate::model::secret::witness::wiped;
 use age::secrecy::ExposeSecret;
 use zeroize::Zeroizing;
 
@@ -73,14 +76,17 @@ fn a_value_is_written_as_its_type_or_not_at_all() {
 
 #[test]
 fn a_file_whose_mac_was_taken_out_is_still_encrypted_and_refused() {
+    let canary = Canary::new();
     for text in [
-        "a: 1\nsops:\n  lastmodified: now\n",
-        "a: 1\nsops:\n  age: []\n",
-        "a: 1\nsops:\n  version: 3.9.0\n",
+        "a: CANARY\nsops:\n  lastmodified: now\n",
+        "a: CANARY\nsops:\n  age: []\n",
+        "a: CANARY\nsops:\n  version: 3.9.0\n",
     ] {
+        let text = &text.replace("CANARY", &canary.word);
         assert!(is_sops(&load(text).unwrap()));
         let error = decrypt(text, &Identities::default()).map(|_| ()).unwrap_err();
         assert!(error.to_string().contains("has no `mac`"), "{error}");
+        canary.assert_absent(&format!("{error} {error:?}"));
     }
     for text in [
         "a: 1\n",
@@ -138,4 +144,19 @@ fn key_files_may_have_comments_and_a_bad_one_is_named_without_its_text() {
         .map(|_| ())
         .unwrap_err();
     assert!(error.contains("a.agekey") && !error.contains(key), "{error}");
+}
+
+#[test]
+fn the_trees_in_which_something_encrypted_is_looked_for_are_wiped() {
+    let secret = "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\ndata: {k: canary}\n";
+    let count = wiped("canary", || {
+        let inside = super::open_inside(secret, &Identities::default());
+        assert!(inside.is_ok_and(|inside| inside.is_none()));
+    });
+    assert_eq!(count, 1, "the tree of a Secret");
+    let data = SecretText::new(b"data: canary\n".to_vec());
+    let count = wiped("canary", || {
+        assert!(super::binary(&data).is_ok_and(|bytes| bytes.expose() == b"canary"));
+    });
+    assert_eq!(count, 1, "the tree around bytes");
 }

@@ -108,7 +108,7 @@ impl<'a> Expanding<'a> {
         self.work.step(NAME_STEPS)?;
         let variables = self.variables;
         self.secret |= variables.secret.contains(name);
-        let value = variables.values.get(name).map_or("", String::as_str);
+        let value = variables.values.get(name).map_or("", |value| value.as_str());
         if length {
             return match rest.is_empty() {
                 true => Ok(Cow::Owned(value.len().to_string())),

@@ -7,6 +7,7 @@ use super::yaml;
 use crate::model::desired::Resource;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
+use zeroize::Zeroizing;
 
 /// Expressions and their functions.
 mod expand;
@@ -27,7 +28,7 @@ pub const OPT_OUT: &str = "kustomize.toolkit.fluxcd.io/substitute";
 /// Variables by name.
 #[derive(Clone, Default)]
 pub struct Variables {
-    values: BTreeMap<String, String>,
+    values: BTreeMap<String, Zeroizing<String>>,
     /// Those whose values nobody may see.
     secret: BTreeSet<String>,
 }
@@ -48,16 +49,16 @@ impl Variables {
         } else {
             self.secret.remove(name);
         }
-        self.values.insert(name.to_owned(), value);
+        self.values.insert(name.to_owned(), Zeroizing::new(value));
         Ok(())
     }
 
     /// Tells one set from another without telling what is in it.
     pub fn fingerprint(&self) -> String {
-        let all: zeroize::Zeroizing<String> = zeroize::Zeroizing::new(
+        let all: Zeroizing<String> = Zeroizing::new(
             self.values
                 .iter()
-                .map(|(name, value)| format!("{name}={value:?}\n"))
+                .map(|(name, value)| format!("{name}={:?}\n", **value))
                 .collect(),
         );
         let secret: Vec<&String> = self.secret.iter().collect();
@@ -67,8 +68,8 @@ impl Variables {
     /// The same without the values that nobody may see: a word stands for each, which is treated as secret too.
     #[must_use]
     pub fn without_secrets(&self) -> Self {
-        let shown = |name: &String, value: &String| match self.secret.contains(name) {
-            true => "sealed".to_owned(),
+        let shown = |name: &String, value: &Zeroizing<String>| match self.secret.contains(name) {
+            true => Zeroizing::new("sealed".to_owned()),
             false => value.clone(),
         };
         Self {
@@ -222,16 +223,19 @@ fn is_word(text: &[u8]) -> bool {
 }
 
 fn typed(text: String, work: &mut Work) -> Result<Value, Trouble> {
+    let mut text = Zeroizing::new(text);
     work.step(text.len() / 4)?;
     if is_word(text.as_bytes()) {
-        return Ok(Value::String(text));
+        return Ok(Value::String(std::mem::take(&mut text)));
     }
     work.read(text.len())?;
-    let documents = yaml::load(&text).unwrap_or_default();
+    let documents = yaml::load_wiped(&text).unwrap_or_default();
     let value = match documents.as_slice() {
         [] if text.trim().is_empty() || matches!(text.as_str(), "~" | "null") => Value::Null,
-        [document] => document.to_json().unwrap_or(Value::String(text)),
-        _ => Value::String(text),
+        [document] => document
+            .to_json()
+            .unwrap_or_else(|_| Value::String(std::mem::take(&mut text))),
+        _ => Value::String(std::mem::take(&mut text)),
     };
     work.keep(&value)?;
     Ok(value)

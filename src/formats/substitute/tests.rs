@@ -8,6 +8,7 @@
 )]
 
 use super::*;
+use crate::canary::Canary;
 use crate::model::desired::Origin;
 use crate::model::places::Places;
 use serde_json::json;
@@ -111,8 +112,9 @@ fn who_opts_out_is_left_alone_and_nothing_happens_without_variables() {
 
 #[test]
 fn mistakes_name_their_place_and_no_value_and_secrets_make_their_object_secret() {
+    let canary = Canary::new();
     for text in ["${", "${REGION", "${1X}", "${}", "${REGION!}", "${a b}"] {
-        let mut resource = object(json!({"a": [{"b/c": format!("canary {text}")}]}));
+        let mut resource = object(json!({"a": [{"b/c": format!("{} {text}", canary.word)}]}));
         let wrong = substitute(&mut resource, &variables(), &mut Work::default())
             .err()
             .unwrap();
@@ -120,7 +122,7 @@ fn mistakes_name_their_place_and_no_value_and_secrets_make_their_object_secret()
             (wrong.pointer.as_str(), wrong.rule),
             ("/a/0/b~1c", "substitution")
         );
-        assert!(!wrong.what.contains("canary"), "{}", wrong.what);
+        canary.assert_absent(&format!("{} {}", wrong.what, wrong.help));
     }
     let deep = (0..30).fold("x".to_owned(), |inner, _| format!("${{GONE:-{inner}}}"));
     let mut resource = object(json!({"v": deep}));
@@ -288,4 +290,17 @@ fn an_honest_tree_of_ten_thousand_objects_is_substituted_whole() {
         );
         assert_eq!(resource.value["data"]["b"], 3);
     }
+}
+
+#[test]
+fn the_values_of_variables_and_what_they_are_read_as_are_wiped() {
+    fn wipes_itself<T: zeroize::ZeroizeOnDrop>(_: &T) {}
+    let variables = variables();
+    variables.values.values().for_each(wipes_itself);
+    let count = crate::model::secret::witness::wiped("canary", || {
+        let mut resource = object(json!({"kind": "A", "a": "${SECRET}"}));
+        let outcome = substitute(&mut resource, &variables, &mut Work::default());
+        assert!(outcome.is_ok() && resource.value["a"] == "canary");
+    });
+    assert_eq!(count, 2, "the tree that tells texts from numbers, and the object");
 }

@@ -4,8 +4,9 @@
 //! keys, keys that are no strings and unbounded aliases are errors here. No error quotes a value: it may be a secret.
 
 use crate::model::places::PlaceIndex;
-use crate::model::secret::MASK;
+use crate::model::secret::{MASK, wipe_text};
 use serde_json::{Map, Number, Value};
+use zeroize::{Zeroize, Zeroizing};
 
 /// Events of the parser → a tree with places.
 mod load;
@@ -169,6 +170,33 @@ pub struct Key {
     pub merge: bool,
 }
 
+impl Zeroize for Node {
+    fn zeroize(&mut self) {
+        match &mut self.kind {
+            Kind::Scalar { text, .. } => wipe_text(text),
+            Kind::List(items) => items.iter_mut().for_each(Node::zeroize),
+            Kind::Map(entries) => {
+                for (key, value) in entries {
+                    wipe_text(&mut key.text);
+                    value.zeroize();
+                }
+            }
+        }
+        self.comments
+            .iter_mut()
+            .flat_map(|all| all.iter_mut())
+            .for_each(wipe_text);
+    }
+}
+
+/// Reads a text that was encrypted, or may have been: its tree is wiped when it is dropped.
+///
+/// # Errors
+/// As [`load`].
+pub fn load_wiped(text: &str) -> Result<Zeroizing<Vec<Node>>, YamlError> {
+    load(text).map(Zeroizing::new)
+}
+
 impl Node {
     /// A value that stands in no text of its own.
     pub fn made(kind: Kind) -> Self {
@@ -309,6 +337,12 @@ impl Node {
 /// The places of every document of a text.
 pub fn places_of(text: &str) -> Vec<PlaceIndex> {
     let documents = load(text).unwrap_or_default();
+    documents.iter().map(Node::places).collect()
+}
+
+/// The same of a text that was encrypted.
+pub fn places_of_sealed(text: &str) -> Vec<PlaceIndex> {
+    let documents = load_wiped(text).unwrap_or_default();
     documents.iter().map(Node::places).collect()
 }
 

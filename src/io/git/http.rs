@@ -309,9 +309,7 @@ pub(super) fn told(error: &reqwest::Error) -> GitError {
     .any(|word| lower.contains(word))
     {
         return GitError::HostKey {
-            detail: format!(
-                "TLS: {words}; give the server's authority as ca.crt, and a client certificate as tls.crt and tls.key, in the Secret"
-            ),
+            detail: format!("TLS: {words}; {}", remedy(&lower)),
         };
     }
     // With TLS 1.3 a server refuses a missing client certificate after the handshake, and the refusal may come too late to be read.
@@ -319,6 +317,19 @@ pub(super) fn told(error: &reqwest::Error) -> GitError {
         words = "the server closed the connection; it may demand a client certificate (tls.crt and tls.key in the Secret)".to_owned();
     }
     GitError::Failed { detail: words }
+}
+
+/// What to do about a certificate that is not believed.
+fn remedy(words: &str) -> &'static str {
+    // In an alert it is our certificate that the server speaks of.
+    let of_server = |said: &[&str]| !words.contains("alert") && said.iter().any(|one| words.contains(one));
+    if of_server(&["expired", "not valid yet"]) {
+        return "the server needs a certificate that is valid now, or this machine's clock is wrong";
+    }
+    if of_server(&["not valid for name", "notvalidforname"]) {
+        return "write the name that the certificate is for into spec.url, or have one issued for this name";
+    }
+    "give the server's authority as ca.crt, and a client certificate as tls.crt and tls.key, in the Secret"
 }
 
 #[cfg(test)]

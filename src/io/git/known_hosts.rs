@@ -1,4 +1,9 @@
 //! Host keys, compared with `known_hosts` as sshd(8) describes the file: plain and hashed names, ports, patterns, revocations.
+//!
+//! A `@cert-authority` line cannot be honoured: russh 0.55 asks the server for no `*-cert-v01@openssh.com` algorithm, reads what
+//! it shows as a plain `PublicKey`, sums the exchange hash up over that key encoded again (`client/kex.rs`, `WaitingForDhReply`), and
+//! hands only that key to `Handler::check_server_key`. So a host that has a certificate shows its plain key, and the certificate never
+//! comes here. Where the file knows a host by an authority only it is refused by name; its own key beside that line is enough.
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
@@ -71,7 +76,7 @@ pub fn check(known_hosts: &str, host: &str, port: u16, key: &[u8]) -> Result<(),
     }
     match (known, same) {
         (_, true) => Ok(()),
-        // The ssh library shows a host's key and not its certificate, so nothing could be checked against the authority.
+        // See the top: there is no certificate that could be checked against the authority.
         (false, false) if authority => Err(format!(
             "known_hosts names only a certificate authority for {name}; host certificates are not read: add the host's own key"
         )),

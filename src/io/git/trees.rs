@@ -5,11 +5,14 @@ use crate::model::diagnostic::shown;
 use crate::model::ids::BlobId;
 use crate::model::tree::{Entry, EntryKind};
 use git2::{ErrorClass, ObjectType, Oid, Tree, TreeEntry};
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 /// Files and folders of one commit: ten times as many as the largest repositories of this kind. The same folder in many places
 /// counts as often: ten levels of ten each are ten thousand million files in a few hundred bytes.
 const ENTRIES_MAX: usize = 1_000_000;
+
+/// From how many entries on all are counted before more are listed: as many as the largest repositories of this kind have.
+const COUNTED_FROM: usize = 20_000;
 
 /// Longest path in a tree, as in Linux.
 const PATH_MAX: usize = 4096;
@@ -40,7 +43,7 @@ pub(super) fn files(
     names: Names,
 ) -> Result<BTreeMap<String, Entry>, GitError> {
     let mut found = BTreeMap::new();
-    let mut seen = 0;
+    let mut seen = 0_usize;
     let mut folders = vec![(root, prefix.to_owned())];
     while let Some((id, folder)) = folders.pop() {
         let tree = open(repository, id, &folder)?;
@@ -51,9 +54,10 @@ pub(super) fn files(
         }
         for entry in &tree {
             seen += 1;
-            if seen > ENTRIES_MAX {
+            // Before a long list is made of what a few small folders say over and over.
+            if seen == COUNTED_FROM && count(repository, root) > ENTRIES_MAX {
                 let what = format!("the commit has more than {ENTRIES_MAX} files and folders");
-                return Err(refused(&folder, "too-many-files", &what));
+                return Err(refused(prefix, "too-many-files", &what));
             }
             // A name that is not UTF-8 cannot be a policy's; it is left out as kubectl would not find it either.
             let Ok(name) = entry.name() else {
@@ -77,6 +81,48 @@ pub(super) fn files(
         }
     }
     Ok(found)
+}
+
+/// The entries of a folder, and the folders in it that are listed.
+type Listed = (usize, Vec<Oid>);
+
+/// How many entries a tree has at all levels. Each folder is looked at once, in however many places it stands.
+fn count(repository: &git2::Repository, root: Oid) -> usize {
+    let mut listed: HashMap<Oid, Listed> = HashMap::new();
+    let mut counts: HashMap<Oid, usize> = HashMap::new();
+    let mut stack = vec![root];
+    while let Some(&id) = stack.last() {
+        if counts.contains_key(&id) {
+            stack.pop();
+            continue;
+        }
+        let (own, folders) = listed.entry(id).or_insert_with(|| list(repository, id));
+        let below: Vec<Option<&usize>> = folders.iter().map(|folder| counts.get(folder)).collect();
+        if below.iter().all(Option::is_some) {
+            let all = below
+                .into_iter()
+                .flatten()
+                .fold(*own, |sum, count| sum.saturating_add(*count));
+            counts.insert(id, all);
+            stack.pop();
+        } else {
+            let open = folders.iter().filter(|folder| !counts.contains_key(folder));
+            stack.extend(open.copied());
+        }
+    }
+    counts.get(&root).copied().unwrap_or_default()
+}
+
+/// What a folder that cannot be read has is told by who reads it.
+fn list(repository: &git2::Repository, id: Oid) -> Listed {
+    let Ok(tree) = open(repository, id, "") else {
+        return (0, Vec::new());
+    };
+    let is_listed = |entry: &TreeEntry| entry.name().is_ok_and(|name| bad_name(name.as_bytes()).is_none());
+    let folders = tree
+        .iter()
+        .filter(|entry| kind(entry).is_none() && is_listed(entry));
+    (tree.len(), folders.map(|entry| entry.id()).collect())
 }
 
 /// What an entry is, unless it is a folder.

@@ -287,9 +287,9 @@ impl Reader<'_> {
             );
             return;
         }
-        let text = tree
-            .files
-            .get(&path)
+        // What was encrypted is never edited, and no copy of it is made.
+        let plain = tree.files.get(&path).filter(|file| !file.secret);
+        let text = plain
             .and_then(|file| file.text.expose_str().ok())
             .unwrap_or_default()
             .to_owned();
