@@ -109,7 +109,7 @@ fn beginning(observation: &Observation, first: i64) -> Observation {
     let mut world = observation.clone();
     world.answers.clear();
     for volume in &mut world.volumes {
-        volume.last_migration = volume.last_migration.filter(|at| *at <= first);
+        volume.last_migration = volume.last_migration.filter(|at| at.get() <= first);
     }
     world
 }

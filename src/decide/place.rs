@@ -262,7 +262,12 @@ impl Room {
     ///
     /// # Errors
     /// [`Why::NoRoom`], [`Why::Pinned`], or [`Why::NoPool`] with what excludes each pool.
-    pub(super) fn choose(&self, view: &View, volume: &MayastorVolume, to: usize) -> Result<Vec<u32>, Why> {
+    pub(super) fn choose(
+        &self,
+        view: &View,
+        volume: &MayastorVolume,
+        to: usize,
+    ) -> Result<Vec<u32>, Why<'static>> {
         let tier = view.tiers[to];
         let Ok(fleet) = &view.observation.engine else {
             return Err(Why::NotInEngine);
@@ -317,7 +322,14 @@ impl Room {
     }
 
     /// What excludes each pool of a tier.
-    fn why_not(&self, view: &View, fleet: &Fleet, volume: &MayastorVolume, to: usize, copies: usize) -> Why {
+    fn why_not(
+        &self,
+        view: &View,
+        fleet: &Fleet,
+        volume: &MayastorVolume,
+        to: usize,
+        copies: usize,
+    ) -> Why<'static> {
         let tier = view.tiers[to];
         let members = (0..fleet.pools.len()).filter(|pool| view.pool_tiers[*pool] & bit(to) != 0);
         let members: Vec<u32> = members.filter_map(|pool| u32::try_from(pool).ok()).collect();

@@ -13,6 +13,7 @@ use super::observation::{
 use super::quick::Table;
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::num::NonZeroI64;
 use std::sync::Arc;
 
 impl Observation {
@@ -198,11 +199,15 @@ impl Joining {
             namespace: self.namespace(std::mem::take(&mut seen.claim.namespace)),
             claim: std::mem::take(&mut seen.claim.name).into(),
             backing,
-            last_migration: seen.last_migration.map(Timestamp::as_second),
-            created: seen.created.map(Timestamp::as_second),
+            last_migration: second(seen.last_migration),
+            created: second(seen.created),
             pin: seen.pin,
         }
     }
+}
+
+fn second(at: Option<Timestamp>) -> Option<NonZeroI64> {
+    NonZeroI64::new(at?.as_second())
 }
 
 fn is_of(group: &Group, storage_class: &str, labels: &BTreeMap<String, String>) -> bool {
