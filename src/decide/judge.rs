@@ -5,6 +5,7 @@ use super::select::Taken;
 use super::{NO_PAST, Past, Proposed, View, place};
 use crate::model::decision::{Decision, LeftAlone, Subject, Why};
 use crate::model::desired::Policy;
+use crate::model::glance::Glance;
 use crate::model::kinds::policy_source::{ProposalState, ProposalStatus, ProposedMoveStatus};
 use crate::model::masked::noted;
 use crate::model::observation::{Backing, BoundVolume, CopyAt, MayastorVolume, Pin, UNKNOWN};
@@ -51,7 +52,8 @@ pub(super) fn judge<'a>(
     let mut started = started.iter().copied().peekable();
     let reasons = &mut decision.left_alone;
     reasons.reserve_exact(view.observation.volumes.len());
-    for (index, bound) in view.observation.volumes.iter().enumerate() {
+    let volumes = &view.observation.volumes;
+    for (index, (bound, glance)) in volumes.iter().zip(volumes.glances()).enumerate() {
         let starts = started.next_if_eq(&index).is_some();
         if let Some((_, left)) = left.next_if(|(left, _)| *left == index) {
             reasons.push(left);
@@ -60,9 +62,9 @@ pub(super) fn judge<'a>(
         if starts {
             continue;
         }
-        let tiers = place::tiers_of(bound, &view.pool_tiers);
+        let tiers = place::tiers_at_a_glance(glance, bound, &view.pool_tiers);
         let superseded = spent.get(&index);
-        if superseded.is_none() && at_a_glance(view, index, bound, tiers, reasons) {
+        if superseded.is_none() && at_a_glance(view, index, (bound, glance), tiers, reasons) {
             continue;
         }
         let (policy, why) = match taker(view, bound) {
@@ -101,15 +103,15 @@ pub(super) fn judge<'a>(
 fn at_a_glance<'a>(
     view: &View<'a>,
     index: usize,
-    bound: &'a BoundVolume,
+    (bound, glance): (&'a BoundVolume, &Glance),
     on_tiers: u64,
     reasons: &mut Vec<LeftAlone<'a>>,
 ) -> bool {
-    let Some(Taken::By(taker)) = view.selected.of_group.get(bound.group as usize) else {
+    let Some(Taken::By(taker)) = view.selected.of_group.get(glance.group as usize) else {
         return false;
     };
     let measured = &view.policies[*taker as usize];
-    if bound.pin.is_some() || view.past_at[index] != NO_PAST {
+    if glance.pinned || view.past_at[index] != NO_PAST {
         return false;
     }
     // Only what is in the engine is on a tier.

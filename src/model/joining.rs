@@ -5,6 +5,7 @@
 
 use super::claims::{Claims, begun, hash};
 use super::engine::{EngineState, Volume, longhorn_id};
+use super::glance::Volumes;
 use super::ids::{NodeName, PoolName};
 use super::observation::{
     Backing, BoundVolume, ClusterVolume, CopyAt, Fleet, Group, MayastorVolume, Observation, Provider,
@@ -46,6 +47,8 @@ impl Observation {
             .into_iter()
             .map(|(query, values)| (query, values.map(align)))
             .collect();
+        let volumes = Volumes::from(volumes);
+        volumes.glances();
         Self {
             at,
             volumes,

@@ -5,6 +5,7 @@
 
 use super::claims::Claims;
 use super::engine::{Health, Node, Obstacle, Pool, Volume};
+use super::glance::Volumes;
 use super::ids::{ClaimRef, NodeName, PoolName, VolumeName};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
@@ -386,7 +387,7 @@ pub struct Observation {
     /// When it was taken.
     pub at: Timestamp,
     /// Bound volumes in order of claim.
-    pub volumes: Vec<BoundVolume>,
+    pub volumes: Volumes,
     /// What policies select them by.
     pub groups: Vec<Group>,
     /// Names of StorageClasses that a volume or a claim refers to.
