@@ -4,7 +4,7 @@
 //! see, and closing it declines. Whether something was merged is read from the base branch, whatever a forge says.
 
 use crate::io::forge::{Forge, ForgeError};
-use crate::io::git::{GitError, Lease, Repository, Tips};
+use crate::io::git::{GitError, Repository, Tips};
 use crate::model::failure::{Class, Failure};
 use crate::model::ids::CommitId;
 use crate::model::kinds::policy_source::{ProposalState, ProposalStatus, ProposedMoveStatus};
@@ -12,6 +12,9 @@ use crate::model::pull_request::{NewPullRequest, PullRequest, PullRequestState, 
 use crate::model::rendering::ProposalText;
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
+
+/// How it is done.
+mod act;
 
 /// What branches are called.
 mod names;
@@ -22,34 +25,16 @@ mod plan;
 /// What is remembered.
 mod remembered;
 
+use act::{Here, carry_out};
 pub use plan::{Action, Known, Pulls, plan};
-use plan::{counts, is_of, is_open};
-use remembered::{forget_oldest, record, replace, set_state};
+use plan::{is_of, is_open};
+use remembered::forget_oldest;
 
 /// Open pull requests that are looked through: also people's own.
 const LISTED_MAX: usize = 200;
 
-/// What is said when a proposal is withdrawn.
-const WITHDRAWN: &str = "The load, the policy or the room for these moves has changed, so they are not proposed any more. \
-    couchestor closes this and will ask again if they are needed.";
-
-/// What is said when a person has changed the branch.
-const EDITED: &str = "Somebody else has changed this branch, so couchestor writes to it no more. Merge it or close it as it is; \
-    delete the branch's own commits to have it kept up to date again.";
-
-/// What is said when a person has said no.
-const DECLINED: &str = "Understood: these moves are not asked for again unless the load or the policy changes materially, or the \
-    memory of this expires (`proposals.rejections`). Reopen this to change your mind.";
-
-/// What is said when base holds what was proposed and the forge does not know.
-const MERGED: &str = "The base branch holds these moves already, so this is done and closed. They are carried out as if this had \
-    been merged here.";
-
 /// The trailer by which couchestor knows a commit of its own again.
 pub const TRAILER: &str = "Couchestor-Proposal";
-
-/// The trailer that says for which source, and for which folder of assignments, a commit was made.
-const SOURCE: &str = "Couchestor-Source";
 
 /// Why something was not proposed.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -89,6 +74,8 @@ pub struct Proposed {
     pub errors: Vec<(String, ProposeError)>,
     /// What is wrong with the template of proposals: the built-in one was used.
     pub template: Option<String>,
+    /// Whether something is meant to be done that has to be remembered first: the next turn does it, and has nothing to wait for.
+    pub again: bool,
 }
 
 /// What proposing starts from.
@@ -210,6 +197,15 @@ pub async fn propose(
         show(forge, proposals, &mut proposed).await;
     }
     forget_oldest(&mut proposed.records);
+    let withdrawing = |record: &&ProposalStatus| record.state == ProposalState::Withdrawing;
+    let before: Vec<&str> = proposals
+        .recorded
+        .iter()
+        .filter(withdrawing)
+        .map(|record| record.branch.as_str())
+        .collect();
+    let mut meant = proposed.records.iter().filter(withdrawing);
+    proposed.again = meant.any(|record| !before.contains(&record.branch.as_str()));
     proposed
 }
 
@@ -267,223 +263,6 @@ async fn show_one(
 /// change neither, so they do not rewrite the text.
 fn shown(record: &ProposalStatus) -> String {
     format!("{} {}", record.key, record.commit)
-}
-
-/// What carrying out one action needs.
-struct Here<'a> {
-    repository: &'a Repository,
-    forge: Option<&'a Forge>,
-    proposals: &'a Proposals<'a>,
-    branch: &'a str,
-}
-
-impl Here<'_> {
-    /// Says something on the pull request, once.
-    async fn say(&self, number: Option<u64>, topic: &str, words: &str) -> Result<(), ForgeError> {
-        if let (Some(forge), Some(number)) = (self.forge, number) {
-            let marker = format!("couchestor {topic}");
-            match forge.upsert_comment(number, &marker, words).await {
-                // Where the pull request was deleted nobody reads it.
-                Ok(_) | Err(ForgeError::NotFound { .. }) => {}
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
-    }
-
-    /// Closes the pull request, if there is one still.
-    async fn close(&self, number: Option<u64>) -> Result<(), ForgeError> {
-        match (self.forge, number) {
-            (Some(forge), Some(number)) => match forge.close(number).await {
-                Ok(_) | Err(ForgeError::NotFound { .. }) => Ok(()),
-                Err(error) => Err(error),
-            },
-            _ => Ok(()),
-        }
-    }
-}
-
-/// Returns whether anything happened.
-async fn carry_out(
-    here: &Here<'_>,
-    records: &mut Vec<ProposalStatus>,
-    action: &Action,
-    in_base: impl Fn(&ProposedMoveStatus) -> bool,
-) -> Result<bool, ProposeError> {
-    let (repository, branch) = (here.repository, here.branch);
-    let Proposals {
-        wanted, base, now, ..
-    } = *here.proposals;
-    let open = |record: &ProposalStatus| record.branch == branch && is_open(record);
-    let number = records
-        .iter()
-        .find(|record| open(record))
-        .and_then(|record| record.number);
-    let proposal = wanted
-        .iter()
-        .find(|proposal| match records.iter().find(|record| open(record)) {
-            Some(record) => is_of(record, proposal),
-            None => names::is_of(&proposal.branch, branch),
-        });
-    match (action, proposal) {
-        (Action::Keep, _) if here.proposals.known.untouched.contains(branch) => {
-            // What has happened on base until here does not concern it.
-            for record in records.iter_mut().filter(|record| open(record)) {
-                record.base = base.to_string();
-            }
-            return Ok(false);
-        }
-        (Action::Keep, _) | (Action::Create | Action::Adopt(_) | Action::Refresh(_), None) => {
-            return Ok(false);
-        }
-        (Action::Create, Some(proposal)) => {
-            let Some(made) = create(here, branch, proposal).await? else {
-                return Ok(false);
-            };
-            replace(records, record(here, proposal, made, None));
-        }
-        (Action::Adopt(_), Some(proposal)) => {
-            let Some(made) = adopt(here, proposal).await? else {
-                return Ok(false);
-            };
-            replace(records, record(here, proposal, made, None));
-        }
-        (Action::Refresh(tip), Some(proposal)) => {
-            let lease = Lease::At(tip.clone());
-            let commit = push(here, branch, proposal, lease).await?;
-            let before = records.iter().find(|record| open(record)).cloned();
-            records.retain(|record| !open(record));
-            let made = (branch.to_owned(), commit);
-            replace(records, record(here, proposal, made, before));
-        }
-        (Action::Withdraw(tip), _) => {
-            here.say(number, "withdrawn", WITHDRAWN).await?;
-            here.close(number).await?;
-            repository.delete_branch(branch, tip.clone()).await?;
-            records.retain(|record| !open(record));
-        }
-        (Action::Forget, _) => records.retain(|record| !open(record)),
-        (Action::LeaveEdited, _) => {
-            if let Some(own) = own_commit(here, branch).await? {
-                // We pushed it and crashed before it was recorded: what it holds is not known, so the next turn makes it anew.
-                let (commit, parent, _) = own;
-                for record in records.iter_mut().filter(|record| open(record)) {
-                    (record.commit, record.base, record.key) =
-                        (commit.clone(), parent.clone(), String::new());
-                    record.state = ProposalState::Open;
-                }
-                return Ok(false);
-            }
-            let changed = set_state(records, open, ProposalState::Edited, now);
-            if changed {
-                here.say(number, "edited", EDITED).await?;
-            }
-            return Ok(changed);
-        }
-        (Action::Declined, _) => {
-            here.say(number, "declined", DECLINED).await?;
-            return Ok(set_state(records, open, ProposalState::Declined, now));
-        }
-        (Action::Reopened, _) => {
-            let reopened = |record: &ProposalStatus| {
-                let pull = record.number.and_then(|number| here.proposals.pulls.get(&number));
-                record.branch == branch && pull == Some(&PullRequestState::Open)
-            };
-            return Ok(set_state(records, reopened, ProposalState::Open, now));
-        }
-        (Action::Merged(tip), _) => {
-            let pull = number.and_then(|number| here.proposals.pulls.get(&number));
-            for record in records.iter_mut().filter(|record| open(record)) {
-                for one in &mut record.moves {
-                    one.accepted = in_base(one) && counts(here.proposals.known, pull, one);
-                }
-            }
-            if pull == Some(&PullRequestState::Open) {
-                // Merged on the command line, which a forge need not notice.
-                here.say(number, "merged", MERGED).await?;
-                here.close(number).await?;
-            }
-            if let Some(tip) = tip {
-                repository.delete_branch(branch, tip.clone()).await?;
-            }
-            return Ok(set_state(records, open, ProposalState::Merged, now));
-        }
-    }
-    Ok(true)
-}
-
-/// Makes the branch. Somebody of us may have done the same in this very moment under another name: then ours is taken back, and the
-/// next turn sees what there is.
-async fn create(
-    here: &Here<'_>,
-    branch: &str,
-    proposal: &ProposalText,
-) -> Result<Option<(String, CommitId)>, GitError> {
-    let commit = push(here, branch, proposal, Lease::Absent).await?;
-    let after = here.repository.list().await?;
-    for other in names::raced(&proposal.branch, branch, here.proposals.tips, &after) {
-        if own_commit(here, other).await?.is_some() {
-            here.repository.delete_branch(branch, commit).await?;
-            return Ok(None);
-        }
-    }
-    Ok(Some((branch.to_owned(), commit)))
-}
-
-/// Takes over a branch that nobody recorded, if it is ours; else a new one is made beside it.
-async fn adopt(here: &Here<'_>, proposal: &ProposalText) -> Result<Option<(String, CommitId)>, GitError> {
-    let Proposals {
-        tips,
-        base,
-        recorded,
-        now,
-        ..
-    } = *here.proposals;
-    // The newest may be another cluster's.
-    for branch in names::unrecorded(&proposal.branch, tips, recorded) {
-        match own_commit(here, branch).await? {
-            Some((commit, parent, key)) if key == proposal.key && parent == base.as_str() => {
-                return Ok(Some((branch.to_owned(), CommitId(commit))));
-            }
-            Some(_) => {
-                let lease = Lease::At(tips.branches[branch].clone());
-                let commit = push(here, branch, proposal, lease).await?;
-                return Ok(Some((branch.to_owned(), commit)));
-            }
-            None => {}
-        }
-    }
-    create(here, &names::fresh(&proposal.branch, now), proposal).await
-}
-
-async fn push(
-    here: &Here<'_>,
-    branch: &str,
-    proposal: &ProposalText,
-    lease: Lease,
-) -> Result<CommitId, GitError> {
-    let Proposals { base, owner, now, .. } = *here.proposals;
-    let message = format!("{}{SOURCE}: {owner}\n", proposal.commit_message);
-    let files = proposal.files.clone();
-    here.repository
-        .push(branch, lease, Some(base.clone()), files, message, now)
-        .await
-}
-
-/// Commit, parent and key of a branch whose tip is a commit of our own: a person who amends it becomes its committer, and another
-/// cluster's couchestor names a source of its own.
-async fn own_commit(here: &Here<'_>, branch: &str) -> Result<Option<(String, String, String)>, GitError> {
-    let newest = here.repository.log_branch(branch, 1).await?;
-    Ok(newest.into_iter().next().and_then(|entry| {
-        let trailer = |name: &str| {
-            let mut lines = entry.message.lines().rev();
-            lines.find_map(|line| Some(line.strip_prefix(name)?.strip_prefix(": ")?.to_owned()))
-        };
-        let key = trailer(TRAILER)?;
-        let ours = trailer(SOURCE).as_deref() == Some(here.proposals.owner)
-            && entry.committer == crate::io::git::Signature::default().email;
-        Some((entry.commit.0, entry.parent?.0, key)).filter(|_| ours)
-    }))
 }
 
 #[cfg(test)]

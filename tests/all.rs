@@ -111,3 +111,9 @@ mod secrets;
 
 /// What policies would have done, out of a real Prometheus.
 mod backtest;
+
+/// Several Prometheus servers.
+mod preference;
+
+/// From files and claims to what becomes of a volume.
+mod verdicts;

@@ -1,13 +1,15 @@
 //! The life of a proposal, on plain Git, simulated GitHub and GitLab, and a real Gitea: one list of claims for all of them.
 
-use crate::forges::world::{Host, World};
+use crate::forges::world::{World, options};
 use crate::support::{say, seed};
+use couchestor::io::forge::Options;
 use couchestor::io::git::Lease;
 use couchestor::model::ids::CommitId;
 use couchestor::model::kinds::policy_source::{ProposalState, ProposalStatus};
-use couchestor::model::pull_request::PullRequestState;
+use couchestor::model::pull_request::{ForgeKind, PullRequestState};
 use couchestor::sim::forge::{Fault, MergeBy};
-use life::{Life, client, turn_as, turn_of};
+use life::{ByHand, Life, client, turn_as, turn_of};
+use std::time::Duration;
 
 /// A repository, its forge, and a controller's memory.
 pub mod life;
@@ -60,6 +62,8 @@ macro_rules! lives {
 lives! {
     the_same_proposal_changes_with_the_situation
     it_is_withdrawn_when_it_no_longer_holds
+    a_withdrawal_that_was_cut_short_is_no_no
+    a_persons_work_on_what_is_being_withdrawn_is_kept
     a_persons_branch_is_never_written_to
     a_no_is_remembered
     opened_again_it_is_kept_up_to_date_again
@@ -102,7 +106,7 @@ async fn the_same_proposal_changes_with_the_situation(mut life: Life) {
 async fn it_is_withdrawn_when_it_no_longer_holds(mut life: Life) {
     life.done(&["a"]).await;
     let number = life.record().number;
-    assert_eq!(life.done(&[]).await, ["Withdraw"]);
+    life.withdrawn().await;
     assert_eq!(life.records, []);
     assert_eq!(life.branches().await, [""; 0]);
     if let Some(number) = number {
@@ -117,6 +121,136 @@ async fn it_is_withdrawn_when_it_no_longer_holds(mut life: Life) {
     // And later it may hold again.
     assert_eq!(life.done(&["a"]).await, ["Create"]);
     assert!(number.is_none() || life.record().number > number);
+}
+
+/// Wherever our own withdrawal ends, and what is wanted again then: nobody has said no.
+async fn a_withdrawal_that_was_cut_short_is_no_no(mut life: Life) {
+    for cut in ["before anything was done", "after closing", "after deleting"] {
+        assert_eq!(life.done(&["a"]).await, ["Create"], "{cut}");
+        assert!(life.done(&[]).await.is_empty(), "it is remembered first: {cut}");
+        let before = life.record().clone();
+        assert_eq!(before.state, ProposalState::Withdrawing, "{cut}");
+        if let Some(number) = before.number.filter(|_| cut != "before anything was done") {
+            life.world.forge.close(number).await.unwrap();
+        }
+        if cut == "after deleting" {
+            let tip = CommitId(before.commit.clone());
+            life.repository.delete_branch(&before.branch, tip).await.unwrap();
+        }
+        // The load is back.
+        let done = life.done(&["a"]).await;
+        if cut == "before anything was done" || cut == "after closing" && !life.forge {
+            assert_eq!(done, ["Resume"], "{cut}");
+        } else {
+            assert_eq!(
+                done,
+                [if cut == "after deleting" {
+                    "Forget"
+                } else {
+                    "Resume"
+                }],
+                "{cut}"
+            );
+            assert_eq!(life.records, [], "{cut}");
+            assert_eq!(life.branches().await, [""; 0], "{cut}");
+            assert_eq!(life.done(&["a"]).await, ["Create"], "{cut}");
+        }
+        assert!(life.done(&["a"]).await.is_empty(), "{cut}");
+        assert_eq!(life.record().state, ProposalState::Open, "{cut}");
+        assert_eq!(life.branches().await, [life.branch()], "{cut}");
+        if let Some(pull) = life.pull().await {
+            assert!(pull.is_open(), "{cut}");
+            let same = Some(pull.number) == before.number;
+            assert_eq!(same, cut == "before anything was done", "{cut}");
+            assert_eq!(life.world.forge.list_open(10).await.unwrap().len(), 1, "{cut}");
+        }
+        life.withdrawn().await;
+    }
+}
+
+async fn a_persons_work_on_what_is_being_withdrawn_is_kept(mut life: Life) {
+    life.done(&["a"]).await;
+    assert!(life.done(&[]).await.is_empty());
+    let number = life.record().number;
+    let theirs = life.commit(&life.branch(), "notes.md", Some("wait\n")).await;
+    let branch = life.branch();
+    for wanted in [&["a"][..], &[], &["a", "b"]] {
+        assert!(life.done(wanted).await.is_empty());
+        assert_eq!(life.tips().await.branches[&branch], theirs);
+    }
+    match number {
+        // Closing it is no answer to what was not asked any more.
+        Some(number) => life.world.turn(number, false).await,
+        None => life.world.delete_branch(&branch).await,
+    }
+    assert_eq!(life.done(&["a"]).await, ["Forget"]);
+    assert_eq!(life.records, []);
+}
+
+/// Git does not delete the branch after the pull request was closed, and the load is back before it does.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_branch_that_could_not_be_deleted_is_no_no() {
+    for forge in [true, false] {
+        let mut life = Life::new(World::github().await, forge);
+        life.done(&["a"]).await;
+        assert!(life.done(&[]).await.is_empty());
+        let (branch, number) = (life.branch(), life.record().number);
+        let lock = life
+            .world
+            .simulated()
+            .repository()
+            .join(format!("refs/heads/{branch}.lock"));
+        std::fs::write(&lock, "").unwrap();
+        let turned = life.turn(&[]).await;
+        assert_eq!(turned.errors.len(), 1, "{turned:?}");
+        if let Some(number) = number {
+            assert!(!life.world.forge.get(number).await.unwrap().is_open());
+        }
+        assert_eq!(life.record().state, ProposalState::Withdrawing);
+        std::fs::remove_file(&lock).unwrap();
+        assert_eq!(life.done(&["a"]).await, ["Resume"]);
+        life.turn(&["a"]).await;
+        assert_eq!(life.record().state, ProposalState::Open);
+        assert_eq!(life.branches().await, [life.branch()]);
+        assert_eq!(life.branch() == branch, !forge, "what was not closed goes on");
+    }
+}
+
+/// What could not be said is said with the next turn, once.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_comment_that_failed_is_made_with_the_next_turn() {
+    for kind in [ForgeKind::Github, ForgeKind::Gitlab] {
+        for fault in [
+            Fault::ErrorBefore,
+            Fault::ErrorAfter,
+            Fault::Cut,
+            Fault::LostReply,
+        ] {
+            // Before the comment the open ones are listed, and those comments that are there.
+            for request in 0..4 {
+                let mut life = Life::new(World::sim(kind).await, true);
+                life.done(&["a"]).await;
+                life.commit(&life.branch(), "notes.md", Some("wait\n")).await;
+                // Once as it is sent, and once as it is sent again.
+                for again in 0..2 {
+                    life.world.simulated().fault(request + again, fault);
+                }
+                let what = format!("{kind:?} {fault:?} {request}");
+                life.turn(&["a"]).await;
+                life.world.simulated().no_faults();
+                for _ in 0..2 {
+                    life.turn(&["a"]).await;
+                }
+                assert_eq!(life.record().state, ProposalState::Edited, "{what}");
+                let comments = life.comments(life.record().number).await;
+                assert_eq!(
+                    comments.matches("writes to it no more").count(),
+                    1,
+                    "{what}: {comments}"
+                );
+            }
+        }
+    }
 }
 
 async fn a_persons_branch_is_never_written_to(mut life: Life) {
@@ -167,7 +301,10 @@ async fn a_no_is_remembered(mut life: Life) {
 
 async fn opened_again_it_is_kept_up_to_date_again(mut life: Life) {
     if !life.forge {
-        return;
+        return say(
+            "proposals::plain::opened_again_it_is_kept_up_to_date_again: there is no such row on plain Git, which has nothing to open \
+             again: a branch that comes back is a branch of its own",
+        );
     }
     life.done(&["a"]).await;
     let number = life.record().number.unwrap();
@@ -206,18 +343,32 @@ async fn merged_in_any_way_it_is_done(mut life: Life) {
 }
 
 async fn merged_on_the_command_line_it_is_done(mut life: Life) {
-    life.done(&["a"]).await;
-    let number = life.record().number;
-    life.pick().await;
-    assert_eq!(life.done(&["a"]).await, ["Merged"]);
-    assert!(life.record().moves[0].accepted);
-    assert_eq!(life.branches().await, [""; 0]);
-    if let Some(number) = number {
-        assert!(!life.world.forge.get(number).await.unwrap().is_open());
-        let comments = life.comments(Some(number)).await;
-        assert!(comments.contains("base branch holds these moves"), "{comments}");
+    for (how, claim) in [
+        (ByHand::Merge, "a"),
+        (ByHand::Squash, "b"),
+        (ByHand::Rebase, "c"),
+        (ByHand::CherryPick, "d"),
+    ] {
+        life.records.clear();
+        assert_eq!(life.done(&[claim]).await, ["Create"], "{how:?}");
+        let number = life.record().number;
+        life.by_hand(how);
+        assert_eq!(life.done(&[claim]).await, ["Merged"], "{how:?}");
+        assert!(life.record().moves[0].accepted, "{how:?}");
+        assert_eq!(life.branches().await, [""; 0], "{how:?}");
+        if let Some(number) = number {
+            let state = life.world.forge.get(number).await.unwrap().state;
+            let comments = life.comments(Some(number)).await;
+            // A forge may notice by itself that base holds the head.
+            let told = comments.contains("base branch holds these moves");
+            let noticed = state == PullRequestState::Merged;
+            assert!(
+                state != PullRequestState::Open && (told || noticed),
+                "{how:?}: {comments}"
+            );
+        }
+        assert!(life.done(&[claim]).await.is_empty(), "{how:?}");
     }
-    assert!(life.done(&["a"]).await.is_empty());
 }
 
 async fn what_a_person_took_out_before_the_merge_is_a_no_for_that_volume(mut life: Life) {
@@ -293,34 +444,31 @@ async fn what_conflicts_with_base_is_made_anew_unless_a_person_works_on_it(mut l
 /// Polls of an hour.
 const HOUR: usize = 40;
 
-/// The simulated forge of a life; there is none on plain Git, and the real one is not ours to break.
-fn breakable(life: &Life) -> bool {
-    life.forge && matches!(life.world.host, Host::Sim(_))
-}
-
-/// The forge answers nothing but errors, or cuts connections, for so many turns; what was said to go wrong is given back.
+/// For so many turns the simulated forge answers nothing but errors, or cuts connections; a real one is cut off; and on plain Git the
+/// repository is not there. How many requests, or turns, came to nothing is given back.
 async fn outage(life: &mut Life, wanted: impl Fn(usize) -> &'static [&'static str]) -> usize {
-    let faults = [Fault::ErrorBefore, Fault::Cut];
-    life.world
-        .simulated()
-        .faults_by_chance(seed("the forge is down"), 1, &faults);
-    let before = life.world.simulated().happened().len();
+    let before = life.turned_away();
+    let mut failed = 0;
+    life.unreachable(true);
     for turn in 0..HOUR {
-        life.turn(wanted(turn)).await;
-        let open = |record: &ProposalStatus| record.state == ProposalState::Open;
-        assert!(life.records.iter().all(open), "turn {turn}: {:?}", life.records);
+        failed += usize::from(!life.turn(wanted(turn)).await.errors.is_empty());
+        let stands = |record: &ProposalStatus| {
+            matches!(record.state, ProposalState::Open | ProposalState::Withdrawing)
+        };
+        assert!(life.records.iter().all(stands), "turn {turn}: {:?}", life.records);
         assert!(life.records.len() <= 1, "turn {turn}: {:?}", life.records);
-        assert!(life.branches().await.len() <= 1, "turn {turn}");
+        if life.forge {
+            assert!(life.branches().await.len() <= 1, "turn {turn}");
+        }
     }
-    let happened = life.world.simulated().happened().len() - before;
-    life.world.simulated().no_faults();
-    happened
+    life.unreachable(false);
+    match life.forge {
+        true => life.turned_away() - before,
+        false => failed,
+    }
 }
 
 async fn while_the_forge_is_down_nothing_is_lost_doubled_or_concluded(mut life: Life) {
-    if !breakable(&life) {
-        return;
-    }
     life.done(&["a"]).await;
     let number = life.record().number;
     let happened = outage(&mut life, |turn| match turn {
@@ -334,15 +482,19 @@ async fn while_the_forge_is_down_nothing_is_lost_doubled_or_concluded(mut life: 
     assert!(happened >= HOUR, "{happened} requests went wrong");
     life.turn(&["a", "c"]).await;
     assert!(life.done(&["a", "c"]).await.is_empty(), "all is as it should be");
-    let pull = life.pull().await.unwrap();
-    assert_eq!((Some(pull.number), pull.is_open()), (number, true));
-    assert!(
-        pull.body.contains("db/c") && !pull.body.contains("db/b"),
-        "{}",
-        pull.body
-    );
-    assert_eq!(pull.head_sha.as_str(), life.record().commit);
-    assert_eq!(life.world.forge.list_open(10).await.unwrap().len(), 1);
+    assert_eq!(life.record().number, number);
+    assert!(life.has(&life.branch(), "assignments/db/c.yaml").await);
+    assert!(!life.has(&life.branch(), "assignments/db/b.yaml").await);
+    if let Some(pull) = life.pull().await {
+        assert!(pull.is_open());
+        assert!(
+            pull.body.contains("db/c") && !pull.body.contains("db/b"),
+            "{}",
+            pull.body
+        );
+        assert_eq!(pull.head_sha.as_str(), life.record().commit);
+        assert_eq!(life.world.forge.list_open(10).await.unwrap().len(), 1);
+    }
     assert_eq!(
         life.comments(number).await,
         "",
@@ -350,16 +502,22 @@ async fn while_the_forge_is_down_nothing_is_lost_doubled_or_concluded(mut life: 
     );
     life.merge(MergeBy::Squash).await;
     assert_eq!(life.done(&["a", "c"]).await, ["Merged"]);
-    say(&format!("{happened} requests failed in {HOUR} turns"));
+    let what = if life.forge {
+        "requests"
+    } else {
+        "looks at the repository"
+    };
+    say(&format!("{happened} {what} failed in {HOUR} turns"));
 }
 
 async fn a_forge_that_is_down_at_first_gets_one_pull_request(mut life: Life) {
-    if !breakable(&life) {
-        return;
-    }
     outage(&mut life, |_| &["a"]).await;
     life.turn(&["a"]).await;
     assert!(life.done(&["a"]).await.is_empty());
+    assert_eq!(life.branches().await, [life.branch()]);
+    if !life.forge {
+        return;
+    }
     let open = life.world.forge.list_open(10).await.unwrap();
     assert_eq!(open.len(), 1, "{open:?}");
     assert_eq!(life.record().number, Some(open[0].number));
@@ -421,7 +579,7 @@ async fn two_controllers_at_different_times_make_one_proposal(mut life: Life) {
                 "round {round}"
             );
         }
-        life.turn(&[]).await;
+        life.withdrawn().await;
         assert_eq!(life.branches().await, [""; 0], "round {round}");
     }
 }
@@ -495,7 +653,7 @@ async fn a_branch_of_an_older_release_stays_its_proposals(mut life: Life) {
         (old.to_owned(), life.forge)
     );
     assert_eq!(life.branches().await, [old]);
-    assert_eq!(life.done(&[]).await, ["Withdraw"]);
+    life.withdrawn().await;
     assert_eq!(life.done(&["a"]).await, ["Create"]);
     assert_ne!(life.branch(), old);
 }
@@ -519,28 +677,33 @@ async fn a_pull_request_that_was_deleted_is_a_no() {
         let mut life = Life::new(World::github().await, true);
         life.done(&["a"]).await;
         life.world.simulated().with(|state| state.pulls.clear());
-        let done = life.done(wanted).await;
-        match wanted.is_empty() {
-            true => assert_eq!((done, life.records.len()), (vec!["Withdraw".to_owned()], 0)),
-            false => {
-                assert_eq!(done, ["Declined"]);
-                assert_eq!(life.record().state, ProposalState::Declined);
-            }
+        if wanted.is_empty() {
+            life.withdrawn().await;
+            assert_eq!(life.records, []);
+        } else {
+            assert_eq!(life.done(wanted).await, ["Declined"]);
+            assert_eq!(life.record().state, ProposalState::Declined);
         }
         assert!(life.done(&[]).await.is_empty());
     }
 }
 
+/// An answer that comes when nobody waits for it any more.
+const TOO_SLOW: Duration = Duration::from_millis(600);
+
 /// Whatever goes wrong with whichever request: in the end there is one pull request with what is wanted, and nothing else.
 #[tokio::test(flavor = "multi_thread")]
 async fn faults_neither_double_nor_lose_a_proposal() {
-    const FAULTS: [Fault; 6] = [
+    const FAULTS: [Fault; 9] = [
         Fault::LostReply,
         Fault::ErrorAfter,
         Fault::ErrorBefore,
         Fault::Cut,
         Fault::Stale,
         Fault::Race,
+        Fault::Slow(TOO_SLOW),
+        Fault::TooMany(0),
+        Fault::Secondary(0),
     ];
     let mut random = fastrand::Rng::with_seed(seed("proposals under faults"));
     let (mut turns, mut happened) = (0, 0);
@@ -550,9 +713,14 @@ async fn faults_neither_double_nor_lose_a_proposal() {
             _ => World::gitlab().await,
         };
         let mut life = Life::new(world, true);
-        life.world
-            .simulated()
-            .faults_by_chance(random.u64(..), 3, &FAULTS);
+        let patient = Options {
+            timeout: TOO_SLOW / 2,
+            ..options()
+        };
+        life.world.forge = World::client(life.world.simulated(), &life.world.token, patient);
+        // Every third round nobody is told to come back later, so that more is tried in it.
+        let faults = if round % 3 == 0 { &FAULTS[..] } else { &FAULTS[..7] };
+        life.world.simulated().faults_by_chance(random.u64(..), 3, faults);
         for _ in 0..6 {
             let wanted: Vec<&str> = ["a", "b", "c"].into_iter().filter(|_| random.bool()).collect();
             life.turn(&wanted).await;
@@ -560,6 +728,7 @@ async fn faults_neither_double_nor_lose_a_proposal() {
         }
         happened += life.world.simulated().happened().len();
         life.world.simulated().no_faults();
+        life.world.forge = World::client(life.world.simulated(), &life.world.token, options());
         for _ in 0..4 {
             life.turn(&["a", "c"]).await;
         }

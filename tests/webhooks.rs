@@ -241,3 +241,69 @@ async fn the_controller_looks_at_once_when_a_forge_says_so_and_not_when_a_strang
     follow.halt().await;
     server.abort();
 }
+
+/// The controller as people run it; it ends with this.
+struct Controller(std::process::Child);
+
+impl Drop for Controller {
+    fn drop(&mut self) {
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+/// An address on loopback that nobody listens on.
+fn free() -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    listener.local_addr().unwrap().to_string()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_command_hears_webhooks_where_it_is_told_to() {
+    let follow = Follow::new().await;
+    follow.secret("hook", serde_json::json!({"token": SECRET}));
+    let first = follow.commit("p/kustomization.yaml", "resources: []\n", &[]);
+    // Without a hint nobody would look for an hour.
+    follow.source(serde_json::json!({"interval": "1h", "webhookSecretRef": {"name": "hook"}}));
+    let home = tempfile::tempdir().unwrap();
+    let kubeconfig = home.path().join("kubeconfig");
+    std::fs::write(&kubeconfig, follow.running.kubernetes.kubeconfig()).unwrap();
+    let hook = free();
+    let (mayastor, prometheus) = (follow.running.mayastor.url(), follow.running.prometheus.url());
+    let child = std::process::Command::new(env!("CARGO_BIN_EXE_couchestor"))
+        .args([
+            "run",
+            "--allow-file-urls",
+            "--webhook-addr",
+            &hook,
+            "--kubeconfig",
+        ])
+        .arg(&kubeconfig)
+        .args(["--mayastor-url", &mayastor, "--prometheus-url", &prometheus])
+        .args(["--metrics-addr", &free(), "--health-addr", &free(), "--cache-dir"])
+        .arg(home.path().join("cache"))
+        .env("HOME", home.path())
+        .stdout(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .spawn()
+        .unwrap();
+    let _controller = Controller(child);
+    follow.until("Ready", &["True", first.as_str()]).await;
+    let second = follow.commit("p/kustomization.yaml", "resources: []\n# more\n", &[]);
+    let client = reqwest::Client::builder().no_proxy().build().unwrap();
+    let send = async |signed_with: &str, body: &str| {
+        let answer = client
+            .post(format!("http://{hook}{PATH}"))
+            .header("X-GitHub-Event", "push")
+            .header("X-GitHub-Delivery", body)
+            .header(
+                "X-Hub-Signature-256",
+                format!("sha256={}", signature(signed_with, body.as_bytes())),
+            )
+            .body(body.to_owned());
+        answer.send().await.unwrap().status().as_u16()
+    };
+    assert_eq!(send("a stranger's", "{\"a\": 1}").await, 401);
+    assert_eq!(send(SECRET, "{\"a\": 2}").await, 202);
+    follow.until("Ready", &["True", second.as_str()]).await;
+}

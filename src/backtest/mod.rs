@@ -108,8 +108,8 @@ fn plain(policy: &mut Policy) {
 fn beginning(observation: &Observation, first: i64) -> Observation {
     let mut world = observation.clone();
     world.answers.clear();
-    for volume in &mut world.volumes {
-        volume.last_migration = volume.last_migration.filter(|at| *at <= first);
+    for volume in world.volumes.iter_mut() {
+        volume.last_migration = volume.last_migration.filter(|at| at.get() <= first);
     }
     world
 }

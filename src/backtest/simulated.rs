@@ -8,6 +8,7 @@ use crate::model::kinds::policy_source::{ProposalState, ProposalStatus, Proposed
 use crate::model::observation::{Answer, Backing, CopyAt, Fleet, MayastorVolume, Observation};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
+use std::num::NonZeroI64;
 
 /// What a budget per hour looks back over.
 const HOUR_SECS: i64 = 3600;
@@ -172,7 +173,7 @@ impl<'a> Simulated<'a> {
         }
         book(fleet, volume, &copies);
         volume.copies = copies.into();
-        bound.last_migration = Some(at);
+        bound.last_migration = NonZeroI64::new(at);
         true
     }
 

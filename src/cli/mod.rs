@@ -119,7 +119,7 @@ enum Command {
     Backtest(Box<backtest::Arguments>),
     /// Show sources, proposals and migrations.
     #[command(
-        after_help = "Examples:\n  couchestor status\n  couchestor status --watch\n\nExit codes: 0 all ready, 1 something is not."
+        after_help = "Examples:\n  couchestor status\n  couchestor status --volumes\n  couchestor status --watch\n\nExit codes: 0 all ready, 1 something is not."
     )]
     Status(status::Arguments),
     /// See moves, hold them, take them back, have them tried again.

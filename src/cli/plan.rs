@@ -5,6 +5,7 @@ use super::folder;
 use super::table::table;
 use super::{ClusterArguments, EngineArguments, Failed, Output, about, data, value, words};
 use crate::decide::{self, InFlight, Limits, explain};
+use crate::formats::duration;
 use crate::io::cluster::Cluster;
 use crate::io::longhorn::Longhorn;
 use crate::io::mayastor::Mayastor;
@@ -14,6 +15,7 @@ use crate::model::decision::{Decision, measured, roughly};
 use crate::model::desired::Desired;
 use crate::model::engine::gib;
 use crate::model::ids::{ClaimRef, ObjectId, PolicyName};
+use crate::model::kinds::policy_source::{ProposalState, ProposalStatus};
 use crate::model::kinds::{PolicySource, VolumeMigration};
 use crate::model::migration_brief::MigrationBrief;
 use crate::model::moves::Stop;
@@ -23,6 +25,7 @@ use crate::model::rendering::RenderedObject;
 use crate::observe::{self, volumes};
 use crate::render::proposal::{self, Site, Template};
 use crate::turn::holding::{FREEZE, first_line};
+use jiff::Timestamp;
 use serde::Serialize;
 use serde_json::json;
 use std::collections::BTreeSet;
@@ -85,12 +88,12 @@ pub async fn plan(arguments: Arguments) -> Result<u8, Failed> {
             let sources: Vec<PolicySource> = cluster.list().await?;
             demanding.extend(sources.iter().filter_map(demands));
             standing.extend(sources.iter().filter_map(stands));
+            standing.extend(sources.iter().map(limited));
             let in_flight = InFlight {
                 migrations: migrations.iter().map(MigrationBrief::from).collect(),
                 proposals: sources
                     .into_iter()
-                    .filter_map(|source| source.status)
-                    .flat_map(|status| status.proposals)
+                    .flat_map(|source| remembered(source, now))
                     .collect(),
                 ..InFlight::default()
             };
@@ -281,6 +284,45 @@ fn stands(source: &PolicySource) -> Option<String> {
         "moves of PolicySource {name} stand still: {}",
         stopped.message
     ))
+}
+
+/// What the controller does not do for a source although this plan shows it: a folder on disk does not say whose limits hold for it.
+fn limited(source: &PolicySource) -> String {
+    let metadata = &source.metadata;
+    let (namespace, name) = (metadata.namespace.as_deref(), metadata.name.as_deref());
+    let max_open = source.spec.proposals.clone().unwrap_or_default().max_open;
+    format!(
+        "PolicySource {}/{} has at most {max_open} proposals open at one time (proposals.maxOpen), and the controller starts at most as many \
+         moves as its --max-concurrent-migrations says; this plan shows all of both",
+        namespace.unwrap_or_default(),
+        name.unwrap_or_default()
+    )
+}
+
+/// What a source remembers of its proposals, without the refusals that it has forgotten by now.
+fn remembered(source: PolicySource, now: Timestamp) -> Vec<ProposalStatus> {
+    let rejections = source.spec.proposals.and_then(|proposals| proposals.rejections);
+    let expire = rejections.and_then(|one| duration::parse(&one.expire_after).ok());
+    let forgotten = |record: &ProposalStatus| {
+        let since = record.since.parse::<Timestamp>().ok();
+        match (expire, since) {
+            (Some(expire), Some(since)) => {
+                let passed = now.as_second().saturating_sub(since.as_second());
+                u64::try_from(passed).is_ok_and(|passed| passed >= expire.as_secs())
+            }
+            _ => false,
+        }
+    };
+    let mut records = source.status.map(|status| status.proposals).unwrap_or_default();
+    for record in records.iter_mut().filter(|record| forgotten(record)) {
+        match record.state {
+            ProposalState::Declined => record.moves.clear(),
+            // What was taken out before the merge is a refusal too.
+            ProposalState::Merged => record.moves.retain(|one| one.accepted),
+            ProposalState::Open | ProposalState::Edited | ProposalState::Withdrawing => {}
+        }
+    }
+    records
 }
 
 /// Why the folder freezes all moves, if it does.

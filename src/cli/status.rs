@@ -7,7 +7,7 @@ use crate::io::cluster::Cluster;
 use crate::model::conditions;
 use crate::model::kinds::policy_source::ProposalState;
 use crate::model::kinds::volume_migration::Phase;
-use crate::model::kinds::{PolicySource, VolumeMigration};
+use crate::model::kinds::{PolicySource, StoragePolicy, VolumeMigration};
 use serde_json::json;
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
@@ -27,6 +27,9 @@ pub struct Arguments {
     /// Look again every two seconds and draw moves that run, until interrupted.
     #[arg(short, long)]
     watch: bool,
+    /// Say also why volumes are left alone, as far as their policies' statuses tell.
+    #[arg(long, conflicts_with = "watch")]
+    volumes: bool,
     /// How wide to draw.
     #[arg(long, env = "COLUMNS", default_value_t = 80)]
     columns: u16,
@@ -45,15 +48,25 @@ pub async fn status(arguments: Arguments) -> Result<u8, Failed> {
         return watch(&cluster, &arguments).await;
     }
     let (sources, migrations) = read(&cluster).await?;
+    let policies: Vec<StoragePolicy> = match arguments.volumes {
+        true => cluster.list().await?,
+        false => Vec::new(),
+    };
     match arguments.output {
         Output::Text => {
             data(&overview(&sources));
-            if let Some(moves) = listed(&migrations) {
+            for more in [listed(&migrations), left_alone(&policies)].iter().flatten() {
                 data("");
-                data(&moves);
+                data(more);
             }
         }
-        output => value(&json!({"sources": sources, "migrations": migrations}), output),
+        output => {
+            let mut report = json!({"sources": sources, "migrations": migrations});
+            if arguments.volumes {
+                report["policies"] = json!(policies);
+            }
+            value(&report, output);
+        }
     }
     Ok(judged(&sources, &migrations))
 }
@@ -254,4 +267,25 @@ fn listed(migrations: &[VolumeMigration]) -> Option<String> {
         .collect();
     let head = ["MIGRATION", "CLAIM", "MOVE", "PHASE", "SYNCED", "MESSAGE"];
     (!rows.is_empty()).then(|| table(&head, &rows))
+}
+
+/// Volumes that are left alone, by policy and claim; how many more there are is told.
+fn left_alone(policies: &[StoragePolicy]) -> Option<String> {
+    let mut rows = Vec::new();
+    for policy in policies {
+        let name = policy.metadata.name.clone().unwrap_or_default();
+        let Some(status) = &policy.status else { continue };
+        for (claim, reason) in &status.left_alone_claims {
+            rows.push(vec![name.clone(), claim.clone(), reason.clone()]);
+        }
+        let all = status
+            .left_alone
+            .values()
+            .map(|count| *count as usize)
+            .sum::<usize>();
+        if let more @ 1.. = all.saturating_sub(status.left_alone_claims.len()) {
+            rows.push(vec![name, format!("{more} more"), "-".to_owned()]);
+        }
+    }
+    (!rows.is_empty()).then(|| table(&["POLICY", "LEFT ALONE", "REASON"], &rows))
 }

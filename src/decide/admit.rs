@@ -11,7 +11,6 @@ use super::place::Room;
 use crate::model::decision::{Decision, ProposedMove, Why};
 use crate::model::desired::Tier;
 use crate::model::engine::GIB;
-use crate::model::kinds::policy_source::ProposalState;
 use crate::model::kinds::tier_assignment::DecisionNote;
 use crate::model::masked::noted;
 use std::collections::{BTreeSet, VecDeque};
@@ -207,7 +206,7 @@ impl<'a> Admitting<'_, 'a> {
         }
     }
 
-    fn leave(&mut self, index: usize, why: Why) {
+    fn leave(&mut self, index: usize, why: Why<'a>) {
         self.decision.left_alone[self.all[index].slot].why = why;
     }
 
@@ -316,8 +315,7 @@ fn budgets(view: &View, decision: &Decision) -> Budgets {
     let mut others = BTreeSet::new();
     for record in &view.in_flight.proposals {
         // What takes a failed move back is no policy's proposal.
-        let counts = matches!(record.state, ProposalState::Open | ProposalState::Edited)
-            && !record.policy.contains('/');
+        let counts = record.state.is_open() && !record.policy.contains('/');
         match place(&record.policy) {
             Some(policy) if counts => has_proposal[policy] = 1,
             None if counts => drop(others.insert(&record.policy)),
@@ -332,7 +330,7 @@ fn budgets(view: &View, decision: &Decision) -> Budgets {
     }
 }
 
-fn within(view: &View, wanted: &Wanted, budgets: &Budgets) -> Result<(), Why> {
+fn within(view: &View, wanted: &Wanted, budgets: &Budgets) -> Result<(), Why<'static>> {
     if wanted.open.is_some() {
         return Ok(());
     }

@@ -76,7 +76,7 @@ impl<'a> Attempts<'a> {
     }
 
     /// Whether an approval was used up without a move.
-    pub(super) fn not_superseded(&self, approved: &Approved<Move>) -> Result<(), Why> {
+    pub(super) fn not_superseded(&self, approved: &Approved<Move>) -> Result<(), Why<'static>> {
         match self.latest(approved) {
             Some((done, _)) if done.phase == Phase::Superseded => Err(Why::Superseded {
                 migration: done.name.clone(),
@@ -104,7 +104,7 @@ impl<'a> Attempts<'a> {
         view: &View,
         approved: &Approved<Move>,
         policy: Option<&Policy>,
-    ) -> Result<Attempt, Why> {
+    ) -> Result<Attempt, Why<'static>> {
         self.not_superseded(approved)?;
         let number = self.next(approved);
         let mut drifted = false;
@@ -130,7 +130,7 @@ impl<'a> Attempts<'a> {
         Ok(Attempt { number, drifted })
     }
 
-    fn not_refused_lately(&self, now: Timestamp, approved: &Approved<Move>) -> Result<(), Why> {
+    fn not_refused_lately(&self, now: Timestamp, approved: &Approved<Move>) -> Result<(), Why<'static>> {
         let refused = self.refused.get(approved.what().volume.as_str());
         let Some((last, ended, times)) =
             refused.and_then(|(last, times)| Some((last, last.ended()?, *times)))
@@ -155,7 +155,7 @@ fn rested(
     latest: &MigrationBrief,
     completed: usize,
     policy: Option<&Policy>,
-) -> Result<(), Why> {
+) -> Result<(), Why<'static>> {
     let rest = policy.map_or(DRIFT_REST, |policy| policy.cooldown);
     let until = latest
         .ended()

@@ -144,7 +144,7 @@ impl<'a> Running<'a> {
         (volume, chosen): (&MayastorVolume, &[u32]),
         policy: Option<&Policy>,
         (from, to): (Option<usize>, usize),
-    ) -> Result<(), Why> {
+    ) -> Result<(), Why<'static>> {
         let max = view.limits.max_concurrent;
         if self.all >= max as usize {
             return over(format!("the controller's --max-concurrent-migrations of {max}"));
@@ -161,7 +161,7 @@ impl<'a> Running<'a> {
         self.places_admit(view, policy, nodes, pools(volume, chosen))
     }
 
-    fn tiers_admit(&self, view: &View, from: Option<usize>, to: usize) -> Result<(), Why> {
+    fn tiers_admit(&self, view: &View, from: Option<usize>, to: usize) -> Result<(), Why<'static>> {
         for tier in from.into_iter().chain([to]).map(|tier| view.tiers[tier]) {
             let used = self.of_tier.get(tier.name.as_str()).copied().unwrap_or(0);
             if let Some(max) = tier.max_moves.filter(|max| used >= *max as usize) {
@@ -174,7 +174,7 @@ impl<'a> Running<'a> {
         Ok(())
     }
 
-    fn pairs_admit(&self, view: &View, pairs: BTreeSet<Pair>) -> Result<(), Why> {
+    fn pairs_admit(&self, view: &View, pairs: BTreeSet<Pair>) -> Result<(), Why<'static>> {
         let max = view.in_flight.control.per_node_pair;
         let used = |pair: &Pair| self.of_pair.get(pair).copied().unwrap_or(0);
         let full = |pair: &Pair| max > 0 && used(pair) >= max as usize;
@@ -189,7 +189,7 @@ impl<'a> Running<'a> {
         }
     }
 
-    fn policy_admits(&self, policy: &Policy, volume: &MayastorVolume) -> Result<(), Why> {
+    fn policy_admits(&self, policy: &Policy, volume: &MayastorVolume) -> Result<(), Why<'static>> {
         let name = &policy.name;
         let used = self.of_policy.get(name.as_str()).copied().unwrap_or(0);
         if used >= policy.max_concurrent as usize {
@@ -217,7 +217,7 @@ impl<'a> Running<'a> {
         policy: &Policy,
         mut nodes: impl Iterator<Item = u32>,
         pools: BTreeSet<u32>,
-    ) -> Result<(), Why> {
+    ) -> Result<(), Why<'static>> {
         let name = &policy.name;
         if let Some(max) = policy.budgets.moves_per_node {
             let full = |node: &u32| self.of_node.get(node).copied().unwrap_or(0) >= max as usize;
@@ -238,7 +238,7 @@ impl<'a> Running<'a> {
     }
 }
 
-fn over(budget: String) -> Result<(), Why> {
+fn over(budget: String) -> Result<(), Why<'static>> {
     Err(Why::OverBudget {
         budget: budget.into(),
     })

@@ -1,12 +1,14 @@
 //! Why one volume is where it is, in full: its signals with their thresholds, its rest, and what speaks against each pool.
 
-use super::heat::{self, Columns, Measured};
+use super::heat::{self, Columns, Direction, Held, Measured, beyond};
 use super::place::{Room, bit};
-use super::{InFlight, Limits, View, judge};
+use super::{InFlight, Limits, View, judge, starts};
 use crate::model::decision::{Decision, LeftAlone, measured, span};
-use crate::model::desired::{Desired, Signal};
+use crate::model::desired::{Budgets, Desired, Policy, Signal};
+use crate::model::engine::gib;
 use crate::model::ids::ClaimRef;
-use crate::model::observation::{Backing, Observation};
+use crate::model::observation::{Backing, Observation, Pin};
+use crate::model::week::WeekWindow;
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -28,7 +30,8 @@ pub struct SignalFacts {
     pub above: Option<f64>,
     /// Below this it speaks for cold.
     pub below: Option<f64>,
-    /// What it speaks for: `hot`, `cold`, `neither`, `unknown`; for exceptions `holds` or `does not hold`.
+    /// What it speaks for: `hot`, `cold`, `neither`, `unknown`, and `still hot` or `still cold` by the hysteresis of what is asked for
+    /// already; for exceptions `holds` or `does not hold`.
     pub says: &'static str,
 }
 
@@ -108,9 +111,10 @@ pub fn explain(
         pools: Vec::new(),
     };
     if let Some(measured) = taker {
-        load(&mut explanation, measured, index);
+        load(&mut explanation, &view, measured, index);
         rest(&mut explanation, &view, measured, index);
-        pools(&mut explanation, &view, measured, index);
+        tiers(&mut explanation, &view, measured);
+        pools(&mut explanation, &view, measured, index, decision);
     }
     Some(explanation)
 }
@@ -134,8 +138,48 @@ fn verdict(decision: &Decision, claim: &ClaimRef) -> String {
     left.map_or_else(|| "it is where it belongs".to_owned(), LeftAlone::words)
 }
 
-fn load(explanation: &mut Explanation, of: &Measured, index: usize) {
+/// What is asked for of a volume already: its thresholds give way by the hysteresis.
+fn held(view: &View, of: &Measured, index: usize) -> Held {
+    let (Some(past), Some(from)) = (view.past(index), view.placed(&view.observation.volumes[index])) else {
+        return Held::default();
+    };
+    let Some(here) = of.kind.tiers.iter().position(|tier| *tier == from) else {
+        return Held::default();
+    };
+    let open = |to: Option<&usize>| to.is_some_and(|to| judge::open_proposal(view, past, *to).is_some());
+    Held {
+        hotter: open(of.kind.tiers.get(here + 1)),
+        colder: open(here.checked_sub(1).and_then(|colder| of.kind.tiers.get(colder))),
+    }
+}
+
+/// What a value speaks for.
+fn says(policy: &Policy, signal: &Signal, held: Held, value: Option<f64>) -> &'static str {
+    let Some(value) = value else { return "unknown" };
+    let hot = |slack| {
+        let above = signal.above;
+        above.is_some_and(|above| beyond(Direction::Hotter, value, above, slack))
+    };
+    let cold = |slack| {
+        let below = signal.below;
+        below.is_some_and(|below| beyond(Direction::Colder, value, below, slack))
+    };
+    if hot(0.0) {
+        "hot"
+    } else if cold(0.0) {
+        "cold"
+    } else if held.hotter && hot(policy.hysteresis) {
+        "still hot"
+    } else if held.colder && cold(policy.hysteresis) {
+        "still cold"
+    } else {
+        "neither"
+    }
+}
+
+fn load(explanation: &mut Explanation, view: &View, of: &Measured, index: usize) {
     let policy = of.policy;
+    let held = held(view, of, index);
     explanation.window = (!policy.secret).then(|| policy.window_text.clone());
     let Some(answers) = &of.kind.answers else { return };
     let coverage = heat::known(&answers.coverage, index);
@@ -161,12 +205,7 @@ fn load(explanation: &mut Explanation, of: &Measured, index: usize) {
             greatest: extremes.and_then(|(_, greatest)| heat::known(greatest, index)),
             above: told(signal.above),
             below: told(signal.below),
-            says: match value {
-                None => "unknown",
-                Some(value) if signal.above.is_some_and(|above| value >= above) => "hot",
-                Some(value) if signal.below.is_some_and(|below| value < below) => "cold",
-                Some(_) => "neither",
-            },
+            says: says(policy, signal, held, value),
         });
     }
     for (signal, column) in policy.not_heat_when.iter().zip(&answers.exceptions) {
@@ -192,57 +231,154 @@ fn load(explanation: &mut Explanation, of: &Measured, index: usize) {
     }
 }
 
+/// What keeps a volume where it is, or would, whatever its load. Of a policy that was encrypted nothing is told that it says.
 fn rest(explanation: &mut Explanation, view: &View, of: &Measured, index: usize) {
     let (bound, policy) = (&view.observation.volumes[index], of.policy);
     let since = |at: i64| u64::try_from(view.now.as_second().saturating_sub(at)).unwrap_or(0);
+    let told = |words: String| if policy.secret { String::new() } else { words };
     let facts = &mut explanation.facts;
+    let assigned = view.past(index).and_then(|past| past.assigned);
+    let pins = [
+        ("an annotation on the claim", bound.pin),
+        ("its assignment", assigned.and_then(|assigned| assigned.pin)),
+    ];
+    facts.extend(
+        pins.iter()
+            .filter_map(|(whose, pin)| Some(pinned(whose, (*pin)?, view.now))),
+    );
     if let Some(last) = bound.last_migration {
-        facts.push(format!(
-            "last moved {} ago; policies let it rest for {}",
-            span(since(last)),
+        let rests = told(format!(
+            "; policies let it rest for {}",
             span(policy.cooldown.as_secs())
         ));
+        facts.push(format!("last moved {} ago{rests}", span(since(last.get()))));
     }
     if let Some(created) = bound.created {
-        facts.push(format!("made {} ago", span(since(created))));
+        let age = match policy.min_age.is_zero() {
+            true => String::new(),
+            false => told(format!(
+                "; the policy moves none that is younger than {}",
+                span(policy.min_age.as_secs())
+            )),
+        };
+        facts.push(format!("made {} ago{age}", span(since(created.get()))));
     }
-    if !policy.sustained.is_zero() && !policy.secret {
+    if let Backing::Mayastor(volume) = &bound.backing {
+        let copies = volume.copies.len();
+        let size = gib(volume.size);
+        facts.push(format!("{size}, {copies} of {} copies", volume.wanted_copies));
+    }
+    if policy.secret {
+        return;
+    }
+    if !policy.sustained.is_zero() {
         facts.push(format!(
             "thresholds must be crossed for {} without a break",
             span(policy.sustained.as_secs())
         ));
     }
-    if let Some(window) = policy
-        .move_windows
-        .iter()
-        .filter_map(|window| window.opens(view.now))
-        .min()
-    {
-        match window == view.now {
-            true => facts.push("a window for moves is open".to_owned()),
-            false => facts.push(format!("the next window for moves opens at {window}")),
-        }
+    if policy.hysteresis > 0.0 {
+        facts.push(format!(
+            "what is asked for or approved holds until its signal has gone back past its threshold by {:.0} %",
+            policy.hysteresis * 100.0
+        ));
     }
-    if let Backing::Mayastor(volume) = &bound.backing {
-        let size = crate::model::engine::gib(volume.size);
-        let copies = volume.copies.len();
-        facts.push(format!("{size}, {copies} of {} copies", volume.wanted_copies));
-    }
-    for tier in &of.kind.tiers {
-        let name = &view.tiers[*tier].name;
-        facts.push(match view.filled[*tier].percent() {
-            Some(percent) => format!("tier {name} is {percent:.0} % full"),
-            None => format!("how full tier {name} is, is not known"),
-        });
+    facts.extend(windows(
+        "the load is not counted in",
+        &policy.excluded_windows,
+        view,
+    ));
+    facts.extend(windows("moves start in", &policy.move_windows, view));
+    facts.push(budgets(policy.max_concurrent, &policy.budgets));
+}
+
+fn pinned(whose: &str, pin: Pin, now: Timestamp) -> String {
+    match pin {
+        Pin::Always => format!("{whose} keeps it where it is"),
+        Pin::Unreadable => format!("{whose} should keep it where it is, and cannot be read"),
+        Pin::Until(until) => match Timestamp::from_second(until) {
+            Ok(until) if until > now => format!("{whose} keeps it where it is until {until}"),
+            _ => format!("{whose} kept it where it is, and its time is over"),
+        },
     }
 }
 
-fn pools(explanation: &mut Explanation, view: &View, of: &Measured, index: usize) {
+/// How many windows there are, and whether one of them is open or when the next one opens.
+fn windows(what: &str, windows: &[WeekWindow], view: &View) -> Option<String> {
+    let count = match windows.len() {
+        0 => return None,
+        1 => "one window of the week".to_owned(),
+        count => format!("{count} windows of the week"),
+    };
+    let opens = windows.iter().filter_map(|window| window.opens(view.now)).min();
+    Some(match opens {
+        Some(opens) if opens == view.now => format!("{what} {count}, of which one is open now"),
+        Some(opens) => format!("{what} {count}; the next one opens at {opens}"),
+        None => format!("{what} {count}, of which none opens"),
+    })
+}
+
+/// How many moves of a policy may run.
+fn budgets(at_once: u32, budgets: &Budgets) -> String {
+    let mut parts = vec![format!("{at_once} moves at one time")];
+    parts.extend(budgets.moves_per_hour.map(|count| format!("{count} an hour")));
+    parts.extend(
+        budgets
+            .bytes_per_hour
+            .map(|bytes| format!("{} an hour", gib(bytes))),
+    );
+    parts.extend(budgets.moves_per_node.map(|count| format!("{count} on a node")));
+    parts.extend(budgets.moves_per_pool.map(|count| format!("{count} on a pool")));
+    format!("the policy's budgets: {}", parts.join(", "))
+}
+
+/// How full the policy's tiers are, and how full they have to be, or may be, for moves between them.
+fn tiers(explanation: &mut Explanation, view: &View, of: &Measured) {
+    let (policy, all) = (of.policy, &of.kind.tiers);
+    let percent = |part: f64| format!("{:.0} %", part * 100.0);
+    for tier in all {
+        let name = &view.tiers[*tier].name;
+        let mut fact = match view.filled[*tier].percent() {
+            Some(percent) => format!("tier {name} is {percent:.0} % full"),
+            None => format!("how full tier {name} is, is not known"),
+        };
+        // The coldest one is left for none, and nothing comes to it because it became hotter.
+        if !policy.secret && Some(tier) != all.first() {
+            let leaves = policy.fullness.demote_above;
+            let comes = policy.fullness.promote_below;
+            if let Some(part) = leaves {
+                fact.push_str(&format!("; it lets go of cold volumes from {} on", percent(part)));
+            }
+            if let Some(part) = comes {
+                fact.push_str(&format!("; it takes hot ones up to {}", percent(part)));
+            }
+        }
+        explanation.facts.push(fact);
+    }
+}
+
+/// What speaks against each pool after the moves that are under way and planned beside this one: so the verdict saw it too.
+fn pools(explanation: &mut Explanation, view: &View, of: &Measured, index: usize, decision: &Decision) {
     let bound = &view.observation.volumes[index];
     let (Backing::Mayastor(volume), Ok(fleet)) = (&bound.backing, &view.observation.engine) else {
         return;
     };
-    let room = Room::of(view);
+    let mut room = Room::of(view);
+    starts::reserve(view, &mut room);
+    let started = decision.starts.iter().map(|one| {
+        let what = one.approved.what();
+        (&what.claim, &what.to)
+    });
+    let proposed = decision.proposals.iter().map(|one| (&one.claim, &one.to));
+    for (claim, to) in started.chain(proposed) {
+        let other = view.observation.find(claim).filter(|other| *other != index);
+        let other = other.map(|other| &view.observation.volumes[other].backing);
+        if let (Some(Backing::Mayastor(other)), Some(to)) = (other, view.tier(to))
+            && let Ok(chosen) = room.choose(view, other, to)
+        {
+            room.take(other, &chosen);
+        }
+    }
     let here = view.placed(bound);
     for tier in of.kind.tiers.iter().copied().filter(|tier| Some(*tier) != here) {
         for (pool, number) in fleet.pools.iter().zip(0_u32..) {

@@ -21,7 +21,7 @@ pub(super) enum Direction {
 pub(super) struct Pointed<'a> {
     pub(super) direction: Direction,
     /// The signal's name.
-    pub(super) signal: &'a Arc<str>,
+    pub(super) signal: &'a str,
     pub(super) value: f64,
     pub(super) threshold: f64,
 }
@@ -197,7 +197,7 @@ enum Way<'a> {
 
 impl<'a> Measured<'a> {
     /// What [`Measured::points`] says of a volume of which nothing is decided yet; `None` when the policy cannot be told in short.
-    pub(super) fn plainly(&self, volume: usize) -> Option<Result<Pointed<'a>, Why>> {
+    pub(super) fn plainly(&self, volume: usize) -> Option<Result<Pointed<'a>, Why<'a>>> {
         let (plain, (coverage, values)) = (self.rule.plain.as_ref()?, self.kind.columns?);
         let (coverage, value) = (*coverage.get(volume)?, *values.get(volume)?);
         if coverage.is_finite() && coverage < plain.min_coverage {
@@ -206,9 +206,8 @@ impl<'a> Measured<'a> {
                 needed_percent: percent(plain.min_coverage),
             }));
         }
-        let signal = &plain.signal;
+        let signal = &*plain.signal;
         if !coverage.is_finite() || !value.is_finite() {
-            let signal = signal.clone();
             return Some(Err(Why::NoData { signal }));
         }
         let (direction, threshold) = if value >= plain.above {
@@ -216,7 +215,6 @@ impl<'a> Measured<'a> {
         } else if value < plain.below {
             (Direction::Colder, plain.below)
         } else {
-            let signal = signal.clone();
             return Some(Err(Why::BetweenWatermarks { signal, value }));
         };
         Some(Ok(Pointed {
@@ -228,7 +226,7 @@ impl<'a> Measured<'a> {
     }
 
     /// Which way a volume's signals point.
-    pub(super) fn points(&self, volume: usize, held: Held) -> Result<Pointed<'a>, Why> {
+    pub(super) fn points(&self, volume: usize, held: Held) -> Result<Pointed<'a>, Why<'a>> {
         let policy = self.policy;
         let Some(answers) = &self.kind.answers else {
             return Err(Why::PolicyDisabled);
@@ -264,26 +262,24 @@ impl<'a> Measured<'a> {
         }
     }
 
-    fn first_signal(&self) -> Arc<str> {
+    fn first_signal(&self) -> &'a str {
         let first = self.policy.signals.first();
-        first.map_or_else(|| "iops".into(), |signal| signal.name.clone())
+        first.map_or("iops", |signal| &signal.name)
     }
 
-    fn why(&self, answers: &Answers, volume: usize, way: Way) -> Why {
+    fn why(&self, answers: &Answers, volume: usize, way: Way<'a>) -> Why<'a> {
         match way {
             Way::Beyond(pointed) => Why::BetweenWatermarks {
-                signal: pointed.signal.clone(),
+                signal: pointed.signal,
                 value: pointed.value,
             },
             Way::Between(signal, value) => Why::BetweenWatermarks {
-                signal: signal.name.clone(),
+                signal: &signal.name,
                 value,
             },
-            Way::Silent(signal) | Way::Unknown(signal) => Why::NoData {
-                signal: signal.name.clone(),
-            },
+            Way::Silent(signal) | Way::Unknown(signal) => Why::NoData { signal: &signal.name },
             Way::Short(signal, value) => {
-                let (signal, needed_seconds) = (signal.name.clone(), self.policy.sustained.as_secs());
+                let (signal, needed_seconds) = (&*signal.name, self.policy.sustained.as_secs());
                 match value {
                     Some(value) => Why::NotSustained {
                         signal,
@@ -316,7 +312,7 @@ impl<'a> Measured<'a> {
         &self,
         volume: usize,
         direction: Direction,
-    ) -> Result<Option<(Arc<str>, f64)>, Why> {
+    ) -> Result<Option<(&'a str, f64)>, Why<'a>> {
         let Some(answers) = &self.kind.answers else {
             return Err(Why::PolicyDisabled);
         };
@@ -377,7 +373,12 @@ impl<'a> Measured<'a> {
         short.or(pointed.map(Way::Beyond)).unwrap_or(Way::NoThreshold)
     }
 
-    fn not_excepted(&self, answers: &Answers, volume: usize, hot: Pointed<'a>) -> Result<Pointed<'a>, Why> {
+    fn not_excepted(
+        &self,
+        answers: &Answers,
+        volume: usize,
+        hot: Pointed<'a>,
+    ) -> Result<Pointed<'a>, Why<'a>> {
         let mut first = None;
         for (signal, column) in self.policy.not_heat_when.iter().zip(&answers.exceptions) {
             let Some(value) = known(column, volume) else {
@@ -393,7 +394,7 @@ impl<'a> Measured<'a> {
         match first {
             None => Ok(hot),
             Some((signal, value)) => Err(Why::NotHeat {
-                signal: signal.name.clone(),
+                signal: &signal.name,
                 value,
             }),
         }

@@ -5,12 +5,14 @@ use super::select::Taken;
 use super::{NO_PAST, Past, Proposed, View, place};
 use crate::model::decision::{Decision, LeftAlone, Subject, Why};
 use crate::model::desired::Policy;
+use crate::model::glance::Glance;
 use crate::model::kinds::policy_source::{ProposalState, ProposalStatus, ProposedMoveStatus};
 use crate::model::masked::noted;
 use crate::model::observation::{Backing, BoundVolume, CopyAt, MayastorVolume, Pin, UNKNOWN};
 use crate::model::policies::Rule;
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroI64;
 
 /// A refused move is asked for again only when the signal is this many times further out than when it was refused.
 const MATERIAL: f64 = 1.5;
@@ -50,7 +52,8 @@ pub(super) fn judge<'a>(
     let mut started = started.iter().copied().peekable();
     let reasons = &mut decision.left_alone;
     reasons.reserve_exact(view.observation.volumes.len());
-    for (index, bound) in view.observation.volumes.iter().enumerate() {
+    let volumes = &view.observation.volumes;
+    for (index, (bound, glance)) in volumes.iter().zip(volumes.glances()).enumerate() {
         let starts = started.next_if_eq(&index).is_some();
         if let Some((_, left)) = left.next_if(|(left, _)| *left == index) {
             reasons.push(left);
@@ -59,9 +62,9 @@ pub(super) fn judge<'a>(
         if starts {
             continue;
         }
-        let tiers = place::tiers_of(bound, &view.pool_tiers);
+        let tiers = place::tiers_at_a_glance(glance, bound, &view.pool_tiers);
         let superseded = spent.get(&index);
-        if superseded.is_none() && at_a_glance(view, index, bound, tiers, reasons) {
+        if superseded.is_none() && at_a_glance(view, index, (bound, glance), tiers, reasons) {
             continue;
         }
         let (policy, why) = match taker(view, bound) {
@@ -100,15 +103,15 @@ pub(super) fn judge<'a>(
 fn at_a_glance<'a>(
     view: &View<'a>,
     index: usize,
-    bound: &'a BoundVolume,
+    (bound, glance): (&'a BoundVolume, &Glance),
     on_tiers: u64,
     reasons: &mut Vec<LeftAlone<'a>>,
 ) -> bool {
-    let Some(Taken::By(taker)) = view.selected.of_group.get(bound.group as usize) else {
+    let Some(Taken::By(taker)) = view.selected.of_group.get(glance.group as usize) else {
         return false;
     };
     let measured = &view.policies[*taker as usize];
-    if bound.pin.is_some() || view.past_at[index] != NO_PAST {
+    if glance.pinned || view.past_at[index] != NO_PAST {
         return false;
     }
     // Only what is in the engine is on a tier.
@@ -145,7 +148,7 @@ fn at_a_glance<'a>(
                 policy,
                 tier,
                 why: Why::OnRightTier {
-                    tier: view.names[from].clone(),
+                    tier: view.tiers[from].name.as_str(),
                 },
             });
         }
@@ -159,7 +162,7 @@ fn put<'a>(reasons: &mut Vec<LeftAlone<'a>>, make: impl FnOnce() -> LeftAlone<'a
 }
 
 /// The policy that takes a volume.
-pub(super) fn taker(view: &View, bound: &BoundVolume) -> Result<usize, Why> {
+pub(super) fn taker(view: &View, bound: &BoundVolume) -> Result<usize, Why<'static>> {
     match view.selected.of_group.get(bound.group as usize) {
         Some(Taken::By(policy)) => Ok(*policy as usize),
         Some(Taken::Several(names)) => Err(Why::ClaimedTwice {
@@ -176,7 +179,7 @@ fn one<'a>(
     taker: usize,
     on_tiers: u64,
     spent: bool,
-) -> Result<Wanted<'a>, Why> {
+) -> Result<Wanted<'a>, Why<'a>> {
     let measured = &view.policies[taker];
     let past = view.past(index);
     let rule = measured.rule;
@@ -230,7 +233,7 @@ fn one<'a>(
         Direction::Colder => colder,
     };
     let to = to.ok_or_else(|| Why::OnRightTier {
-        tier: view.names[from].clone(),
+        tier: view.tiers[from].name.as_str(),
     })?;
     old_enough(view, bound, rule)?;
     cooled_down(view, bound, rule)?;
@@ -265,7 +268,7 @@ fn one<'a>(
 }
 
 /// Whether a person keeps it where it is, by an annotation or by its assignment.
-fn kept(view: &View, bound: &BoundVolume, past: Option<&Past>) -> Result<(), Why> {
+fn kept(view: &View, bound: &BoundVolume, past: Option<&Past>) -> Result<(), Why<'static>> {
     let assigned = || past.and_then(|past| past.assigned);
     let (pin, by_assignment) = match bound.pin {
         Some(pin) => (pin, false),
@@ -307,21 +310,21 @@ fn pools_of(view: &View, volume: &MayastorVolume) -> String {
     pools.into_iter().collect::<Vec<_>>().join(", ")
 }
 
-fn seconds_left(view: &View, since: Option<i64>, needed: i64) -> Option<u64> {
-    let passed = view.now.as_second().saturating_sub(since?);
+fn seconds_left(view: &View, since: Option<NonZeroI64>, needed: i64) -> Option<u64> {
+    let passed = view.now.as_second().saturating_sub(since?.get());
     u64::try_from(needed.saturating_sub(passed))
         .ok()
         .filter(|left| *left > 0)
 }
 
-fn old_enough(view: &View, bound: &BoundVolume, rule: &Rule) -> Result<(), Why> {
+fn old_enough(view: &View, bound: &BoundVolume, rule: &Rule) -> Result<(), Why<'static>> {
     match seconds_left(view, bound.created, rule.min_age) {
         Some(seconds_left) => Err(Why::TooYoung { seconds_left }),
         None => Ok(()),
     }
 }
 
-fn cooled_down(view: &View, bound: &BoundVolume, rule: &Rule) -> Result<(), Why> {
+fn cooled_down(view: &View, bound: &BoundVolume, rule: &Rule) -> Result<(), Why<'static>> {
     match seconds_left(view, bound.last_migration, rule.cooldown) {
         Some(seconds_left) => Err(Why::CoolingDown { seconds_left }),
         None => Ok(()),
@@ -334,7 +337,7 @@ fn full_enough(
     rule: &Rule,
     (from, to): (usize, usize),
     direction: Direction,
-) -> Result<(), Why> {
+) -> Result<(), Why<'static>> {
     let percent = |part: f64| (part.clamp(0.0, 9.99) * 100.0).round() as u32;
     match direction {
         Direction::Colder => {
@@ -362,7 +365,11 @@ fn full_enough(
     }
 }
 
-fn open_proposal<'a>(view: &View<'a>, past: &Past<'a>, to: usize) -> Option<&'a ProposedMoveStatus> {
+pub(super) fn open_proposal<'a>(
+    view: &View<'a>,
+    past: &Past<'a>,
+    to: usize,
+) -> Option<&'a ProposedMoveStatus> {
     let open =
         |proposal: &ProposalStatus| matches!(proposal.state, ProposalState::Open | ProposalState::Edited);
     let found = recorded(view, past, to).find(|(proposal, _)| open(proposal));
@@ -386,13 +393,13 @@ fn not_declined(
     policy: &Policy,
     to: usize,
     pointed: &Pointed,
-) -> Result<(), Why> {
+) -> Result<(), Why<'static>> {
     let mut refusals = recorded(view, past, to).filter(|(proposal, one)| match proposal.state {
         ProposalState::Declined => !expired(view, proposal),
         ProposalState::Merged if one.accepted => view.desired.reverted.contains(&bound.claim_ref()),
         // It was taken out of the proposal before that was merged.
         ProposalState::Merged => !expired(view, proposal),
-        ProposalState::Open | ProposalState::Edited => false,
+        ProposalState::Open | ProposalState::Edited | ProposalState::Withdrawing => false,
     });
     let Some((proposal, refusal)) = refusals.next() else {
         return Ok(());
@@ -423,7 +430,7 @@ fn expired(view: &View, proposal: &ProposalStatus) -> bool {
     }
 }
 
-fn not_assigned(view: &View, bound: &BoundVolume, past: &Past, to: usize) -> Result<(), Why> {
+fn not_assigned(view: &View, bound: &BoundVolume, past: &Past, to: usize) -> Result<(), Why<'static>> {
     let tier = &view.tiers[to].name;
     match past.assigned {
         Some(assignment) if assignment.tier == *tier && *assignment.volume.as_str() == *bound.name => {

@@ -275,7 +275,7 @@ impl<'a> View<'a> {
         place::only(place::tiers_of(bound, &self.pool_tiers))
     }
 
-    fn leave(&self, bound: &'a BoundVolume, policy: Option<&'a Policy>, why: Why) -> LeftAlone<'a> {
+    fn leave(&self, bound: &'a BoundVolume, policy: Option<&'a Policy>, why: Why<'a>) -> LeftAlone<'a> {
         LeftAlone {
             subject: Subject::Volume(bound),
             policy,

@@ -4,6 +4,7 @@ use super::View;
 use crate::model::decision::Why;
 use crate::model::desired::{Tier, TierPools};
 use crate::model::engine::{Health, Pool, gib, has_room};
+use crate::model::glance::Glance;
 use crate::model::ids::PoolName;
 use crate::model::observation::{Backing, BoundVolume, Fleet, MayastorVolume, Topology, UNKNOWN};
 use std::cmp::Reverse;
@@ -58,6 +59,16 @@ pub(super) fn tiers_of(bound: &BoundVolume, pool_tiers: &[u64]) -> u64 {
         .copies
         .iter()
         .fold(u64::MAX, |bits, copy| bits & of(copy.pool))
+}
+
+/// The same at a glance.
+pub(super) fn tiers_at_a_glance(glance: &Glance, bound: &BoundVolume, pool_tiers: &[u64]) -> u64 {
+    let of = |pool: &u32| pool_tiers.get(*pool as usize).copied().unwrap_or(0);
+    match glance.pools() {
+        Some([]) => 0,
+        Some(pools) => pools.iter().fold(u64::MAX, |bits, pool| bits & of(pool)),
+        None => tiers_of(bound, pool_tiers),
+    }
 }
 
 /// How full a tier is.
@@ -262,7 +273,12 @@ impl Room {
     ///
     /// # Errors
     /// [`Why::NoRoom`], [`Why::Pinned`], or [`Why::NoPool`] with what excludes each pool.
-    pub(super) fn choose(&self, view: &View, volume: &MayastorVolume, to: usize) -> Result<Vec<u32>, Why> {
+    pub(super) fn choose(
+        &self,
+        view: &View,
+        volume: &MayastorVolume,
+        to: usize,
+    ) -> Result<Vec<u32>, Why<'static>> {
         let tier = view.tiers[to];
         let Ok(fleet) = &view.observation.engine else {
             return Err(Why::NotInEngine);
@@ -317,7 +333,14 @@ impl Room {
     }
 
     /// What excludes each pool of a tier.
-    fn why_not(&self, view: &View, fleet: &Fleet, volume: &MayastorVolume, to: usize, copies: usize) -> Why {
+    fn why_not(
+        &self,
+        view: &View,
+        fleet: &Fleet,
+        volume: &MayastorVolume,
+        to: usize,
+        copies: usize,
+    ) -> Why<'static> {
         let tier = view.tiers[to];
         let members = (0..fleet.pools.len()).filter(|pool| view.pool_tiers[*pool] & bit(to) != 0);
         let members: Vec<u32> = members.filter_map(|pool| u32::try_from(pool).ok()).collect();

@@ -271,7 +271,7 @@ fn slower(
     let volume = migration.volume.as_str();
     let other = |proposal: &ProposalStatus| {
         let of_it = |one: &ProposedMoveStatus| one.volume == volume && one.decision.signal != words;
-        is_open(proposal) && proposal.moves.iter().any(of_it)
+        proposal.state.is_open() && proposal.moves.iter().any(of_it)
     };
     (open.is_some() || !proposals.iter().any(other)).then_some(Cause::Slower { before, after })
 }
@@ -297,6 +297,6 @@ fn is_no(proposal: &ProposalStatus, one: &ProposedMoveStatus) -> bool {
     match proposal.state {
         ProposalState::Declined => true,
         ProposalState::Merged => !one.accepted,
-        ProposalState::Open | ProposalState::Edited => false,
+        ProposalState::Open | ProposalState::Edited | ProposalState::Withdrawing => false,
     }
 }

@@ -35,7 +35,7 @@ pub(super) struct Begun<'a> {
 }
 
 /// Takes the room of copies that moves under way have yet to make, and counts the moves.
-fn reserve<'a>(view: &View<'a>, room: &mut Room) -> Running<'a> {
+pub(super) fn reserve<'a>(view: &View<'a>, room: &mut Room) -> Running<'a> {
     let mut running = Running::of(view);
     for migration in view
         .in_flight
@@ -143,7 +143,7 @@ fn approved<'v, 'a>(
     })
 }
 
-fn left<'a>(view: &View<'a>, what: &'a Move, found: Option<usize>, why: Why) -> LeftAlone<'a> {
+fn left<'a>(view: &View<'a>, what: &'a Move, found: Option<usize>, why: Why<'a>) -> LeftAlone<'a> {
     let policy = policy_of(view, what);
     match found.map(|index| &view.observation.volumes[index]) {
         Some(bound) => view.leave(bound, policy, why),
@@ -168,7 +168,7 @@ fn start<'a>(
     attempts: &Attempts,
     approved: &'a Approved<Move>,
     index: usize,
-) -> Result<Option<Start>, Why> {
+) -> Result<Option<Start>, Why<'a>> {
     let what = approved.what();
     let bound = &view.observation.volumes[index];
     if *bound.name != *what.volume.as_str() {
@@ -245,7 +245,7 @@ fn start<'a>(
     }))
 }
 
-fn movable<'a>(view: &View<'a>, bound: &'a BoundVolume) -> Result<&'a MayastorVolume, Why> {
+fn movable<'a>(view: &View<'a>, bound: &'a BoundVolume) -> Result<&'a MayastorVolume, Why<'static>> {
     let driver = match &bound.backing {
         Backing::Local => Some(&view.local),
         Backing::Other(driver) => Some(driver),
@@ -269,7 +269,7 @@ fn movable<'a>(view: &View<'a>, bound: &'a BoundVolume) -> Result<&'a MayastorVo
 
 /// Nodes that have just returned take no new copy and give none up. The engine may place a copy on any pool of the tier, so none of
 /// its nodes may rest.
-fn none_just_returned(view: &View, volume: &MayastorVolume, to: usize) -> Result<(), Why> {
+fn none_just_returned(view: &View, volume: &MayastorVolume, to: usize) -> Result<(), Why<'static>> {
     let resting = &view.in_flight.control.resting;
     let (false, Ok(fleet)) = (resting.is_empty(), &view.observation.engine) else {
         return Ok(());
@@ -299,7 +299,7 @@ fn none_just_returned(view: &View, volume: &MayastorVolume, to: usize) -> Result
 
 /// A policy that is switched off holds back what it proposed, also what was merged already. What a person wrote, pinned or reverted
 /// is no move of the policy's.
-fn not_suspended(view: &View, what: &Move) -> Result<(), Why> {
+fn not_suspended(view: &View, what: &Move) -> Result<(), Why<'static>> {
     let assignment = view.desired.assignments.get(&what.claim);
     let own = assignment.is_some_and(|one| one.decision.is_some() && one.pin.is_none());
     match policy_of(view, what) {
@@ -310,14 +310,14 @@ fn not_suspended(view: &View, what: &Move) -> Result<(), Why> {
 
 /// Whether what spoke for the move still does: people merge when they have time, and loads change. An assignment that a person wrote,
 /// or that is pinned, and the way back after a revert are carried out whatever the load. One whose load is not known now waits.
-fn still_holds(
-    view: &View,
+fn still_holds<'a>(
+    view: &View<'a>,
     what: &Move,
     index: usize,
     from: Option<usize>,
     to: usize,
     drifted: bool,
-) -> Result<(), Why> {
+) -> Result<(), Why<'a>> {
     let Some(assignment) = view.desired.assignments.get(&what.claim) else {
         return Ok(());
     };
@@ -353,7 +353,7 @@ fn still_holds(
     }
 }
 
-fn in_window(view: &View, policy: &Policy) -> Result<(), Why> {
+fn in_window(view: &View, policy: &Policy) -> Result<(), Why<'static>> {
     let windows = &policy.move_windows;
     if windows.is_empty() || windows.iter().any(|window| window.contains(view.now)) {
         return Ok(());

@@ -19,6 +19,9 @@ mod random;
 /// Signals, windows, budgets, room.
 mod policies;
 
+/// Explanations.
+mod explained;
+
 /// What is under way.
 mod under_way;
 

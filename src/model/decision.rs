@@ -85,7 +85,7 @@ pub struct LeftAlone<'a> {
     /// The tier that it is on, if that is known.
     pub tier: Option<&'a TierName>,
     /// Why.
-    pub why: Why,
+    pub why: Why<'a>,
 }
 
 impl LeftAlone<'_> {

@@ -5,6 +5,7 @@
 
 use super::claims::{Claims, begun, hash};
 use super::engine::{EngineState, Volume, longhorn_id};
+use super::glance::Volumes;
 use super::ids::{NodeName, PoolName};
 use super::observation::{
     Backing, BoundVolume, ClusterVolume, CopyAt, Fleet, Group, MayastorVolume, Observation, Provider,
@@ -13,6 +14,7 @@ use super::observation::{
 use super::quick::Table;
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::num::NonZeroI64;
 use std::sync::Arc;
 
 impl Observation {
@@ -45,6 +47,8 @@ impl Observation {
             .into_iter()
             .map(|(query, values)| (query, values.map(align)))
             .collect();
+        let volumes = Volumes::from(volumes);
+        volumes.glances();
         Self {
             at,
             volumes,
@@ -198,11 +202,15 @@ impl Joining {
             namespace: self.namespace(std::mem::take(&mut seen.claim.namespace)),
             claim: std::mem::take(&mut seen.claim.name).into(),
             backing,
-            last_migration: seen.last_migration.map(Timestamp::as_second),
-            created: seen.created.map(Timestamp::as_second),
+            last_migration: second(seen.last_migration),
+            created: second(seen.created),
             pin: seen.pin,
         }
     }
+}
+
+fn second(at: Option<Timestamp>) -> Option<NonZeroI64> {
+    NonZeroI64::new(at?.as_second())
 }
 
 fn is_of(group: &Group, storage_class: &str, labels: &BTreeMap<String, String>) -> bool {

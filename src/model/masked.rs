@@ -31,16 +31,13 @@ pub fn noted<'a>(policy: &Policy, name: &'a str) -> &'a str {
     }
 }
 
-impl Why {
+impl Why<'_> {
     /// The reason in words without anything that an encrypted policy says. Every variant stands here, so that a new one is thought of.
     pub fn masked(&self) -> String {
         let shown = |name: &str, value: f64| measured(signal(name), value);
         match self {
             Self::HeatUnknown { .. } => "Prometheus could not be read".to_owned(),
-            Self::NoData { signal: name } => Self::NoData {
-                signal: signal(name).into(),
-            }
-            .to_string(),
+            Self::NoData { signal: name } => Why::NoData { signal: signal(name) }.to_string(),
             Self::LowCoverage { percent, .. } => {
                 format!("samples cover {percent} % of the window, more are needed")
             }
@@ -122,28 +119,28 @@ mod tests {
 
     #[test]
     fn no_figure_of_an_encrypted_policy_stands_in_a_reason() {
-        let own: std::sync::Arc<str> = "canary-name".into();
+        let own = "canary-name";
         let tier: std::sync::Arc<str> = "hot".into();
         let table = [
             Why::HeatUnknown {
                 error: "parse error: canary-name".into(),
             },
-            Why::NoData { signal: own.clone() },
+            Why::NoData { signal: own },
             Why::LowCoverage {
                 percent: 12,
                 needed_percent: 4321,
             },
             Why::BetweenWatermarks {
-                signal: own.clone(),
+                signal: own,
                 value: 7.0,
             },
             Why::NotSustained {
-                signal: own.clone(),
+                signal: own,
                 value: 7.0,
                 needed_seconds: 4321,
             },
             Why::NotHeat {
-                signal: own.clone(),
+                signal: own,
                 value: 7.0,
             },
             Why::TooYoung { seconds_left: 4321 },
@@ -181,7 +178,7 @@ mod tests {
             }
         }
         let built_in = Why::BetweenWatermarks {
-            signal: "iops".into(),
+            signal: "iops",
             value: 7.0,
         };
         assert_eq!(built_in.masked(), "7 IOPS lies between the thresholds");

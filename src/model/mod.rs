@@ -84,6 +84,9 @@ pub mod failure;
 /// Windows of the week.
 pub mod week;
 
+/// Volumes with what is looked at of all of them.
+pub mod glance;
+
 /// Why a volume is left alone.
 pub mod why;
 

@@ -5,10 +5,12 @@
 
 use super::claims::Claims;
 use super::engine::{Health, Node, Obstacle, Pool, Volume};
+use super::glance::Volumes;
 use super::ids::{ClaimRef, NodeName, PoolName, VolumeName};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::num::NonZeroI64;
 use std::sync::Arc;
 
 /// Who provides a volume, as the cluster says.
@@ -283,10 +285,10 @@ pub struct BoundVolume {
     pub backing: Backing,
     /// What policies select it by, an index of [`Observation::groups`].
     pub group: u32,
-    /// When couchestor last moved it, in seconds since the epoch.
-    pub last_migration: Option<i64>,
+    /// When couchestor last moved it, in seconds since the epoch, at which nothing was moved.
+    pub last_migration: Option<NonZeroI64>,
     /// When it was made, in seconds since the epoch.
-    pub created: Option<i64>,
+    pub created: Option<NonZeroI64>,
     /// Whether a person keeps it where it is.
     pub pin: Option<Pin>,
 }
@@ -385,7 +387,7 @@ pub struct Observation {
     /// When it was taken.
     pub at: Timestamp,
     /// Bound volumes in order of claim.
-    pub volumes: Vec<BoundVolume>,
+    pub volumes: Volumes,
     /// What policies select them by.
     pub groups: Vec<Group>,
     /// Names of StorageClasses that a volume or a claim refers to.

@@ -9,9 +9,10 @@ use std::sync::Arc;
 /// The same in words.
 mod words;
 
-/// Why a volume is left alone. Each variant is a named reason; its text says what would change it.
+/// Why a volume is left alone. Each variant is a named reason; its text says what would change it. What most volumes have said of them
+/// borrows its names: counting who shares one takes longer than all else that is done for such a volume.
 #[derive(Clone, Debug, PartialEq)]
-pub enum Why {
+pub enum Why<'a> {
     /// No policy covers its StorageClass.
     NoPolicy,
     /// Several policies take its claim, and none of them is more right than the others.
@@ -46,7 +47,7 @@ pub enum Why {
     /// Prometheus has no value of a signal for the volume: it may be unpublished.
     NoData {
         /// The signal.
-        signal: Arc<str>,
+        signal: &'a str,
     },
     /// Too little of the window has samples.
     LowCoverage {
@@ -58,14 +59,14 @@ pub enum Why {
     /// A signal lies between its thresholds, or signals point in different directions.
     BetweenWatermarks {
         /// The first signal that speaks for neither direction, or for the other one.
-        signal: Arc<str>,
+        signal: &'a str,
         /// Its value.
         value: f64,
     },
     /// It is beyond its thresholds, but has not been for long enough.
     NotSustained {
         /// The signal that was on the other side.
-        signal: Arc<str>,
+        signal: &'a str,
         /// Its value nearest to the other side.
         value: f64,
         /// How long it must hold, in seconds.
@@ -74,14 +75,14 @@ pub enum Why {
     /// It is beyond its thresholds, and nobody knows whether it has been for long enough.
     SustainedUnknown {
         /// The signal that has too few samples.
-        signal: Arc<str>,
+        signal: &'a str,
         /// How long it must hold, in seconds.
         needed_seconds: u64,
     },
     /// The load is of a kind that the policy does not count as heat.
     NotHeat {
         /// The first signal of the exception.
-        signal: Arc<str>,
+        signal: &'a str,
         /// Its value.
         value: f64,
     },
@@ -134,7 +135,7 @@ pub enum Why {
     /// Approved, but what spoke for the move no longer does.
     NoLongerHolds {
         /// The signal that went back.
-        signal: Arc<str>,
+        signal: &'a str,
         /// Its value.
         value: f64,
     },
@@ -160,7 +161,7 @@ pub enum Why {
     /// It is hot and on the hottest tier, or cold and on the coldest.
     OnRightTier {
         /// The tier.
-        tier: Arc<str>,
+        tier: &'a str,
     },
     /// Its replicas are not all on pools of one tier of the policy.
     OnNoTier {
@@ -259,7 +260,7 @@ pub enum Why {
     },
 }
 
-impl Why {
+impl Why<'_> {
     /// Whether it uses an approval up: waiting would not help, for a person approved something that is not so any more. Everything
     /// else passes, as a window, a budget and an engine that does not answer do, and for a while room is waited for too.
     pub fn supersedes(&self) -> bool {

@@ -2,14 +2,16 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
 use super::{ParseCache, parse};
-use crate::model::desired::SEALED;
+use crate::model::desired::{Policy, SEALED};
 use crate::model::ids::{ClaimRef, CommitId, Revision};
 use crate::model::kinds::volume_migration::Phase;
 use crate::model::migration_brief::MigrationBrief;
+use crate::model::observation::Pin;
 use crate::model::secret::SecretText;
 use crate::model::tree::{ClearFile, ClearTree, Provenance};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
+use std::time::Duration;
 
 const TIERS: &str = "apiVersion: storage.billyronks.io/v1\nkind: StorageTier\nmetadata: {name: hot}\nspec:\n  rank: 2\n  poolSelector: {matchLabels: {tier: hot}}\n---\napiVersion: storage.billyronks.io/v1\nkind: StorageTier\nmetadata: {name: cold}\nspec:\n  rank: 1\n  poolSelector: {matchLabels: {tier: cold}}\n";
 const ASSIGNMENT: &str = "apiVersion: storage.billyronks.io/v1\nkind: TierAssignment\nmetadata: {name: data-0, namespace: db}\nspec: {claim: data-0, volume: pvc-u, tier: hot}\n";
@@ -174,5 +176,128 @@ fn no_copy_is_kept_of_an_encrypted_assignment() {
         let assignment = desired.assignments.values().next().unwrap();
         assert_eq!(assignment.secret, secret);
         assert_eq!(assignment.text, if secret { "" } else { ASSIGNMENT });
+    }
+}
+
+/// A policy whose spec says this beside its tiers.
+fn policy(says: &str) -> Policy {
+    let text = format!(
+        "apiVersion: storage.billyronks.io/v1\nkind: StoragePolicy\nmetadata: {{name: p}}\nspec:\n  tiers: [hot, cold]\n  {says}\n"
+    );
+    let mut tree = tree(false);
+    let file = ClearFile {
+        blob: "b".into(),
+        text: SecretText::new(text.into_bytes()),
+        secret: false,
+        doubts: Vec::new(),
+    };
+    tree.files.insert("p/policy.yaml".to_owned(), file);
+    let parsed = parse(&tree, &[], &Default::default(), &mut ParseCache::default());
+    let desired = parsed
+        .desired
+        .unwrap_or_else(|| panic!("{says}: {:?}", parsed.diagnostics));
+    desired.policies[&"p".into()].clone()
+}
+
+#[test]
+fn what_a_policy_says_is_what_is_understood() {
+    fn at(text: &str) -> Timestamp {
+        text.parse().unwrap()
+    }
+    type Says = fn(&Policy) -> bool;
+    let table: [(&str, Says); 14] = [
+        ("enabled: true", |p| {
+            let tiers: Vec<&str> = p.tiers.iter().map(|tier| tier.as_str()).collect();
+            tiers == ["cold", "hot"] && (p.hysteresis, p.signals[0].percentile) == (0.1, None)
+        }),
+        (
+            "signals: [{name: iops, percentile: 95, above: 9, below: 1}]",
+            |p| {
+                let one = &p.signals[0];
+                (one.percentile, one.above, one.below) == (Some(0.95), Some(9.0), Some(1.0))
+            },
+        ),
+        ("signals: [{name: mine, query: up, above: 2}]", |p| {
+            let one = &p.signals[0];
+            (&*one.name, one.above, one.below) == ("mine", Some(2.0), None)
+        }),
+        (
+            "notHeatWhen: [{name: readRatio, percentile: 50, above: 0.9}]",
+            |p| (p.not_heat_when[0].percentile, p.not_heat_when[0].above) == (Some(0.5), Some(0.9)),
+        ),
+        // From Saturday and Sunday evening over midnight.
+        (
+            "moveWindows: [{days: [Sat-Sun], from: '22:00', to: '04:00'}]",
+            |p| {
+                let [window] = &*p.move_windows else { return false };
+                window.contains(at("2026-11-21T23:00:00Z"))
+                    && window.contains(at("2026-11-23T03:59:59Z"))
+                    && !window.contains(at("2026-11-23T04:00:00Z"))
+                    && !window.contains(at("2026-11-20T23:00:00Z"))
+                    && p.excluded_windows.is_empty()
+            },
+        ),
+        (
+            "excludedWindows: [{from: '01:00', to: '03:00', timeZone: Europe/Berlin}]",
+            |p| {
+                let [window] = &*p.excluded_windows else {
+                    return false;
+                };
+                window.contains(at("2026-11-21T00:30:00Z"))
+                    && !window.contains(at("2026-11-21T02:30:00Z"))
+                    && p.move_windows.is_empty()
+            },
+        ),
+        (
+            "fullness: {demoteAbovePercent: 70, promoteBelowPercent: 85}",
+            |p| (p.fullness.demote_above, p.fullness.promote_below) == (Some(0.7), Some(0.85)),
+        ),
+        (
+            "budgets: {movesPerHour: 3, bytesPerHour: 500Gi, movesPerNode: 2, movesPerPool: 1}",
+            |p| {
+                let budgets = &p.budgets;
+                budgets.moves_per_hour == Some(3)
+                    && budgets.bytes_per_hour == Some(500 << 30)
+                    && budgets.moves_per_node == Some(2)
+                    && budgets.moves_per_pool == Some(1)
+            },
+        ),
+        ("maxConcurrentMigrations: 7", |p| p.max_concurrent == 7),
+        ("hysteresisPercent: 20", |p| p.hysteresis == 0.2),
+        ("minVolumeAge: 48h", |p| {
+            p.min_age == Duration::from_secs(48 * 3600)
+        }),
+        ("cooldownPeriod: 12h", |p| {
+            p.cooldown == Duration::from_secs(12 * 3600)
+        }),
+        ("sustainedFor: 30m", |p| p.sustained == Duration::from_secs(1800)),
+        ("minCoveragePercent: 60", |p| p.min_coverage == 0.6),
+    ];
+    for (says, holds) in table {
+        let policy = policy(says);
+        assert!(holds(&policy), "{says}: {policy:?}");
+    }
+}
+
+#[test]
+fn an_assignment_pins_for_as_long_as_it_says() {
+    for (says, expected) in [
+        ("", None),
+        (", pinned: false", None),
+        (", pinned: true", Some(Pin::Always)),
+        (
+            ", pinned: true, until: 2026-11-21T14:30:00Z",
+            Some(Pin::Until(1_795_271_400)),
+        ),
+    ] {
+        let mut tree = tree(true);
+        let text = ASSIGNMENT.replace("tier: hot}", &format!("tier: hot{says}}}"));
+        tree.files.get_mut(PATH).unwrap().text = SecretText::new(text.into_bytes());
+        let parsed = parse(&tree, &[], &Default::default(), &mut ParseCache::default());
+        let desired = parsed
+            .desired
+            .unwrap_or_else(|| panic!("{says}: {:?}", parsed.diagnostics));
+        let assignment = desired.assignments.values().next().unwrap();
+        assert_eq!(assignment.pin, expected, "{says}");
     }
 }

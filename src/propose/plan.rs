@@ -20,15 +20,17 @@ pub enum Action {
     Refresh(CommitId),
     /// It stands as it is.
     Keep,
-    /// It is closed and deleted, because the decision no longer holds.
+    /// It is closed and deleted, because the decision no longer holds. That it is meant to be is remembered a turn before.
     Withdraw(CommitId),
+    /// It was meant to be withdrawn and is wanted again: kept up to date if nothing of that was done yet, and withdrawn otherwise.
+    Resume(CommitId),
     /// A person works on it.
     LeaveEdited,
     /// A person closed the pull request, or deleted the branch.
     Declined,
     /// A person opened it again.
     Reopened,
-    /// It is gone and no longer wanted: withdrawn by us before a crash, or by a person who was right.
+    /// It is gone and no longer wanted, or we were about to withdraw it: by us before a crash, or by a person who was right.
     Forget,
     /// Base holds it, or all that a person left of it; the branch is deleted if it is still there and ours.
     Merged(Option<CommitId>),
@@ -48,6 +50,8 @@ pub struct Known {
     /// Namespaces and names of claims whose assignment in base was superseded: that base holds it says nothing of a proposal that is
     /// not merged yet.
     pub spent: BTreeSet<(String, String)>,
+    /// By branch, what is said when that proposal is withdrawn now.
+    pub why: BTreeMap<String, String>,
 }
 
 /// Whether it says something of a recorded move that base holds it. What the forge calls merged is in base by that merge, also when
@@ -92,6 +96,8 @@ pub fn plan(
             Action::Keep
         } else if record.moves.iter().all(&in_base) || pull == Some(&PullRequestState::Merged) {
             merged
+        } else if record.state == ProposalState::Withdrawing {
+            withdrawing(tip.filter(|_| ours), proposal, tip.is_some(), pull)
         } else {
             match (tip, proposal) {
                 // Merged by hand without some of it, and deleted.
@@ -112,7 +118,7 @@ pub fn plan(
         };
         let held = record.number.is_some_and(|number| known.held.contains(&number));
         let action = match action {
-            Action::Refresh(_) | Action::Withdraw(_) if held => Action::Keep,
+            Action::Refresh(_) | Action::Withdraw(_) | Action::Resume(_) if held => Action::Keep,
             action => action,
         };
         actions.insert(record.branch.clone(), action);
@@ -148,6 +154,23 @@ pub fn plan(
     actions
 }
 
+/// What is done with a proposal that was meant to be withdrawn. Whatever is found of it now, we may have done it: nothing of it is a
+/// person's no.
+fn withdrawing(
+    ours: Option<&CommitId>,
+    proposal: Option<&ProposalText>,
+    there: bool,
+    pull: Option<&PullRequestState>,
+) -> Action {
+    match (ours, proposal) {
+        (Some(tip), None) => Action::Withdraw(tip.clone()),
+        (Some(tip), Some(_)) => Action::Resume(tip.clone()),
+        // A person has changed it meanwhile and may still merge it.
+        (None, _) if there && pull != Some(&PullRequestState::Closed) => Action::Keep,
+        (None, _) => Action::Forget,
+    }
+}
+
 /// Whether a record asks for the same moves for the same reasons. Figures that were measured anew are no other reason.
 fn is_same(record: &ProposalStatus, proposal: &ProposalText) -> bool {
     // A number may lose its last bit on its way through JSON.
@@ -177,7 +200,7 @@ pub(super) fn is_of(record: &ProposalStatus, proposal: &ProposalText) -> bool {
 }
 
 pub(super) fn is_open(record: &ProposalStatus) -> bool {
-    matches!(record.state, ProposalState::Open | ProposalState::Edited)
+    record.state.is_open()
 }
 
 /// Where pull requests stand, by number.

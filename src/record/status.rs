@@ -199,6 +199,10 @@ fn policy(object: &StoragePolicy, facts: &Facts, tally: &Tally) -> StoragePolicy
     status.left_alone = reasons
         .map(|(reason, count)| ((*reason).to_owned(), *count))
         .collect();
+    let claims = counted.claims.iter();
+    status.left_alone_claims = claims
+        .map(|((namespace, name), reason)| (format!("{namespace}/{name}"), (*reason).to_owned()))
+        .collect();
     status.last_migration = counted.last.map(last);
     let trouble = match (&facts.observation.engine, counted.unread) {
         (Err(error), _) => Some(("MayastorUnavailable", error.clone())),

@@ -8,6 +8,9 @@ use crate::model::kinds::volume_migration::Phase;
 use crate::model::migration_brief::MigrationBrief;
 use std::collections::{BTreeMap, HashMap, HashSet};
 
+/// Claims that a policy's status names: etcd takes a megabyte and a half, and ten thousand policies are ordinary.
+const CLAIMS_MAX: usize = 50;
+
 /// What a policy's status counts.
 #[derive(Default)]
 pub(super) struct OfPolicy<'a> {
@@ -27,6 +30,8 @@ pub(super) struct OfPolicy<'a> {
     pub(super) last: Option<&'a MigrationBrief>,
     /// Volumes that it leaves alone, by reason.
     pub(super) left_alone: BTreeMap<&'static str, u32>,
+    /// The first of them, with their reasons.
+    pub(super) claims: Vec<((&'a str, &'a str), &'static str)>,
     /// Why Prometheus could not be read.
     pub(super) unread: Option<&'a str>,
 }
@@ -115,6 +120,9 @@ impl<'a> Tally<'a> {
         let Some(policy) = left.policy else { return };
         let counted = self.policies.entry(policy.name.as_str()).or_default();
         *counted.left_alone.entry(left.why.reason()).or_default() += 1;
+        if counted.claims.len() < CLAIMS_MAX {
+            counted.claims.push((left.claim(), left.why.reason()));
+        }
         if let Why::HeatUnknown { error } = &left.why {
             // Prometheus quotes the query that it does not understand.
             let told = if policy.secret {

@@ -5,7 +5,7 @@ use crate::model::desired::Desired;
 use crate::model::ids::{ClaimRef, PolicyName};
 use crate::model::pace::Pace;
 use crate::model::rendering::{FileChange, ProposalText};
-use crate::render::markdown::shown;
+use crate::render::markdown::{plain, shown};
 use page::{Page, owner, reason};
 use sha2::{Digest, Sha256};
 
@@ -83,7 +83,8 @@ pub fn render(
     }
     let name = shown(policy.as_str());
     let (key, summary) = (key(policy, &kept), title(&name, &kept));
-    let page = Page::new(&name, &summary, &kept, left_alone, site);
+    let rule = desired.policies.get(policy);
+    let page = Page::new((&name, rule), &summary, &kept, left_alone, site);
     let (written, complaint) = template.write(&page);
     let reasons: Vec<String> = kept
         .iter()
@@ -109,6 +110,24 @@ pub fn render(
         refused,
         complaint,
     }
+}
+
+/// Moves whose reasons are told one by one when a proposal is withdrawn.
+const REASONS_MAX: usize = 50;
+
+/// What is said when a proposal is withdrawn: its claims, and why each is not asked for any more.
+pub fn withdrawn(reasons: &[(String, String)]) -> String {
+    let lines = reasons.iter().take(REASONS_MAX);
+    let mut lines: Vec<String> = lines
+        .map(|(claim, words)| format!("- `{}`: {}", shown(claim), plain(words)))
+        .collect();
+    if reasons.len() > REASONS_MAX {
+        lines.push(format!("- and {} more", reasons.len() - REASONS_MAX));
+    }
+    format!(
+        "These moves are not proposed any more:\n\n{}\n\ncouchestor has closed this and will ask again if they are needed.",
+        lines.join("\n")
+    )
 }
 
 /// Names the set of moves.

@@ -157,6 +157,24 @@ fn milliseconds(value: f64) -> String {
     }
 }
 
+/// Longest table, in characters: with the words around it a text stays below what every forge takes.
+const TABLE_MAX: usize = 50_000;
+
+/// Adds rows to a table while they fit, and says how many more there are.
+fn rows(body: &mut String, rows: impl Iterator<Item = String>) {
+    let (mut length, mut left) = (0, 0_usize);
+    for row in rows {
+        length += row.chars().count();
+        match length <= TABLE_MAX && left == 0 {
+            true => body.push_str(&row),
+            false => left += 1,
+        }
+    }
+    if left > 0 {
+        body.push_str(&format!("\n… and {left} more, each a file of this branch.\n"));
+    }
+}
+
 /// How to say no.
 fn no(site: Site) -> &'static str {
     match site.forge {
@@ -184,11 +202,11 @@ fn slower(all: &[Back], site: Site) -> String {
         "Since couchestor moved these volumes, they answer more slowly than the policy's `rollback` allows. Merging this moves them \
          back.\n\n| volume | was moved | mean latency before | mean latency after | by |\n| --- | --- | --- | --- | --- |\n",
     );
-    for one in all {
+    let row = |one: &Back| {
         let What::Slower { before, after } = one.what else {
-            continue;
+            return None;
         };
-        body.push_str(&format!(
+        Some(format!(
             "| `{}` | {} → {} | {} | {} | `{}` |\n",
             shown(&one.back.claim.to_string()),
             shown(one.back.to.as_str()),
@@ -196,8 +214,9 @@ fn slower(all: &[Back], site: Site) -> String {
             milliseconds(before),
             milliseconds(after),
             shown(one.migration),
-        ));
-    }
+        ))
+    };
+    rows(&mut body, all.iter().filter_map(row));
     body.push_str(&format!(
         "\nBoth are means over the policy's `samplingWindow`: the last one before the move, and one after it. The load may have \
          changed as well: a look at it is worth its time.\n\n\
@@ -215,23 +234,24 @@ fn failed(all: &[Back], site: Site) -> String {
         "The base branch says where these volumes belong, and the moves there did not succeed. Merging this makes it say where they \
          are; nothing is copied for that.\n\n| volume | base says | it is on | what happened |\n| --- | --- | --- | --- |\n",
     );
-    for one in all {
+    let row = |one: &Back| {
         let What::Failed { phase, message } = one.what else {
-            continue;
+            return None;
         };
         let how = match phase {
             Phase::NeedsPerson => "stopped, and needs a person",
             _ => "rolled back",
         };
-        body.push_str(&format!(
+        Some(format!(
             "| `{}` | {} | {} | {how} (`{}`): {} |\n",
             shown(&one.back.claim.to_string()),
             shown(one.back.from.as_str()),
             shown(one.back.to.as_str()),
             shown(one.migration),
             plain(message),
-        ));
-    }
+        ))
+    };
+    rows(&mut body, all.iter().filter_map(row));
     let no = no(site);
     body.push_str(&format!(
         "\n**Yes:** merge this. The policy may propose the move again when the load asks for it.\n\n\
@@ -261,4 +281,70 @@ fn file(back: &ProposedMove, desired: &Desired) -> Result<FileChange, String> {
         path: known.path.clone(),
         content: Some(text.into_bytes()),
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::kinds::tier_assignment::DecisionNote;
+    use crate::model::pull_request::ForgeKind;
+
+    #[test]
+    fn a_text_of_thousands_fits_on_every_forge_and_says_how_many_are_left_out() {
+        let back = ProposedMove {
+            claim: ClaimRef {
+                namespace: "n".repeat(63),
+                name: "c".repeat(253),
+            },
+            volume: "pvc".into(),
+            policy: "p".into(),
+            from: "hot".into(),
+            to: "cold".into(),
+            hotter: false,
+            note: DecisionNote {
+                policy: "p".into(),
+                from: "hot".into(),
+                signal: "failed m".into(),
+                value: 0.0,
+                watermark: None,
+                window: None,
+                after: None,
+            },
+            candidates: Vec::new(),
+            bytes: 0,
+            monthly_cost: None,
+        };
+        let message = "*".repeat(1000);
+        let failed = What::Failed {
+            phase: Phase::RolledBack,
+            message: &message,
+        };
+        let slower = What::Slower {
+            before: 1.0,
+            after: 2.0,
+        };
+        let site = Site {
+            prefix: "",
+            assignments: "",
+            trailer: "",
+            forge: true,
+            pace: None,
+        };
+        for what in [failed, slower] {
+            let one = Back {
+                back: &back,
+                migration: "m",
+                what,
+            };
+            for (count, whole) in [(3, true), (5000, false)] {
+                let text = body(&vec![one; count], site);
+                let told = text.matches("| `nnn").count();
+                assert!(text.chars().count() <= ForgeKind::Github.limits().body);
+                assert!(text.contains("**No:**"), "how to answer is always said");
+                assert_eq!(told == count, whole);
+                let more = format!("… and {} more", count - told);
+                assert_eq!(text.contains(&more), !whole);
+            }
+        }
+    }
 }

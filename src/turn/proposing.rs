@@ -3,7 +3,7 @@
 use super::{Source, TurnFailure, Turned, results};
 use crate::decide::{self, InFlight};
 use crate::io::git::Tips;
-use crate::model::decision::{Decision, ProposedMove};
+use crate::model::decision::{Decision, ProposedMove, Why};
 use crate::model::desired::{Assignment, Desired, SEALED};
 use crate::model::ids::{ClaimRef, CommitId, PolicyName};
 use crate::model::kinds::policy_source::{PolicySourceStatus, ProposalState, ProposalStatus};
@@ -173,6 +173,7 @@ pub(super) async fn propose_all(
     let mut known = known(source, desired, (tips, polled), &in_flight.proposals, now).await;
     known.undecided = decide::undecided(decision, observation, &in_flight.proposals);
     known.held = held;
+    known.why = withdrawn(&in_flight.proposals, decision, observation);
     // What was superseded stands in base and is not what is asked for now.
     let spent = decide::spent(desired, &in_flight.migrations).into_iter();
     known.spent = spent.map(|claim| (claim.namespace, claim.name)).collect();
@@ -205,6 +206,36 @@ pub(super) async fn propose_all(
     forget_guessable(&mut proposed.records, desired);
     proposed.template = complaint.map(|what| format!("{what} (the built-in template is used)"));
     proposed
+}
+
+/// What is said of each proposal that is being withdrawn, by branch: why each of its moves is not wanted any more.
+fn withdrawn(
+    records: &[ProposalStatus],
+    decision: &Decision<'_>,
+    observation: &Observation,
+) -> BTreeMap<String, String> {
+    // What takes a move back has its reasons in the move, and not in how its volume stands now.
+    let told =
+        |record: &&ProposalStatus| record.state == ProposalState::Withdrawing && !record.policy.contains('/');
+    let mut texts = BTreeMap::new();
+    for record in records.iter().filter(told) {
+        let reasons = record.moves.iter().map(|one| {
+            let claim = ClaimRef {
+                namespace: one.namespace.clone(),
+                name: one.claim.clone(),
+            };
+            let left = decision.left_alone.iter().find(|left| left.is(&claim));
+            let words = match (left, observation.find(&claim)) {
+                (Some(left), _) => left.words(),
+                (None, None) => Why::NotFound.to_string(),
+                (None, Some(_)) => "another move of it is proposed".to_owned(),
+            };
+            (claim.to_string(), words)
+        });
+        let reasons: Vec<(String, String)> = reasons.collect();
+        texts.insert(record.branch.clone(), render::proposal::withdrawn(&reasons));
+    }
+    texts
 }
 
 /// Older releases hashed what encrypted policies say, and a weak value can be found by trying. Such a no is asked for once more.

@@ -160,7 +160,7 @@ pub(super) fn moves(world: &World, source: &Source<'_>, migrations: &[VolumeMigr
 fn pools(desired: &Desired, observation: &Observation) -> Option<BTreeMap<String, Tiered>> {
     let fleet = observation.engine.as_ref().ok()?;
     let mut copies = vec![0_i64; fleet.pools.len()];
-    for bound in &observation.volumes {
+    for bound in observation.volumes.iter() {
         let Backing::Mayastor(volume) = &bound.backing else {
             continue;
         };

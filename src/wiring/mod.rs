@@ -407,7 +407,11 @@ fn pause(
     if retry {
         pause = pause.min(RETRY_FIRST.saturating_mul(1 << failures.min(8)).min(RETRY_LAST));
     }
-    if result.as_ref().is_ok_and(|turned| turned.unfinished > 0) {
+    let goes_on = |turned: &Turned| {
+        let again = turned.proposed.as_ref().is_some_and(|proposed| proposed.again);
+        turned.unfinished > 0 || again
+    };
+    if result.as_ref().is_ok_and(goes_on) {
         pause = pause.min(settings.poll);
     }
     pause

@@ -342,3 +342,42 @@ async fn a_suspended_source_applies_nothing_until_it_is_resumed() {
     assert!(there(&follow, "a") && there(&follow, "b"));
     follow.halt().await;
 }
+
+#[test]
+fn a_template_is_tried_before_it_is_committed() {
+    let world = include_str!("../../policies/world.yaml").replace("iops: 1800", "iops: 6120");
+    let files = [
+        ("world.yaml", world.as_str()),
+        ("p/a.yaml", POLICIES),
+        (
+            "ours.md",
+            "# We ask: {{ summary }}\n\n{% for one in moves %}{{ one.claim }}, {{ one.observed }}{% endfor %}\n",
+        ),
+        ("wrong.md", "# {{ summary }}\n\n{{ nobody }}\n"),
+    ];
+    let folder = folder(&files);
+    let folder = folder.path();
+    let servers = Servers::start(folder);
+    shown(&servers.run(folder, &["plan", "p", "--record", "w.json"]), 2);
+    let with = |template: &str| {
+        run(
+            folder,
+            &["plan", "p", "--observation", "w.json", "--template", template],
+        )
+    };
+    let said = shown(&with("ours.md"), 0);
+    assert!(said.contains("We ask: Move db/data-0 from cold to hot"), "{said}");
+    assert!(said.contains("db/data-0, 6120 IOPS"), "{said}");
+    // What is printed as the built-in one says what the built-in one says.
+    let built_in = shown(&run(folder, &["schema", "--template"]), 0);
+    std::fs::write(folder.join("built-in.md"), &built_in).unwrap();
+    let said = shown(&with("built-in.md"), 0);
+    assert!(
+        said.contains("Move db/data-0 from cold to hot") && said.contains("| `db/data-0` |"),
+        "{said}"
+    );
+    let wrong = with("wrong.md");
+    let words = super::said(&wrong);
+    assert!(words.contains("wrong.md:3: undefined value"), "{words}");
+    assert_eq!(wrong.status.code(), Some(1), "{words}");
+}

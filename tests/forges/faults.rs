@@ -525,3 +525,25 @@ async fn all_requests_together_take_no_longer_than_was_allowed() {
         forge.list_open(10).await.unwrap();
     }
 }
+
+/// GitHub asks for it, and answers with its secondary limit to who does otherwise.
+#[tokio::test(flavor = "multi_thread")]
+async fn changes_are_asked_for_one_at_a_time() {
+    for kind in [ForgeKind::Github, ForgeKind::Gitlab] {
+        let (world, head) = begun(kind).await;
+        let (sim, head) = (world.simulated(), CommitId(head));
+        // Each takes a while, so that others would come meanwhile.
+        sim.faults_by_chance(1, 1, &[Fault::Slow(Duration::from_millis(50))]);
+        let contexts: Vec<String> = (0..6).map(|number| format!("couchestor/{number}")).collect();
+        let set = |context| {
+            world
+                .forge
+                .set_status(&head, context, CommitState::Pending, "x", None)
+        };
+        for written in futures::future::join_all(contexts.iter().map(|context| set(context))).await {
+            assert!(written.unwrap());
+        }
+        assert_eq!(sim.with(|state| state.statuses.len()), 6);
+        assert_eq!(sim.writes_at_once(), 1);
+    }
+}

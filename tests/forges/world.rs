@@ -1,6 +1,7 @@
 //! One repository on one forge, with people who act on it, whichever forge it is.
 
 use crate::support::canary::Canary;
+use crate::support::door::Door;
 use crate::support::gitea;
 use couchestor::io::forge::{Address, Forge, Options};
 use couchestor::io::git::Credentials;
@@ -22,6 +23,8 @@ pub struct World {
     pub forge: Forge,
     pub token: String,
     pub canary: Option<Canary>,
+    /// What our own requests go through, before a real forge.
+    pub door: Option<Door>,
     folder: tempfile::TempDir,
     files: AtomicUsize,
 }
@@ -66,6 +69,7 @@ impl World {
             forge,
             token,
             canary: Some(canary),
+            door: None,
             folder,
             files: AtomicUsize::new(0),
         }
@@ -88,13 +92,16 @@ impl World {
     pub async fn gitea() -> Self {
         let repository = gitea::shared().repository().await;
         let token = repository.gitea.token("couchestor-bot").to_owned();
-        let address = Address::find(Some(ForgeKind::Gitea), &repository.git_url(), None, None).unwrap();
+        let door = Door::before(&repository.gitea.url).await;
+        let (kind, git) = (Some(ForgeKind::Gitea), repository.git_url());
+        let address = Address::find(kind, &git, Some(door.url()), Some(&repository.name)).unwrap();
         let forge = Forge::new(&address, credentials(&token), options()).unwrap();
         Self {
             host: Host::Gitea(repository),
             forge,
             token,
             canary: None,
+            door: Some(door),
             folder: tempfile::tempdir().unwrap(),
             files: AtomicUsize::new(0),
         }

@@ -15,6 +15,9 @@ use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
+/// The same on plain Git.
+mod plain;
+
 const CONTEXT: &str = "couchestor/apply";
 
 /// A controller that has opened a pull request for the first volume; it is merged while the controller is halted.
@@ -348,11 +351,17 @@ async fn an_outage_of_prometheus_withdraws_nothing() {
     stage.follow.turns(3).await;
     assert!(stage.world.forge.get(number).await.unwrap().is_open());
     stage.follow.running.prometheus.fail(None, None);
-    stage.load(100.0);
+    stage.load(2000.0);
     let closed = async || (!stage.world.forge.get(number).await.unwrap().is_open()).then_some(());
     stage
         .until("the withdrawal of what no longer holds", closed)
         .await;
+    let why = async || {
+        let all = stage.world.forge.comments(number, None).await.unwrap();
+        let said = "- `db/data-0`: 2000 IOPS lies between the thresholds";
+        all.iter().any(|one| one.body.contains(said)).then_some(())
+    };
+    stage.until("the reason", why).await;
     stage.follow.halt().await;
 }
 
@@ -672,6 +681,81 @@ async fn a_no_holds_until_the_load_differs_or_it_is_forgotten(world: World) {
     stage.follow.put(source);
     let third = stage.opened().await;
     assert!(third > second, "nothing has changed but the time");
+    // What the policy asks for is another question too, though the load is the same.
+    stage.declined(third).await;
+    stage.follow.run().await;
+    stage.follow.turns(2).await;
+    assert_eq!(stage.world.forge.list_open(10).await.unwrap(), []);
+    stage.follow.halt().await;
+    stage
+        .push("p/policies.yaml", &POLICIES.replace("above: 5000", "above: 5100"))
+        .await;
+    let fourth = stage.opened().await;
+    assert!(fourth > third);
+}
+
+/// How long a volume rests stands on the volume: whoever forgets everything else still knows it.
+async fn a_moved_volume_rests(world: World) {
+    let mut stage = Stage::set(world, json!({})).await;
+    let number = stage.opened().await;
+    stage.world.merge(number, MergeBy::Squash, "ann").await;
+    stage.follow.run().await;
+    let done = stage.ended("Completed").await;
+    stage.told(number, "| moved |").await;
+    stage.follow.halt().await;
+    let kubernetes = &stage.follow.running.kubernetes;
+    let mut volume = kubernetes.get("PersistentVolume", None, VOLUMES[0]).unwrap();
+    let key = "storage.billyronks.io/last-migration";
+    assert_eq!(
+        volume["metadata"]["annotations"][key], done["status"]["finishedAt"],
+        "{volume:#}"
+    );
+    // It is cold, and rests.
+    stage.load(100.0);
+    stage.follow.run().await;
+    let rests = async || {
+        let policy = stage
+            .follow
+            .running
+            .kubernetes
+            .get("StoragePolicy", None, "tiering")?;
+        let status = &policy["status"];
+        let told = &status["leftAloneClaims"]["db/data-0"];
+        (status["leftAlone"]["CoolingDown"] == 1 && told == "CoolingDown").then_some(())
+    };
+    stage.until("CoolingDown", rests).await;
+    stage.follow.turns(2).await;
+    assert_eq!(stage.world.forge.list_open(10).await.unwrap(), []);
+    stage.follow.halt().await;
+    // A day later it does not.
+    let before = couchestor::io::clock::now().as_second() - 25 * 3600;
+    volume["metadata"]["annotations"][key] = Timestamp::from_second(before).unwrap().to_string().into();
+    stage.follow.put(volume);
+    let back = stage.opened().await;
+    let pull = stage.world.forge.get(back).await.unwrap();
+    assert_eq!(pull.title, "Move db/data-0 from hot to cold");
+}
+
+/// An approval is of what was seen: with `headOnly`, a push after it makes it void.
+async fn what_was_pushed_after_the_approval_is_not_carried_out(world: World) {
+    let rule = json!({"approvals": {"count": 1, "from": ["ann", "ben"], "headOnly": true}});
+    let mut stage = Stage::set(world, rule).await;
+    let number = stage.opened().await;
+    stage.world.review(number, "ann", Verdict::Approve).await;
+    let branch = stage.world.forge.get(number).await.unwrap().head_branch;
+    let pushed = stage.world.push(&branch, None).await;
+    // A forge takes a moment to see a push.
+    let seen = async || {
+        let pull = stage.world.forge.get(number).await.unwrap();
+        (pull.head_sha.as_str() == pushed).then_some(())
+    };
+    stage.until("the push", seen).await;
+    stage.world.merge(number, MergeBy::Merge, "ben").await;
+    stage.follow.run().await;
+    stage.told(number, "approved by 0 of 1").await;
+    stage.follow.turns(3).await;
+    assert_eq!(stage.migrations().len(), 0, "{:#?}", stage.migrations());
+    stage.follow.halt().await;
 }
 
 /// A move that succeeded and made the volume slower.
@@ -783,4 +867,6 @@ afterwards! {
     a_no_to_the_way_back_is_remembered
     what_became_slower_is_proposed_to_move_back
     a_no_holds_until_the_load_differs_or_it_is_forgotten
+    a_moved_volume_rests
+    what_was_pushed_after_the_approval_is_not_carried_out
 }

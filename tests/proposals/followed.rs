@@ -3,11 +3,11 @@
 use super::life::client;
 use crate::forges::world::{Host, World};
 use crate::support::follow::Follow;
-use crate::support::servers;
+use crate::support::{say, seed, servers};
 use couchestor::io::git::{Lease, Signature};
 use couchestor::model::pull_request::{ForgeKind, PullRequest, PullRequestState};
 use couchestor::model::rendering::FileChange;
-use couchestor::sim::forge::{MergeBy, REPOSITORY};
+use couchestor::sim::forge::{Fault, MergeBy, REPOSITORY};
 use couchestor::sim::prometheus::Load;
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -187,4 +187,163 @@ async fn on_github() {
 #[tokio::test(flavor = "multi_thread")]
 async fn on_gitlab() {
     opens_refreshes_and_carries_out_what_is_merged(World::gitlab().await).await;
+}
+
+/// Faults at any request to the forge, and a controller that ends now and then: without a merge nothing is moved, and with one each
+/// move that was approved is made once.
+#[tokio::test(flavor = "multi_thread")]
+async fn under_faults_nothing_moves_without_a_merge_and_each_approved_move_is_made_once() {
+    const FAULTS: [Fault; 8] = [
+        Fault::LostReply,
+        Fault::ErrorAfter,
+        Fault::ErrorBefore,
+        Fault::Cut,
+        Fault::Stale,
+        Fault::Race,
+        Fault::TooMany(0),
+        Fault::Secondary(0),
+    ];
+    let mut random = fastrand::Rng::with_seed(seed("the controller under faults"));
+    let mut happened = 0;
+    for world in [World::github().await, World::gitlab().await] {
+        policies(&world).await;
+        let mut follow = Follow::new().await;
+        source(&world, &follow, json!({}));
+        for volume in VOLUMES {
+            let load = Load::random(7000.0, 1.0);
+            follow.running.prometheus.set(volume, Some(load));
+        }
+        let migrations = |follow: &Follow| follow.running.kubernetes.list("VolumeMigration");
+        world.simulated().faults_by_chance(random.u64(..), 3, &FAULTS);
+        for _ in 0..3 {
+            follow.run().await;
+            follow.turns(random.u64(1..4)).await;
+            assert_eq!(migrations(&follow).len(), 0, "nobody has merged anything");
+        }
+        world.simulated().no_faults();
+        let both = |one: &Value| one["state"] == "Open" && one["number"].is_u64() && moves(one) == 2;
+        let asked = proposal(&follow, "both moves", both).await;
+        follow.turns(2).await;
+        assert_eq!(world.forge.list_open(10).await.unwrap().len(), 1);
+        assert_eq!(migrations(&follow).len(), 0, "nobody has merged anything");
+        follow.halt().await;
+        let number = asked["number"].as_u64().unwrap();
+        world.merge(number, MergeBy::Squash, "ann").await;
+        world.simulated().faults_by_chance(random.u64(..), 3, &FAULTS);
+        for _ in 0..3 {
+            follow.run().await;
+            follow.turns(random.u64(1..4)).await;
+        }
+        happened += world.simulated().happened().len();
+        world.simulated().no_faults();
+        let began = Instant::now();
+        let completed = |all: &[Value]| all.iter().all(|one| one["status"]["phase"] == "Completed");
+        while migrations(&follow).len() < 2 || !completed(&migrations(&follow)) {
+            let all = migrations(&follow);
+            assert!(began.elapsed() < PATIENCE, "the moves never ended: {all:#?}");
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        follow.turns(2).await;
+        let all = migrations(&follow);
+        let mut moved: Vec<&str> = all
+            .iter()
+            .filter_map(|one| one["spec"]["volume"].as_str())
+            .collect();
+        moved.sort_unstable();
+        assert_eq!(moved, VOLUMES, "{all:#?}");
+        follow.halt().await;
+    }
+    say(&format!(
+        "{happened} faults, and each approved move was made once"
+    ));
+}
+
+/// A person pushes a file to main.
+async fn pushed(world: &World, path: &str, text: &str) {
+    let folder = tempfile::tempdir().unwrap();
+    let person = client(world, &folder, "person");
+    let tip = person.fetch("main").await.unwrap().branches["main"].clone();
+    let files = vec![FileChange {
+        path: path.into(),
+        content: Some(text.into()),
+    }];
+    let who = Signature {
+        name: "Ann".into(),
+        email: "ann@example.org".into(),
+    };
+    let at = Timestamp::from_second(1_790_000_100).unwrap();
+    let lease = Lease::At(tip.clone());
+    let pushed = person.push_as(&who, "main", lease, Some(tip), files, "Template\n".into(), at);
+    pushed.await.unwrap();
+}
+
+/// People write the text of proposals themselves, in Git; a mistake in it costs their words, and no proposal.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_template_in_the_repository_is_what_proposals_say() {
+    let world = World::github().await;
+    policies(&world).await;
+    let ours = "# Please: {{ summary }}\n\nDear colleagues, {{ policy }} asks for {{ total.moves }}.\n\
+                {% for one in moves %}\n- {{ one.claim }} to {{ one.to }}{% endfor %}\n";
+    pushed(&world, "templates/moves.md", ours).await;
+    let mut follow = Follow::new().await;
+    source(&world, &follow, json!({"template": "templates/moves.md"}));
+    let load = |follow: &Follow, volume: usize, iops| {
+        let load = Load::random(iops, 1.0);
+        follow.running.prometheus.set(VOLUMES[volume], Some(load));
+    };
+    load(&follow, 0, 6120.0);
+    follow.run().await;
+    let first = proposal(&follow, "the pull request", |one| one["number"].is_u64()).await;
+    let pull = shown(&world, &first).await;
+    assert_eq!(pull.title, "Please: Move db/data-0 from cold to hot");
+    let body = "Dear colleagues, tiering asks for 1.\n- db/data-0 to hot";
+    assert_eq!(pull.body.trim(), body);
+    follow
+        .until("TemplateUsed", &["True/TemplateUsed: templates/moves.md"])
+        .await;
+    // It is broken, and other moves are wanted.
+    pushed(&world, "templates/moves.md", "# {{ summary }}\n\n{{ nobody }}\n").await;
+    let words = [
+        "False/TemplateWrong",
+        "templates/moves.md:3: undefined value",
+        "the built-in template is used",
+    ];
+    follow.until("TemplateUsed", &words).await;
+    load(&follow, 1, 9000.0);
+    let second = proposal(&follow, "the second move", |one| moves(one) == 2).await;
+    assert_eq!(second["number"], first["number"]);
+    let began = Instant::now();
+    loop {
+        let pull = shown(&world, &second).await;
+        if pull.title == "Move 2 volumes by tiering: 2 to hotter tiers" {
+            assert!(
+                pull.body.contains("9000 IOPS") && !pull.body.contains("Dear"),
+                "{}",
+                pull.body
+            );
+            break;
+        }
+        assert!(began.elapsed() < PATIENCE, "{}", pull.title);
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    // What budgets make of many moves is said too.
+    let budgets = format!("{POLICIES}  budgets: {{movesPerHour: 1}}\n");
+    pushed(&world, "p/policies.yaml", &budgets).await;
+    let began = Instant::now();
+    while !shown(&world, &second).await.body.contains("at most 1 in an hour") {
+        let body = shown(&world, &second).await.body;
+        assert!(began.elapsed() < PATIENCE, "{body}");
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    }
+    // It is gone: that is told too, and nothing else changes.
+    let gone = json!({"template": "templates/none.md"});
+    source(&world, &follow, gone);
+    let words = [
+        "False/TemplateWrong",
+        "templates/none.md",
+        "spec.proposals.template",
+    ];
+    follow.until("TemplateUsed", &words).await;
+    follow.until("Ready", &["True/ReconciliationSucceeded"]).await;
+    follow.halt().await;
 }

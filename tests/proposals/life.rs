@@ -5,15 +5,17 @@ use couchestor::io::git::{Credentials, Lease, Repository, Signature, Tips};
 use couchestor::model::decision::ProposedMove;
 use couchestor::model::desired::Desired;
 use couchestor::model::ids::{ClaimRef, CommitId, Revision};
-use couchestor::model::kinds::policy_source::{ProposalStatus, ProposedMoveStatus};
+use couchestor::model::kinds::policy_source::{ProposalState, ProposalStatus, ProposedMoveStatus};
 use couchestor::model::kinds::tier_assignment::DecisionNote;
 use couchestor::model::pull_request::PullRequest;
 use couchestor::model::rendering::{FileChange, ProposalText};
-use couchestor::propose::{self, Known, Proposals, Proposed, Pulls, TRAILER};
+use couchestor::propose::{self, Known, Proposals, ProposeError, Proposed, Pulls, TRAILER};
 use couchestor::render::proposal::{Site, Template, render};
-use couchestor::sim::forge::MergeBy;
+use couchestor::sim::forge::{Fault, MergeBy};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+use std::process::Command;
 use std::time::Duration;
 
 pub struct Life {
@@ -23,6 +25,71 @@ pub struct Life {
     pub records: Vec<ProposalStatus>,
     pub now: i64,
     _folder: tempfile::TempDir,
+}
+
+/// How a person brings a branch to base on the command line.
+#[derive(Clone, Copy, Debug)]
+pub enum ByHand {
+    Merge,
+    Squash,
+    Rebase,
+    CherryPick,
+}
+
+/// Runs the real `git` in a folder, with nothing of the user's own configuration.
+fn git(folder: &Path, arguments: &[&str]) -> String {
+    let output = Command::new("git")
+        .current_dir(folder)
+        .env("HOME", folder)
+        .env("GIT_CONFIG_NOSYSTEM", "1")
+        .env("GIT_AUTHOR_NAME", "Ann")
+        .env("GIT_AUTHOR_EMAIL", "ann@example.org")
+        .env("GIT_COMMITTER_NAME", "Ann")
+        .env("GIT_COMMITTER_EMAIL", "ann@example.org")
+        .args(arguments)
+        .output()
+        .expect("these tests need git");
+    let words = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "git {arguments:?}: {words}");
+    String::from_utf8_lossy(&output.stdout).trim().to_owned()
+}
+
+/// A person brings a branch to base with the real `git`, in a clone of their own. Base has moved on there, so that each way makes
+/// commits of another kind: one with two parents, one of other contents and message, or others with the same.
+pub fn by_hand(url: &str, branch: &str, how: ByHand) {
+    let folder = tempfile::tempdir().unwrap();
+    let git = |arguments: &[&str]| git(folder.path(), arguments);
+    git(&["clone", "-q", "-b", "main", url, "."]);
+    let theirs = format!("origin/{branch}");
+    let base = git(&["rev-parse", "HEAD"]);
+    std::fs::write(folder.path().join("beside.md"), format!("after {base}\n")).unwrap();
+    git(&["add", "-A"]);
+    git(&["commit", "-q", "-m", "Beside"]);
+    let parents = match how {
+        ByHand::Merge => {
+            git(&["merge", "-q", "--no-ff", "--no-edit", &theirs]);
+            2
+        }
+        ByHand::Squash => {
+            git(&["merge", "-q", "--squash", &theirs]);
+            git(&["commit", "-q", "-m", "Squashed"]);
+            1
+        }
+        ByHand::Rebase => {
+            git(&["checkout", "-q", "-b", "rebased", &theirs]);
+            git(&["rebase", "-q", "main"]);
+            git(&["checkout", "-q", "main"]);
+            git(&["merge", "-q", "--ff-only", "rebased"]);
+            1
+        }
+        ByHand::CherryPick => {
+            git(&["cherry-pick", "-x", &theirs]);
+            1
+        }
+    };
+    let made = git(&["log", "-1", "--format=%P"]);
+    assert_eq!(made.split(' ').count(), parents, "{how:?}");
+    git(&["push", "-q", "origin", "main"]);
 }
 
 pub fn client(world: &World, folder: &tempfile::TempDir, name: &str) -> Repository {
@@ -143,22 +210,62 @@ impl Life {
     pub async fn merge(&self, how: MergeBy) {
         match self.record().number.filter(|_| self.forge) {
             Some(number) => self.world.merge(number, how, "ann").await,
-            None => self.pick().await,
+            None => self.by_hand(match how {
+                MergeBy::Merge | MergeBy::FastForward => ByHand::Merge,
+                MergeBy::Squash => ByHand::Squash,
+                MergeBy::Rebase => ByHand::Rebase,
+            }),
         }
     }
 
-    /// A person takes the branch's files over to base on the command line.
-    pub async fn pick(&self) {
-        let tip = self.repository.log_branch(&self.branch(), 1).await.unwrap()[0]
-            .commit
-            .clone();
-        for one in &self.record().moves {
-            let path = format!("assignments/{}/{}.yaml", one.namespace, one.claim);
-            if let Ok(content) = self.repository.read_at(&tip, &path).await {
-                self.commit("main", &path, Some(std::str::from_utf8(&content).unwrap()))
-                    .await;
+    /// A person brings the branch to base on the command line.
+    pub fn by_hand(&self, how: ByHand) {
+        let url = match &self.world.host {
+            Host::Sim(sim) => sim.repository().display().to_string(),
+            Host::Gitea(repository) => {
+                let with_token = format!("http://ann:{}@", repository.gitea.token("ann"));
+                repository.git_url().replacen("http://", &with_token, 1)
             }
+        };
+        by_hand(&url, &self.branch(), how);
+    }
+
+    /// Makes the forge, or without one the repository, unreachable, or reachable again.
+    pub fn unreachable(&self, gone: bool) {
+        match (&self.world.host, self.forge) {
+            (Host::Sim(sim), false) => {
+                let (here, away) = (sim.repository(), sim.repository().with_extension("away"));
+                match gone {
+                    true => std::fs::rename(here, away).unwrap(),
+                    false => std::fs::rename(away, here).unwrap(),
+                }
+            }
+            (Host::Sim(sim), true) if gone => {
+                sim.faults_by_chance(
+                    crate::support::seed("the forge is down"),
+                    1,
+                    &[Fault::ErrorBefore, Fault::Cut],
+                );
+            }
+            (Host::Sim(sim), true) => sim.no_faults(),
+            (Host::Gitea(_), _) => self.world.door.as_ref().unwrap().shut(gone),
         }
+    }
+
+    /// How often somebody was turned away by a forge that was made unreachable.
+    pub fn turned_away(&self) -> usize {
+        match &self.world.host {
+            Host::Sim(sim) => sim.happened().len(),
+            Host::Gitea(_) => self.world.door.as_ref().unwrap().refused(),
+        }
+    }
+
+    /// Nothing is wanted any more: that it will be withdrawn is remembered first, and done with the next turn.
+    pub async fn withdrawn(&mut self) {
+        assert!(self.done(&[]).await.is_empty());
+        let states: Vec<_> = self.records.iter().map(|record| record.state).collect();
+        assert_eq!(states, [ProposalState::Withdrawing]);
+        assert_eq!(self.done(&[]).await, ["Withdraw"]);
     }
 }
 
@@ -185,7 +292,17 @@ pub async fn turn_as(
     claims: &[&str],
     now: i64,
 ) -> Proposed {
-    let tips = repository.fetch("main").await.unwrap();
+    // As in a turn: without Git nothing is done at all.
+    let tips = match repository.fetch("main").await {
+        Ok(tips) => tips,
+        Err(error) => {
+            return Proposed {
+                records: records.to_vec(),
+                errors: vec![(String::new(), ProposeError::Git(error))],
+                ..Proposed::default()
+            };
+        }
+    };
     let base = tips.branches["main"].clone();
     let forge = forge.then_some(&world.forge);
     // As in a turn: when the forge does not answer, nothing is concluded.

@@ -19,7 +19,7 @@ pub const PEOPLE: [&str; 4] = ["chief", "couchestor-bot", "ann", "ben"];
 
 /// A running Gitea. It ends with this process: a watchdog holds the other end of a pipe.
 pub struct Gitea {
-    url: String,
+    pub url: String,
     tokens: Vec<String>,
     client: reqwest::Client,
     _watchdog: Child,

@@ -12,6 +12,9 @@ pub mod follow;
 /// Approved moves.
 pub mod moves;
 
+/// What cuts a server off.
+pub mod door;
+
 /// A real Gitea.
 pub mod gitea;
 

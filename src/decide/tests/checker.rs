@@ -215,7 +215,7 @@ impl Rules<'_> {
         let all: BTreeSet<_> = decision.proposals.iter().map(|one| &one.policy).collect();
         // What is open counts, wanted or not.
         let records = self.world.in_flight.proposals.iter();
-        let kept = records.filter(|one| matches!(one.state, ProposalState::Open | ProposalState::Edited));
+        let kept = records.filter(|one| one.state.is_open());
         let kept: BTreeSet<&str> = kept.map(|one| one.policy.as_str()).collect();
         // A volume whose move is open stays proposed, though another policy takes it now.
         let taken = decision.proposals.iter().filter(|one| open(&one.claim));

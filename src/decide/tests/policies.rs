@@ -2,10 +2,9 @@
 
 use super::Case;
 use super::world::*;
-use crate::decide::{decide, explain, questions};
+use crate::decide::questions;
 use crate::model::decision::LeftAlone;
 use crate::model::desired::Measure;
-use crate::model::ids::ClaimRef;
 use crate::model::kinds::volume_migration::Phase;
 use crate::model::observation::Pin;
 use crate::model::week::WeekWindow;
@@ -14,7 +13,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 /// Two signals and an exception: busy, slow, and not a backup.
-fn with_signals(world: &mut World) {
+pub(super) fn with_signals(world: &mut World) {
     let policy = world.policy();
     policy.signals = vec![
         signal("iops", Measure::Iops, Some(1000.0), Some(100.0)),
@@ -454,45 +453,4 @@ fn what_an_encrypted_tier_costs_or_keeps_free_is_said_nowhere() {
     world.tier("hot").pool_reserve = 4321 << 30;
     let words = world.decided(|decision| decision.left_alone[0].words());
     assert!(!words.contains("4321") && !words.contains("433"), "{words}");
-}
-
-#[test]
-fn one_volume_is_explained_in_full() {
-    let mut world = world();
-    with_signals(&mut world);
-    let world = world.with(&[("latency", 1.0), ("requestSize", 8192.0), ("readRatio", 0.5)]);
-    let observation = world.observation();
-    let decision = decide(
-        &world.desired,
-        &observation,
-        &world.in_flight,
-        world.limits,
-        observation.at,
-    );
-    let explain = |claim: &ClaimRef| {
-        explain::explain(
-            &world.desired,
-            &observation,
-            &world.in_flight,
-            world.limits,
-            observation.at,
-            claim,
-            &decision,
-        )
-    };
-    let explained = explain(&claim()).unwrap();
-    assert_eq!(explained.verdict, "latency 1.00 ms lies between the thresholds");
-    let says: Vec<_> = explained
-        .signals
-        .iter()
-        .map(|one| (one.name.as_str(), one.says))
-        .collect();
-    assert_eq!(says, [("iops", "hot"), ("latency", "neither")]);
-    assert_eq!(explained.pools.len(), 1);
-    assert_eq!(explained.pools[0].excluded, None);
-    let nobody = ClaimRef {
-        namespace: "db".into(),
-        name: "nobody".into(),
-    };
-    assert_eq!(explain(&nobody), None);
 }

@@ -235,3 +235,64 @@ fn what_is_open_counts_though_its_policy_wants_nothing() {
         assert_eq!(world.verdict(), expected, "{state:?} of {max}");
     }
 }
+
+/// What is asked for already is taken back when the load has gone back past its threshold by more than the hysteresis, a tenth here, and
+/// not when it swings about the threshold.
+#[test]
+fn an_open_proposal_is_held_until_the_load_has_gone_back_beyond_the_hysteresis() {
+    for (what, hot, open, iops, expected) in [
+        (
+            "hot, and not asked for",
+            false,
+            false,
+            4600.0,
+            "BetweenWatermarks",
+        ),
+        ("hot, asked for, and swinging", false, true, 4600.0, "propose hot"),
+        (
+            "hot, asked for, and gone back",
+            false,
+            true,
+            4400.0,
+            "BetweenWatermarks",
+        ),
+        ("cold, and not asked for", true, false, 540.0, "BetweenWatermarks"),
+        ("cold, asked for, and swinging", true, true, 540.0, "propose cold"),
+        (
+            "cold, asked for, and gone back",
+            true,
+            true,
+            560.0,
+            "BetweenWatermarks",
+        ),
+    ] {
+        let mut world = world().at(iops, 1.0);
+        world.declined(if hot { 100.0 } else { 6000.0 });
+        let record = &mut world.in_flight.proposals[0];
+        record.state = match open {
+            true => ProposalState::Open,
+            false => ProposalState::Withdrawing,
+        };
+        if hot {
+            (record.moves[0].from, record.moves[0].to) = ("hot".into(), "cold".into());
+            world.on_hot();
+        }
+        assert_eq!(world.verdict(), expected, "{what}");
+    }
+    // How much is the policy's own affair.
+    let mut world = world().at(4000.0, 1.0);
+    world.declined(6000.0);
+    world.in_flight.proposals[0].state = ProposalState::Open;
+    assert_eq!(world.verdict(), "BetweenWatermarks");
+    world.policy().hysteresis = 0.25;
+    assert_eq!(world.verdict(), "propose hot");
+}
+
+#[test]
+fn a_no_ends_when_the_policy_says_something_else() {
+    let mut world = world();
+    world.declined(6000.0);
+    assert_eq!(world.verdict(), "Declined");
+    world.policy().fingerprint = "g".to_owned();
+    assert_eq!(world.verdict(), "propose hot");
+}

@@ -10,10 +10,19 @@ pub enum ProposalState {
     Open,
     /// A person added commits: the branch is theirs now.
     Edited,
+    /// What spoke for it is gone, and couchestor is closing it: whatever is found of it now is no word of a person's.
+    Withdrawing,
     /// The base branch holds it.
     Merged,
     /// A person closed the pull request, or deleted the branch: a no.
     Declined,
+}
+
+impl ProposalState {
+    /// Whether it has yet to end: until then it counts, and its policy has no other one.
+    pub fn is_open(self) -> bool {
+        matches!(self, Self::Open | Self::Edited | Self::Withdrawing)
+    }
 }
 
 /// A proposal, open or remembered: the moves of one policy.

@@ -309,6 +309,10 @@ pub struct StoragePolicyStatus {
     /// How many volumes are left alone, by reason.
     #[serde(default, skip_serializing_if = "std::collections::BTreeMap::is_empty")]
     pub left_alone: std::collections::BTreeMap<String, u32>,
+    /// Why the first fifty of them in order of claim are left alone: reasons by claim, `namespace/name`. `couchestor plan --volume` says
+    /// more of each.
+    #[serde(default, skip_serializing_if = "std::collections::BTreeMap::is_empty")]
+    pub left_alone_claims: std::collections::BTreeMap<String, String>,
     /// The newest finished migration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub last_migration: Option<LastMigration>,

@@ -6,7 +6,7 @@ use crate::model::quantities::{measured, span};
 use jiff::Timestamp;
 use std::fmt;
 
-impl fmt::Display for Why {
+impl fmt::Display for Why<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NoPolicy => write!(
@@ -176,7 +176,11 @@ impl fmt::Display for Why {
                 "approved, but node {node} has just returned; starts from {until}"
             ),
             Self::Unfit(unfit) => write!(f, "{unfit}"),
-            Self::Pinned { labels } => write!(f, "its topology demands pools with {labels}"),
+            Self::Pinned { labels } => write!(
+                f,
+                "its topology demands pools with {labels}; give pools of the other tier these labels, or bring its workload onto a \
+                 StorageClass without them"
+            ),
             Self::OtherVolume { assigned } => write!(f, "the assignment was made for {assigned}; ask again"),
             Self::NotFound => write!(f, "the claim or its volume does not exist"),
             Self::NoRoom { tier, needed: 0, .. } => write!(f, "no pool of {tier} has room"),
@@ -190,9 +194,15 @@ impl fmt::Display for Why {
                 crate::model::engine::gib(*needed),
                 crate::model::engine::gib(*roomiest)
             ),
-            Self::NoPool { tier, excluded } if excluded.is_empty() => write!(f, "tier {tier} has no pool"),
+            Self::NoPool { tier, excluded } if excluded.is_empty() => {
+                write!(f, "tier {tier} has no pool; label one as its poolSelector asks")
+            }
             Self::NoPool { tier, excluded } => {
-                write!(f, "no pool of {tier} can take a replica: {}", excluded.join("; "))
+                write!(
+                    f,
+                    "no pool of {tier} can take a replica; mend one of them, or add one on another node: {}",
+                    excluded.join("; ")
+                )
             }
             Self::OverBudget { budget } => write!(f, "{budget} is used up"),
         }

@@ -188,7 +188,7 @@ fn what_ended_keeps_no_body_and_all_of_it_has_a_bound() {
     assert!(records.iter().any(|one| one.state == ProposalState::Open));
     let mut records = vec![open];
     let now = "2026-11-21T14:30:05Z".parse().unwrap();
-    super::super::set_state(&mut records, |_| true, ProposalState::Merged, now);
+    super::super::remembered::set_state(&mut records, |_| true, ProposalState::Merged, now);
     assert_eq!(records[0].body, "");
 }
 
@@ -237,4 +237,94 @@ fn what_was_superseded_before_its_merge_was_noticed_is_merged_and_no_new_proposa
         let actions = planned_knowing(&known, &[wanted("k")], &recorded, &tips, "base", &pulls, |_| true);
         assert_eq!(actions.get("b"), Some(&expected));
     }
+}
+
+#[test]
+fn what_is_found_of_a_proposal_that_we_were_about_to_withdraw_is_no_word_of_a_persons() {
+    use PullRequestState::{Closed, Merged, Open};
+    for (what, wants, tip, pull, in_base, expected) in [
+        (
+            "as it was",
+            None,
+            Some("ours"),
+            Open,
+            false,
+            Action::Withdraw(ours()),
+        ),
+        (
+            "closed by us",
+            None,
+            Some("ours"),
+            Closed,
+            false,
+            Action::Withdraw(ours()),
+        ),
+        ("deleted by us", None, None, Closed, false, Action::Forget),
+        (
+            "wanted again",
+            Some("k"),
+            Some("ours"),
+            Open,
+            false,
+            Action::Resume(ours()),
+        ),
+        (
+            "closed by us, and wanted again",
+            Some("k"),
+            Some("ours"),
+            Closed,
+            false,
+            Action::Resume(ours()),
+        ),
+        (
+            "deleted by us, and wanted again",
+            Some("k"),
+            None,
+            Open,
+            false,
+            Action::Forget,
+        ),
+        (
+            "changed by a person",
+            Some("k"),
+            Some("theirs"),
+            Open,
+            false,
+            Action::Keep,
+        ),
+        (
+            "changed by a person and closed",
+            None,
+            Some("theirs"),
+            Closed,
+            false,
+            Action::Forget,
+        ),
+        (
+            "merged in time",
+            None,
+            Some("ours"),
+            Merged,
+            true,
+            Action::Merged(Some(ours())),
+        ),
+    ] {
+        let wanted: Vec<_> = wants.map(wanted).into_iter().collect();
+        let mut tips = Tips::default();
+        tips.branches
+            .extend(tip.map(|tip| ("b".to_owned(), CommitId(tip.into()))));
+        let (pulls, recorded) = (Pulls::from([(7, pull)]), [recorded(ProposalState::Withdrawing)]);
+        let actions = planned(&wanted, &recorded, &tips, "base", &pulls, |_| in_base);
+        assert_eq!(actions, BTreeMap::from([("b".to_owned(), expected)]), "{what}");
+    }
+    // Somebody holds it: what was begun waits too.
+    let known = Known {
+        held: [7].into(),
+        ..Known::default()
+    };
+    let mut tips = Tips::default();
+    tips.branches.insert("b".to_owned(), ours());
+    let (pulls, recorded) = (Pulls::from([(7, Open)]), [recorded(ProposalState::Withdrawing)]);
+    let actions = planned_knowing(&known, &[], &recorded, &tips, "base", &pulls, |_| false);
+    assert_eq!(actions["b"], Action::Keep);
 }

@@ -2,6 +2,7 @@
 
 use super::Site;
 use crate::model::decision::{LeftAlone, ProposedMove, measured, roughly};
+use crate::model::desired::Policy;
 use crate::model::engine::gib;
 use crate::model::ids::{ClaimRef, PolicyName, PoolName, TierName, VolumeName};
 use crate::model::kinds::tier_assignment::DecisionNote;
@@ -30,6 +31,7 @@ pub(super) struct Page {
     pub(super) moves: Vec<Row>,
     moves_more: usize,
     total: Total,
+    spread: String,
     pub(super) left_alone: Vec<Left>,
     left_more: usize,
 }
@@ -74,7 +76,7 @@ pub(super) struct Left {
 
 impl Page {
     pub(super) fn new(
-        policy: &str,
+        (policy, rule): (&str, Option<&Policy>),
         summary: &str,
         moves: &[ProposedMove],
         left_alone: &[&LeftAlone],
@@ -100,6 +102,7 @@ impl Page {
                 to_copy: gib(copied),
                 cost: cost((costs.len() == moves.len()).then(|| costs.iter().sum())),
             },
+            spread: rule.map(|rule| spread(rule, moves, copied)).unwrap_or_default(),
             left_more: left_alone.len() - listed.len(),
             left_alone: listed,
         }
@@ -140,7 +143,9 @@ impl Page {
             forge,
             pace: None,
         };
-        let mut crowded = Self::new("tiering", "Move 2 volumes by tiering", &many, &[], site(true));
+        let summary = "Move 2 volumes by tiering";
+        let mut crowded = Self::new(("tiering", None), summary, &many, &[], site(true));
+        crowded.spread = "at most 1 in an hour".to_owned();
         crowded.left_alone = vec![Left {
             claim: "db/data-2".to_owned(),
             tier: "hot".to_owned(),
@@ -149,7 +154,7 @@ impl Page {
         (crowded.moves_more, crowded.left_more) = (1, 1);
         (crowded.total.moves, crowded.total.left_alone) = (3, 2);
         let bare = Self::new(
-            "tiering",
+            ("tiering", None),
             "Move db/data-0 from hot to cold",
             &few,
             &[],
@@ -166,6 +171,27 @@ impl Page {
         page.moves_more = page.total.moves - page.moves.len();
         page.left_more = page.total.left_alone - page.left_alone.len();
         page
+    }
+}
+
+/// How the policy's budgets spread its moves when all of them are merged at once; empty when they do not, and of a policy that was
+/// encrypted.
+fn spread(policy: &Policy, moves: &[ProposedMove], bytes: u64) -> String {
+    if policy.secret {
+        return String::new();
+    }
+    let (budgets, count) = (&policy.budgets, moves.len());
+    let fewer = |limit: Option<u32>| limit.filter(|limit| (*limit as usize) < count);
+    let mut parts: Vec<String> = Vec::new();
+    parts.extend(fewer(Some(policy.max_concurrent)).map(|limit| format!("{limit} at one time")));
+    parts.extend(fewer(budgets.moves_per_hour).map(|limit| format!("{limit} in an hour")));
+    let of_bytes = budgets.bytes_per_hour.filter(|limit| *limit < bytes);
+    parts.extend(of_bytes.map(|limit| format!("{} in an hour", gib(limit))));
+    parts.extend(fewer(budgets.moves_per_node).map(|limit| format!("{limit} on a node")));
+    parts.extend(fewer(budgets.moves_per_pool).map(|limit| format!("{limit} on a pool")));
+    match parts.is_empty() {
+        true => String::new(),
+        false => format!("at most {}", parts.join(", ")),
     }
 }
 

@@ -77,7 +77,7 @@ fn missing(claim: &str, name: &str) -> (ClaimRef, VolumeName) {
     (claim, name.into())
 }
 
-fn left<'a>(claim: &str, tier: Option<&'a TierName>, why: Why) -> LeftAlone<'a> {
+fn left<'a>(claim: &str, tier: Option<&'a TierName>, why: Why<'a>) -> LeftAlone<'a> {
     LeftAlone {
         subject: Subject::Missing(Box::new(missing(claim, "pvc"))),
         policy: None,
@@ -138,12 +138,12 @@ fn moved_before(number: u32) -> MigrationBrief {
 fn a_proposal_reads_as_written_down() {
     let (hot, cold) = (TierName::from("hot"), TierName::from("cold"));
     let left = [
-        left("web/uploads", Some(&hot), Why::OnRightTier { tier: "hot".into() }),
+        left("web/uploads", Some(&hot), Why::OnRightTier { tier: "hot" }),
         left(
             "web/cache",
             Some(&cold),
             Why::BetweenWatermarks {
-                signal: "iops".into(),
+                signal: "iops",
                 value: 900.0,
             },
         ),

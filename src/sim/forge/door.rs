@@ -86,8 +86,27 @@ impl Answer {
     }
 }
 
+/// A change that is asked for, until it is answered.
+struct Writing(Arc<Shared>);
+
+impl Writing {
+    fn begin(shared: &Arc<Shared>) -> Self {
+        let mut traffic = shared.traffic();
+        traffic.writing += 1;
+        traffic.writing_most = traffic.writing_most.max(traffic.writing);
+        Self(shared.clone())
+    }
+}
+
+impl Drop for Writing {
+    fn drop(&mut self) {
+        self.0.traffic().writing -= 1;
+    }
+}
+
 /// Answers one request.
 pub(super) async fn serve(State(shared): State<Arc<Shared>>, request: Request) -> Response {
+    let _writing = (request.method() != Method::GET).then(|| Writing::begin(&shared));
     let (head, body) = request.into_parts();
     let address = head.uri.to_string();
     let name = format!("{} {address}", head.method);

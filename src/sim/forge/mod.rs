@@ -68,6 +68,9 @@ struct Traffic {
     shown: BTreeMap<String, [Option<door::Answer>; 2]>,
     /// Requests that are allowed in this window, if they are counted.
     budget: Option<u32>,
+    /// Changes that are asked for and not answered yet, and the most that ever were.
+    writing: usize,
+    writing_most: usize,
 }
 
 impl Shared {
@@ -215,6 +218,11 @@ impl ForgeSim {
     /// Orders a fault for a request to come; 0 is the next one.
     pub fn fault(&self, after: usize, fault: Fault) {
         self.shared.traffic().faults.order(after, fault);
+    }
+
+    /// The most changes that ever were asked for at once.
+    pub fn writes_at_once(&self) -> usize {
+        self.shared.traffic().writing_most
     }
 
     /// Orders faults by chance: one request in `one_in` meets one of these.
