@@ -1,14 +1,15 @@
-//! Hostile folders end with an error that names the file, soon, in little memory and without a panic.
+//! Hostile folders end with an error that names the file, soon, in little memory and without a panic: the program itself, from the file
+//! on disk to what it prints. The whole corpus, with what each case may take, is in `benches/hostile.rs`, which `cargo test` runs too.
 
 use crate::support::canary::Canary;
 use couchestor::formats::overlay;
 use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::Command;
-use std::time::{Duration, Instant};
 
-/// The claim is 50 ms in a release build; a debug build on a busy machine gets this.
-const TIME_MAX: Duration = Duration::from_secs(10);
+/// Seconds of CPU time that a process may take before the system ends it, which are the same on a busy machine. The claim is 50 ms in
+/// a release build; this is a debug build.
+const CPU_SECONDS: u32 = 10;
 
 /// What a process may map. A debug build's program and libraries are a third of it; the claim is 32 MiB of data in a release build,
 /// which `benches/hostile.rs` measures.
@@ -48,18 +49,17 @@ fn cases() -> Vec<(&'static str, Vec<u8>, &'static str)> {
     ]
 }
 
-fn validate(folder: &Path) -> (std::process::Output, Duration) {
-    let start = Instant::now();
-    let output = Command::new("sh")
-        .args(["-c", "ulimit -v $0; exec \"$@\""])
+fn validate(folder: &Path) -> std::process::Output {
+    Command::new("sh")
+        .args(["-c", "ulimit -v $0; ulimit -t $1; shift; exec \"$@\""])
         .arg(MEMORY_KIB.to_string())
+        .arg(CPU_SECONDS.to_string())
         .arg(env!("CARGO_BIN_EXE_couchestor"))
         .arg("validate")
         .arg(folder)
         .env("HOME", folder)
         .output()
-        .unwrap();
-    (output, start.elapsed())
+        .unwrap()
 }
 
 #[test]
@@ -67,11 +67,10 @@ fn hostile_files_end_with_an_error() {
     for (name, content, says) in cases() {
         let folder = tempfile::tempdir().unwrap();
         std::fs::write(folder.path().join("a.yaml"), content).unwrap();
-        let (output, took) = validate(folder.path());
+        let output = validate(folder.path());
         let text =
             String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
         let shown: String = text.chars().take(400).collect();
-        eprintln!("{name}: {took:?}");
         assert_eq!(output.status.signal(), None, "{name}: {shown}");
         assert_eq!(output.status.code(), Some(1), "{name}: {shown}");
         assert!(text.contains("error") && text.contains(says), "{name}: {shown}");
@@ -79,7 +78,6 @@ fn hostile_files_end_with_an_error() {
             !text.contains("panicked") && !text.contains('\u{1b}'),
             "{name}: {shown}"
         );
-        assert!(took < TIME_MAX, "{name}: {took:?}");
     }
 }
 
@@ -88,7 +86,7 @@ fn links_are_not_followed() {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("kustomization.yaml"), "resources: [a.yaml]\n").unwrap();
     std::os::unix::fs::symlink("/etc/passwd", folder.path().join("a.yaml")).unwrap();
-    let (output, _) = validate(folder.path());
+    let output = validate(folder.path());
     let text = String::from_utf8_lossy(&output.stdout);
     assert_eq!(output.status.code(), Some(1));
     assert!(
