@@ -64,6 +64,7 @@ lives! {
     it_is_withdrawn_when_it_no_longer_holds
     a_withdrawal_that_was_cut_short_is_no_no
     a_persons_work_on_what_is_being_withdrawn_is_kept
+    what_goes_on_after_all_is_known_again_after_a_crash
     a_persons_branch_is_never_written_to
     a_no_is_remembered
     opened_again_it_is_kept_up_to_date_again
@@ -185,6 +186,22 @@ async fn a_persons_work_on_what_is_being_withdrawn_is_kept(mut life: Life) {
     }
     assert_eq!(life.done(&["a"]).await, ["Forget"]);
     assert_eq!(life.records, []);
+}
+
+/// It was wanted again in time, and the controller ended after the push: the branch is ours, and nobody's work.
+async fn what_goes_on_after_all_is_known_again_after_a_crash(mut life: Life) {
+    life.done(&["a"]).await;
+    let number = life.record().number;
+    assert!(life.done(&[]).await.is_empty());
+    let before = life.records.clone();
+    assert_eq!(life.done(&["a", "b"]).await, ["Resume"]);
+    life.records = before;
+    assert!(life.done(&["a", "b"]).await.is_empty());
+    assert_eq!(life.record().state, ProposalState::Open);
+    assert_eq!(life.done(&["a", "b"]).await, ["Refresh"]);
+    assert!(life.done(&["a", "b"]).await.is_empty());
+    assert_eq!((life.record().number, life.record().moves.len()), (number, 2));
+    assert!(!life.comments(number).await.contains("writes to it no more"));
 }
 
 /// Git does not delete the branch after the pull request was closed, and the load is back before it does.

@@ -146,6 +146,11 @@ pub(super) async fn carry_out(
                 }
                 return Ok(false);
             }
+            let withdrawn = |record: &ProposalStatus| record.state == ProposalState::Withdrawing;
+            if records.iter().any(|record| open(record) && withdrawn(record)) {
+                // It is theirs, and stays what it was for us: closing it is no answer to what is not asked any more.
+                return Ok(false);
+            }
             let told = |record: &ProposalStatus| record.state == ProposalState::Edited;
             if records.iter().any(|record| open(record) && !told(record)) {
                 // Before it is remembered that it was said: whatever cuts this short, it is said with the next turn.

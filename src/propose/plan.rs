@@ -165,8 +165,8 @@ fn withdrawing(
     match (ours, proposal) {
         (Some(tip), None) => Action::Withdraw(tip.clone()),
         (Some(tip), Some(_)) => Action::Resume(tip.clone()),
-        // A person has changed it meanwhile and may still merge it.
-        (None, _) if there && pull != Some(&PullRequestState::Closed) => Action::Keep,
+        // A person has changed it meanwhile and may still merge it, or we had begun to keep it up to date again.
+        (None, _) if there && pull != Some(&PullRequestState::Closed) => Action::LeaveEdited,
         (None, _) => Action::Forget,
     }
 }

@@ -290,7 +290,7 @@ fn what_is_found_of_a_proposal_that_we_were_about_to_withdraw_is_no_word_of_a_pe
             Some("theirs"),
             Open,
             false,
-            Action::Keep,
+            Action::LeaveEdited,
         ),
         (
             "changed by a person and closed",
