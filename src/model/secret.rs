@@ -2,7 +2,7 @@
 //!
 //! # What is wiped, and what cannot be
 //!
-//! Wiped with its last owner: the clear bytes of a file ([`SecretText`]), the tree that its text is read into
+//! Wiped with its last owner: the clear bytes of a file ([`crate::model::secret::SecretText`]), the tree that its text is read into
 //! ([`crate::formats::yaml::Node`]), encrypted patches and what they write, the objects that came from any of them, as they were
 //! built and as they were rendered, variables of `substituteFrom`, data keys, passphrases and tokens.
 //!
