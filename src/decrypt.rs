@@ -267,7 +267,7 @@ fn open(
             refuse(
                 "unreadable",
                 error,
-                "make the file smaller, or fix the repository",
+                "see that it can be read, and make it smaller if it is too large",
             )
         })?,
     };

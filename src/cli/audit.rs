@@ -9,6 +9,9 @@ use std::time::Duration;
 /// How long the fetch may take.
 const TIMEOUT: Duration = Duration::from_secs(60);
 
+/// The audit branch of a source that names no other.
+const AUDIT: &str = "couchestor/audit";
+
 /// Options of `audit`.
 #[derive(clap::Args, Debug)]
 pub struct Arguments {
@@ -16,11 +19,11 @@ pub struct Arguments {
     #[arg(long)]
     repository: String,
     /// The audit branch.
-    #[arg(long, default_value = "couchestor/audit")]
+    #[arg(long, default_value = AUDIT)]
     branch: String,
     /// How many outcomes, the newest first.
-    #[arg(long, default_value_t = 50)]
-    limit: usize,
+    #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
+    limit: u32,
     /// User name for https.
     #[arg(long, env = "GIT_USERNAME")]
     username: Option<String>,
@@ -34,6 +37,7 @@ pub struct Arguments {
 
 /// `audit`.
 pub async fn audit(arguments: Arguments) -> Result<u8, Failed> {
+    super::no_sarif(arguments.output)?;
     let url = if arguments.repository.contains("://") {
         arguments.repository.clone()
     } else {
@@ -55,7 +59,14 @@ pub async fn audit(arguments: Arguments) -> Result<u8, Failed> {
         _ => Credentials::default(),
     };
     let repository = Repository::new(&url, &clone.path().join("clone"), credentials, TIMEOUT, true)?;
-    let log = repository.log_branch(&arguments.branch, arguments.limit).await?;
+    let limit = usize::try_from(arguments.limit).unwrap_or(usize::MAX);
+    let log = repository.log_branch(&arguments.branch, limit).await?;
+    if log.is_empty() && arguments.branch != AUDIT {
+        return Err(Failed(format!(
+            "there is no branch {} in {}; a source that names no audit branch uses {AUDIT}",
+            arguments.branch, arguments.repository
+        )));
+    }
     if log.is_empty() {
         words(&format!(
             "there is no branch {} yet: nothing was moved",

@@ -11,6 +11,7 @@ use crate::model::rendering::RenderedObject;
 use crate::model::tree::{Checkout, Entry, EntryKind};
 use crate::parse;
 use std::collections::BTreeMap;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
 
@@ -115,7 +116,12 @@ pub(super) fn read(arguments: &FolderArguments) -> Result<(Option<Desired>, Vec<
     };
     // On disk a file's path serves as its blob id: nothing is cached beyond this one reading.
     let read = |id: &BlobId| {
-        let bytes = std::fs::read(root.join(id.as_str())).map_err(|error| error.to_string())?;
+        // What is too large is not read whole to find that out, nor what grows meanwhile.
+        let mut bytes = Vec::new();
+        let most = decrypt::FILE_BYTES_MAX as u64 + 1;
+        std::fs::File::open(root.join(id.as_str()))
+            .and_then(|file| file.take(most).read_to_end(&mut bytes))
+            .map_err(|error| error.to_string())?;
         if bytes.len() > decrypt::FILE_BYTES_MAX {
             Err("the file is too large".to_owned())
         } else {

@@ -57,6 +57,9 @@ pub struct Arguments {
 /// `plan`.
 pub async fn plan(arguments: Arguments) -> Result<u8, Failed> {
     super::no_sarif(arguments.folder.output)?;
+    if arguments.template.is_some() && arguments.folder.output != super::Output::Text {
+        return Err(Failed("--template prints Markdown; leave -o out".to_owned()));
+    }
     let (desired, diagnostics) = folder::read(&arguments.folder)?;
     folder::complain(&diagnostics);
     let Some(desired) = desired else { return Ok(1) };
@@ -149,25 +152,33 @@ pub async fn plan(arguments: Arguments) -> Result<u8, Failed> {
     blind(&desired, &observation).map_or(Ok(if nothing { 0 } else { 2 }), Err)
 }
 
-/// Why nothing can be said of moves: neither the engine nor any signal could be read, though policies ask for moves. Then "nothing to
-/// do" would be said of a world that nobody saw.
+/// Why too little is known of moves that policies or assignments ask for: the engine could not be read, or no signal that was asked for.
+/// "Nothing to do" would be said of a world that nobody saw.
 fn blind(desired: &Desired, observation: &Observation) -> Option<Failed> {
-    let Err(engine) = &observation.engine else {
-        return None;
-    };
-    let moves = !desired.policies.is_empty() || !desired.assignments.is_empty();
-    if !moves || observation.answers.values().any(Result::is_ok) {
-        return None;
-    }
+    let measured = observation.answers.values().any(Result::is_ok);
     let unread = observation
         .answers
         .values()
-        .find_map(|answer| answer.as_ref().err());
-    let signals = unread.map_or("no signal was asked for", |why| &**why);
-    Some(Failed(format!(
-        "neither Mayastor nor Prometheus could be read, so nothing is known of moves; check --mayastor-url and --prometheus-url \
-         (Mayastor: {engine}; Prometheus: {signals})"
-    )))
+        .find_map(|answer| answer.as_ref().err())
+        .filter(|_| !measured);
+    let moves = !desired.policies.is_empty() || !desired.assignments.is_empty();
+    let said = match (&observation.engine, unread) {
+        _ if !moves => return None,
+        (Err(engine), Some(signals)) => format!(
+            "neither Mayastor nor Prometheus could be read, so nothing is known of moves; check --mayastor-url and --prometheus-url \
+             (Mayastor: {engine}; Prometheus: {signals})"
+        ),
+        (Err(engine), None) => {
+            format!(
+                "Mayastor could not be read, so nothing is known of moves; check --mayastor-url ({engine})"
+            )
+        }
+        (Ok(_), Some(signals)) => {
+            format!("no signal could be read, so no load is known; check --prometheus-url ({signals})")
+        }
+        (Ok(_), None) => return None,
+    };
+    Some(Failed(said))
 }
 
 /// What proposals would say.

@@ -31,7 +31,7 @@ pub struct Arguments {
     #[arg(long, conflicts_with = "watch")]
     volumes: bool,
     /// How wide to draw.
-    #[arg(long, env = "COLUMNS", default_value_t = 80)]
+    #[arg(long, default_value_t = 80, env = "COLUMNS", value_parser = columns)]
     columns: u16,
     /// The kind of terminal; one that is dumb is not drawn upon.
     #[arg(long, env = "TERM", hide = true)]
@@ -41,8 +41,17 @@ pub struct Arguments {
     output: Output,
 }
 
+/// How wide to draw. What is set in the environment was not written for us: what is no width there is as good as nothing.
+fn columns(text: &str) -> Result<u16, std::num::ParseIntError> {
+    match text.trim() {
+        "" => Ok(80),
+        text => text.parse(),
+    }
+}
+
 /// `status`.
 pub async fn status(arguments: Arguments) -> Result<u8, Failed> {
+    super::no_sarif(arguments.output)?;
     let cluster = Cluster::connect(arguments.cluster.kubeconfig.as_deref()).await?;
     if arguments.watch {
         return watch(&cluster, &arguments).await;

@@ -4,6 +4,9 @@ use super::ids::{ClaimRef, CommitId, Revision, TierName, VolumeName};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
+/// The address by which commits are known as our own.
+pub const OUR_ADDRESS: &str = "couchestor@storage.billyronks.io";
+
 /// One volume that belongs on a tier.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Move {

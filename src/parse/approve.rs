@@ -1,6 +1,6 @@
 //! What the verified base tree approves: an assignment approves its move, and taking one out again approves the way back.
 
-use crate::model::approval::{Approval, Approved, Move};
+use crate::model::approval::{Approval, Approved, Move, OUR_ADDRESS};
 use crate::model::desired::Assignment;
 use crate::model::ids::{ClaimRef, TierName};
 use crate::model::kinds::volume_migration::Phase;
@@ -100,11 +100,19 @@ fn began(migration: &MigrationBrief, past: &[MigrationBrief]) -> TierName {
     first.map_or_else(|| migration.from.clone(), |first| first.from.clone())
 }
 
+/// Who approved, as far as the commit tells: one of our own was merged by a fast-forward, which names nobody.
+fn approver(author: &str) -> String {
+    match author.ends_with(&format!("<{OUR_ADDRESS}>")) {
+        true => "unknown (merged by a fast-forward)".to_owned(),
+        false => author.to_owned(),
+    }
+}
+
 fn approval(tree: &ClearTree, path: &str, from: Option<&Provenance>) -> Approval {
     Approval {
         revision: tree.revision.clone(),
         commit: from.map_or_else(|| tree.revision.commit.clone(), |from| from.commit.clone()),
-        author: from.map_or_else(|| "unknown".to_owned(), |from| from.author.clone()),
+        author: from.map_or_else(|| "unknown".to_owned(), |from| approver(&from.author)),
         at: from.map_or(Timestamp::UNIX_EPOCH, |from| from.committed_at),
         path: path.to_owned(),
     }

@@ -3,6 +3,7 @@
 use super::session::Session;
 use super::{GitError, Inner, Repository, failed, oid};
 use crate::io::guard::NotLeading;
+use crate::model::approval::OUR_ADDRESS;
 use crate::model::ids::CommitId;
 use crate::model::rendering::FileChange;
 use git2::build::TreeUpdateBuilder;
@@ -43,7 +44,7 @@ impl Default for Signature {
     fn default() -> Self {
         Self {
             name: "couchestor".to_owned(),
-            email: "couchestor@storage.billyronks.io".to_owned(),
+            email: OUR_ADDRESS.to_owned(),
         }
     }
 }
