@@ -301,3 +301,18 @@ fn an_assignment_pins_for_as_long_as_it_says() {
         assert_eq!(assignment.pin, expected, "{says}");
     }
 }
+
+#[test]
+fn a_fast_forward_of_our_own_commit_names_no_approver() {
+    let mut tree = tree(true);
+    let ours = "couchestor <couchestor@storage.billyronks.io>".to_owned();
+    tree.introduced.get_mut(PATH).unwrap().author = ours;
+    let parsed = parse(&tree, &[], &Default::default(), &mut ParseCache::default());
+    let desired = parsed
+        .desired
+        .unwrap_or_else(|| panic!("{:?}", parsed.diagnostics));
+    assert_eq!(
+        desired.approved[0].approval().author,
+        "unknown (merged by a fast-forward)"
+    );
+}

@@ -131,8 +131,43 @@ created   StoragePolicy busy
     ] {
         assert!(replayed.contains(words), "{words}\n{replayed}");
     }
-    // Nobody listens there: what nobody saw needs something done, perhaps.
+    // With one of the two alone nothing is known of moves either.
     let nowhere = "http://127.0.0.1:9";
+    for (flag, words) in [
+        ("--mayastor-url", "Mayastor could not be read"),
+        ("--prometheus-url", "no load is known"),
+    ] {
+        let mut half = command(folder, &["plan", "p"]);
+        let mut arguments = servers.arguments.clone();
+        let at = arguments.iter().position(|one| one == flag).unwrap();
+        arguments[at + 1] = nowhere.to_owned();
+        let half = half.args(arguments).output().unwrap();
+        shown(&half, 1);
+        assert!(said(&half).contains(words), "{words}\n{}", said(&half));
+    }
+    // What the environment says of the terminal is no order of ours; a flag is.
+    for (columns, code) in [("", 0), ("100", 0)] {
+        let mut status = command(folder, &["status", "--kubeconfig", "k"]);
+        shown(&status.env("COLUMNS", columns).output().unwrap(), code);
+    }
+    shown(&run(folder, &["status", "--kubeconfig", "k", "-o", "sarif"]), 1);
+    shown(
+        &run(
+            folder,
+            &[
+                "plan",
+                "p",
+                "--observation",
+                "w.json",
+                "--template",
+                "t.md",
+                "-o",
+                "json",
+            ],
+        ),
+        1,
+    );
+    // Nobody listens there: what nobody saw needs something done, perhaps.
     let mut blind = command(folder, &["plan", "p", "--kubeconfig", "k"]);
     blind.args(["--mayastor-url", nowhere, "--prometheus-url", nowhere]);
     let blind = blind.output().unwrap();
