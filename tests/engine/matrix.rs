@@ -2,7 +2,7 @@
 //! after it was answered; with fresh and old readings afterwards; alone, and with a leadership that another one has followed and that
 //! goes on nevertheless. Through the real clients, over HTTP, against the simulated Mayastor and Kubernetes, in virtual time.
 
-use super::verdict::{Ended, verdict};
+use super::verdict::{Ended, as_said, verdict};
 use crate::support::moves;
 use couchestor::execute::engine::{EngineError, JournalStore, Orders, StorageEngine, StoreError, execute};
 use couchestor::execute::journal::{Act, Reading};
@@ -252,7 +252,10 @@ impl Run<'_> {
             if all.iter().all(over) {
                 // What was asked for and not answered may come late.
                 self.bench.millis.fetch_add(120_000, Ordering::SeqCst);
-                return self.bench.mayastor.with(|state| verdict(state, &all));
+                return self.bench.mayastor.with(|state| {
+                    as_said(state, &all)?;
+                    verdict(state, &all)
+                });
             }
         }
         let all = self.bench.cluster.list::<VolumeMigration>().await;
