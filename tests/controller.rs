@@ -420,15 +420,6 @@ impl Stage {
             Some(1),
             "a branch that is not there is no branch without outcomes"
         );
-        let (code, text) = run(&["migrations", "-o", "json"]);
-        let all: Value = serde_json::from_str(&text).unwrap();
-        assert_eq!(code, Some(0), "{text}");
-        let (code, _) = run(&[
-            "migrations",
-            "retry",
-            all[0]["metadata"]["name"].as_str().unwrap(),
-        ]);
-        assert_eq!(code, Some(1), "what has completed is not tried again");
     }
 
     /// Every copy that was removed, as the engine knows it, is justified by what stands on the audit branch.

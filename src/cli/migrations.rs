@@ -223,9 +223,6 @@ fn refused(order: Order, one: &VolumeMigration, all: &[VolumeMigration]) -> Opti
 /// Why an ended migration is not tried again.
 fn not_retried(phase: Phase, over: &str) -> Option<String> {
     match phase {
-        Phase::Completed => Some(format!(
-            "{over}: there is nothing to be tried again; a new assignment moves the volume again"
-        )),
         Phase::Superseded => Some(format!(
             "{over}: what was approved made no sense any more; it is proposed again when it does"
         )),
