@@ -3,8 +3,9 @@
 //! says it has may take besides is part of what is allowed, and is printed next to what was taken. `COUCHESTOR_BENCH_ONLY=word` runs
 //! those whose name has the word, and `COUCHESTOR_BENCH_RUNS=n` makes n runs of each, so that the least of them is told.
 //!
-//! `cargo test` runs the same cases once each and holds how they end and how many bytes they held, which are the same on every
-//! machine and in every build; the time, which is neither, is held here only.
+//! `cargo test` runs the same cases once each and holds how they end and how much memory they took: of files the bytes that our
+//! allocator counted, which are the same on every machine; of commits how far the resident memory rose, since libgit2 is C. The time
+//! is held here only.
 //!
 //! Some cases end well ([`Ends::Objects`]), and that is what is claimed of them: a quoted text of 5 MiB, a file of comments, a
 //! kustomization with thousands of patches of one object, a pattern of many stars are odd but mean one thing, kubectl and kustomize
@@ -186,7 +187,8 @@ fn main() {
     // cargo tells a benchmark that it is one; as a test it is given what the tests are filtered by.
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let is_bench = arguments.iter().any(|one| one == "--bench");
-    let filter = arguments.into_iter().find(|one| !one.starts_with('-'));
+    // Only the first: what follows an option of the harness is its value.
+    let filter = arguments.into_iter().next().filter(|one| !one.starts_with('-'));
     let only = std::env::var("COUCHESTOR_BENCH_ONLY")
         .ok()
         .or(filter)

@@ -28,7 +28,7 @@ mod remembered;
 use act::{Here, carry_out};
 pub use plan::{Action, Known, Pulls, plan};
 use plan::{is_of, is_open};
-use remembered::forget_oldest;
+use remembered::{forget_oldest, set_state};
 
 /// Open pull requests that are looked through: also people's own.
 const LISTED_MAX: usize = 200;
@@ -179,6 +179,16 @@ pub async fn propose(
         records: proposals.recorded.to_vec(),
         ..Proposed::default()
     };
+    // First of all: what is made in this turn may ask for the same volumes, and takes nothing from what is still to be closed.
+    for branch in actions.iter().filter_map(withdrawn) {
+        let meant = |record: &ProposalStatus| record.branch == *branch && is_open(record);
+        set_state(
+            &mut proposed.records,
+            meant,
+            ProposalState::Withdrawing,
+            proposals.now,
+        );
+    }
     for (branch, action) in actions {
         let here = Here {
             repository,
@@ -207,6 +217,11 @@ pub async fn propose(
     let mut meant = proposed.records.iter().filter(withdrawing);
     proposed.again = meant.any(|record| !before.contains(&record.branch.as_str()));
     proposed
+}
+
+/// The branch, if it is to be withdrawn.
+fn withdrawn<'a>((branch, action): (&'a String, &Action)) -> Option<&'a String> {
+    matches!(action, Action::Withdraw(_)).then_some(branch)
 }
 
 /// Opens the pull requests of branches that have none, and changes the text of those that speak of other moves: after the push, and

@@ -94,6 +94,16 @@ impl Stage {
         .await
     }
 
+    /// Waits until nothing keeps the only migration from being deleted.
+    async fn can_be_deleted(&self) {
+        let free = || {
+            let all = self.migrations();
+            let finalizers = all[0]["metadata"]["finalizers"].as_array();
+            finalizers.is_none_or(Vec::is_empty).then_some(())
+        };
+        self.until("the end of the finalizer", free).await;
+    }
+
     /// Runs a command as a person does.
     fn types(&self, arguments: &[&str]) -> Output {
         let mut command = Command::new(env!("CARGO_BIN_EXE_couchestor"));
@@ -385,13 +395,7 @@ async fn a_migration_that_is_deleted_in_the_middle_is_taken_back_and_recorded_be
     let again = stage.in_phase(None, "Completed").await;
     assert_ne!(again["metadata"]["uid"], *uid);
     assert_ne!(stage.pools(), before);
-    let free = || {
-        stage.migrations()[0]["metadata"]["finalizers"]
-            .as_array()
-            .is_none_or(Vec::is_empty)
-            .then_some(())
-    };
-    stage.until("the end of the finalizer", free).await;
+    stage.can_be_deleted().await;
     stage.follow.halt().await;
 }
 
@@ -421,13 +425,7 @@ async fn moves_of_a_source_that_is_deleted_are_taken_back_and_leave_no_cordon_al
         assert!(said.contains("homelab was deleted"), "{said}");
         assert_eq!(stage.pools(), before);
         assert_eq!(cordons(&stage), 0);
-        let free = || {
-            stage.migrations()[0]["metadata"]["finalizers"]
-                .as_array()
-                .is_none_or(Vec::is_empty)
-                .then_some(())
-        };
-        stage.until("the end of the finalizer", free).await;
+        stage.can_be_deleted().await;
         stage.follow.halt().await;
     }
 }

@@ -52,7 +52,7 @@ fn deep_folders(name: &'static str) -> Case {
     }
 }
 
-/// Those whose name has a word; only they are made.
+/// Those whose name has a word. To name them all of them are made once in a repository of no consequence.
 fn all(only: &str) -> Vec<Case> {
     let names: Vec<&str> = commits::cases(&Remote::new()).iter().map(|case| case.0).collect();
     let chosen = |name: &str| name.contains(only);

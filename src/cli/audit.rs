@@ -3,14 +3,12 @@
 use super::table::table;
 use super::{Failed, Output, data, value, words};
 use crate::io::git::{Credentials, Repository};
+use crate::model::kinds::policy_source::AUDIT_BRANCH;
 use std::path::PathBuf;
 use std::time::Duration;
 
 /// How long the fetch may take.
 const TIMEOUT: Duration = Duration::from_secs(60);
-
-/// The audit branch of a source that names no other.
-const AUDIT: &str = "couchestor/audit";
 
 /// Options of `audit`.
 #[derive(clap::Args, Debug)]
@@ -19,7 +17,7 @@ pub struct Arguments {
     #[arg(long)]
     repository: String,
     /// The audit branch.
-    #[arg(long, default_value = AUDIT)]
+    #[arg(long, default_value = AUDIT_BRANCH)]
     branch: String,
     /// How many outcomes, the newest first.
     #[arg(long, default_value_t = 50, value_parser = clap::value_parser!(u32).range(1..))]
@@ -61,9 +59,9 @@ pub async fn audit(arguments: Arguments) -> Result<u8, Failed> {
     let repository = Repository::new(&url, &clone.path().join("clone"), credentials, TIMEOUT, true)?;
     let limit = usize::try_from(arguments.limit).unwrap_or(usize::MAX);
     let log = repository.log_branch(&arguments.branch, limit).await?;
-    if log.is_empty() && arguments.branch != AUDIT {
+    if log.is_empty() && arguments.branch != AUDIT_BRANCH {
         return Err(Failed(format!(
-            "there is no branch {} in {}; a source that names no audit branch uses {AUDIT}",
+            "there is no branch {} in {}; a source that names no audit branch uses {AUDIT_BRANCH}",
             arguments.branch, arguments.repository
         )));
     }

@@ -314,18 +314,11 @@ fn limited(source: &PolicySource) -> String {
 fn remembered(source: PolicySource, now: Timestamp) -> Vec<ProposalStatus> {
     let rejections = source.spec.proposals.and_then(|proposals| proposals.rejections);
     let expire = rejections.and_then(|one| duration::parse(&one.expire_after).ok());
-    let forgotten = |record: &ProposalStatus| {
-        let since = record.since.parse::<Timestamp>().ok();
-        match (expire, since) {
-            (Some(expire), Some(since)) => {
-                let passed = now.as_second().saturating_sub(since.as_second());
-                u64::try_from(passed).is_ok_and(|passed| passed >= expire.as_secs())
-            }
-            _ => false,
-        }
-    };
     let mut records = source.status.map(|status| status.proposals).unwrap_or_default();
-    for record in records.iter_mut().filter(|record| forgotten(record)) {
+    for record in records
+        .iter_mut()
+        .filter(|record| decide::is_forgotten(record, expire, now))
+    {
         match record.state {
             ProposalState::Declined => record.moves.clear(),
             // What was taken out before the merge is a refusal too.

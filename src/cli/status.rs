@@ -16,6 +16,9 @@ use tokio::signal::unix::{SignalKind, signal};
 /// Pause between two looks of `--watch`.
 const PAUSE: Duration = Duration::from_secs(2);
 
+/// How wide to draw when nobody says.
+const COLUMNS: u16 = 80;
+
 /// Drawing narrower than this would cut off the names of claims.
 const COLUMNS_MIN: u16 = 40;
 
@@ -30,9 +33,12 @@ pub struct Arguments {
     /// Say also why volumes are left alone, as far as their policies' statuses tell.
     #[arg(long, conflicts_with = "watch")]
     volumes: bool,
-    /// How wide to draw.
-    #[arg(long, default_value_t = 80, env = "COLUMNS", value_parser = columns)]
-    columns: u16,
+    /// How wide to draw; without it what COLUMNS says, else 80.
+    #[arg(long)]
+    columns: Option<u16>,
+    /// How wide the terminal is. It was not written for us: what is no width is as good as nothing.
+    #[arg(long, env = "COLUMNS", hide = true)]
+    terminal_columns: Option<String>,
     /// The kind of terminal; one that is dumb is not drawn upon.
     #[arg(long, env = "TERM", hide = true)]
     term: Option<String>,
@@ -41,11 +47,10 @@ pub struct Arguments {
     output: Output,
 }
 
-/// How wide to draw. What is set in the environment was not written for us: what is no width there is as good as nothing.
-fn columns(text: &str) -> Result<u16, std::num::ParseIntError> {
-    match text.trim() {
-        "" => Ok(80),
-        text => text.parse(),
+impl Arguments {
+    fn columns(&self) -> u16 {
+        let told = || self.terminal_columns.as_deref()?.trim().parse().ok();
+        self.columns.or_else(told).unwrap_or(COLUMNS).max(COLUMNS_MIN)
     }
 }
 
@@ -114,7 +119,7 @@ async fn watch(cluster: &Cluster, arguments: &Arguments) -> Result<u8, Failed> {
     loop {
         let (sources, migrations) = read(cluster).await?;
         let canvas = Canvas {
-            columns: usize::from(arguments.columns.max(COLUMNS_MIN)),
+            columns: usize::from(arguments.columns()),
             colour: colour && text,
             now: crate::io::clock::now(),
         };

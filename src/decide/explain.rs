@@ -1,7 +1,7 @@
 //! Why one volume is where it is, in full: its signals with their thresholds, its rest, and what speaks against each pool.
 
 use super::heat::{self, Columns, Direction, Held, Measured, beyond};
-use super::place::{Room, bit};
+use super::place::{self, Room, bit};
 use super::{InFlight, Limits, View, judge, starts};
 use crate::model::decision::{Decision, LeftAlone, measured, span};
 use crate::model::desired::{Budgets, Desired, Policy, Signal};
@@ -140,17 +140,8 @@ fn verdict(decision: &Decision, claim: &ClaimRef) -> String {
 
 /// What is asked for of a volume already: its thresholds give way by the hysteresis.
 fn held(view: &View, of: &Measured, index: usize) -> Held {
-    let (Some(past), Some(from)) = (view.past(index), view.placed(&view.observation.volumes[index])) else {
-        return Held::default();
-    };
-    let Some(here) = of.kind.tiers.iter().position(|tier| *tier == from) else {
-        return Held::default();
-    };
-    let open = |to: Option<&usize>| to.is_some_and(|to| judge::open_proposal(view, past, *to).is_some());
-    Held {
-        hotter: open(of.kind.tiers.get(here + 1)),
-        colder: open(here.checked_sub(1).and_then(|colder| of.kind.tiers.get(colder))),
-    }
+    let on_tiers = place::tiers_of(&view.observation.volumes[index], &view.pool_tiers);
+    judge::ways(view, of, view.past(index), on_tiers).map_or_else(Held::default, |ways| ways.held)
 }
 
 /// What a value speaks for.
@@ -320,16 +311,12 @@ fn windows(what: &str, windows: &[WeekWindow], view: &View) -> Option<String> {
 
 /// How many moves of a policy may run.
 fn budgets(at_once: u32, budgets: &Budgets) -> String {
-    let mut parts = vec![format!("{at_once} moves at one time")];
-    parts.extend(budgets.moves_per_hour.map(|count| format!("{count} an hour")));
-    parts.extend(
-        budgets
-            .bytes_per_hour
-            .map(|bytes| format!("{} an hour", gib(bytes))),
-    );
-    parts.extend(budgets.moves_per_node.map(|count| format!("{count} on a node")));
-    parts.extend(budgets.moves_per_pool.map(|count| format!("{count} on a pool")));
-    format!("the policy's budgets: {}", parts.join(", "))
+    let parts: Vec<String> = budgets
+        .limits(at_once)
+        .into_iter()
+        .map(|(_, words)| words)
+        .collect();
+    format!("the policy's budgets for moves: {}", parts.join(", "))
 }
 
 /// How full the policy's tiers are, and how full they have to be, or may be, for moves between them.
@@ -357,7 +344,8 @@ fn tiers(explanation: &mut Explanation, view: &View, of: &Measured) {
     }
 }
 
-/// What speaks against each pool after the moves that are under way and planned beside this one: so the verdict saw it too.
+/// What speaks against each pool after the moves that are under way and planned beside this one. They are placed by claim here, and
+/// by use where the verdict was found: of pools that are nearly full another may have been left.
 fn pools(explanation: &mut Explanation, view: &View, of: &Measured, index: usize, decision: &Decision) {
     let bound = &view.observation.volumes[index];
     let (Backing::Mayastor(volume), Ok(fleet)) = (&bound.backing, &view.observation.engine) else {

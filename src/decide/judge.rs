@@ -1,18 +1,19 @@
 //! Which volumes a policy would move: named filters in order, cheap ones first. Budgets and room come later.
 
-use super::heat::{Direction, Held, Pointed};
+use super::heat::{Direction, Held, Measured, Pointed};
 use super::select::Taken;
 use super::{NO_PAST, Past, Proposed, View, place};
 use crate::model::decision::{Decision, LeftAlone, Subject, Why};
-use crate::model::desired::Policy;
+use crate::model::desired::{Assignment, Policy};
 use crate::model::glance::Glance;
 use crate::model::kinds::policy_source::{ProposalState, ProposalStatus, ProposedMoveStatus};
 use crate::model::masked::noted;
-use crate::model::observation::{Backing, BoundVolume, CopyAt, MayastorVolume, Pin, UNKNOWN};
+use crate::model::observation::{Backing, BoundVolume, CopyAt, MayastorVolume, Pin, UNKNOWN, Unfit};
 use crate::model::policies::Rule;
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroI64;
+use std::time::Duration;
 
 /// A refused move is asked for again only when the signal is this many times further out than when it was refused.
 const MATERIAL: f64 = 1.5;
@@ -210,22 +211,17 @@ fn one<'a>(
     let Backing::Mayastor(volume) = &bound.backing else {
         return Err(Why::NotInEngine);
     };
-    let from = place::only(on_tiers & measured.kind.mask).ok_or_else(|| Why::OnNoTier {
-        pools: pools_of(view, volume),
-    })?;
-    let here = measured
-        .kind
-        .tiers
-        .iter()
-        .position(|tier| *tier == from)
-        .ok_or(Why::NotFound)?;
-    let hotter = measured.kind.tiers.get(here + 1).copied();
-    let colder = here.checked_sub(1).map(|index| measured.kind.tiers[index]);
-    let open = |to: Option<usize>| past.and_then(|past| open_proposal(view, past, to?));
-    let held = Held {
-        hotter: open(hotter).is_some(),
-        colder: open(colder).is_some(),
+    let Some(ways) = ways(view, measured, past, on_tiers) else {
+        return Err(Why::OnNoTier {
+            pools: pools_of(view, volume),
+        });
     };
+    let Ways {
+        from,
+        hotter,
+        colder,
+        held,
+    } = ways;
     let plainly = measured.plainly(index).filter(|_| held == Held::default());
     let pointed = plainly.unwrap_or_else(|| measured.points(index, held))?;
     let to = match pointed.direction {
@@ -244,7 +240,7 @@ fn one<'a>(
             not_assigned(view, bound, past, to)?;
         }
     }
-    if let Some(unfit) = volume.unfit {
+    if let Some(unfit) = unfit(volume, past.and_then(|past| past.assigned)) {
         return Err(Why::Unfit(unfit));
     }
     if rule.dry_run || view.limits.dry_run {
@@ -262,9 +258,50 @@ fn one<'a>(
         from,
         to,
         pointed,
-        open: open(Some(to)),
+        open: past.and_then(|past| open_proposal(view, past, to)),
         after: None,
     })
+}
+
+/// Where a volume is among the tiers of its policy, where it could go, and what of that is asked for already.
+pub(super) struct Ways {
+    from: usize,
+    hotter: Option<usize>,
+    colder: Option<usize>,
+    pub(super) held: Held,
+}
+
+/// None when its copies are not on one tier of the policy.
+pub(super) fn ways<'a>(
+    view: &View<'a>,
+    measured: &Measured<'a>,
+    past: Option<&Past<'a>>,
+    on_tiers: u64,
+) -> Option<Ways> {
+    let from = place::only(on_tiers & measured.kind.mask)?;
+    let tiers = &measured.kind.tiers;
+    let here = tiers.iter().position(|tier| *tier == from)?;
+    let (hotter, colder) = (
+        tiers.get(here + 1).copied(),
+        here.checked_sub(1).map(|at| tiers[at]),
+    );
+    let open = |to: Option<usize>| past.and_then(|past| open_proposal(view, past, to?)).is_some();
+    Some(Ways {
+        from,
+        hotter,
+        colder,
+        held: Held {
+            hotter: open(hotter),
+            colder: open(colder),
+        },
+    })
+}
+
+/// What speaks against moving a volume, beside what its assignment accepts.
+pub(super) fn unfit(volume: &MayastorVolume, assignment: Option<&Assignment>) -> Option<Unfit> {
+    let accepts = assignment.is_some_and(|assignment| assignment.accept_snapshots_stay);
+    let stays = |unfit: &Unfit| matches!(unfit, Unfit::Snapshots(_) | Unfit::Clone);
+    volume.unfit.filter(|unfit| !(accepts && stays(unfit)))
 }
 
 /// Whether a person keeps it where it is, by an annotation or by its assignment.
@@ -370,9 +407,7 @@ pub(super) fn open_proposal<'a>(
     past: &Past<'a>,
     to: usize,
 ) -> Option<&'a ProposedMoveStatus> {
-    let open =
-        |proposal: &ProposalStatus| matches!(proposal.state, ProposalState::Open | ProposalState::Edited);
-    let found = recorded(view, past, to).find(|(proposal, _)| open(proposal));
+    let found = recorded(view, past, to).find(|(proposal, _)| proposal.state.is_asked());
     found.map(|(_, one)| one)
 }
 
@@ -395,10 +430,10 @@ fn not_declined(
     pointed: &Pointed,
 ) -> Result<(), Why<'static>> {
     let mut refusals = recorded(view, past, to).filter(|(proposal, one)| match proposal.state {
-        ProposalState::Declined => !expired(view, proposal),
+        ProposalState::Declined => !is_forgotten(proposal, view.limits.rejections_expire, view.now),
         ProposalState::Merged if one.accepted => view.desired.reverted.contains(&bound.claim_ref()),
         // It was taken out of the proposal before that was merged.
-        ProposalState::Merged => !expired(view, proposal),
+        ProposalState::Merged => !is_forgotten(proposal, view.limits.rejections_expire, view.now),
         ProposalState::Open | ProposalState::Edited | ProposalState::Withdrawing => false,
     });
     let Some((proposal, refusal)) = refusals.next() else {
@@ -419,11 +454,11 @@ fn not_declined(
 }
 
 /// Whether a no is so old that it may be asked again.
-fn expired(view: &View, proposal: &ProposalStatus) -> bool {
+pub fn is_forgotten(proposal: &ProposalStatus, expire: Option<Duration>, now: Timestamp) -> bool {
     let since = proposal.since.parse::<Timestamp>().ok();
-    match (view.limits.rejections_expire, since) {
+    match (expire, since) {
         (Some(expire), Some(since)) => {
-            let passed = view.now.as_second().saturating_sub(since.as_second());
+            let passed = now.as_second().saturating_sub(since.as_second());
             u64::try_from(passed).is_ok_and(|passed| passed >= expire.as_secs())
         }
         _ => false,

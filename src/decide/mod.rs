@@ -62,6 +62,7 @@ pub mod rollback;
 #[cfg(test)]
 pub(crate) mod tests;
 
+pub use judge::is_forgotten;
 pub use questions::questions;
 pub use spent::spent;
 pub use undecided::{undecided, unmeasured};

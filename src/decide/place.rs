@@ -51,24 +51,22 @@ pub(super) fn tiers_of(bound: &BoundVolume, pool_tiers: &[u64]) -> u64 {
     let Backing::Mayastor(volume) = &bound.backing else {
         return 0;
     };
-    if volume.copies.is_empty() {
-        return 0;
-    }
-    let of = |pool: u32| pool_tiers.get(pool as usize).copied().unwrap_or(0);
-    volume
-        .copies
-        .iter()
-        .fold(u64::MAX, |bits, copy| bits & of(copy.pool))
+    common(volume.copies.iter().map(|copy| copy.pool), pool_tiers)
 }
 
 /// The same at a glance.
 pub(super) fn tiers_at_a_glance(glance: &Glance, bound: &BoundVolume, pool_tiers: &[u64]) -> u64 {
-    let of = |pool: &u32| pool_tiers.get(*pool as usize).copied().unwrap_or(0);
     match glance.pools() {
-        Some([]) => 0,
-        Some(pools) => pools.iter().fold(u64::MAX, |bits, pool| bits & of(pool)),
+        Some(pools) => common(pools.iter().copied(), pool_tiers),
         None => tiers_of(bound, pool_tiers),
     }
+}
+
+/// The tiers to which all of some pools belong; those of no pools are none.
+fn common(mut pools: impl Iterator<Item = u32>, pool_tiers: &[u64]) -> u64 {
+    let of = |pool: u32| pool_tiers.get(pool as usize).copied().unwrap_or(0);
+    let first = pools.next().map_or(0, of);
+    pools.fold(first, |bits, pool| bits & of(pool))
 }
 
 /// How full a tier is.

@@ -256,7 +256,7 @@ fn slower(
     }
     let words = remembered(&migration.name, Cause::Slower { before, after: 0.0 });
     let open = said(proposals, &migration.volume.0, &words)
-        .find(|(proposal, _)| is_open(proposal))
+        .find(|(proposal, _)| proposal.state.is_asked())
         .map(|(_, one)| one.decision.value);
     let latency = compared(migration, policy, &rollback, now)
         .then(|| latency_of(policy, observation, index, now))
@@ -286,10 +286,6 @@ fn said<'a>(
         .iter()
         .flat_map(|proposal| proposal.moves.iter().map(move |one| (proposal, one)));
     all.filter(move |(_, one)| one.volume == volume && one.decision.signal == words)
-}
-
-fn is_open(proposal: &ProposalStatus) -> bool {
-    matches!(proposal.state, ProposalState::Open | ProposalState::Edited)
 }
 
 /// Whether a person said no to it.

@@ -12,7 +12,7 @@ use crate::model::desired::Policy;
 use crate::model::ids::{PolicyName, TierName};
 use crate::model::kinds::volume_migration::Phase;
 use crate::model::migration_brief::MigrationBrief;
-use crate::model::observation::{Backing, BoundVolume, MayastorVolume, Unfit};
+use crate::model::observation::{Backing, BoundVolume, MayastorVolume};
 use std::collections::{BTreeMap, BTreeSet};
 
 /// How long a migration may take when no policy says it: the seed's default.
@@ -205,15 +205,8 @@ fn start<'a>(
         return Err(Why::Stopped(stop.clone()));
     }
     none_just_returned(view, volume, to)?;
-    // What is accepted hides nothing else: the engine looks at the rest again before it does anything.
-    let accept_snapshots_stay = view
-        .desired
-        .assignments
-        .get(&what.claim)
-        .is_some_and(|assignment| assignment.accept_snapshots_stay);
-    let accepted =
-        |unfit: &Unfit| accept_snapshots_stay && matches!(unfit, Unfit::Snapshots(_) | Unfit::Clone);
-    if let Some(unfit) = volume.unfit.filter(|unfit| !accepted(unfit)) {
+    let assignment = view.desired.assignments.get(&what.claim);
+    if let Some(unfit) = judge::unfit(volume, assignment) {
         return Err(Why::Unfit(unfit));
     }
     let chosen = room.choose(view, volume, to)?;
@@ -241,7 +234,7 @@ fn start<'a>(
         timeout_secs: policy.map_or(DEFAULT_TIMEOUT_SECS, |policy| policy.timeout.as_secs()),
         latency: policy_of(view, what)
             .and_then(|policy| rollback::latency_of(policy, view.observation, index, view.now)),
-        accept_snapshots_stay,
+        accept_snapshots_stay: assignment.is_some_and(|one| one.accept_snapshots_stay),
     }))
 }
 

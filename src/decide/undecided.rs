@@ -18,7 +18,7 @@ pub fn undecided(
 ) -> BTreeSet<String> {
     let open: Vec<&ProposalStatus> = proposals
         .iter()
-        .filter(|record| matches!(record.state, ProposalState::Open | ProposalState::Edited))
+        .filter(|record| record.state.is_asked())
         .collect();
     let claims = open.iter().flat_map(|record| &record.moves);
     let asked: HashSet<(&str, &str)> = claims.map(|one| (&*one.namespace, &*one.claim)).collect();

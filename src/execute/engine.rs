@@ -66,6 +66,11 @@ pub trait StorageEngine: Sync {
     fn reading(&self, volume_uuid: &str) -> impl Future<Output = Result<Reading, EngineError>> + Send;
     /// Makes one call.
     fn act(&self, volume_uuid: &str, act: &Act) -> impl Future<Output = Result<(), EngineError>> + Send;
+    /// How long a call that was not answered can still be carried out.
+    fn late(&self, volume_uuid: &str) -> Late {
+        let _ = volume_uuid;
+        Late::default()
+    }
 }
 
 /// Where journals are kept.
@@ -96,8 +101,6 @@ pub struct Orders {
     pub others_cordon: bool,
     /// The epoch of the leadership that acts.
     pub epoch: u64,
-    /// How long calls without an answer are waited out.
-    pub late: Late,
 }
 
 /// Advances every unfinished migration as far as it goes without waiting, one after the other: cordons are felt by
@@ -125,7 +128,7 @@ pub async fn execute(
             others_cordon: orders.others_cordon || !holders.is_empty(),
             label: cordon_label(&name),
             epoch: orders.epoch,
-            late: orders.late,
+            late: engine.late(&migration.spec.volume_uuid),
             now: clock(),
         };
         let error = advance(engine, store, &mut migration, context, &clock)

@@ -2,6 +2,7 @@
 
 use super::approval::{Approved, Move};
 use super::diagnostic::Place;
+use super::engine::gib;
 use super::ids::{ClaimRef, ObjectId, PolicyName, Revision, TierName, VolumeName};
 use super::kinds::tier_assignment::DecisionNote;
 use super::observation::Pin;
@@ -257,6 +258,32 @@ pub struct Budgets {
     pub moves_per_node: Option<u32>,
     /// Moves that may read from or write to one pool at one time.
     pub moves_per_pool: Option<u32>,
+}
+
+/// A limit of a policy's budgets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// So many moves.
+    Moves(u32),
+    /// So many bytes.
+    Bytes(u64),
+}
+
+impl Budgets {
+    /// All limits with their words, that of moves at one time first.
+    pub fn limits(&self, at_once: u32) -> Vec<(Limit, String)> {
+        let moves =
+            |limit: Option<u32>, of: &str| limit.map(|limit| (Limit::Moves(limit), format!("{limit} {of}")));
+        let bytes = |limit: u64| (Limit::Bytes(limit), format!("{} in an hour", gib(limit)));
+        let all = [
+            moves(Some(at_once), "at one time"),
+            moves(self.moves_per_hour, "in an hour"),
+            self.bytes_per_hour.map(bytes),
+            moves(self.moves_per_node, "on a node"),
+            moves(self.moves_per_pool, "on a pool"),
+        ];
+        all.into_iter().flatten().collect()
+    }
 }
 
 /// When a move is taken back because the volume became slower.

@@ -1,5 +1,5 @@
 //! The volumes of an observation, and beside the records what most decisions take of them, close together: a record has three lines of
-//! the memory, and to read those of a hundred thousand takes longer than all that is decided by them.
+//! the memory, and a look at one field of each of a hundred thousand waits for as many.
 
 use super::observation::{Backing, BoundVolume, UNKNOWN};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
@@ -117,8 +117,6 @@ impl<'de> Deserialize<'de> for Volumes {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
-
     use super::*;
     use crate::model::observation::{CopyAt, MayastorVolume};
 

@@ -138,10 +138,6 @@ impl Unfit {
         };
         Some(if !volume.created {
             Self::Creating
-        } else if volume.cloned && volume.snapshots == 0 {
-            Self::Clone
-        } else if volume.snapshots > 0 {
-            Self::Snapshots(volume.snapshots)
         } else if volume.target_node.is_none() {
             Self::Unpublished
         } else if volume.state != Health::Online {
@@ -161,6 +157,11 @@ impl Unfit {
                 has,
                 wants: volume.num_replicas,
             }
+        // Last, for these may be accepted, and hide nothing else then.
+        } else if volume.snapshots > 0 {
+            Self::Snapshots(volume.snapshots)
+        } else if volume.cloned {
+            Self::Clone
         } else {
             return None;
         })

@@ -10,7 +10,7 @@ use std::sync::Arc;
 mod words;
 
 /// Why a volume is left alone. Each variant is a named reason; its text says what would change it. What most volumes have said of them
-/// borrows its names: counting who shares one takes longer than all else that is done for such a volume.
+/// borrows its names, so that nobody counts who shares them.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Why<'a> {
     /// No policy covers its StorageClass.

@@ -81,10 +81,12 @@ pub(super) fn check(resources: &[Resource], understood: &Understood, diagnostics
         diagnostics.push(Diagnostic::warning(
             first.origin.place(""),
             "reference",
-            format!(
-                "this policy and {} more watch StorageClasses that this repository does not make",
-                rest.len()
-            ),
+            match rest.len() {
+                0 => "this policy watches a StorageClass that this repository does not make".to_owned(),
+                more => format!(
+                    "this policy and {more} more watch StorageClasses that this repository does not make"
+                ),
+            },
             "correct the names, or leave them if the classes are made elsewhere",
         ));
     }

@@ -316,3 +316,42 @@ fn a_fast_forward_of_our_own_commit_names_no_approver() {
         "unknown (merged by a fast-forward)"
     );
 }
+
+/// Where StorageClasses are made elsewhere it is so of all policies: twenty are named, and the others counted.
+#[test]
+fn policies_whose_class_is_made_elsewhere_are_named_up_to_twenty() {
+    for (count, last) in [
+        (20, None),
+        (21, Some("this policy watches a StorageClass")),
+        (23, Some("this policy and 2 more watch StorageClasses")),
+    ] {
+        let of = |number: usize| {
+            format!(
+                "---\napiVersion: storage.billyronks.io/v1\nkind: StoragePolicy\nmetadata: {{name: p{number}}}\n\
+                 spec: {{storageClassName: c{number}, tiers: [cold, hot]}}\n"
+            )
+        };
+        let class =
+            "apiVersion: storage.k8s.io/v1\nkind: StorageClass\nmetadata: {name: ours}\nprovisioner: x\n";
+        let text = (0..count).fold(class.to_owned(), |text, number| text + &of(number));
+        let mut tree = tree(false);
+        let file = ClearFile {
+            blob: "b".into(),
+            text: SecretText::new(text.into_bytes()),
+            secret: false,
+            doubts: Vec::new(),
+        };
+        tree.files.insert("p/policies.yaml".to_owned(), file);
+        let parsed = parse(&tree, &[], &Default::default(), &mut ParseCache::default());
+        let told: Vec<String> = parsed
+            .diagnostics
+            .iter()
+            .map(ToString::to_string)
+            .filter(|one| one.contains("StorageClass"))
+            .collect();
+        assert_eq!(told.len(), 20 + usize::from(last.is_some()), "{told:#?}");
+        if let Some(words) = last {
+            assert!(told.iter().any(|one| one.contains(words)), "{told:#?}");
+        }
+    }
+}

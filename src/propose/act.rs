@@ -88,6 +88,7 @@ pub(super) async fn carry_out(
         wanted, base, now, ..
     } = *here.proposals;
     let open = |record: &ProposalStatus| record.branch == branch && is_open(record);
+    let is_new_intent = |record: &ProposalStatus| open(record) && record.state != ProposalState::Withdrawing;
     let number = records
         .iter()
         .find(|record| open(record))
@@ -125,9 +126,7 @@ pub(super) async fn carry_out(
         (Action::Refresh(tip), Some(proposal)) => refresh(here, records, proposal, tip).await?,
         // The status that is written after this turn says what is meant to be done. From then on a pull request that is found closed,
         // or a branch that is found gone, was closed or deleted by us.
-        (Action::Withdraw(_), _) if set_state(records, open, ProposalState::Withdrawing, now) => {
-            return Ok(false);
-        }
+        (Action::Withdraw(_), _) if here.proposals.recorded.iter().any(is_new_intent) => return Ok(false),
         (Action::Withdraw(tip), _) => withdraw(here, records, number, tip).await?,
         // It may have been closed before the last turn was cut short.
         (Action::Resume(tip), Some(proposal)) => match here.stands(number).await? {

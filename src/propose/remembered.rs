@@ -16,7 +16,7 @@ const BYTES_MAX: usize = 512 << 10;
 /// Characters of a body that status keeps, for sources without a forge: an object may have a megabyte and a half in all.
 const BODY_MAX: usize = 10_000;
 
-/// Remembers a proposal; what was said of the same moves before is void.
+/// Remembers a proposal; what was said of the same moves before is void. One that is being withdrawn keeps its own until it is gone.
 pub(super) fn replace(records: &mut Vec<ProposalStatus>, new: ProposalStatus) {
     let again = |one: &ProposedMoveStatus| {
         let same = |other: &ProposedMoveStatus| {
@@ -25,7 +25,8 @@ pub(super) fn replace(records: &mut Vec<ProposalStatus>, new: ProposalStatus) {
         };
         new.moves.iter().any(same)
     };
-    for record in records.iter_mut() {
+    let stays = |record: &&mut ProposalStatus| record.state != ProposalState::Withdrawing;
+    for record in records.iter_mut().filter(stays) {
         record.moves.retain(|one| !again(one));
     }
     records.retain(|record| !record.moves.is_empty());

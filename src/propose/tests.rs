@@ -9,10 +9,14 @@ use crate::model::kinds::policy_source::{ProposalState, ProposalStatus, Proposed
 use crate::model::kinds::tier_assignment::DecisionNote;
 use crate::model::pull_request::PullRequestState;
 use crate::model::rendering::ProposalText;
+use jiff::Timestamp;
 use std::collections::BTreeMap;
 
 /// What was found out beside where branches and pull requests stand.
 mod known;
+
+/// One goes while another comes.
+mod crossing;
 
 /// What a branch is called that is made now.
 const NEW: &str = "b_20261121-143005";

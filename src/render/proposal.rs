@@ -116,13 +116,14 @@ pub fn render(
 const REASONS_MAX: usize = 50;
 
 /// What is said when a proposal is withdrawn: its claims, and why each is not asked for any more.
-pub fn withdrawn(reasons: &[(String, String)]) -> String {
-    let lines = reasons.iter().take(REASONS_MAX);
+pub fn withdrawn(reasons: impl ExactSizeIterator<Item = (String, String)>) -> String {
+    let more = reasons.len().saturating_sub(REASONS_MAX);
+    let lines = reasons.take(REASONS_MAX);
     let mut lines: Vec<String> = lines
-        .map(|(claim, words)| format!("- `{}`: {}", shown(claim), plain(words)))
+        .map(|(claim, words)| format!("- `{}`: {}", shown(&claim), plain(&words)))
         .collect();
-    if reasons.len() > REASONS_MAX {
-        lines.push(format!("- and {} more", reasons.len() - REASONS_MAX));
+    if more > 0 {
+        lines.push(format!("- and {more} more"));
     }
     format!(
         "These moves are not proposed any more:\n\n{}\n\ncouchestor has closed this and will ask again if they are needed.",

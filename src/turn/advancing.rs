@@ -1,8 +1,7 @@
 //! Migrations that are under way go on.
 
 use super::{Memory, Source, TurnFailure, Turned, World, brief, holding};
-use crate::execute::engine::{self, Orders};
-use crate::execute::journal::Late;
+use crate::execute::engine::{self, Advanced, Orders};
 use crate::io::longhorn::Longhorn;
 use crate::model::failure::Class;
 use crate::model::kinds::volume_migration::VolumeMigration;
@@ -52,24 +51,16 @@ pub(super) async fn advance(
         .filter_map(|one| one.metadata.name.clone())
         .collect();
     let before: BTreeMap<String, u64> = unfinished.iter().filter_map(copied).collect();
-    let longhorn = Longhorn::of(&world.cluster);
-    let hands = Hands {
-        mayastor: EngineAdapter(&world.mayastor),
-        longhorn: LonghornAdapter(&longhorn),
-    };
-    let store = StoreAdapter(&world.cluster);
     let mut orders = Orders {
         approved,
         others_cordon,
         epoch: world.leadership.epoch(),
-        late: Late::of(world.mayastor.timeout()),
         ..Orders::default()
     };
     holding::say(&mut orders, stop, &unfinished);
-    for advanced in engine::execute(&hands, &store, unfinished, &orders, world.clock).await {
+    for advanced in execute(world, unfinished, &orders).await {
         if let Some(error) = advanced.error {
             let name = advanced.migration.metadata.name.clone().unwrap_or_default();
-            tracing::warn!(migration = name, error, "migration waits");
             turned.failures.push(TurnFailure {
                 class: Class::Retry,
                 reason: "MigrationWaits".to_owned(),
@@ -85,6 +76,28 @@ pub(super) async fn advance(
         done.push(advanced.migration);
     }
     done
+}
+
+/// Carries migrations on with the world's engines and journals.
+pub(super) async fn execute(
+    world: &World,
+    migrations: Vec<VolumeMigration>,
+    orders: &Orders,
+) -> Vec<Advanced> {
+    let longhorn = Longhorn::of(&world.cluster);
+    let hands = Hands {
+        mayastor: EngineAdapter(&world.mayastor),
+        longhorn: LonghornAdapter(&longhorn),
+    };
+    let store = StoreAdapter(&world.cluster);
+    let all = engine::execute(&hands, &store, migrations, orders, world.clock).await;
+    for one in &all {
+        if let Some(error) = &one.error {
+            let name = one.migration.metadata.name.as_deref().unwrap_or_default();
+            tracing::warn!(migration = name, error, "migration waits");
+        }
+    }
+    all
 }
 
 /// A migration's name, and how many bytes it has copied.

@@ -1,16 +1,20 @@
 //! Migrations that are deleted, and those whose source is: what they hold of the engine is given back before they go.
 
-use super::{World, brief};
+use super::{World, advancing};
 use crate::execute::engine::{self, Orders};
-use crate::execute::journal::Late;
 use crate::io::cluster::ClusterError;
-use crate::io::longhorn::Longhorn;
 use crate::model::ids::SourceRef;
 use crate::model::kinds::UNFINISHED_MOVE;
 use crate::model::kinds::volume_migration::VolumeMigration;
 use crate::record::events;
-use crate::wiring::{EngineAdapter, Hands, LonghornAdapter, StoreAdapter};
 use std::collections::BTreeSet;
+
+fn is_final(migration: &VolumeMigration) -> bool {
+    migration
+        .status
+        .as_ref()
+        .is_some_and(|status| status.phase.is_final())
+}
 
 /// Lets an ended migration be deleted.
 ///
@@ -18,7 +22,7 @@ use std::collections::BTreeSet;
 /// Any [`ClusterError`]; it is tried again with the next turn.
 pub(super) async fn let_go(world: &World, migration: &mut VolumeMigration) -> Result<(), ClusterError> {
     let held = |all: &Vec<String>| all.iter().any(|one| one == UNFINISHED_MOVE);
-    if !brief(migration).phase.is_final() || !migration.metadata.finalizers.as_ref().is_some_and(held) {
+    if !is_final(migration) || !migration.metadata.finalizers.as_ref().is_some_and(held) {
         return Ok(());
     }
     match world.cluster.let_go(migration, UNFINISHED_MOVE).await {
@@ -43,8 +47,7 @@ pub async fn orphans(world: &World, sources: &BTreeSet<SourceRef>) -> Result<usi
             .iter()
             .any(|known| known.namespace == source.namespace && known.name == source.name)
     });
-    let (mut ended, unfinished): (Vec<_>, Vec<_>) =
-        orphaned.into_iter().partition(|one| brief(one).phase.is_final());
+    let (mut ended, unfinished): (Vec<_>, Vec<_>) = orphaned.into_iter().partition(is_final);
     let why = |one: &VolumeMigration| {
         let source = &one.spec.source;
         format!("PolicySource {}/{} was deleted", source.namespace, source.name)
@@ -54,26 +57,13 @@ pub async fn orphans(world: &World, sources: &BTreeSet<SourceRef>) -> Result<usi
         cancels: unfinished.iter().filter_map(named).collect(),
         others_cordon: owned.iter().any(engine::holds_cordons),
         epoch: world.leadership.epoch(),
-        late: Late::of(world.mayastor.timeout()),
         ..Orders::default()
     };
-    let longhorn = Longhorn::of(&world.cluster);
-    let hands = Hands {
-        mayastor: EngineAdapter(&world.mayastor),
-        longhorn: LonghornAdapter(&longhorn),
-    };
-    let store = StoreAdapter(&world.cluster);
-    let advanced = engine::execute(&hands, &store, unfinished, &orders, world.clock).await;
-    for one in advanced {
-        if let Some(error) = one.error {
-            let name = one.migration.metadata.name.as_deref().unwrap_or_default();
-            tracing::warn!(migration = name, error, "migration of a deleted source waits");
-        }
-        ended.push(one.migration);
-    }
+    let advanced = advancing::execute(world, unfinished, &orders).await;
+    ended.extend(advanced.into_iter().map(|one| one.migration));
     let mut left = 0;
     for mut migration in ended {
-        if !brief(&migration).phase.is_final() {
+        if !is_final(&migration) {
             left += 1;
             continue;
         }

@@ -92,7 +92,7 @@ async fn known(
     }
     let mut files = None;
     for record in recorded.iter().filter(|record| record.base != base.as_str()) {
-        if !matches!(record.state, ProposalState::Open | ProposalState::Edited) {
+        if !record.state.is_asked() {
             continue;
         }
         if files.is_none() {
@@ -232,8 +232,7 @@ fn withdrawn(
             };
             (claim.to_string(), words)
         });
-        let reasons: Vec<(String, String)> = reasons.collect();
-        texts.insert(record.branch.clone(), render::proposal::withdrawn(&reasons));
+        texts.insert(record.branch.clone(), render::proposal::withdrawn(reasons));
     }
     texts
 }

@@ -1,7 +1,7 @@
 //! The clients as the execute stage wants them: hands for the journal, and a place to keep it.
 
 use crate::execute::engine::{EngineError, JournalStore, StorageEngine, StoreError};
-use crate::execute::journal::{Act, Reading};
+use crate::execute::journal::{Act, Late, Reading};
 use crate::io::cluster::{Cluster, ClusterError};
 use crate::io::mayastor::{Mayastor, MayastorError};
 use crate::model::engine::Abilities;
@@ -12,6 +12,10 @@ use crate::model::kinds::volume_migration::VolumeMigration;
 pub struct EngineAdapter<'a>(pub &'a Mayastor);
 
 impl StorageEngine for EngineAdapter<'_> {
+    fn late(&self, _: &str) -> Late {
+        Late::of(self.0.timeout())
+    }
+
     async fn reading(&self, volume_uuid: &str) -> Result<Reading, EngineError> {
         let (volume, rebuilds, pools, nodes) = tokio::try_join!(
             self.0.volume(volume_uuid),

@@ -2,7 +2,7 @@
 
 use super::adapters::EngineAdapter;
 use crate::execute::engine::{EngineError, StorageEngine};
-use crate::execute::journal::{Act, Reading};
+use crate::execute::journal::{Act, Late, Reading};
 use crate::io::longhorn::{Longhorn, LonghornError};
 use crate::model::engine::{Abilities, longhorn_name};
 
@@ -26,6 +26,13 @@ impl StorageEngine for Hands<'_> {
         match longhorn_name(volume_uuid) {
             Some(name) => self.longhorn.act(name, act).await,
             None => self.mayastor.act(volume_uuid, act).await,
+        }
+    }
+
+    fn late(&self, volume_uuid: &str) -> Late {
+        match longhorn_name(volume_uuid) {
+            Some(name) => self.longhorn.late(name),
+            None => self.mayastor.late(volume_uuid),
         }
     }
 }

@@ -146,10 +146,12 @@ created   StoragePolicy busy
         assert!(said(&half).contains(words), "{words}\n{}", said(&half));
     }
     // What the environment says of the terminal is no order of ours; a flag is.
-    for (columns, code) in [("", 0), ("100", 0)] {
+    for columns in ["", "wide", "100"] {
         let mut status = command(folder, &["status", "--kubeconfig", "k"]);
-        shown(&status.env("COLUMNS", columns).output().unwrap(), code);
+        shown(&status.env("COLUMNS", columns).output().unwrap(), 0);
     }
+    let wide = ["status", "--kubeconfig", "k", "--columns", "wide"];
+    shown(&run(folder, &wide), 2);
     shown(&run(folder, &["status", "--kubeconfig", "k", "-o", "sarif"]), 1);
     shown(
         &run(

@@ -291,8 +291,6 @@ fn is_plain_secret(text: &str) -> bool {
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, reason = "tests")]
-
     use super::*;
     use crate::model::secret::witness::wiped;
 

@@ -125,7 +125,7 @@ fn an_explanation_names_all_that_a_policy_says_about_when_volumes_move() {
                 (budgets.moves_per_hour, budgets.bytes_per_hour) = (Some(3), Some(500 * GIB));
                 (budgets.moves_per_node, budgets.moves_per_pool) = (Some(2), Some(1));
             },
-            "the policy's budgets: 2 moves at one time, 3 an hour, 500 GiB an hour, 2 on a node, 1 on a pool",
+            "the policy's budgets for moves: 2 at one time, 3 in an hour, 500 GiB in an hour, 2 on a node, 1 on a pool",
         ),
     ];
     for (change, fact) in cases {

@@ -157,10 +157,21 @@ fn a_volume_with_snapshots_moves_only_where_its_assignment_accepts_that_they_sta
     assert_eq!(looked_at(&world).0, "start hot");
     assert!(world.decided(|decision| decision.starts[0].accept_snapshots_stay));
     // Nothing else is accepted with it.
-    world.volume().snapshots = 0;
     world.volume().target_node = None;
     let verdict = looked_at(&world).0;
     assert!(verdict != "start hot", "{verdict}");
+}
+
+#[test]
+fn what_an_assignment_accepts_it_accepts_of_what_policies_ask_for_too() {
+    let mut world = merged();
+    world.migrated(Phase::Superseded);
+    iops(&mut world, 7000.0);
+    world.volume().snapshots = 1;
+    assert_eq!(looked_at(&world), ("Superseded".to_owned(), 0));
+    let assignment = world.desired.assignments.get_mut(&claim()).unwrap();
+    assignment.accept_snapshots_stay = true;
+    assert_eq!(looked_at(&world), ("propose hot".to_owned(), 0));
 }
 
 #[test]

@@ -267,8 +267,8 @@ impl Mayastor {
     }
 
     async fn get<T: for<'de> Deserialize<'de>>(&self, path: &str) -> Result<T, MayastorError> {
-        let sent = self.http.get(format!("{}{path}", self.base));
-        let sent = sent.timeout(self.timeout).send().await;
+        let request = self.http.get(format!("{}{path}", self.base));
+        let sent = request.timeout(self.timeout).send().await;
         let (status, body) = self
             .answer(sent)
             .await

@@ -364,8 +364,11 @@ impl Default for Audit {
     }
 }
 
+/// The audit branch of a source that names no other.
+pub const AUDIT_BRANCH: &str = "couchestor/audit";
+
 fn default_audit_branch() -> String {
-    "couchestor/audit".to_owned()
+    AUDIT_BRANCH.to_owned()
 }
 
 /// What couchestor did with the source.

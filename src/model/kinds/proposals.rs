@@ -19,6 +19,11 @@ pub enum ProposalState {
 }
 
 impl ProposalState {
+    /// Whether people are still asked: nothing has been said of it, and it is not being taken back.
+    pub fn is_asked(self) -> bool {
+        matches!(self, Self::Open | Self::Edited)
+    }
+
     /// Whether it has yet to end: until then it counts, and its policy has no other one.
     pub fn is_open(self) -> bool {
         matches!(self, Self::Open | Self::Edited | Self::Withdrawing)

@@ -2,7 +2,7 @@
 
 use super::Site;
 use crate::model::decision::{LeftAlone, ProposedMove, measured, roughly};
-use crate::model::desired::Policy;
+use crate::model::desired::{Limit, Policy};
 use crate::model::engine::gib;
 use crate::model::ids::{ClaimRef, PolicyName, PoolName, TierName, VolumeName};
 use crate::model::kinds::tier_assignment::DecisionNote;
@@ -102,7 +102,9 @@ impl Page {
                 to_copy: gib(copied),
                 cost: cost((costs.len() == moves.len()).then(|| costs.iter().sum())),
             },
-            spread: rule.map(|rule| spread(rule, moves, copied)).unwrap_or_default(),
+            spread: rule
+                .map(|rule| spread(rule, moves.len(), copied))
+                .unwrap_or_default(),
             left_more: left_alone.len() - listed.len(),
             left_alone: listed,
         }
@@ -176,19 +178,17 @@ impl Page {
 
 /// How the policy's budgets spread its moves when all of them are merged at once; empty when they do not, and of a policy that was
 /// encrypted.
-fn spread(policy: &Policy, moves: &[ProposedMove], bytes: u64) -> String {
+fn spread(policy: &Policy, moves: usize, bytes: u64) -> String {
     if policy.secret {
         return String::new();
     }
-    let (budgets, count) = (&policy.budgets, moves.len());
-    let fewer = |limit: Option<u32>| limit.filter(|limit| (*limit as usize) < count);
-    let mut parts: Vec<String> = Vec::new();
-    parts.extend(fewer(Some(policy.max_concurrent)).map(|limit| format!("{limit} at one time")));
-    parts.extend(fewer(budgets.moves_per_hour).map(|limit| format!("{limit} in an hour")));
-    let of_bytes = budgets.bytes_per_hour.filter(|limit| *limit < bytes);
-    parts.extend(of_bytes.map(|limit| format!("{} in an hour", gib(limit))));
-    parts.extend(fewer(budgets.moves_per_node).map(|limit| format!("{limit} on a node")));
-    parts.extend(fewer(budgets.moves_per_pool).map(|limit| format!("{limit} on a pool")));
+    let binds = |limit: &Limit| match limit {
+        Limit::Moves(most) => (*most as usize) < moves,
+        Limit::Bytes(most) => *most < bytes,
+    };
+    let limits = policy.budgets.limits(policy.max_concurrent);
+    let parts = limits.into_iter().filter(|(limit, _)| binds(limit));
+    let parts: Vec<String> = parts.map(|(_, words)| words).collect();
     match parts.is_empty() {
         true => String::new(),
         false => format!("at most {}", parts.join(", ")),
@@ -300,5 +300,43 @@ pub(super) fn reason(one: &ProposedMove) -> String {
         ),
         // What was encrypted stays unsaid.
         _ => format!("It averaged {measured}, {side} (encrypted) watermark of StoragePolicy `{policy}`."),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::spread;
+    use crate::decide::tests::world::world;
+    use crate::model::desired::Budgets;
+
+    #[test]
+    fn limits_are_told_that_spread_the_moves_out_and_no_others() {
+        let mut world = world();
+        let policy = world.policy();
+        policy.max_concurrent = 2;
+        policy.budgets = Budgets {
+            moves_per_hour: Some(3),
+            bytes_per_hour: Some(500 << 30),
+            moves_per_node: Some(4),
+            moves_per_pool: None,
+        };
+        for (moves, gib, expected) in [
+            (2, 500, ""),
+            (3, 500, "at most 2 at one time"),
+            (3, 501, "at most 2 at one time, 500 GiB in an hour"),
+            (5, 1, "at most 2 at one time, 3 in an hour, 4 on a node"),
+        ] {
+            assert_eq!(
+                spread(policy, moves, gib << 30),
+                expected,
+                "{moves} moves of {gib} GiB"
+            );
+        }
+        policy.secret = true;
+        assert_eq!(
+            spread(policy, 5, 1 << 30),
+            "",
+            "an encrypted policy tells nothing"
+        );
     }
 }
