@@ -28,10 +28,10 @@ fn words<T, E: std::fmt::Display>(outcome: Result<T, E>) -> String {
     outcome.err().map(|error| error.to_string()).unwrap_or_default()
 }
 
-fn built(files: &[(&str, String)]) -> String {
+fn built(files: &[(impl AsRef<str>, String)]) -> String {
     let mut all = InMemory::default();
     for (path, text) in files {
-        all.add(*path, text.clone());
+        all.add(path.as_ref(), text.clone());
     }
     built_from(&all)
 }

@@ -15,6 +15,9 @@ mod generated;
 /// Situations that people meet, each by name.
 mod situations;
 
+/// What is refused by name.
+mod refused;
+
 /// One tree for every row of the tables.
 mod rows;
 

@@ -639,6 +639,7 @@ async fn faults_neither_double_nor_lose_a_comment() {
         assert!(comment.contains("Merged and applied"), "round {round}: {comment}");
         assert_eq!(comment.matches("The plan").count(), 1, "round {round}: {comment}");
     }
+    assert!(happened > 0, "nothing went wrong");
     say(&format!(
         "{turns} turns with {happened} faults, and never two comments"
     ));

@@ -1,5 +1,6 @@
 //! Webhooks over a real listener: who is believed, and how little anybody else can do.
 
+use crate::support::cluster::free_port;
 use crate::support::follow::Follow;
 use couchestor::formats::webhook::Sender;
 use couchestor::io::webhook::{BODY_MAX, PATH, Webhooks};
@@ -254,8 +255,7 @@ impl Drop for Controller {
 
 /// An address on loopback that nobody listens on.
 fn free() -> String {
-    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
-    listener.local_addr().unwrap().to_string()
+    format!("127.0.0.1:{}", free_port())
 }
 
 #[tokio::test(flavor = "multi_thread")]

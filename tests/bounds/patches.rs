@@ -34,10 +34,6 @@ fn generated(folders: usize, maps: usize) -> String {
         ));
     }
     files.push(("p/kustomization.yaml".to_owned(), root));
-    let files: Vec<(&str, String)> = files
-        .iter()
-        .map(|(path, text)| (path.as_str(), text.clone()))
-        .collect();
     built(&files)
 }
 
@@ -58,10 +54,6 @@ fn variants(count: usize, maps: usize) -> String {
         format!("configMapGenerator:\n{maps}"),
     ));
     files.push(("p/kustomization.yaml".to_owned(), root));
-    let files: Vec<(&str, String)> = files
-        .iter()
-        .map(|(path, text)| (path.as_str(), text.clone()))
-        .collect();
     built(&files)
 }
 

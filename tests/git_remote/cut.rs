@@ -351,63 +351,61 @@ async fn spoiled(
     }
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn a_pack_that_is_cut_spoiled_or_never_ends_over_http_changes_nothing() {
-    let _ = rustls::crypto::ring::default_provider().install_default();
-    let mut random = fastrand::Rng::with_seed(seed("packs spoiled over http"));
-    let folder = tempfile::tempdir().unwrap();
-    let (file, tip) = bare(folder.path()).await;
-    let (url, _) = serve(folder.path(), BASIC).await;
-    let relay = Relay::start(url.split('/').nth(2).unwrap().parse().unwrap()).await;
-    let url = format!("http://{}/repository.git", relay.address);
-    let login = secret(&[("username", "ops"), ("password", "right")]);
-    let credentials = Credentials::from_secret(&login, &url).unwrap();
-    let clone = folder.path().join("clone");
-    let repository = Repository::new(&url, &clone, credentials, SHORT, false).unwrap();
-    let person = open(&file, &folder.path().join("another"), Credentials::default());
+/// Follows a repository through a relay, while a person pushes to the repository itself, and spoils what is fetched.
+async fn spoiled_behind(
+    relay: Relay,
+    url: &str,
+    login: &[(&str, &str)],
+    folder: &Path,
+    (file, tip): (String, CommitId),
+) {
+    let (over, _) = url.split_once(':').unwrap();
+    let mut random = fastrand::Rng::with_seed(seed(&format!("packs spoiled over {over}")));
+    let credentials = Credentials::from_secret(&secret(login), url).unwrap();
+    let clone = &folder.join("clone");
+    let repository = Repository::new(url, clone, credentials, SHORT, false).unwrap();
+    let person = open(&file, &folder.join("another"), Credentials::default());
     person.fetch("main").await.unwrap();
-    let clone = clone.as_path();
     let followed = Followed {
         repository,
         clone,
         relay,
     };
-    spoiled(followed, &person, tip, &mut random, "http").await;
+    spoiled(followed, &person, tip, &mut random, over).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pack_that_is_cut_spoiled_or_never_ends_over_http_changes_nothing() {
+    let _ = rustls::crypto::ring::default_provider().install_default();
+    let folder = tempfile::tempdir().unwrap();
+    let made = bare(folder.path()).await;
+    let (plain, _) = serve(folder.path(), BASIC).await;
+    let relay = Relay::start(place(&plain)).await;
+    let url = format!("http://{}/repository.git", relay.address);
+    let login = [("username", "ops"), ("password", "right")];
+    spoiled_behind(relay, &url, &login, folder.path(), made).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pack_that_is_cut_spoiled_or_never_ends_over_tls_changes_nothing() {
     let _ = rustls::crypto::ring::default_provider().install_default();
-    let mut random = fastrand::Rng::with_seed(seed("packs spoiled over TLS"));
     let folder = tempfile::tempdir().unwrap();
-    let (file, tip) = bare(folder.path()).await;
+    let made = bare(folder.path()).await;
     let (plain, _) = serve(folder.path(), BASIC).await;
     let ours = Authority::new();
     // The faults are on the wire: what is spoiled is what TLS carries.
     let (address, _) = front(&ours, None, place(&plain)).await;
     let relay = Relay::start(address).await;
     let url = format!("https://{}/repository.git", relay.address);
-    let login = secret(&[("username", "ops"), ("password", "right"), ("ca.crt", &ours.pem)]);
-    let credentials = Credentials::from_secret(&login, &url).unwrap();
-    let clone = folder.path().join("clone");
-    let repository = Repository::new(&url, &clone, credentials, SHORT, false).unwrap();
-    let person = open(&file, &folder.path().join("another"), Credentials::default());
-    person.fetch("main").await.unwrap();
-    let clone = clone.as_path();
-    let followed = Followed {
-        repository,
-        clone,
-        relay,
-    };
-    spoiled(followed, &person, tip, &mut random, "https").await;
+    let login = [("username", "ops"), ("password", "right"), ("ca.crt", &ours.pem)];
+    spoiled_behind(relay, &url, &login, folder.path(), made).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_pack_that_is_cut_spoiled_or_never_ends_over_ssh_changes_nothing() {
-    let mut random = fastrand::Rng::with_seed(seed("packs spoiled over ssh"));
     let server = Server::start();
     let folder = server.folder.path();
-    let (file, tip) = bare(folder).await;
+    let made = bare(folder).await;
     let relay = Relay::start(SocketAddr::from(([127, 0, 0, 1], server.port))).await;
     let port = |text: String| {
         text.replace(
@@ -417,17 +415,6 @@ async fn a_pack_that_is_cut_spoiled_or_never_ends_over_ssh_changes_nothing() {
     };
     let url = port(server.url(&folder.join("repository.git")));
     let (identity, known) = (server.read("anna"), port(server.known("host_ed25519")));
-    let key = secret(&[("identity", &identity), ("known_hosts", &known)]);
-    let credentials = Credentials::from_secret(&key, &url).unwrap();
-    let clone = folder.join("clone");
-    let repository = Repository::new(&url, &clone, credentials, SHORT, false).unwrap();
-    let person = open(&file, &folder.join("another"), Credentials::default());
-    person.fetch("main").await.unwrap();
-    let clone = clone.as_path();
-    let followed = Followed {
-        repository,
-        clone,
-        relay,
-    };
-    spoiled(followed, &person, tip, &mut random, "ssh").await;
+    let login = [("identity", identity.as_str()), ("known_hosts", known.as_str())];
+    spoiled_behind(relay, &url, &login, folder, made).await;
 }

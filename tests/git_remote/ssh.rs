@@ -2,6 +2,7 @@
 
 use super::{TIMEOUT, bare, push, secret};
 use crate::support::canary::Canary;
+use crate::support::cluster::free_port;
 use couchestor::io::git::{Credentials, GitError, Lease, Repository};
 use couchestor::model::failure::Failure;
 use std::path::{Path, PathBuf};
@@ -56,11 +57,7 @@ impl Server {
             .map(|name| std::fs::read_to_string(path(&format!("{name}.pub"))).unwrap())
             .collect();
         std::fs::write(path("authorized_keys"), keys).unwrap();
-        let port = std::net::TcpListener::bind("127.0.0.1:0")
-            .unwrap()
-            .local_addr()
-            .unwrap()
-            .port();
+        let port = free_port();
         let config = format!(
             "ListenAddress 127.0.0.1:{port}\nHostKey {}\nHostKey {}\nHostCertificate {}\nAuthorizedKeysFile {}\nPidFile none\nStrictModes no\n\
              PasswordAuthentication no\nKbdInteractiveAuthentication no\nUsePAM no\nLogLevel VERBOSE\nMaxAuthTries 2\n",

@@ -1,198 +1,30 @@
 //! What the controller does with what was merged: it looks once more, asks who approved, and tells what became of it.
 
-use super::followed::{PATIENCE, POLICIES, VOLUMES, policies, proposal, source};
+use super::followed::{POLICIES, VOLUMES, proposal};
 use super::life::client;
-use crate::forges::world::{Host, World};
+use crate::forges::world::World;
 use crate::support::follow::Follow;
 use crate::support::{say, seed, servers};
-use couchestor::io::git::{Lease, Signature};
-use couchestor::model::ids::CommitId;
-use couchestor::model::pull_request::{ForgeKind, NewPullRequest};
-use couchestor::model::rendering::FileChange;
+use back::{
+    a_failed_move_is_told_and_taken_back, a_no_to_the_way_back_is_remembered,
+    what_became_slower_is_proposed_to_move_back,
+};
+use couchestor::model::pull_request::ForgeKind;
 use couchestor::sim::forge::{Fault, MergeBy, Verdict};
 use couchestor::sim::prometheus::Load;
 use jiff::Timestamp;
 use serde_json::{Value, json};
-use std::time::{Duration, Instant};
+use stage::Stage;
+use std::time::Duration;
+
+/// What all of it is done in.
+mod stage;
+
+/// The way back.
+mod back;
 
 /// The same on plain Git.
 mod plain;
-
-const CONTEXT: &str = "couchestor/apply";
-
-/// A controller that has opened a pull request for the first volume; it is merged while the controller is halted.
-struct Stage {
-    world: World,
-    follow: Follow,
-}
-
-impl Stage {
-    async fn set(world: World, more: Value) -> Self {
-        policies(&world).await;
-        let follow = Follow::new().await;
-        source(&world, &follow, more);
-        let stage = Self { world, follow };
-        stage.load(6120.0);
-        stage
-    }
-
-    fn load(&self, iops: f64) {
-        let load = Load::random(iops, 1.0);
-        self.follow.running.prometheus.set(VOLUMES[0], Some(load));
-    }
-
-    /// Waits for an open pull request.
-    async fn opened(&mut self) -> u64 {
-        self.follow.run().await;
-        let open = |one: &Value| one["state"] == "Open" && one["number"].is_u64();
-        let number = proposal(&self.follow, "the pull request", open).await["number"].as_u64();
-        self.follow.halt().await;
-        number.unwrap()
-    }
-
-    fn migrations(&self) -> Vec<Value> {
-        self.follow.running.kubernetes.list("VolumeMigration")
-    }
-
-    async fn until<T>(&self, what: &str, look: impl AsyncFn() -> Option<T>) -> T {
-        let began = Instant::now();
-        loop {
-            if let Some(found) = look().await {
-                return found;
-            }
-            assert!(
-                began.elapsed() < PATIENCE,
-                "{what} never came: {:#} {:#?}",
-                self.follow.status(),
-                self.migrations()
-            );
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
-    }
-
-    /// A person closes it, and the controller takes notice.
-    async fn declined(&mut self, number: u64) {
-        self.world.turn(number, false).await;
-        self.follow.run().await;
-        let declined = |one: &Value| one["number"] == number && one["state"] == "Declined";
-        proposal(&self.follow, "the no", declined).await;
-        self.follow.halt().await;
-    }
-
-    /// Waits until one migration has ended so.
-    async fn ended(&self, phase: &str) -> Value {
-        let look = async || {
-            let all = self.migrations();
-            all.into_iter().find(|one| one["status"]["phase"] == phase)
-        };
-        self.until(phase, look).await
-    }
-
-    /// Waits until the only comment about results says this.
-    async fn told(&self, number: u64, words: &str) -> String {
-        let look = async || {
-            let all = self.world.forge.comments(number, None).await.unwrap();
-            let of = |body: &&String| body.contains("couchestor results");
-            let bodies: Vec<String> = all.into_iter().map(|one| one.body).collect();
-            let told: Vec<&String> = bodies.iter().filter(of).collect();
-            assert!(told.len() <= 1, "{told:#?}");
-            told.first()
-                .filter(|body| body.contains(words))
-                .map(|body| (*body).clone())
-        };
-        self.until(words, look).await
-    }
-
-    async fn status(&self, sha: &str, wanted: &str) {
-        let look = async || {
-            let known = self.world.statuses(sha).await;
-            known.get(CONTEXT).filter(|state| *state == wanted).map(drop)
-        };
-        self.until(wanted, look).await;
-    }
-
-    /// What is remembered of a merge.
-    fn merge(&self, number: u64) -> Value {
-        let all = self.follow.status()["merges"]
-            .as_array()
-            .cloned()
-            .unwrap_or_default();
-        all.into_iter()
-            .find(|one| one["number"] == number)
-            .unwrap_or_default()
-    }
-
-    /// A pull request that adds a comment to the assignment.
-    async fn touched(&self, tip: &str) -> u64 {
-        let folder = tempfile::tempdir().unwrap();
-        let person = client(&self.world, &folder, "person");
-        person.fetch("main").await.unwrap();
-        let (tip, path) = (
-            CommitId(tip.to_owned()),
-            "p/assignments/db/data-0.yaml".to_owned(),
-        );
-        let mut content = person.read_at(&tip, &path).await.unwrap();
-        content.extend(b"# yes\n");
-        let files = vec![FileChange {
-            path,
-            content: Some(content),
-        }];
-        let at = Timestamp::from_second(1_790_000_050).unwrap();
-        let (lease, parent) = (Lease::Absent, Some(tip));
-        let who = ann();
-        let pushed = person.push_as(&who, "touched", lease, parent, files, "Yes\n".into(), at);
-        pushed.await.unwrap();
-        let new = NewPullRequest {
-            title: "Yes".into(),
-            body: String::new(),
-            head_branch: "touched".into(),
-            base_branch: "main".into(),
-            labels: Vec::new(),
-        };
-        self.world.forge.open(&new).await.unwrap().pull_request.number
-    }
-
-    /// Somebody pushes to main.
-    async fn push(&self, path: &str, content: &str) -> CommitId {
-        let folder = tempfile::tempdir().unwrap();
-        let person = client(&self.world, &folder, "person");
-        let tip = person.fetch("main").await.unwrap().branches["main"].clone();
-        let files = vec![FileChange {
-            path: path.into(),
-            content: Some(content.into()),
-        }];
-        let at = Timestamp::from_second(1_790_000_100).unwrap();
-        let (lease, who) = (Lease::At(tip.clone()), ann());
-        let pushed = person.push_as(&who, "main", lease, Some(tip), files, "By hand\n".into(), at);
-        pushed.await.unwrap()
-    }
-
-    /// Requests for changes that the forge has had.
-    fn writes(&self) -> usize {
-        match &self.world.host {
-            Host::Sim(sim) => sim
-                .requests()
-                .iter()
-                .filter(|one| !one.starts_with("GET "))
-                .count(),
-            Host::Gitea(_) => 0,
-        }
-    }
-
-    async fn audit(&self) -> String {
-        let folder = tempfile::tempdir().unwrap();
-        let person = client(&self.world, &folder, "person");
-        let log = person.log_branch("couchestor/audit", 10).await.unwrap();
-        log.into_iter().map(|entry| entry.message).collect()
-    }
-}
-
-fn ann() -> Signature {
-    Signature {
-        name: "Ann".into(),
-        email: "ann@example.org".into(),
-    }
-}
 
 async fn what_became_of_it_is_told(world: World) {
     let mut stage = Stage::set(world, json!({})).await;
@@ -536,6 +368,7 @@ async fn faults_tell_nothing_twice() {
         assert_eq!(stage.migrations().len(), 1);
         stage.follow.halt().await;
     }
+    assert!(happened > 0, "nothing went wrong");
     say(&format!("{happened} faults, and one comment each"));
 }
 
@@ -565,93 +398,6 @@ async fn on_plain_git_what_makes_no_sense_any_more_is_superseded() {
     let look = async || stage.audit().await.contains("Result: Superseded\n").then_some(());
     stage.until("the record", look).await;
     assert_eq!(stage.world.simulated().requests(), [""; 0], "nobody asks a forge");
-    stage.follow.halt().await;
-}
-
-/// What the cluster holds after a migration that was rolled back.
-fn rolled_back(commit: &str) -> Value {
-    let at = "2026-11-21T14:30:00Z";
-    json!({
-        "apiVersion": "storage.billyronks.io/v1", "kind": "VolumeMigration",
-        "metadata": {"name": "db-data-0-failed"},
-        "spec": {
-            "source": {"namespace": "couchestor-system", "name": "homelab"},
-            "claim": {"namespace": "db", "name": "data-0"},
-            "volume": VOLUMES[0], "volumeUuid": &VOLUMES[0][4..], "from": "cold", "to": "hot",
-            "toPoolLabels": {}, "timeoutSeconds": 60, "policy": "tiering",
-            "approved": {"revision": "main", "commit": commit, "author": "Ann", "at": at, "path": "x"},
-        },
-        "status": {
-            "phase": "RolledBack", "message": "the copy made no progress for 10 min",
-            "startedAt": couchestor::io::clock::now().to_string(),
-            "finishedAt": couchestor::io::clock::now().to_string(),
-        },
-    })
-}
-
-async fn a_failed_move_is_told_and_taken_back(world: World) {
-    let mut stage = Stage::set(world, json!({})).await;
-    let first = stage.opened().await;
-    stage.world.merge(first, MergeBy::Squash, "ann").await;
-    let tip = stage.world.tip("main").await;
-    stage.follow.put(rolled_back(&tip));
-    stage.follow.run().await;
-    let text = stage.told(first, "**failed**; rolled back").await;
-    assert!(
-        text.contains("the copy made no progress for 10 min") && text.contains("kubectl describe"),
-        "{text}"
-    );
-    stage.status(&tip, "failure").await;
-    let back = |one: &Value| one["policy"] == "rollback/tiering" && one["number"].is_u64();
-    let record = proposal(&stage.follow, "the way back", back).await;
-    let number = record["number"].as_u64().unwrap();
-    let pull = stage.world.forge.get(number).await.unwrap();
-    assert_eq!(pull.title, "Take back the failed move of db/data-0 to hot");
-    assert!(
-        pull.body.contains("the copy made no progress for 10 min"),
-        "{}",
-        pull.body
-    );
-    assert!(pull.labels.contains(&"storage".to_owned()), "{:?}", pull.labels);
-    stage.follow.halt().await;
-    stage.world.merge(number, MergeBy::Squash, "ann").await;
-    stage.follow.run().await;
-    // Base says where the volume is, and nothing is moved for that; the policy may ask again.
-    let again = |one: &Value| one["policy"] == "tiering" && one["number"].as_u64() > Some(number);
-    proposal(&stage.follow, "the policy's next proposal", again).await;
-    let merged = |one: &Value| one["policy"] == "rollback/tiering" && one["state"] == "Merged";
-    let merged = proposal(&stage.follow, "the merge", merged).await;
-    assert_eq!(merged["moves"][0]["accepted"], true, "{merged:#}");
-    assert_eq!(stage.migrations().len(), 1);
-    let folder = tempfile::tempdir().unwrap();
-    let person = client(&stage.world, &folder, "person");
-    let tip = person.fetch("main").await.unwrap().branches["main"].clone();
-    let file = person
-        .read_at(&tip, "p/assignments/db/data-0.yaml")
-        .await
-        .unwrap();
-    let file = String::from_utf8(file).unwrap();
-    assert!(
-        file.contains("tier: cold") && !file.contains("decision"),
-        "{file}"
-    );
-    stage.follow.halt().await;
-}
-
-async fn a_no_to_the_way_back_is_remembered(world: World) {
-    let mut stage = Stage::set(world, json!({})).await;
-    let first = stage.opened().await;
-    stage.world.merge(first, MergeBy::Squash, "ann").await;
-    stage.follow.put(rolled_back(&stage.world.tip("main").await));
-    stage.follow.run().await;
-    let back = |one: &Value| one["policy"] == "rollback/tiering" && one["number"].is_u64();
-    let record = proposal(&stage.follow, "the way back", back).await;
-    stage.world.turn(record["number"].as_u64().unwrap(), false).await;
-    stage.follow.poke().await;
-    let declined = |one: &Value| one["policy"] == "rollback/tiering" && one["state"] == "Declined";
-    proposal(&stage.follow, "the no", declined).await;
-    stage.follow.turns(3).await;
-    assert_eq!(stage.world.forge.list_open(10).await.unwrap(), []);
     stage.follow.halt().await;
 }
 
@@ -755,62 +501,6 @@ async fn what_was_pushed_after_the_approval_is_not_carried_out(world: World) {
     stage.told(number, "approved by 0 of 1").await;
     stage.follow.turns(3).await;
     assert_eq!(stage.migrations().len(), 0, "{:#?}", stage.migrations());
-    stage.follow.halt().await;
-}
-
-/// A move that succeeded and made the volume slower.
-async fn what_became_slower_is_proposed_to_move_back(world: World) {
-    let mut stage = Stage::set(world, json!({})).await;
-    let asking =
-        format!("{POLICIES}  samplingWindow: 1m\n  rollback: {{latencyWorsePercent: 50, within: 24h}}\n");
-    stage.push("p/policies.yaml", &asking).await;
-    let first = stage.opened().await;
-    stage.world.merge(first, MergeBy::Squash, "ann").await;
-    stage.follow.run().await;
-    let mut done = stage.ended("Completed").await;
-    assert_eq!(done["spec"]["latencyBeforeMs"], 2.0, "{done:#}");
-    stage.told(first, "| moved |").await;
-    stage.follow.halt().await;
-    // Two hours later it takes three times as long.
-    let before = couchestor::io::clock::now().as_second() - 7200;
-    done["status"]["finishedAt"] = Timestamp::from_second(before).unwrap().to_string().into();
-    stage.follow.put(done);
-    let slow = Load {
-        latency_ms: 6.0,
-        ..Load::random(6120.0, 1.0)
-    };
-    stage.follow.running.prometheus.set(VOLUMES[0], Some(slow));
-    stage.follow.run().await;
-    let back = |one: &Value| one["policy"] == "slower/tiering" && one["number"].is_u64();
-    let record = proposal(&stage.follow, "the way back", back).await;
-    let number = record["number"].as_u64().unwrap();
-    let pull = stage.world.forge.get(number).await.unwrap();
-    assert_eq!(pull.title, "Move db/data-0 back to cold: it became slower");
-    assert!(
-        pull.body.contains("| cold → hot | 2.00 ms | 6.00 ms |"),
-        "{}",
-        pull.body
-    );
-    // What the policy holds for too slow is its own affair.
-    assert!(
-        !pull.body.contains("50 %") && !pull.body.contains("50%"),
-        "{}",
-        pull.body
-    );
-    stage.follow.halt().await;
-    stage.world.merge(number, MergeBy::Squash, "ann").await;
-    stage.follow.run().await;
-    let back = async || {
-        let all = stage.migrations();
-        let is_back = |one: &Value| one["spec"]["to"] == "cold" && one["status"]["phase"] == "Completed";
-        all.into_iter().find(is_back)
-    };
-    let back = stage.until("the way back", back).await;
-    assert_eq!(
-        back["spec"]["latencyBeforeMs"],
-        Value::Null,
-        "nobody asks for it again"
-    );
     stage.follow.halt().await;
 }
 

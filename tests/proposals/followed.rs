@@ -253,6 +253,7 @@ async fn under_faults_nothing_moves_without_a_merge_and_each_approved_move_is_ma
         assert_eq!(moved, VOLUMES, "{all:#?}");
         follow.halt().await;
     }
+    assert!(happened > 0, "nothing went wrong");
     say(&format!(
         "{happened} faults, and each approved move was made once"
     ));

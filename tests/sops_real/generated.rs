@@ -2,6 +2,7 @@
 //! open is what sops opens.
 
 use super::{Key, key};
+use crate::support::gpg::Gpg;
 use crate::support::{say, seed, servers};
 use couchestor::formats::sops::{Identities, open_file};
 use couchestor::formats::yaml;
@@ -20,6 +21,7 @@ const FILES: u64 = 300;
 /// Everything that opens and everything that is sealed to.
 pub(super) struct Keys {
     folder: PathBuf,
+    gpg: Gpg,
     ours: Key,
     other: Key,
     ssh: [String; 2],
@@ -34,7 +36,7 @@ pub(super) struct Keys {
 
 fn run(command: &mut Command) -> String {
     let output = command.output().unwrap_or_else(|error| {
-        panic!("{command:?} did not start ({error}): this test needs openssh-client and gnupg")
+        panic!("{command:?} did not start ({error}): this test needs openssh-client")
     });
     assert!(
         output.status.success(),
@@ -59,44 +61,11 @@ impl Keys {
                 .trim()
                 .to_owned()
         });
-        let gnupg = folder.join("gnupg");
-        std::fs::create_dir(&gnupg).expect("our own folder");
-        std::fs::set_permissions(&gnupg, std::os::unix::fs::PermissionsExt::from_mode(0o700))
-            .expect("our own folder");
-        let gpg = || {
-            let mut command = Command::new("gpg");
-            command.env("GNUPGHOME", &gnupg).args([
-                "--batch",
-                "--quiet",
-                "--pinentry-mode",
-                "loopback",
-                "--passphrase",
-                "",
-            ]);
-            command
-        };
-        run(gpg().args([
-            "--quick-generate-key",
-            "couchestor@example.org",
-            "rsa2048",
-            "encr",
-            "never",
-        ]));
-        run(gpg().args([
-            "--quick-generate-key",
-            "default@example.org",
-            "future-default",
-            "default",
-            "never",
-        ]));
-        let [pgp, ecdh] = ["couchestor@example.org", "default@example.org"].map(|who| {
-            let listing = run(gpg().args(["--with-colons", "--list-keys", who]));
-            let line = listing.lines().find_map(|line| line.strip_prefix("fpr:"));
-            let parts = line.and_then(|rest| rest.split(':').find(|part| !part.is_empty()));
-            parts.expect("gpg lists it").to_owned()
-        });
-        let [secret, ecdh_secret] =
-            [&pgp, &ecdh].map(|key| run(gpg().args(["--armor", "--export-secret-keys", key])));
+        let gpg = Gpg::new(folder.join("gnupg"), "");
+        gpg.make("couchestor@example.org", "rsa2048", "encr");
+        gpg.make("default@example.org", "future-default", "default");
+        let [pgp, ecdh] = ["couchestor@example.org", "default@example.org"].map(|who| gpg.fingerprint(who));
+        let [secret, ecdh_secret] = [&pgp, &ecdh].map(|key| gpg.secret(key));
         let (ours, other) = (key(folder, "ours"), key(folder, "other"));
         let read = |name: &str| std::fs::read_to_string(folder.join(name)).expect("ssh-keygen wrote it");
         let identities = Identities::parse([
@@ -109,6 +78,7 @@ impl Keys {
         .unwrap_or_else(|error| panic!("{error}"));
         Self {
             folder: folder.to_owned(),
+            gpg,
             ours,
             other,
             ssh,
@@ -125,7 +95,7 @@ impl Keys {
             .current_dir(&self.folder)
             .args(arguments)
             .env("HOME", &self.folder)
-            .env("GNUPGHOME", self.folder.join("gnupg"))
+            .env("GNUPGHOME", &self.gpg.home)
             .env("SOPS_AGE_KEY", &self.ours.file)
             .env("SOPS_AGE_SSH_PRIVATE_KEY_FILE", self.folder.join(ssh))
             .env_remove("SOPS_AGE_KEY_FILE")
@@ -136,15 +106,6 @@ impl Keys {
         } else {
             Err(String::from_utf8_lossy(&output.stderr).into_owned())
         }
-    }
-}
-
-impl Drop for Keys {
-    fn drop(&mut self) {
-        let _ = Command::new("gpgconf")
-            .env("GNUPGHOME", self.folder.join("gnupg"))
-            .args(["--kill", "gpg-agent"])
-            .output();
     }
 }
 

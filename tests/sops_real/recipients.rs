@@ -4,6 +4,7 @@
 use super::bound::sealed;
 use super::{Key, key, sops, values};
 use crate::support::canary::Canary;
+use crate::support::gpg::Gpg;
 use crate::support::seal::Sealer;
 use crate::support::servers;
 use couchestor::formats::sops::{Identities, decrypt, open_file};
@@ -176,73 +177,11 @@ fn keys_that_cannot_be_used_are_passed_over_and_named_when_they_may_be_the_one()
     }
 }
 
-/// A home of gpg, whose agent is asked to end with it.
-struct Gpg {
-    home: std::path::PathBuf,
-    phrase: &'static str,
-}
-
-impl Gpg {
-    fn new(folder: &Path, phrase: &'static str) -> Self {
-        let home = folder.join("g");
-        std::fs::create_dir(&home).unwrap();
-        std::fs::set_permissions(&home, std::os::unix::fs::PermissionsExt::from_mode(0o700)).unwrap();
-        Self { home, phrase }
-    }
-
-    fn run(&self, arguments: &[&str]) -> String {
-        let output = Command::new("gpg")
-            .env("GNUPGHOME", &self.home)
-            .args([
-                "--batch",
-                "--quiet",
-                "--pinentry-mode",
-                "loopback",
-                "--passphrase",
-            ])
-            .arg(self.phrase)
-            .args(arguments)
-            .output()
-            .expect("this test needs gnupg");
-        assert!(
-            output.status.success(),
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-        String::from_utf8(output.stdout).unwrap()
-    }
-
-    /// The fingerprint of a key.
-    fn fingerprint(&self, who: &str) -> String {
-        let listing = self.run(&["--with-colons", "--list-keys", who]);
-        let line = listing
-            .lines()
-            .find_map(|line| line.strip_prefix("fpr:"))
-            .unwrap();
-        line.split(':').find(|part| !part.is_empty()).unwrap().to_owned()
-    }
-}
-
-impl Drop for Gpg {
-    fn drop(&mut self) {
-        let _ = Command::new("gpgconf")
-            .env("GNUPGHOME", &self.home)
-            .args(["--kill", "gpg-agent"])
-            .output();
-    }
-}
-
 /// An armored private key that gpg keeps behind a passphrase.
 fn locked_openpgp_key(folder: &Path) -> String {
-    let gpg = Gpg::new(folder, "open sesame");
-    gpg.run(&[
-        "--quick-generate-key",
-        "x@example.org",
-        "rsa2048",
-        "encr",
-        "never",
-    ]);
-    gpg.run(&["--armor", "--export-secret-keys"])
+    let gpg = Gpg::new(folder.join("g"), "open sesame");
+    gpg.make("x@example.org", "rsa2048", "encr");
+    gpg.secret("x@example.org")
 }
 
 #[test]
@@ -251,17 +190,11 @@ fn openpgp_keys_of_every_usual_kind_open_what_sops_and_gpg_seal_to_them() {
         return;
     }
     let folder = tempfile::tempdir().unwrap();
-    let gpg = Gpg::new(folder.path(), "");
+    let gpg = Gpg::new(folder.path().join("g"), "");
     std::fs::write(folder.path().join("plain.yaml"), PLAIN.as_str()).unwrap();
     let stranger = {
-        gpg.run(&[
-            "--quick-generate-key",
-            "stranger@example.org",
-            "future-default",
-            "default",
-            "never",
-        ]);
-        let key = gpg.run(&["--armor", "--export-secret-keys", "stranger@example.org"]);
+        gpg.make("stranger@example.org", "future-default", "default");
+        let key = gpg.secret("stranger@example.org");
         Identities::parse([("stranger.asc", key.as_str())]).unwrap()
     };
     for (kind, signs, seals) in [
@@ -271,7 +204,7 @@ fn openpgp_keys_of_every_usual_kind_open_what_sops_and_gpg_seal_to_them() {
         ("ECDH on P-384", "nistp384", "nistp384"),
     ] {
         let who = format!("{seals}@example.org");
-        gpg.run(&["--quick-generate-key", &who, signs, "sign", "never"]);
+        gpg.make(&who, signs, "sign");
         let key = gpg.fingerprint(&who);
         gpg.run(&["--quick-add-key", &key, seals, "encr", "never"]);
         let output = Command::new(servers::sops())
@@ -288,7 +221,7 @@ fn openpgp_keys_of_every_usual_kind_open_what_sops_and_gpg_seal_to_them() {
             text.contains("BEGIN PGP MESSAGE") && !text.contains(&CANARY.word),
             "{kind}"
         );
-        let secret = gpg.run(&["--armor", "--export-secret-keys", &key]);
+        let secret = gpg.secret(&key);
         let ours = Identities::parse([("key.asc", secret.as_str())]).unwrap();
         assert_eq!(opened(&text, &ours), Ok(vec![clear()]), "{kind}");
         let told = opened(&text, &stranger).unwrap_err();

@@ -24,7 +24,8 @@ pub fn shared() -> &'static Cluster {
     SHARED.get_or_init(Cluster::start)
 }
 
-fn free_port() -> u16 {
+/// A port on loopback that nobody listens on.
+pub fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("loopback has free ports");
     listener.local_addr().expect("it is bound").port()
 }
@@ -63,6 +64,7 @@ serve
 while read x; do
   kill -9 $a
   wait $a 2> /dev/null
+  echo gone
   serve
 done
 kill -9 $a $e
@@ -78,6 +80,7 @@ rm -rf "{folder}"
             .arg("-c")
             .arg(script)
             .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
             .spawn()
             .expect("sh is there");
         let cluster = Self {
@@ -92,12 +95,17 @@ rm -rf "{folder}"
 
     /// Kills the API server and starts it again, on the same port and with the same etcd; comes back when it is ready.
     pub fn restart_api(&mut self) {
-        use std::io::Write;
+        use std::io::{BufRead, BufReader, Write};
         let pipe = self.watchdog.stdin.as_mut().expect("it is piped");
         pipe.write_all(b"again\n").expect("the watchdog lives");
         pipe.flush().expect("the watchdog lives");
-        // The old one answers until it is gone.
-        std::thread::sleep(Duration::from_millis(300));
+        // The old one answers until the watchdog says that it is gone.
+        let told = self.watchdog.stdout.as_mut().expect("it is piped");
+        let mut line = String::new();
+        BufReader::new(told)
+            .read_line(&mut line)
+            .expect("the watchdog lives");
+        assert_eq!(line, "gone\n");
         self.wait_until_ready();
     }
 

@@ -43,5 +43,8 @@ pub mod canary;
 /// Encrypted files.
 pub mod seal;
 
+/// Keys of OpenPGP.
+pub mod gpg;
+
 /// A real Prometheus with recorded series.
 pub mod prometheus;

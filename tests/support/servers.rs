@@ -58,19 +58,28 @@ pub fn kustomize() -> PathBuf {
 pub fn gitea() -> (PathBuf, PathBuf) {
     let tags = &["-tags", "sqlite,sqlite_unlock_notify"];
     let binary = built_with("gitea", "gitea", "code.gitea.io/gitea", tags);
-    let module = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/servers/gitea");
-    let list = ["list", "-m", "-f", "{{.Dir}}", "code.gitea.io/gitea"];
+    (binary, module_folder("gitea", "code.gitea.io/gitea", "options"))
+}
+
+/// Where Go keeps what a module here was built from; `has` is there when it is whole.
+pub fn module_folder(module: &str, package: &str, has: &str) -> PathBuf {
+    let module = Path::new(env!("CARGO_MANIFEST_DIR"))
+        .join("tests/servers")
+        .join(module);
     let ask = || {
+        let list = ["list", "-m", "-f", "{{.Dir}}", package];
         let output = Command::new("go").current_dir(&module).args(list).output();
         let output = output.expect("Go built it");
         PathBuf::from(String::from_utf8_lossy(&output.stdout).trim())
     };
-    if !ask().join("options").exists() {
+    if !ask().join(has).exists() {
         // Built earlier, and the module cache was cleaned since.
-        let download = ["mod", "download", "code.gitea.io/gitea"];
+        let download = ["mod", "download", package];
         let _ = Command::new("go").current_dir(&module).args(download).status();
     }
-    (binary, ask())
+    let folder = ask();
+    assert!(folder.join(has).exists(), "{package} has no {has} in {folder:?}");
+    folder
 }
 
 /// Without the libraries of all clouds in which it can find what to scrape, which are most of what there is to compile.

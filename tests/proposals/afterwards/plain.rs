@@ -1,8 +1,14 @@
 //! What the controller does with what was merged where there is no forge: the branch is the proposal, merging it by hand approves, and
 //! deleting it declines. What it tells stands in the audit branch and in statuses.
 
-use super::*;
-use crate::proposals::life::{ByHand, by_hand};
+use super::back::rolled_back;
+use super::stage::Stage;
+use crate::forges::world::World;
+use crate::proposals::followed::{POLICIES, proposal};
+use crate::proposals::life::{ByHand, by_hand, client};
+use couchestor::model::ids::CommitId;
+use jiff::Timestamp;
+use serde_json::{Value, json};
 
 async fn set() -> Stage {
     let more = json!({"forge": {"type": "none"}, "rejections": {"expireAfter": "720h"}});
@@ -132,15 +138,7 @@ async fn what_became_slower_is_proposed_to_move_back() {
     let audit = async || stage.audit().await.contains("Result: Completed\n").then_some(());
     stage.until("the record", audit).await;
     stage.follow.halt().await;
-    let mut done = stage.ended("Completed").await;
-    let before = couchestor::io::clock::now().as_second() - 7200;
-    done["status"]["finishedAt"] = Timestamp::from_second(before).unwrap().to_string().into();
-    stage.follow.put(done);
-    let slow = Load {
-        latency_ms: 6.0,
-        ..Load::random(6120.0, 1.0)
-    };
-    stage.follow.running.prometheus.set(VOLUMES[0], Some(slow));
+    stage.slower_since(stage.ended("Completed").await, 7200);
     let back = opened(&mut stage, "slower/tiering").await;
     assert_eq!(back["title"], "Move db/data-0 back to cold: it became slower");
     merged(&stage, &back, ByHand::Merge).await;
