@@ -102,13 +102,18 @@ impl<'a> Process<'a> {
         Timestamp::from_second(START + self.seconds.load(Ordering::SeqCst)).unwrap()
     }
 
-    /// A change of the count waits for the controllers.
+    /// A change of the count waits for the controllers. They go on until the copy has its place and no further: how much of it is filled
+    /// when the act ends would be a matter of the clock.
     async fn while_controllers_go_on<T>(&self, act: impl Future<Output = T>) -> T {
         let mut act = std::pin::pin!(act);
+        let before = self.copies().await;
         loop {
             tokio::select! {
                 done = &mut act => return done,
                 () = tokio::time::sleep(std::time::Duration::from_millis(20)) => {}
+            }
+            if self.copies().await != before {
+                return act.await;
             }
             // A fault that was ordered for the act may meet the controllers: they try again in the next round.
             let (done, _) = futures::future::join(
@@ -120,6 +125,10 @@ impl<'a> Process<'a> {
                 return done;
             }
         }
+    }
+
+    async fn copies(&self) -> usize {
+        self.sim.copies(VOLUME).await.unwrap().len()
     }
 
     /// One turn of a process that starts anew.
