@@ -40,6 +40,9 @@ pub mod tier_assignment;
 /// Where backups go, and which are made.
 pub mod backup;
 
+/// How it is proved that they can be restored.
+pub mod drill;
+
 /// Workloads moved onto a class in phases.
 pub mod rollout;
 
