@@ -18,6 +18,9 @@ pub mod engine;
 /// From an approved move to a VolumeMigration.
 pub mod start;
 
+/// Restore drills. Pure.
+pub mod drill;
+
 #[cfg(test)]
 mod fake;
 

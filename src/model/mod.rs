@@ -18,6 +18,9 @@ pub mod diagnostic;
 /// What the repository asks for, understood and validated.
 pub mod desired;
 
+/// Restore drills as they are seen from outside.
+pub mod drills;
+
 /// Where values stand in their file.
 pub mod places;
 

@@ -87,6 +87,9 @@ pub struct BackupPolicyStatus {
     /// The drill that runs, step by step written down before it is done.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub drill: Option<DrillRun>,
+    /// The request for a drill that was answered last, as the annotation had it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub handled_request: Option<String>,
     /// Drills that ended, the newest first.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub drills: Vec<DrillRecord>,
@@ -133,6 +136,15 @@ pub struct UncoveredVolume {
     /// Why not, and what to do, in words.
     pub message: String,
 }
+
+/// The annotation on a BackupPolicy by which a person asks for a drill now: any new word, and after a slash the namespace to restore.
+pub const DRILL_REQUESTED: &str = "storage.billyronks.io/drill-requested";
+
+/// The label of everything that a drill makes: its id.
+pub const DRILL_LABEL: &str = "storage.billyronks.io/drill";
+
+/// The label that names the policy of a drill.
+pub const DRILL_POLICY_LABEL: &str = "storage.billyronks.io/drill-policy";
 
 /// The steps of a drill, in order.
 #[derive(
@@ -227,6 +239,9 @@ pub struct DrillRecord {
     /// Seconds from the Restore's making to its end; absent when it did not end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restore_seconds: Option<u64>,
+    /// What was found.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub checks: Vec<DrillCheck>,
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
