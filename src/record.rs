@@ -13,6 +13,9 @@ use jiff::Timestamp;
 /// Events on migrations and claims.
 pub mod events;
 
+/// Drills that ended.
+pub mod drills;
+
 /// What is written into the status of our kinds.
 pub mod status;
 

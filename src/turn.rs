@@ -57,6 +57,9 @@ mod advancing;
 /// They are deleted.
 pub mod leaving;
 
+/// Restore drills.
+mod drilling;
+
 /// What became of them.
 mod results;
 
@@ -217,6 +220,8 @@ pub struct Turned {
     pub moves: (MovesStatus, Option<Stop>),
     /// Migrations that have not ended.
     pub unfinished: usize,
+    /// Drills that have not ended.
+    pub drilling: usize,
     /// Migrations that ended in this turn.
     pub outcomes: Vec<crate::model::outcome::Outcome>,
     /// What went wrong, the worst first.
@@ -401,6 +406,8 @@ pub async fn turn(
     .await;
     migrations.extend(started);
     record_outcomes(world, source, &mut migrations, &mut turned).await;
+    // drills (cluster, git): those under way go on, those that are due start
+    drilling::drill(world, source, desired, &mut turned).await;
     // record (forge, cluster): what there is to see
     let seen = results::Seen {
         desired,

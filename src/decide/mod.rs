@@ -59,6 +59,9 @@ mod undecided;
 /// Which assignments are taken back.
 pub mod rollback;
 
+/// Which restore drill starts.
+pub mod drills;
+
 #[cfg(test)]
 pub(crate) mod tests;
 

@@ -24,5 +24,8 @@ pub mod guard;
 /// Longhorn's custom resources.
 pub mod longhorn;
 
+/// Restore drills with Velero.
+pub mod drills;
+
 /// The wall clock.
 pub mod clock;

@@ -18,8 +18,29 @@ pub struct DrillSeen {
     pub restored: BTreeMap<String, VolumeSeen>,
     /// The Jobs that check, by name.
     pub jobs: BTreeMap<String, JobSeen>,
-    /// Whether anything outside of the scratch namespace is left of the drill.
-    pub leftovers: bool,
+    /// What is left of the drill outside of the scratch namespace.
+    pub leftovers: Leftovers,
+}
+
+/// What is left of a drill outside of its scratch namespace: Velero's Restore, and the ConfigMap beside it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Leftovers {
+    /// Nothing.
+    #[default]
+    Nothing,
+    /// What Velero has yet to let go: a Restore goes when its files in the bucket are gone.
+    Going,
+    /// Something that nobody has deleted yet.
+    Something,
+}
+
+/// A pod that is restored with data, and how many containers of it start before the others.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PodSeen {
+    /// Its name.
+    pub name: String,
+    /// Its init containers in the cluster now.
+    pub init_containers: usize,
 }
 
 /// The scratch namespace.

@@ -409,7 +409,7 @@ fn pause(
     }
     let goes_on = |turned: &Turned| {
         let again = turned.proposed.as_ref().is_some_and(|proposed| proposed.again);
-        turned.unfinished > 0 || again
+        turned.unfinished > 0 || turned.drilling > 0 || again
     };
     if result.as_ref().is_ok_and(goes_on) {
         pause = pause.min(settings.poll);

@@ -4,7 +4,9 @@
 //! process that dies anywhere is followed by one that goes on. A drill ends only when nothing of it is left in the cluster, whatever came
 //! of it, and it never touches a namespace that it did not make.
 
-use crate::model::drills::{DrillSeen, JobSeen, RestoreSeen, VolumeSeen};
+use crate::model::drills::{
+    DrillSeen, JobSeen, Leftovers, RestoreSeen, ScratchSeen, VolumeSeen, object_name,
+};
 use crate::model::kinds::drill::{DrillCheck, DrillPhase, DrillRecord, DrillRun};
 use crate::model::quantities::span;
 use jiff::Timestamp;
@@ -66,12 +68,16 @@ pub fn next(run: &DrillRun, rules: &Rules, seen: &DrillSeen, now: Timestamp) -> 
         DrillPhase::Prepare => Step::Act(Act::Prepare),
         DrillPhase::Restore => restoring(run, seen),
         DrillPhase::Check => checking(run, rules, seen),
-        DrillPhase::CleanUp => match ours {
-            Some(scratch) if scratch.going && !seen.leftovers => {
-                waits(run, format!("waiting for namespace {} to be gone", run.scratch))
+        DrillPhase::CleanUp => match (ours, seen.leftovers) {
+            (None, Leftovers::Nothing) => Step::End(record(run, now)),
+            (Some(ScratchSeen { going: false, .. }), _) | (_, Leftovers::Something) => {
+                Step::Act(Act::CleanUp)
             }
-            None if !seen.leftovers => Step::End(record(run, now)),
-            _ => Step::Act(Act::CleanUp),
+            (Some(_), _) => waits(run, format!("waiting for namespace {} to be gone", run.scratch)),
+            (None, Leftovers::Going) => {
+                let name = object_name(run);
+                waits(run, format!("waiting for Velero to let Restore {name} go"))
+            }
         },
     }
 }
@@ -298,6 +304,5 @@ fn record(run: &DrillRun, now: Timestamp) -> DrillRecord {
         restore_seconds: took,
         checks: run.checks.clone(),
         failure: run.failure.clone(),
-        recorded: false,
     }
 }

@@ -6,7 +6,7 @@
 //! that Velero holds no data of would be a second object for the same place on a disk, and the drill would write to live data. Claims lose
 //! their volume's name instead, so that each gets a new one.
 
-use crate::model::drills::object_name;
+use crate::model::drills::{PodSeen, object_name};
 use crate::model::kinds::drill::{DRILL_LABEL, DRILL_POLICY_LABEL, DrillRun, DrillSpec, Sentinel};
 use serde_json::{Value, json};
 
@@ -35,15 +35,6 @@ pub struct Owner<'a> {
     pub policy: &'a str,
     /// Its namespace, which is Velero's.
     pub namespace: &'a str,
-}
-
-/// A pod that Velero restores with data, and how many containers of it start before the others.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct PodSeen {
-    /// Its name.
-    pub name: String,
-    /// Its init containers in the cluster now.
-    pub init_containers: usize,
 }
 
 fn labels(run: &DrillRun, owner: Owner) -> Value {

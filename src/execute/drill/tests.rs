@@ -1,7 +1,7 @@
 //! A drill from its first step to its last, and everything that can come between them.
 
 use super::*;
-use crate::model::drills::ScratchSeen;
+use crate::model::drills::PodSeen;
 use crate::model::kinds::drill::{DRILL_LABEL, DrillSpec, Sentinel};
 use std::collections::BTreeMap;
 
@@ -75,7 +75,7 @@ impl Scene {
                     ours: true,
                     going: false,
                 });
-                (seen.prepared, seen.leftovers) = (true, true);
+                (seen.prepared, seen.leftovers) = (true, Leftovers::Something);
             }
             Act::Restore => {
                 seen.restore = Some(self.restore.clone());
@@ -87,7 +87,7 @@ impl Scene {
                 }
             }
             Act::CleanUp => {
-                (seen.scratch, seen.restore, seen.leftovers) = (None, None, false);
+                (seen.scratch, seen.restore, seen.leftovers) = (None, None, Leftovers::Nothing);
             }
         }
     }
@@ -188,7 +188,10 @@ fn whatever_goes_wrong_fails_the_drill_and_leaves_nothing() {
         let why = record.failure.unwrap();
         assert!(why.contains(said), "{what}: {why}");
         assert_eq!(scene.acts.last(), Some(&Act::CleanUp), "{what}");
-        assert!(scene.seen.scratch.is_none() && !scene.seen.leftovers, "{what}");
+        assert!(
+            scene.seen.scratch.is_none() && scene.seen.leftovers == Leftovers::Nothing,
+            "{what}"
+        );
     }
 }
 
@@ -226,7 +229,7 @@ fn a_drill_stops_when_it_is_withdrawn_deleted_under_its_feet_or_too_slow() {
     ] {
         let seen = DrillSeen {
             scratch,
-            leftovers: true,
+            leftovers: Leftovers::Something,
             ..DrillSeen::default()
         };
         let mut under_way = run(DrillPhase::Restore);
@@ -306,7 +309,7 @@ fn what_a_drill_makes_reads_as_it_should() {
         namespace: "velero",
     };
     let run = run(DrillPhase::Prepare);
-    let pods = [objects::PodSeen {
+    let pods = [PodSeen {
         name: "pg.0".into(),
         init_containers: 1,
     }];

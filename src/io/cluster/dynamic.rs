@@ -4,7 +4,7 @@ use super::{Cluster, ClusterError, translate};
 use crate::model::ids::ObjectId;
 use crate::model::kinds::FIELD_MANAGER;
 use kube::Api;
-use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, Preconditions};
+use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions};
 use kube::core::{GroupVersionKind, TypeMeta};
 use kube::discovery::{ApiResource, Discovery, Scope};
 use serde_json::Value;
@@ -124,6 +124,33 @@ impl Cluster {
             .await
             .map_err(|error| translate(&id.to_string(), error))?;
         live(id, applied)
+    }
+
+    /// Creates an object, which must not be there yet.
+    ///
+    /// # Errors
+    /// [`ClusterError::Exists`] when it is.
+    pub async fn create_object(
+        &self,
+        api_version: &str,
+        id: &ObjectId,
+        object: &Value,
+    ) -> Result<(), ClusterError> {
+        let api = self.api(api_version, id).await?;
+        let invalid = |error: serde_json::Error| ClusterError::Invalid {
+            what: id.to_string(),
+            detail: error.to_string(),
+        };
+        let object: DynamicObject = serde_json::from_value(object.clone()).map_err(invalid)?;
+        self.wrote()?;
+        let params = PostParams {
+            field_manager: Some(FIELD_MANAGER.to_owned()),
+            ..PostParams::default()
+        };
+        api.create(&params, &object)
+            .await
+            .map(drop)
+            .map_err(|error| translate(&id.to_string(), error))
     }
 
     /// Deletes an object if it is still the one with this uid. That it is gone already is no error.

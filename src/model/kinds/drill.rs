@@ -245,7 +245,4 @@ pub struct DrillRecord {
     /// Why it failed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub failure: Option<String>,
-    /// Whether the audit branch has it.
-    #[serde(default)]
-    pub recorded: bool,
 }

@@ -1,0 +1,275 @@
+//! Which restore drill starts now, why others wait, and what drills have proved so far.
+
+use crate::formats::{cron, duration};
+use crate::model::drills::scratch_name;
+use crate::model::kinds::backup::BackupPolicySpec;
+use crate::model::kinds::drill::{BackupPolicyStatus, DrillPhase, DrillRecord, DrillRun, DrillSpec};
+use crate::model::quantities::span;
+use jiff::Timestamp;
+use sha2::{Digest, Sha256};
+
+/// Drills that are remembered in a status; the audit branch has all of them.
+pub const RECORDS_MAX: usize = 50;
+
+/// A BackupPolicy with what was found of its drills.
+#[derive(Clone, Debug)]
+pub struct DrillPolicy<'a> {
+    /// Its namespace, which is Velero's.
+    pub namespace: &'a str,
+    /// Its name.
+    pub name: &'a str,
+    /// What it says.
+    pub spec: &'a BackupPolicySpec,
+    /// What is known of it.
+    pub status: &'a BackupPolicyStatus,
+    /// When its object was made: a schedule counts from then.
+    pub created: Option<Timestamp>,
+    /// What a person asks for.
+    pub requested: Option<&'a str>,
+}
+
+/// What becomes of a policy's drills now.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Due {
+    /// Nothing.
+    No,
+    /// One is due, and cannot start.
+    Waits(String),
+    /// This one starts.
+    Starts(Box<DrillRun>),
+    /// What a person asked for cannot be done; it is answered once.
+    Refused(String),
+}
+
+/// The namespaces that a policy drills.
+pub fn namespaces<'a>(spec: &'a BackupPolicySpec, drill: &'a DrillSpec) -> &'a [String] {
+    match drill.namespaces.is_empty() {
+        true => &spec.included_namespaces,
+        false => &drill.namespaces,
+    }
+}
+
+/// What becomes of each policy's drills, in their order: one drill at a time for each location, and the first in the list comes first.
+pub fn due(policies: &[DrillPolicy], now: Timestamp) -> Vec<Due> {
+    let running = policies
+        .iter()
+        .filter_map(|policy| Some((policy.namespace, policy.status.drill.as_ref()?.location.as_str())));
+    let mut busy: Vec<(&str, &str)> = running.collect();
+    let mut all = Vec::with_capacity(policies.len());
+    for policy in policies {
+        let mut due = of_policy(policy, now);
+        if let Due::Starts(run) = &due {
+            let covered = policy.status.covered.as_ref();
+            let location = covered.map_or("", |backup| backup.location.as_str());
+            match busy.contains(&(policy.namespace, location)) {
+                true => {
+                    due = Due::Waits(format!(
+                        "another drill from location {} is under way",
+                        run.location
+                    ));
+                }
+                false => busy.push((policy.namespace, location)),
+            }
+        }
+        all.push(due);
+    }
+    all
+}
+
+fn of_policy(policy: &DrillPolicy, now: Timestamp) -> Due {
+    let Some(drill) = &policy.spec.drill else {
+        return Due::No;
+    };
+    if policy.status.drill.is_some() {
+        return Due::No;
+    }
+    let known = namespaces(policy.spec, drill);
+    let request = policy
+        .requested
+        .filter(|request| policy.status.handled_request.as_deref() != Some(*request));
+    let namespace = match request {
+        Some(request) => match request.split_once('/').map(|(_, namespace)| namespace) {
+            Some(wanted) if !known.iter().any(|one| one == wanted) => {
+                return Due::Refused(format!(
+                    "namespace {wanted} is not among those that are drilled: {}",
+                    known.join(", ")
+                ));
+            }
+            Some(wanted) => Some(wanted),
+            None => oldest(policy, known),
+        },
+        None => {
+            let Ok(schedule) = cron::parse(&drill.schedule) else {
+                return Due::No;
+            };
+            let late = |namespace: &&String| {
+                let since = last_started(policy, namespace).or(policy.created);
+                let next = since.and_then(|since| schedule.next(since));
+                next.is_some_and(|next| next <= now)
+            };
+            known.iter().find(late).map(String::as_str)
+        }
+    };
+    let Some(namespace) = namespace else {
+        return Due::No;
+    };
+    let Some(backup) = &policy.status.covered else {
+        return Due::Waits("no backup holds every volume, so that there is nothing to drill".to_owned());
+    };
+    let id = drill_id(policy, namespace, now);
+    Due::Starts(Box::new(DrillRun {
+        scratch: scratch_name(namespace, &id),
+        id,
+        phase: DrillPhase::Pending,
+        backup: backup.name.clone(),
+        location: backup.location.clone(),
+        backup_started_at: Some(backup.started_at.clone()),
+        namespace: namespace.to_owned(),
+        started_at: now.to_string(),
+        requested: request.map(str::to_owned),
+        ..DrillRun::default()
+    }))
+}
+
+/// Names what a drill makes; no two drills have the same.
+fn drill_id(policy: &DrillPolicy, namespace: &str, now: Timestamp) -> String {
+    let whole = format!("{}/{}/{namespace}/{now}", policy.namespace, policy.name);
+    let digest = Sha256::digest(whole.as_bytes());
+    digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn last<'a>(policy: &DrillPolicy<'a>, namespace: &str) -> Option<&'a DrillRecord> {
+    policy
+        .status
+        .drills
+        .iter()
+        .find(|record| record.namespace == namespace)
+}
+
+fn last_started(policy: &DrillPolicy, namespace: &str) -> Option<Timestamp> {
+    last(policy, namespace)?.started_at.parse().ok()
+}
+
+/// The namespace whose last drill is the longest ago.
+fn oldest<'n>(policy: &DrillPolicy, known: &'n [String]) -> Option<&'n str> {
+    known
+        .iter()
+        .min_by_key(|namespace| last_started(policy, namespace))
+        .map(String::as_str)
+}
+
+/// What drills have proved.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Proof {
+    /// The policy asks for none.
+    NotAsked,
+    /// Every namespace was restored lately, and fast enough. The 95th percentile of the seconds of its slowest namespace.
+    Holds {
+        /// Seconds.
+        p95: u64,
+    },
+    /// It does not hold: in one word and in words.
+    Fails {
+        /// `NeverDrilled`, `DrillFailed`, `EvidenceExpired` or `TooSlow`.
+        reason: &'static str,
+        /// What is wrong.
+        message: String,
+    },
+}
+
+/// What drills have proved until now. What is not known is not proved.
+pub fn proof(policy: &DrillPolicy, now: Timestamp) -> Proof {
+    let Some(drill) = &policy.spec.drill else {
+        return Proof::NotAsked;
+    };
+    let fails = |reason, message| Proof::Fails { reason, message };
+    let seconds = |text: &str| duration::parse(text).map_or(0, |length| length.as_secs());
+    let age_max = seconds(&drill.evidence_age);
+    let mut slowest = 0;
+    for namespace in namespaces(policy.spec, drill) {
+        let Some(record) = last(policy, namespace) else {
+            return fails(
+                "NeverDrilled",
+                format!("namespace {namespace} was never restored in a drill"),
+            );
+        };
+        if !record.passed {
+            let why = record.failure.as_deref().unwrap_or("no reason was written down");
+            let at = &record.finished_at;
+            return fails(
+                "DrillFailed",
+                format!("the last drill of namespace {namespace} failed at {at}: {why}"),
+            );
+        }
+        let age = record.finished_at.parse::<Timestamp>().map_or(u64::MAX, |at| {
+            u64::try_from(now.as_second() - at.as_second()).unwrap_or(0)
+        });
+        if age > age_max {
+            let allowed = &drill.evidence_age;
+            let said = match age {
+                u64::MAX => "at a time that cannot be read".to_owned(),
+                age => format!("{} ago", span(age)),
+            };
+            return fails(
+                "EvidenceExpired",
+                format!(
+                    "namespace {namespace} was last restored {said}, and a drill proves something for {allowed}"
+                ),
+            );
+        }
+        let of_namespace = policy
+            .status
+            .drills
+            .iter()
+            .filter(|record| record.namespace == *namespace && record.passed);
+        let took: Vec<u64> = of_namespace
+            .take(drill.window as usize)
+            .filter_map(|record| record.restore_seconds)
+            .collect();
+        let Some(p95) = percentile_95(took) else {
+            return fails(
+                "NeverDrilled",
+                format!("it is not known how long a restore of namespace {namespace} takes"),
+            );
+        };
+        if let Some(rto) = policy.spec.rto.as_deref()
+            && p95 > seconds(rto)
+        {
+            return fails(
+                "TooSlow",
+                format!(
+                    "restoring namespace {namespace} takes {} (95th percentile of the last {} drills), and {rto} is promised",
+                    span(p95),
+                    drill.window
+                ),
+            );
+        }
+        slowest = slowest.max(p95);
+    }
+    Proof::Holds { p95: slowest }
+}
+
+/// The value that 95 of 100 do not exceed, by nearest rank: of fewer than twenty it is the greatest.
+fn percentile_95(mut all: Vec<u64>) -> Option<u64> {
+    all.sort_unstable();
+    let rank = (all.len() * 95).div_ceil(100);
+    all.get(rank.checked_sub(1)?).copied()
+}
+
+/// Puts a drill's record before the others, and forgets the oldest of too many. The newest of each namespace stays, for it says when the
+/// next one is due.
+pub fn remember(drills: &mut Vec<DrillRecord>, record: DrillRecord) {
+    drills.insert(0, record);
+    while drills.len() > RECORDS_MAX {
+        let is_spare = |index: &usize| {
+            let one = &drills[*index];
+            drills[..*index]
+                .iter()
+                .any(|newer| newer.namespace == one.namespace)
+        };
+        match (0..drills.len()).rev().find(is_spare) {
+            Some(index) => drop(drills.remove(index)),
+            None => return,
+        }
+    }
+}
