@@ -12,11 +12,10 @@ const SEARCH_YEARS: i16 = 5;
 /// Years that are searched for gaps and meetings: twice the four years to the next 29 February, and one.
 pub const HORIZON_YEARS: i16 = 9;
 
-/// Days that are searched for gaps of schedules that are due on every day: all changes of the clock of one year.
-const DAILY_HORIZON: i64 = 400;
+/// Days that are searched for gaps of schedules that every week is the same for: all changes of the clock of one year.
+const WEEKLY_HORIZON: i64 = 400;
 
-/// Runs that are compared to find a meeting, or merged to find a gap. Beyond it two schedules are taken to keep apart, or the gap is what was
-/// seen: half a year of hourly runs.
+/// Runs that are merged to find a gap; beyond it the gap is what was seen: half a year of hourly runs.
 const STEPS: usize = 5000;
 
 /// The shortest and the longest time between two runs.
@@ -68,12 +67,9 @@ impl Cron {
             When::At(times) => times,
         };
         let clock = Clock(&self.zone);
-        let every_day = times.both
-            && times.months.count_ones() == 12
-            && times.days.count_ones() == 31
-            && times.weekdays.count_ones() == 7;
-        let days = match every_day {
-            true => DAILY_HORIZON,
+        let weekly = times.both && times.months.count_ones() == 12 && times.days.count_ones() == 31;
+        let days = match weekly {
+            true => WEEKLY_HORIZON,
             false => i64::from(HORIZON_YEARS) * 366,
         };
         let end = from.as_second() + days * DAY;
@@ -104,8 +100,9 @@ impl Cron {
     }
 }
 
-/// The first time within the years after `from` at which both run in the same minute. `@every` runs at no time that is known beforehand.
-pub fn meeting(one: &Cron, other: &Cron, from: Timestamp) -> Option<Timestamp> {
+/// The first time within the years after `from` at which both run in the same minute. `@every` runs at no time that is known beforehand. Each
+/// look at a run takes one of `looks`; when none is left, schedules are taken to keep apart.
+pub fn meeting(one: &Cron, other: &Cron, from: Timestamp, looks: &mut usize) -> Option<Timestamp> {
     let (When::At(a), When::At(b)) = (one.when, other.when) else {
         return None;
     };
@@ -118,7 +115,8 @@ pub fn meeting(one: &Cron, other: &Cron, from: Timestamp) -> Option<Timestamp> {
     }
     let end = from.as_second() + i64::from(HORIZON_YEARS) * 366 * DAY;
     let (mut first, mut second) = (one.next(from)?, other.next(from)?);
-    for _ in 0..STEPS {
+    while *looks > 0 {
+        *looks -= 1;
         if first == second {
             return Some(first);
         }
@@ -140,13 +138,6 @@ fn before(at: Timestamp) -> Timestamp {
 
 /// The longest time without a run of any of them.
 pub fn longest_gap(all: &[&Cron], from: Timestamp) -> Option<Duration> {
-    let alone = all
-        .iter()
-        .filter_map(|cron| Some(cron.gaps(from)?.longest))
-        .min()?;
-    if all.len() < 2 {
-        return Some(alone);
-    }
     let end = from.as_second() + i64::from(HORIZON_YEARS) * 366 * DAY;
     let following = |at: Timestamp| all.iter().filter_map(|cron| cron.next(at)).min();
     let (mut at, mut longest) = (following(from)?, 0);
@@ -157,8 +148,10 @@ pub fn longest_gap(all: &[&Cron], from: Timestamp) -> Option<Duration> {
         longest = longest.max(next.as_second() - at.as_second());
         at = next;
     }
-    // Together they are never further apart than the closest of them is by itself.
-    Some(alone.min(Duration::from_secs(u64::try_from(longest).unwrap_or(0))))
+    u64::try_from(longest)
+        .ok()
+        .filter(|longest| *longest > 0)
+        .map(Duration::from_secs)
 }
 
 const MINUTE: i64 = 60;

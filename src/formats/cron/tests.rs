@@ -222,7 +222,7 @@ fn schedules_that_are_ever_due_in_the_same_minute_meet() {
         ("@every 1h", "@hourly", ""),
     ] {
         let meets = |a: &str, b: &str| {
-            let found = meeting(&parse(a).unwrap(), &parse(b).unwrap(), from);
+            let found = meeting(&parse(a).unwrap(), &parse(b).unwrap(), from, &mut 10_000);
             found.map(|at| at.to_string()).unwrap_or_default()
         };
         assert_eq!(meets(one, other), wanted, "{one} and {other}");

@@ -57,7 +57,7 @@ const PODS: [(&str, &str, &str, bool, bool); 9] = [
 ];
 
 /// All other references: what is referred to, then the place.
-const ELSEWHERE: [(Target, Row); 46] = [
+const ELSEWHERE: [(Target, Row); 51] = [
     (
         ("", "", "Deployment"),
         (
@@ -364,6 +364,56 @@ const ELSEWHERE: [(Target, Row); 46] = [
             "",
             "BackupPolicy",
             "spec/location",
+            false,
+        ),
+    ),
+    (
+        ("storage.billyronks.io", "v1", "BackupLocation"),
+        (
+            "storage.billyronks.io",
+            "",
+            "BackupPolicy",
+            "spec/schedules/location",
+            false,
+        ),
+    ),
+    (
+        ("", "v1", "ConfigMap"),
+        (
+            "storage.billyronks.io",
+            "",
+            "BackupPolicy",
+            "spec/volumePolicy/name",
+            false,
+        ),
+    ),
+    (
+        ("", "v1", "ConfigMap"),
+        (
+            "storage.billyronks.io",
+            "",
+            "BackupPolicy",
+            "spec/drill/job/name",
+            false,
+        ),
+    ),
+    (
+        ("storage.k8s.io", "v1", "StorageClass"),
+        (
+            "storage.billyronks.io",
+            "",
+            "BackupPolicy",
+            "spec/volumeRules/storageClasses",
+            false,
+        ),
+    ),
+    (
+        ("", "v1", "Secret"),
+        (
+            "storage.billyronks.io",
+            "",
+            "BackupLocation",
+            "spec/caCertRef/name",
             false,
         ),
     ),
