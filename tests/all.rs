@@ -29,6 +29,9 @@ mod killed;
 /// Two controllers, of which one acts.
 mod leadership;
 
+/// Restore drills.
+mod drills;
+
 /// People hold, cancel and retry moves.
 mod upper_hand;
 

@@ -35,7 +35,7 @@ struct Right {
 
 /// Every right in the cluster that couchestor has, and why. Objects that a repository holds need rights of their own:
 /// give them by a ClusterRole that is aggregated by the label below.
-const RIGHTS: [Right; 14] = [
+const RIGHTS: [Right; 20] = [
     Right {
         group: "storage.billyronks.io",
         resources: &["policysources"],
@@ -127,8 +127,49 @@ const RIGHTS: [Right; 14] = [
     Right {
         group: "",
         resources: &["namespaces"],
-        verbs: &["get", "patch", "create"],
-        because: "namespaces from Git are applied; none is ever deleted",
+        verbs: &["get", "list", "patch", "create", "delete"],
+        because: "namespaces from Git are applied; the scratch namespaces of drills are deleted, and no other",
+    },
+    Right {
+        group: "velero.io",
+        resources: &["restores"],
+        verbs: &["get", "list", "create", "delete"],
+        because: "a drill restores a backup",
+    },
+    Right {
+        group: "velero.io",
+        resources: &["backups"],
+        verbs: &["get"],
+        because: "which is still there",
+    },
+    Right {
+        group: "velero.io",
+        resources: &[
+            "podvolumebackups",
+            "podvolumerestores",
+            "datauploads",
+            "datadownloads",
+        ],
+        verbs: &["list"],
+        because: "whether every volume came back with every byte",
+    },
+    Right {
+        group: "",
+        resources: &["pods", "resourcequotas"],
+        verbs: &["get", "create"],
+        because: "scratch namespaces have a quota; pods are read, for what starts in them is kept from doing anything",
+    },
+    Right {
+        group: "networking.k8s.io",
+        resources: &["networkpolicies"],
+        verbs: &["get", "create"],
+        because: "scratch namespaces have no network",
+    },
+    Right {
+        group: "batch",
+        resources: &["jobs"],
+        verbs: &["list", "create"],
+        because: "a drill looks into restored volumes",
     },
     Right {
         group: "events.k8s.io",

@@ -39,6 +39,9 @@ mod screen;
 /// What people say of moves.
 mod migrations;
 
+/// Restore drills.
+mod drill;
+
 /// Who decided what, out of Git alone.
 mod audit;
 
@@ -127,6 +130,12 @@ enum Command {
         after_help = "Examples:\n  couchestor migrations\n  couchestor migrations show db-data-0-1a2b3c4d\n  couchestor migrations pause db-data-0-1a2b3c4d --why 'the new disks come on Monday'\n  couchestor migrations resume db-data-0-1a2b3c4d\n  couchestor migrations cancel db-data-0-1a2b3c4d\n  couchestor migrations retry db-data-0-1a2b3c4d\n  couchestor migrations resume-all\n\nAll moves of a source stand still while a file FREEZE lies in its folder, or while the PolicySource carries the annotation\nstorage.billyronks.io/paused. Exit codes: 0 done, 1 not."
     )]
     Migrations(migrations::Arguments),
+    /// Have a backup restored in a drill now, and see what drills have proved.
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  couchestor drill list\n  couchestor drill run daily\n  couchestor drill run daily --of database --wait\n\nExit codes: 0 done, 1 not, or with --wait: the drill failed."
+    )]
+    Drill(drill::Command),
     /// Show who decided what, when, from which commit, with which outcome: out of Git alone.
     #[command(
         after_help = "Examples:\n  couchestor audit --repository https://git.example.org/home/ops.git\n  couchestor audit --repository /srv/git/ops.git -o json"
@@ -215,6 +224,7 @@ pub fn main(cli: Cli) -> ExitCode {
         Command::Backtest(arguments) => block_on(backtest::backtest(*arguments)),
         Command::Status(arguments) => block_on(status::status(arguments)),
         Command::Migrations(arguments) => block_on(migrations::migrations(arguments)),
+        Command::Drill(command) => block_on(drill::drill(command)),
         Command::Audit(arguments) => block_on(audit::audit(arguments)),
         Command::Simulate(arguments) => block_on(simulate::simulate(arguments)),
     };

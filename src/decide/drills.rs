@@ -131,9 +131,14 @@ fn of_policy(policy: &DrillPolicy, now: Timestamp) -> Due {
     }))
 }
 
-/// Names what a drill makes; no two drills have the same.
+/// Names what a drill makes. No two drills have the same, also not two of one second.
 fn drill_id(policy: &DrillPolicy, namespace: &str, now: Timestamp) -> String {
-    let whole = format!("{}/{}/{namespace}/{now}", policy.namespace, policy.name);
+    let before = policy
+        .status
+        .drills
+        .first()
+        .map_or("", |record| record.id.as_str());
+    let whole = format!("{}/{}/{namespace}/{now}/{before}", policy.namespace, policy.name);
     let digest = Sha256::digest(whole.as_bytes());
     digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect()
 }

@@ -34,6 +34,9 @@ mod rollback;
 /// What people and failures stop.
 mod control;
 
+/// Restore drills.
+mod drills;
+
 use crate::model::desired::Policy;
 use crate::model::engine::Health;
 use crate::model::ids::{PolicyName, TierName};

@@ -8,7 +8,7 @@ use crate::model::drills::{
     DrillSeen, JobSeen, Leftovers, PodSeen, RestoreSeen, ScratchSeen, VolumeSeen, object_name,
 };
 use crate::model::ids::ObjectId;
-use crate::model::kinds::drill::{DRILL_LABEL, DrillPhase, DrillRun};
+use crate::model::kinds::drill::{DRILL_LABEL, DRILL_POLICY_LABEL, DrillPhase, DrillRun};
 use serde_json::Value;
 use std::collections::BTreeMap;
 
@@ -18,6 +18,13 @@ const POD_VOLUME_BACKUPS: Foreign = velero("v1", "PodVolumeBackup", "podvolumeba
 const POD_VOLUME_RESTORES: Foreign = velero("v1", "PodVolumeRestore", "podvolumerestores");
 const DATA_UPLOADS: Foreign = velero("v2alpha1", "DataUpload", "datauploads");
 const DATA_DOWNLOADS: Foreign = velero("v2alpha1", "DataDownload", "datadownloads");
+const RESTORES: Foreign = velero("v1", "Restore", "restores");
+const NAMESPACES: Foreign = Foreign {
+    group: "",
+    version: "v1",
+    kind: "Namespace",
+    plural: "namespaces",
+};
 const JOBS: Foreign = Foreign {
     group: "batch",
     version: "v1",
@@ -39,6 +46,15 @@ const fn velero(version: &'static str, kind: &'static str, plural: &'static str)
 pub struct Drills<'a> {
     cluster: &'a Cluster,
     namespace: &'a str,
+}
+
+/// A drill of which a scratch namespace or a Restore is there.
+#[derive(Debug)]
+pub struct Left {
+    /// As much of it as its labels tell.
+    pub run: DrillRun,
+    /// Velero's namespace.
+    pub velero: String,
 }
 
 /// A volume of a pod.
@@ -103,6 +119,48 @@ impl<'a> Drills<'a> {
     /// The drills of the Velero in a namespace.
     pub fn of(cluster: &'a Cluster, namespace: &'a str) -> Self {
         Self { cluster, namespace }
+    }
+
+    /// Every drill of which something is there, whoever drives it.
+    ///
+    /// # Errors
+    /// Any [`ClusterError`].
+    pub async fn left(cluster: &Cluster) -> Result<Vec<Left>, ClusterError> {
+        let which = Which {
+            labels: Some(DRILL_POLICY_LABEL.to_owned()),
+            ..Which::default()
+        };
+        let mut left: BTreeMap<String, Left> = BTreeMap::new();
+        for one in cluster
+            .list_foreign(&NAMESPACES, &which)
+            .await?
+            .unwrap_or_default()
+        {
+            let of = text(&one, "/metadata/annotations/storage.billyronks.io~1drill-of");
+            let velero = of
+                .split_once('/')
+                .map_or("", |(namespace, _)| namespace)
+                .to_owned();
+            let run = DrillRun {
+                id: label(&one, DRILL_LABEL).to_owned(),
+                scratch: text(&one, "/metadata/name").to_owned(),
+                ..DrillRun::default()
+            };
+            left.insert(run.id.clone(), Left { run, velero });
+        }
+        for one in cluster.list_foreign(&RESTORES, &which).await?.unwrap_or_default() {
+            let id = label(&one, DRILL_LABEL).to_owned();
+            let namespaces = one.pointer("/spec/namespaceMapping").and_then(Value::as_object);
+            let scratch = namespaces.and_then(|all| all.values().next()?.as_str());
+            let run = DrillRun {
+                id: id.clone(),
+                scratch: scratch.unwrap_or_default().to_owned(),
+                ..DrillRun::default()
+            };
+            let velero = text(&one, "/metadata/namespace").to_owned();
+            left.entry(id).or_insert(Left { run, velero });
+        }
+        Ok(left.into_values().collect())
     }
 
     async fn get(&self, version: &str, id: &ObjectId) -> Result<Option<Live>, ClusterError> {

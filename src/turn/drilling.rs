@@ -15,7 +15,7 @@ use crate::model::kinds::backup::BackupPolicySpec;
 use crate::model::kinds::drill::{BackupPolicyStatus, DRILL_REQUESTED, DrillRun, DrillSpec};
 use crate::record;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// Steps of one drill in one turn: it has five phases, and each is written, done and looked at once.
 const STEPS_MAX: usize = 24;
@@ -55,10 +55,12 @@ fn failure(name: &str, error: &ClusterError) -> TurnFailure {
     }
 }
 
-/// Carries the source's drills on and starts those that are due. A source without drills costs nothing.
+/// Carries the source's drills on and starts those that are due. A source without BackupPolicies costs nothing, except that with each
+/// comparison of everything it is looked for what a policy that is gone may have left.
 pub(super) async fn drill(world: &World, source: &Source<'_>, desired: &Desired, turned: &mut Turned) {
     let specs = policies(desired);
-    if specs.values().all(|spec| spec.drill.is_none()) {
+    let sweeps = turned.actions.is_some();
+    if specs.is_empty() && !sweeps {
         return;
     }
     let objects: Vec<BackupPolicy> = match world.cluster.list().await {
@@ -68,6 +70,9 @@ pub(super) async fn drill(world: &World, source: &Source<'_>, desired: &Desired,
             return;
         }
     };
+    if sweeps && let Err(error) = sweep(world, &objects).await {
+        turned.failures.push(failure("that is gone", &error));
+    }
     let mut ours: Vec<BackupPolicy> = objects
         .into_iter()
         .filter(|object| specs.contains_key(&key(object)))
@@ -95,6 +100,29 @@ pub(super) async fn drill(world: &World, source: &Source<'_>, desired: &Desired,
             Err(error) => turned.failures.push(failure(&key(object).1, &error)),
         }
     }
+}
+
+/// Takes away what drills have left that no policy drives any more, because it was deleted under way.
+async fn sweep(world: &World, objects: &[BackupPolicy]) -> Result<(), ClusterError> {
+    let driven: BTreeSet<&str> = objects
+        .iter()
+        .filter_map(|object| Some(object.status.as_ref()?.drill.as_ref()?.id.as_str()))
+        .collect();
+    for left in Drills::left(&world.cluster).await? {
+        if driven.contains(left.run.id.as_str()) {
+            continue;
+        }
+        let (id, scratch) = (&left.run.id, &left.run.scratch);
+        tracing::warn!(
+            drill = id,
+            namespace = scratch,
+            "a drill that nobody drives is taken away"
+        );
+        Drills::of(&world.cluster, &left.velero)
+            .clean_up(&left.run)
+            .await?;
+    }
+    Ok(())
 }
 
 fn due(world: &World, specs: &BTreeMap<Key, BackupPolicySpec>, ours: &[BackupPolicy]) -> Vec<Due> {

@@ -26,7 +26,11 @@ impl Foreign {
         ApiResource {
             group: self.group.to_owned(),
             version: self.version.to_owned(),
-            api_version: format!("{}/{}", self.group, self.version),
+            // The core group has no name.
+            api_version: match self.group {
+                "" => self.version.to_owned(),
+                group => format!("{group}/{}", self.version),
+            },
             kind: self.kind.to_owned(),
             plural: self.plural.to_owned(),
         }

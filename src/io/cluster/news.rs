@@ -2,7 +2,7 @@
 
 use super::{Cluster, ClusterError, translate};
 use crate::model::conditions;
-use crate::model::kinds::{PolicySource, VolumeMigration};
+use crate::model::kinds::{BackupPolicy, PolicySource, VolumeMigration};
 use futures::{StreamExt, TryStreamExt};
 use kube::runtime::WatchStreamExt;
 use kube::runtime::events::{Event, EventType};
@@ -48,12 +48,13 @@ impl Cluster {
             .map_err(|error| translate("an Event", error))
     }
 
-    /// Says when a PolicySource or VolumeMigration has changed. The channel holds one message: many changes at once
+    /// Says when a PolicySource, a VolumeMigration or a BackupPolicy has changed. The channel holds one message: many changes at once
     /// are one piece of news. The watch goes on until the receiver is dropped.
     pub fn news(&self) -> mpsc::Receiver<()> {
         let (sender, receiver) = mpsc::channel(1);
         self.spawn_watch::<PolicySource>(sender.clone());
-        self.spawn_watch::<VolumeMigration>(sender);
+        self.spawn_watch::<VolumeMigration>(sender.clone());
+        self.spawn_watch::<BackupPolicy>(sender);
         receiver
     }
 

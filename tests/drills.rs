@@ -1,0 +1,390 @@
+//! Restore drills of the whole controller, against the simulated API server with a Velero that is played: what it would write after it
+//! has restored is written by the test. What the real one does stands in `velero`.
+
+use crate::support::follow::Follow;
+use crate::support::{say, seed};
+use couchestor::sim::kubernetes::{KubernetesSim, On, What};
+use serde_json::{Value, json};
+use std::time::{Duration, Instant};
+
+/// A drill takes a second or two; a busy machine may need more.
+const PATIENCE: Duration = Duration::from_secs(90);
+
+const POLICY: &str = r"
+apiVersion: storage.billyronks.io/v1
+kind: BackupLocation
+metadata: {name: s3, namespace: velero}
+spec:
+  bucket: backups
+  region: garage
+  endpoint: https://s3.example.org
+  forcePathStyle: true
+  credentials: {name: velero-s3}
+  default: true
+---
+apiVersion: storage.billyronks.io/v1
+kind: BackupPolicy
+metadata: {name: daily, namespace: velero}
+spec:
+  location: s3
+  includedNamespaces: [database]
+  schedules:
+    - {name: backup, schedule: 0 2 * * *, ttl: 720h}
+  rpo: 26h
+  rto: 15m
+  drill:
+    schedule: 0 5 1 1 *
+    timeout: TIMEOUT
+    sentinels:
+      - {namespace: database, claim: data, path: ok}
+";
+
+/// Velero's kinds, of which nothing is pruned.
+fn kinds() -> Vec<Value> {
+    let any = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+    let crd = |group: &str, version: &str, kind: &str, plural: &str| {
+        json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+            "metadata": {"name": format!("{plural}.{group}"),
+                "annotations": {"api-approved.kubernetes.io": "unapproved, a test's"}},
+            "spec": {"group": group, "scope": "Namespaced",
+                "names": {"kind": kind, "plural": plural, "singular": kind.to_lowercase(), "listKind": format!("{kind}List")},
+                "versions": [{"name": version, "served": true, "storage": true, "schema": {"openAPIV3Schema": any}}]}})
+    };
+    vec![
+        crd("velero.io", "v1", "Backup", "backups"),
+        crd("velero.io", "v1", "Restore", "restores"),
+        crd("velero.io", "v1", "Schedule", "schedules"),
+        crd(
+            "velero.io",
+            "v1",
+            "BackupStorageLocation",
+            "backupstoragelocations",
+        ),
+        crd("velero.io", "v1", "PodVolumeBackup", "podvolumebackups"),
+        crd("velero.io", "v1", "PodVolumeRestore", "podvolumerestores"),
+    ]
+}
+
+/// How the played Velero and kubelet behave.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Plays {
+    /// Everything comes back.
+    Well,
+    /// The Restore fails, as one does that was running when Velero was restarted.
+    RestartsMidway,
+    /// It never ends, as while the bucket cannot be reached.
+    NeverEnds,
+    /// Neither does it, and there is time.
+    Stays,
+    /// A byte is missing.
+    LosesAByte,
+    /// The file is not there.
+    LosesTheSentinel,
+}
+
+/// Does what Velero and the kubelet would do now.
+fn play(sim: &KubernetesSim, plays: Plays) {
+    for restore in sim.list("Restore") {
+        if restore["status"]["phase"].is_null() {
+            carry_out(sim, restore, plays);
+        }
+    }
+    for mut job in sim.list("Job") {
+        if job["status"]["conditions"].is_null() {
+            let (kind, reason) = match plays {
+                Plays::LosesTheSentinel => ("Failed", "BackoffLimitExceeded"),
+                _ => ("Complete", ""),
+            };
+            job["status"] = json!({"conditions": [{"type": kind, "status": "True", "reason": reason, "message": "seen"}]});
+            sim.put(job).unwrap();
+        }
+    }
+}
+
+fn carry_out(sim: &KubernetesSim, mut restore: Value, plays: Plays) {
+    let name = restore["metadata"]["name"].clone();
+    let ends = |phase: &str| {
+        json!({"phase": phase, "completionTimestamp": couchestor::io::clock::now().to_string(),
+            "progress": {"itemsRestored": 4, "totalItems": 4}})
+    };
+    restore["status"] = match plays {
+        Plays::NeverEnds | Plays::Stays => {
+            json!({"phase": "InProgress", "progress": {"itemsRestored": 1, "totalItems": 4}})
+        }
+        Plays::RestartsMidway => {
+            let mut status = ends("Failed");
+            status["failureReason"] =
+                json!("found a restore with status \"InProgress\" during the server starting");
+            status
+        }
+        _ => ends("Completed"),
+    };
+    let done = if plays == Plays::LosesAByte { 41 } else { 42 };
+    if !matches!(plays, Plays::NeverEnds | Plays::Stays) {
+        let scratch = restore["spec"]["namespaceMapping"]["database"].clone();
+        sim.put(json!({"apiVersion": "velero.io/v1", "kind": "PodVolumeRestore",
+            "metadata": {"name": format!("{}-1", name.as_str().unwrap()), "namespace": "velero", "labels": {"velero.io/restore-name": name}},
+            "spec": {"pod": {"namespace": scratch, "name": "postgres-0"}, "volume": "data"},
+            "status": {"phase": "Completed", "progress": {"bytesDone": done, "totalBytes": done}}}))
+            .unwrap();
+    }
+    sim.put(restore).unwrap();
+}
+
+/// Commits the policies, and pushes them.
+fn publish(follow: &Follow, policies: &str) {
+    follow.commit("p/policies.yaml", policies, &[]);
+    follow.git(&["push", "-q", "../bare.git", "main"]);
+}
+
+struct Stage {
+    follow: Follow,
+    plays: Plays,
+}
+
+const BACKUP: &str = "daily-backup-20261129020000";
+
+impl Stage {
+    async fn new(plays: Plays) -> Self {
+        let mut follow = Follow::new().await;
+        for kind in kinds() {
+            follow.put(kind);
+        }
+        // What is pushed to has no work tree.
+        follow.git(&["init", "-q", "--bare", "-b", "main", "../bare.git"]);
+        let timeout = if plays == Plays::NeverEnds { "5s" } else { "10m" };
+        publish(&follow, &POLICY.replace("TIMEOUT", timeout));
+        follow.put(json!({"apiVersion": "velero.io/v1", "kind": "Backup",
+            "metadata": {"name": BACKUP, "namespace": "velero", "labels": {"storage.billyronks.io/backup-policy": "daily"}},
+            "spec": {"storageLocation": "s3"},
+            "status": {"phase": "Completed", "startTimestamp": "2026-11-29T02:00:00Z"}}));
+        follow.put(json!({"apiVersion": "velero.io/v1", "kind": "PodVolumeBackup",
+            "metadata": {"name": format!("{BACKUP}-1"), "namespace": "velero", "labels": {"velero.io/backup-name": BACKUP},
+                "annotations": {"velero.io/pvc-name": "data"}},
+            "spec": {"pod": {"namespace": "database", "name": "postgres-0"}, "volume": "data"},
+            "status": {"phase": "Completed", "progress": {"bytesDone": 42, "totalBytes": 42}}}));
+        let bare = follow.folder.path().join("bare.git");
+        follow.source(json!({"url": format!("file://{}", bare.display())}));
+        follow.run().await;
+        let stage = Self { follow, plays };
+        stage
+            .until("the policy is applied", |policy| !policy.is_null())
+            .await;
+        stage.change(|policy| {
+            policy["status"]["covered"] = json!({"name": BACKUP, "location": "s3", "startedAt": "2026-11-29T02:00:00Z", "phase": "Completed",
+                "volumes": 1, "covered": 1, "exempt": 0, "bytes": 42});
+        });
+        stage
+    }
+
+    fn sim(&self) -> &KubernetesSim {
+        &self.follow.running.kubernetes
+    }
+
+    fn policy(&self) -> Value {
+        let found = self.sim().get("BackupPolicy", Some("velero"), "daily");
+        found.unwrap_or_default()
+    }
+
+    /// Changes the policy's object, as a person or another part of the controller would.
+    fn change(&self, how: impl Fn(&mut Value)) {
+        let mut policy = self.policy();
+        how(&mut policy);
+        self.sim().put(policy).unwrap();
+    }
+
+    fn request(&self, word: &str) {
+        self.change(|policy| {
+            policy["metadata"]["annotations"]["storage.billyronks.io/drill-requested"] = json!(word);
+        });
+    }
+
+    async fn until(&self, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
+        let began = Instant::now();
+        loop {
+            play(self.sim(), self.plays);
+            let policy = self.policy();
+            if holds(&policy) {
+                return policy;
+            }
+            assert!(
+                began.elapsed() < PATIENCE,
+                "{what}: {policy:#}\n{}",
+                self.follow.status()
+            );
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    async fn ended(&self, count: usize) -> Value {
+        let drills = |policy: &Value| policy["status"]["drills"].as_array().map_or(0, Vec::len);
+        let policy = self
+            .until("the drill ends", |policy| {
+                drills(policy) >= count && policy["status"]["drill"].is_null()
+            })
+            .await;
+        assert_eq!(drills(&policy), count, "{policy:#}");
+        policy["status"]["drills"][0].clone()
+    }
+
+    /// Nothing of any drill is left in the cluster.
+    fn assert_tidy(&self, what: &str) {
+        let of_drills = |kind: &str| -> Vec<String> {
+            let named = |one: &Value| one["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+            let all = self.sim().list(kind);
+            all.iter()
+                .map(named)
+                .filter(|name| name.starts_with("drill-"))
+                .collect()
+        };
+        for kind in ["Namespace", "Restore", "ConfigMap", "Job"] {
+            assert_eq!(of_drills(kind), Vec::<String>::new(), "{what}: {kind}");
+        }
+    }
+
+    /// What the audit branch says of drills, the newest first.
+    fn audited(&self) -> Vec<String> {
+        let log = self.follow.git(&[
+            "--git-dir=../bare.git",
+            "log",
+            "--format=%(trailers:key=Drill,valueonly,separator=) %(trailers:key=Result,valueonly,separator=)",
+            "couchestor/audit",
+            "--",
+            "drills",
+        ]);
+        log.lines().map(str::to_owned).collect()
+    }
+
+    async fn end(mut self) {
+        self.follow.halt().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drill_that_is_asked_for_restores_checks_and_leaves_nothing_but_its_evidence() {
+    let stage = Stage::new(Plays::Well).await;
+    stage.request("now/database");
+    let record = stage.ended(1).await;
+    assert_eq!(record["passed"], true, "{record:#}");
+    assert_eq!(record["backup"], BACKUP);
+    let checks: Vec<&str> = record["checks"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .filter_map(|check| check["name"].as_str())
+        .collect();
+    assert_eq!(checks, ["objects", "volume data", "sentinel data/ok"]);
+    assert!(record["restoreSeconds"].is_u64(), "{record:#}");
+    stage.assert_tidy("it passed");
+    let id = record["id"].as_str().unwrap();
+    assert_eq!(stage.audited(), [format!("{id} Passed")]);
+    let evidence = stage.follow.git(&[
+        "--git-dir=../bare.git",
+        "show",
+        &format!("couchestor/audit:drills/velero/daily/{id}.json"),
+    ]);
+    let evidence: Value = serde_json::from_str(&evidence).unwrap();
+    assert_eq!(evidence["passed"], true);
+    assert!(
+        evidence["revision"].as_str().unwrap().contains("main@sha1:"),
+        "{evidence:#}"
+    );
+    // The same word is answered once, another one again.
+    stage.follow.turns(3).await;
+    stage.ended(1).await;
+    stage.request("again");
+    let second = stage.ended(2).await;
+    assert_ne!(second["id"], record["id"]);
+    stage.assert_tidy("twice");
+    stage.end().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_goes_wrong_in_a_drill_fails_it_and_leaves_nothing() {
+    for (plays, said) in [
+        (Plays::RestartsMidway, "during the server starting"),
+        (
+            Plays::NeverEnds,
+            "given up after 5 s: waiting for Velero to restore: InProgress",
+        ),
+        (Plays::LosesAByte, "41 of 41 bytes, the backup has 42"),
+        (Plays::LosesTheSentinel, "BackoffLimitExceeded"),
+    ] {
+        let stage = Stage::new(plays).await;
+        stage.request("now");
+        let record = stage.ended(1).await;
+        let why = record["failure"].as_str().unwrap_or_default();
+        assert!(record["passed"] == false && why.contains(said), "{record:#}");
+        stage.assert_tidy(said);
+        assert_eq!(stage.audited().len(), 1, "{said}");
+        stage.end().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_policy_that_leaves_git_under_way_leaves_nothing_in_the_cluster() {
+    let stage = Stage::new(Plays::Stays).await;
+    stage.request("now");
+    stage
+        .until("it restores", |policy| {
+            policy["status"]["drill"]["phase"] == "Restore"
+        })
+        .await;
+    publish(&stage.follow, "# nothing\n");
+    stage.until("the policy is pruned", Value::is_null).await;
+    let began = Instant::now();
+    while stage.sim().list("Namespace").iter().any(|one| {
+        one["metadata"]["name"]
+            .as_str()
+            .is_some_and(|name| name.starts_with("drill-"))
+    }) {
+        assert!(began.elapsed() < PATIENCE, "the scratch namespace stays");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    stage.assert_tidy("the policy is gone");
+    stage.end().await;
+}
+
+/// Faults between all steps, and a controller that is started anew now and then: each drill ends once, with the same result.
+#[tokio::test(flavor = "multi_thread")]
+async fn faults_and_restarts_change_nothing_about_the_end_of_a_drill() {
+    let mut random = fastrand::Rng::with_seed(seed("drills under faults"));
+    let mut happened = 0;
+    let mut stage = Stage::new(Plays::Well).await;
+    for round in 1..=6 {
+        stage.request(&format!("round {round}"));
+        let began = Instant::now();
+        while stage.policy()["status"]["drills"].as_array().map_or(0, Vec::len) < round {
+            assert!(began.elapsed() < PATIENCE, "round {round}: {:#}", stage.policy());
+            play(stage.sim(), Plays::Well);
+            let what = match random.u8(..4) {
+                0 => What::Drop,
+                1 => What::LoseReply,
+                2 => What::Conflict,
+                _ => What::Answer(500),
+            };
+            stage.sim().faults().order(On::Writes, 1, what);
+            tokio::time::sleep(Duration::from_millis(random.u64(20..200))).await;
+            happened += 1 - stage.sim().faults().left().min(1);
+            stage.sim().faults().clear();
+            if random.u8(..8) == 0 {
+                stage.follow.run().await;
+            }
+        }
+        let record = stage.ended(round).await;
+        assert_eq!(record["passed"], true, "round {round}: {record:#}");
+        stage.assert_tidy(&format!("round {round}"));
+        let audited = stage.audited();
+        assert_eq!(
+            audited.len(),
+            round,
+            "{audited:#?} {:#}",
+            stage.policy()["status"]
+        );
+    }
+    assert!(happened > 0, "nothing went wrong");
+    say(&format!(
+        "6 drills and {happened} faults: each ended once, and left nothing"
+    ));
+    stage.end().await;
+}
