@@ -123,10 +123,10 @@ fn a_plan_tells_when_backups_are_made_and_what_they_keep() {
     let plan = couchestor(&["plan", "policies/homelab", "--observation", observation]);
     let text = String::from_utf8(plan.stdout).unwrap();
     let (_, backups) = text
-        .split_once("Backups and drills")
+        .split_once("Backup schedules:")
         .unwrap_or_else(|| panic!("{text}"));
     let (backups, _) = backups.split_once("\nMoves that").unwrap();
-    assert_eq!(format!("Backups and drills{backups}"), golden("backups.txt"));
+    assert_eq!(format!("Backup schedules:{backups}\n"), golden("backups.txt"));
     let plan = couchestor(&[
         "plan",
         "policies/homelab",

@@ -142,32 +142,32 @@ fn a_policy_becomes_one_schedule_for_each_of_its_own_and_one_volume_policy() {
         json!({"policy.yaml": "\
 version: v1
 volumePolicies:
-- conditions:
-    pvcPhase:
-    - Pending
-    - Lost
-  action:
-    type: skip
-- conditions:
-    pvcLabels:
-      role: wal
-  action:
-    type: skip
-- conditions:
-    storageClass:
-    - zfs
-  action:
-    type: snapshot
-- conditions:
-    storageClass:
-    - folders
-    pvcLabels:
-      keep: yes
-  action:
-    type: fs-backup
-- conditions: {}
-  action:
-    type: skip
+  - action:
+      type: skip
+    conditions:
+      pvcPhase:
+        - Pending
+        - Lost
+  - action:
+      type: skip
+    conditions:
+      pvcLabels:
+        role: wal
+  - action:
+      type: snapshot
+    conditions:
+      storageClass:
+        - zfs
+  - action:
+      type: fs-backup
+    conditions:
+      pvcLabels:
+        keep: \"yes\"
+      storageClass:
+        - folders
+  - action:
+      type: skip
+    conditions: {}
 "})
     );
     let template = &day["spec"]["template"];

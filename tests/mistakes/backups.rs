@@ -130,6 +130,15 @@ fn each_rule_of_backups_has_its_finding() {
         ("the same minute in another zone", with("0 3 * * 0", "CRON_TZ=Europe/Berlin 0 3 * * 0"), &["error schedule-overlap"]),
         // V2: names.
         ("a Schedule of the same name", with("", "apiVersion: velero.io/v1\nkind: Schedule\nmetadata: {name: p-day, namespace: velero}\nspec: {}"), &["error name"]),
+        (
+            "two policies with one Schedule",
+            with(
+                "",
+                &format!("{API}kind: BackupPolicy\nmetadata: {{name: p-day, namespace: velero}}\nspec: {{location: s3, includedNamespaces: [db], schedules: [{{name: x, schedule: 0 7 * * *}}]}}"),
+            )
+            .replace("{name: day,", "{name: day-x,"),
+            &["error name"],
+        ),
         // V3: how long.
         ("kept for a day and a half", day("0 2 * * *", "36h"), &["error retention"]),
         ("a week is promised and kept for two days", with("ttl: 72h", "ttl: 48h").replace("rpo: 24h", "rpo: 800h"), &["error retention"]),
@@ -240,17 +249,17 @@ fn findings_of_backups_stand_at_their_lines() {
         (
             "the ttl",
             vec![("a.yaml", with("ttl: 72h", "ttl: 30h"))],
-            vec!["a.yaml:23:43 error retention"],
+            vec!["a.yaml:22:38 error retention"],
         ),
         (
             "the rule",
             vec![("a.yaml", with("[folders, thick]", "[folders]"))],
-            vec!["a.yaml:16:3 error volume-method"],
+            vec!["a.yaml:15:3 error volume-method"],
         ),
         (
             "the second schedule",
             vec![("a.yaml", with("0 3 * * 0", "0 2 * * 0"))],
-            vec!["a.yaml:24:18 error schedule-overlap"],
+            vec!["a.yaml:23:18 error schedule-overlap"],
         ),
     ];
     for (what, files, expected) in table {

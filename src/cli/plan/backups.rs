@@ -11,7 +11,8 @@ pub(super) fn text(backups: &PlannedBackups, now: Timestamp) -> Option<String> {
     if all.is_empty() && backups.hidden == 0 {
         return None;
     }
-    let mut text = format!("Backups and drills: {}\n", counted(all));
+    let drills = all.iter().filter(|one| one.makes == Makes::Drills).count();
+    let mut text = format!("Backup schedules: {}, drills: {drills}\n", all.len() - drills);
     let rows: Vec<Vec<String>> = all.iter().map(row).collect();
     if !rows.is_empty() {
         text += &table(&["SCHEDULE", "WHEN", "GOES TO", "KEPT", "KEEPS"], &rows);
@@ -29,11 +30,6 @@ pub(super) fn text(backups: &PlannedBackups, now: Timestamp) -> Option<String> {
         );
     }
     Some(text)
-}
-
-fn counted(all: &[PlannedSchedule]) -> String {
-    let drills = all.iter().filter(|one| one.makes == Makes::Drills).count();
-    format!("{} and {drills}", all.len() - drills)
 }
 
 fn name(one: &PlannedSchedule) -> String {

@@ -91,7 +91,7 @@ impl<'a> Reader<'a> {
                 "/spec/endpoint",
                 "endpoint",
                 "credentials and backups would travel without TLS",
-                "write https://…, or `allowInsecure: true` beside it if nobody else is on that network",
+                "give the server a certificate and write its address with TLS, or `allowInsecure: true` beside it if nobody else is on that network",
             );
         }
         if let Some(url) = &spec.public_url {
@@ -105,7 +105,7 @@ impl<'a> Reader<'a> {
                     "/spec/publicUrl",
                     "endpoint",
                     "`publicUrl` is no address of a server",
-                    "write https:// and the host, without a path: Velero signs addresses of the bucket with it",
+                    "write the scheme and the host, without a path: Velero signs addresses of the bucket with it",
                 );
             }
         }

@@ -8,7 +8,7 @@ use crate::model::desired::{Resource, text_at};
 use crate::model::kinds::backup::{BackupPolicySpec, BackupSchedule};
 use crate::model::secret::MASK;
 use jiff::Timestamp;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// A Velero Schedule's name is a label value, and Velero adds 15 characters for a backup's name.
@@ -267,10 +267,13 @@ impl<'a> Reader<'a> {
     pub(in crate::parse::understand) fn schedules_together(&mut self) {
         let planned = std::mem::take(&mut self.planned);
         self.lost.clear();
-        let mut names = BTreeSet::new();
+        let mut names: BTreeMap<(&str, &str), &Resource> = BTreeMap::new();
         for one in &planned {
             let key = (one.resource.namespace(), one.name.as_str());
-            if !names.insert((key.0, key.1.to_owned())) || self.around.velero_schedules.contains(&key) {
+            let first = *names.entry(key).or_insert(one.resource);
+            // Of two in one policy it was told already.
+            let other = first.name() != one.resource.name();
+            if other || self.around.velero_schedules.contains(&key) {
                 let parent = one.pointer.trim_end_matches("/schedule");
                 self.wrong(
                     one.resource,
