@@ -122,8 +122,9 @@ mod tests {
     #[test]
     fn volume_policies_are_read_as_strictly_as_velero_reads_them() {
         let rule = "version: v1\nvolumePolicies:\n- conditions: {CONDITIONS}\n  action: {type: fs-backup}\n";
+        let plain = rule.replace("CONDITIONS", "");
         for (text, wrong) in [
-            (rule.replace("CONDITIONS", ""), ""),
+            (plain.clone(), ""),
             (
                 rule.replace(
                     "CONDITIONS",
@@ -132,18 +133,18 @@ mod tests {
                 "",
             ),
             ("version: v1\n".to_owned(), ""),
-            (rule.replace("v1", "v2"), "version"),
-            (rule.replace("version: v1\n", ""), "version"),
+            (plain.replace("v1", "v2"), "version"),
+            (plain.replace("version: v1\n", ""), "version"),
             (rule.replace("CONDITIONS", "storageclass: [a]"), "other fields"),
             (rule.replace("CONDITIONS", "storageClass: a"), "no list"),
             (rule.replace("CONDITIONS", "pvcLabels: [a]"), "no mapping"),
             (rule.replace("CONDITIONS", "capacity: 10Gi"), "`from,to`"),
-            (rule.replace("fs-backup", "fsbackup"), "type"),
+            (plain.replace("fs-backup", "fsbackup"), "type"),
             (
-                rule.replace("  action: {type: fs-backup}\n", ""),
+                plain.replace("  action: {type: fs-backup}\n", ""),
                 "`action` is missing",
             ),
-            (rule.replace("action:", "actions:"), "other fields"),
+            (plain.replace("action:", "actions:"), "other fields"),
             ("a: [".to_owned(), "no YAML"),
             ("- a\n".to_owned(), "no mapping"),
         ] {
