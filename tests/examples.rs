@@ -95,3 +95,59 @@ fn secrets_are_masked_unless_they_are_asked_for() {
     let shown = couchestor(&["render", "policies/homelab", "--show-secrets"]);
     assert!(String::from_utf8_lossy(&shown.stdout).contains("aws_secret_access_key=protects-nothing"));
 }
+
+/// What a golden file holds.
+fn golden(name: &str) -> String {
+    std::fs::read_to_string(root().join("tests/golden").join(name)).unwrap_or_default()
+}
+
+#[test]
+fn what_the_example_renders_is_what_was_read_last() {
+    let output = couchestor(&["render", "policies/homelab"]);
+    let rendered = String::from_utf8(output.stdout).unwrap();
+    assert!(
+        rendered == golden("render.yaml"),
+        "another text: run `couchestor render policies/homelab > tests/golden/render.yaml` and read what differs\n{rendered}"
+    );
+}
+
+/// An hour that everything is dated by.
+const NOON: &str = r#"{"at": "2026-11-21T12:00:00Z", "volumes": [], "groups": [], "classes_in_use": [], "engine": {"Err": "nobody asked"}, "answers": {}}"#;
+
+#[test]
+fn a_plan_tells_when_backups_are_made_and_what_they_keep() {
+    let folder = tempfile::tempdir().unwrap();
+    let observation = folder.path().join("noon.json");
+    std::fs::write(&observation, NOON).unwrap();
+    let observation = observation.to_str().unwrap();
+    let plan = couchestor(&["plan", "policies/homelab", "--observation", observation]);
+    let text = String::from_utf8(plan.stdout).unwrap();
+    let (_, backups) = text
+        .split_once("Backup schedules:")
+        .unwrap_or_else(|| panic!("{text}"));
+    let (backups, _) = backups.split_once("\nMoves that").unwrap();
+    assert_eq!(format!("Backup schedules:{backups}\n"), golden("backups.txt"));
+    let plan = couchestor(&[
+        "plan",
+        "policies/homelab",
+        "--observation",
+        observation,
+        "-o",
+        "json",
+    ]);
+    let json: Value = serde_json::from_slice(&plan.stdout).unwrap();
+    let schedules = json["backups"]["schedules"].as_array().unwrap();
+    let daily = schedules
+        .iter()
+        .find(|one| one["schedule"] == "velero/daily-backup")
+        .unwrap();
+    assert_eq!(
+        daily,
+        &serde_json::json!({
+            "makes": "backups", "policy": "velero/daily", "schedule": "velero/daily-backup", "cron": "0 2 * * *", "paused": false,
+            "location": "s3", "bucket": "openebs-backups", "kept": "720h", "serves": ["rpo 26h"],
+            "next": (22..27).map(|day| format!("2026-11-{day}T02:00:00Z")).collect::<Vec<_>>(),
+        })
+    );
+    assert_eq!(json["backups"]["hidden"], 0);
+}

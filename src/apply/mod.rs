@@ -1,11 +1,12 @@
 //! Objects → the cluster: server-side, in stages, only what differs; and prunes what left the repository.
 
 use crate::io::cluster::{Cluster, ClusterError, Live};
+use crate::model::desired::text_at;
 use crate::model::diagnostic::Place;
 use crate::model::failure::{Class, Failure};
 use crate::model::ids::ObjectId;
-use crate::model::kinds::FIELD_MANAGER;
 use crate::model::kinds::policy_source::{Inventory, InventoryEntry};
+use crate::model::kinds::{FIELD_MANAGER, MADE_ONCE, REPOSITORY_SECRET};
 use crate::model::rendering::{RenderedObject, Stage};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
@@ -169,7 +170,8 @@ fn keep_previous(applied: &mut Applied, previous: &Inventory) {
     applied.inventory.entries = entries.into_iter().collect();
 }
 
-fn help(object: &RenderedObject, error: &ClusterError) -> String {
+/// What to do about an object that the server refuses; empty when its own words say it.
+pub fn help(object: &RenderedObject, error: &ClusterError) -> String {
     let text = error.to_string();
     if object.id.kind == "StorageClass" && text.contains("updates to") {
         let who = object.made_from.as_deref().map_or_else(
@@ -220,9 +222,24 @@ pub async fn difference(cluster: &Cluster, object: &RenderedObject) -> Result<Ac
     let Some(live) = cluster.get_object(&object.api_version, &object.id).await? else {
         return Ok(Action::Created);
     };
+    // What was made once is left as it is, whoever made it.
+    let (key, once) = MADE_ONCE;
+    let held = text_at(&object.value, &["metadata", "annotations", key]) == once;
+    let password =
+        object.id.group.is_empty() && object.id.kind == "Secret" && object.id.name == REPOSITORY_SECRET;
+    if held && !password {
+        return Ok(Action::Unchanged);
+    }
     let wanted = cluster
         .apply_object(&object.api_version, &object.id, &object.value, true)
         .await?;
+    if password && live.0.get("data") != wanted.0.get("data") {
+        return Err(ClusterError::MadeOnce {
+            what: object.id.to_string(),
+            why: "backups that were made with the password in the cluster cannot be read with another one; put that password into Git, or, if no \
+                  backup is needed any more, delete the Secret and let Velero begin in another folder of the bucket",
+        });
+    }
     let as_it_is = live.is_applied_by(FIELD_MANAGER) && same(&live, &wanted);
     Ok(if as_it_is {
         Action::Unchanged

@@ -2,15 +2,17 @@
 
 use crate::io::cluster::Live;
 use crate::model::ids::ObjectId;
-use crate::model::kinds::{FIELD_MANAGER, PRUNE};
+use crate::model::kinds::{FIELD_MANAGER, PRUNE, REPOSITORY_SECRET};
 use std::collections::BTreeSet;
 
 /// Kinds that hold data or other people's objects: removing one from Git never removes it from the cluster.
-const NEVER: [(&str, &str); 4] = [
+const NEVER: [(&str, &str); 5] = [
     ("", "PersistentVolume"),
     ("", "PersistentVolumeClaim"),
     ("", "Namespace"),
     ("apiextensions.k8s.io", "CustomResourceDefinition"),
+    // Without it Velero neither restores what is in the bucket nor deletes what is too old.
+    ("velero.io", "BackupStorageLocation"),
 ];
 
 /// What becomes of an object that left the repository.
@@ -42,6 +44,9 @@ pub fn verdict(
             "{} objects are never removed: delete it by hand",
             id.kind
         ));
+    }
+    if id.group.is_empty() && id.kind == "Secret" && id.name == REPOSITORY_SECRET {
+        return Verdict::Keep("backups can be read only with it: delete it by hand".to_owned());
     }
     if let Some(key) = PRUNE.iter().find(|key| live.annotation(key) == Some("disabled")) {
         return Verdict::Keep(format!("it carries {key}: disabled"));
@@ -102,6 +107,34 @@ mod tests {
                 json!({}),
                 true,
                 keep("PersistentVolumeClaim objects are never removed: delete it by hand"),
+            ),
+            (
+                "velero.io",
+                "BackupStorageLocation",
+                "s3",
+                "couchestor",
+                json!({}),
+                true,
+                keep("BackupStorageLocation objects are never removed: delete it by hand"),
+            ),
+            // Backups that a Schedule made stay when it goes, until their time has come.
+            (
+                "velero.io",
+                "Schedule",
+                "daily-backup",
+                "couchestor",
+                json!({}),
+                true,
+                Verdict::Remove,
+            ),
+            (
+                "",
+                "Secret",
+                "velero-repo-credentials",
+                "couchestor",
+                json!({}),
+                true,
+                keep("backups can be read only with it: delete it by hand"),
             ),
             (
                 "storage.k8s.io",

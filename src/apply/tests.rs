@@ -190,3 +190,41 @@ async fn a_secret_that_the_api_refuses_is_in_no_failure() {
     assert_eq!(refused.failures.len(), 1, "{:?}", refused.actions);
     canary.assert_absent(&format!("{:?} {:?}", refused.failures, refused.actions));
 }
+
+fn secret(name: &str, value: &str, annotations: &Value) -> RenderedObject {
+    object(
+        json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": name, "namespace": "default", "annotations": annotations},
+        "data": {"repository-password": value}}),
+    )
+}
+
+#[tokio::test]
+async fn the_password_of_the_repositories_is_made_once_and_never_changed() {
+    let mut world = World::new().await;
+    let password = |value: &str| secret("velero-repo-credentials", value, &json!({}));
+    let first = world.apply(&[password("YQ==")]).await;
+    assert_eq!((first.changes(), first.failures.len()), (1, 0));
+    let again = world.apply(&[password("YQ==")]).await;
+    assert_eq!((again.changes(), again.failures.len()), (0, 0));
+    let other = world.apply(&[password("Yg==")]).await;
+    let [failure] = other.failures.as_slice() else {
+        panic!("{other:?}")
+    };
+    assert!(
+        failure.message.contains("cannot be read with another one"),
+        "{failure:?}"
+    );
+    assert_eq!(other.changes(), 0);
+}
+
+#[tokio::test]
+async fn what_is_made_once_is_left_as_it_is() {
+    let mut world = World::new().await;
+    let once = json!({"kustomize.toolkit.fluxcd.io/ssa": "IfNotPresent"});
+    let first = world.apply(&[secret("s", "YQ==", &once)]).await;
+    assert_eq!(first.changes(), 1);
+    let other = world.apply(&[secret("s", "Yg==", &once)]).await;
+    assert_eq!((other.changes(), other.failures.len()), (0, 0));
+    let free = world.apply(&[secret("s", "Yg==", &json!({}))]).await;
+    assert_eq!(free.changes(), 1);
+}

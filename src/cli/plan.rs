@@ -23,6 +23,7 @@ use crate::model::observation::Observation;
 use crate::model::pace::Pace;
 use crate::model::rendering::RenderedObject;
 use crate::observe::{self, volumes};
+use crate::render::backups::PlannedBackups;
 use crate::render::proposal::{self, Site, Template};
 use crate::turn::holding::{FREEZE, first_line};
 use jiff::Timestamp;
@@ -30,6 +31,9 @@ use serde::Serialize;
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
+
+/// When backups are made.
+mod backups;
 
 /// Options of `plan`.
 #[derive(clap::Args, Debug)]
@@ -140,13 +144,16 @@ pub async fn plan(arguments: Arguments) -> Result<u8, Failed> {
     if let Some(path) = &arguments.template {
         return proposals(path, &desired, &decision, &pace);
     }
-    print(
-        &decision,
-        changes.as_deref(),
-        &demanding,
-        &pace,
-        arguments.folder.output,
-    );
+    let backups = crate::render::backups::planned(&desired, observation.at);
+    let shown = Shown {
+        decision: &decision,
+        changes: changes.as_deref(),
+        demanding: &demanding,
+        pace: &pace,
+        backups: &backups,
+        at: observation.at,
+    };
+    print(&shown, arguments.folder.output);
     let changed = changes.is_some_and(|changes| !changes.is_empty());
     let nothing = decision.proposals.is_empty() && decision.starts.is_empty() && !changed;
     blind(&desired, &observation).map_or(Ok(if nothing { 0 } else { 2 }), Err)
@@ -259,8 +266,13 @@ async fn changes(cluster: &Cluster, objects: &[RenderedObject]) -> Result<Vec<Ch
             Ok(crate::apply::Action::Unchanged) => continue,
             Ok(action) => (format!("{action:?}").to_lowercase(), None),
             Err(error) => {
+                let help = crate::apply::help(object, &error);
                 let error = if object.secret { error.masked() } else { error };
-                ("refused".to_owned(), Some(error.to_string()))
+                let told = match help.is_empty() {
+                    true => error.to_string(),
+                    false => format!("{error}; {help}"),
+                };
+                ("refused".to_owned(), Some(told))
             }
         };
         let object = object.id.clone();
@@ -357,10 +369,29 @@ fn cents(cost: f64) -> f64 {
     (cost * 100.0).round() / 100.0 + 0.0
 }
 
-fn print(decision: &Decision, changes: Option<&[Change]>, demanding: &[String], pace: &Pace, output: Output) {
+/// All that is printed.
+struct Shown<'a> {
+    decision: &'a Decision<'a>,
+    changes: Option<&'a [Change]>,
+    demanding: &'a [String],
+    pace: &'a Pace,
+    backups: &'a PlannedBackups,
+    at: Timestamp,
+}
+
+fn print(shown: &Shown, output: Output) {
+    let Shown {
+        decision,
+        changes,
+        demanding,
+        pace,
+        backups,
+        at,
+    } = *shown;
     if output != Output::Text {
         let report = json!({
             "objects": changes,
+            "backups": backups,
             "proposals": decision.proposals.iter().map(|one| json!({
                 "claim": one.claim.to_string(), "volume": one.volume, "from": one.from, "to": one.to, "decision": one.note,
                 "candidates": one.candidates, "bytes": one.bytes,
@@ -392,6 +423,9 @@ fn print(decision: &Decision, changes: Option<&[Change]>, demanding: &[String], 
         }
     } else {
         data("Objects are not compared: a recorded observation holds volumes only.\n");
+    }
+    if let Some(text) = backups::text(backups, at) {
+        data(&text);
     }
     let rows: Vec<_> = decision
         .proposals

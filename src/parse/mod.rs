@@ -29,6 +29,12 @@ mod cross;
 /// What is allowed, and is probably not meant.
 mod doubts;
 
+/// Objects of other systems that are known to fail.
+mod others;
+
+/// CloudNativePG's group.
+const GROUP_CNPG: &str = "postgresql.cnpg.io";
+
 /// What is wrong with a PolicySource by itself.
 pub mod source;
 
@@ -107,6 +113,7 @@ pub fn parse(
     let understood = understand::understand(&resources, tree, &mut diagnostics);
     cross::check(&resources, &understood, &mut diagnostics);
     doubts::check(&resources, &understood, &mut diagnostics);
+    others::check(&resources, &mut diagnostics);
     let approved = approve::approvals(&understood.assignments, tree, past);
     // What stands in the way of those was told when they were opened.
     diagnostics.retain(|diagnostic| !tree.broken.contains(&diagnostic.place.path));
@@ -141,13 +148,16 @@ pub fn findings(refused: Refused, variables: &Variables) -> Vec<Diagnostic> {
 }
 
 /// Rules that say that something is not there: it may be in a file that cannot be read.
-const FOLLOW_UPS: [&str; 6] = [
+const FOLLOW_UPS: [&str; 9] = [
     "empty-kustomization",
     "patch-target",
     "replacement",
     "replicas",
     "generator",
     "name-reference",
+    "credentials",
+    "repository-password",
+    "volume-policy",
 ];
 
 /// The same, of objects of our own kinds.

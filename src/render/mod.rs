@@ -11,7 +11,10 @@ use std::sync::Arc;
 mod storage_class;
 
 /// BackupLocation and BackupPolicy → Velero's objects.
-mod velero;
+pub mod velero;
+
+/// Schedules of backups, as plans tell them.
+pub mod backups;
 
 /// Names and words as a forge may show them.
 mod markdown;
@@ -45,7 +48,7 @@ pub fn render(desired: &Desired) -> Vec<RenderedObject> {
         let made = match resource.kind() {
             "StorageTier" => storage_class::render(resource).into_iter().collect(),
             "BackupLocation" => velero::location(resource).into_iter().collect(),
-            "BackupPolicy" => velero::schedules(resource),
+            "BackupPolicy" => velero::policy(resource),
             _ => Vec::new(),
         };
         let made_from = format!("{} {}", resource.kind(), resource.name());

@@ -3,14 +3,15 @@
 //! Mayastor: `poolHasTopologyKey` keeps volumes on pools that have the tier's labels at all, so that they can be moved
 //! between tiers later; `poolAffinityTopologyLabel` (`pinned: true`) ties them to this tier for ever, because a Mayastor
 //! volume's topology cannot be changed. Longhorn: tags of disks are the tier's labels, with empty values; `diskSelector` (`pinned: true`)
-//! ties volumes to them. Its parameters are those that `csi/util.go` of longhorn-manager reads. LocalPV hostpath reads its settings from annotations and never from `parameters`.
+//! ties volumes to them. Its parameters are those that `csi/util.go` of longhorn-manager reads. LocalPV hostpath reads its settings from annotations and never from `parameters`;
+//! LVM and ZFS are CSI drivers with parameters.
 
 use super::head;
 use crate::formats::yaml::emit::emit;
 use crate::model::desired::Resource;
 use crate::model::kinds::storage_tier::{
-    BindingMode, Hostpath, LonghornParameters, MayastorParameters, ReclaimPolicy, StorageClassTemplate,
-    StorageTierSpec,
+    BindingMode, Hostpath, LocalEngine, LonghornParameters, Lvm, MayastorParameters, ReclaimPolicy,
+    StorageClassTemplate, StorageTierSpec, Zfs,
 };
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
@@ -42,9 +43,7 @@ pub(super) fn render(tier: &Resource) -> Option<Value> {
             json!(class.allow_volume_expansion.unwrap_or(true)),
         );
     } else if let Some(local) = &spec.local {
-        object.insert("provisioner".to_owned(), json!("openebs.io/local"));
-        annotations.insert("openebs.io/cas-type".to_owned(), "local".to_owned());
-        annotations.insert("cas.openebs.io/config".to_owned(), hostpath(&local.hostpath));
+        put_local(&mut object, &mut annotations, local, class.allow_volume_expansion);
     }
     object.insert(
         "reclaimPolicy".to_owned(),
@@ -63,6 +62,29 @@ pub(super) fn render(tier: &Resource) -> Option<Value> {
     put_metadata(&mut object, "labels", &class.labels);
     put_metadata(&mut object, "annotations", &annotations);
     Some(Value::Object(object))
+}
+
+fn put_local(
+    object: &mut Map<String, Value>,
+    annotations: &mut BTreeMap<String, String>,
+    local: &LocalEngine,
+    may_grow: Option<bool>,
+) {
+    let (driver, parameters) = match (&local.hostpath, &local.lvm, &local.zfs) {
+        (Some(folders), ..) => {
+            object.insert("provisioner".to_owned(), json!("openebs.io/local"));
+            annotations.insert("openebs.io/cas-type".to_owned(), "local".to_owned());
+            annotations.insert("cas.openebs.io/config".to_owned(), hostpath(folders));
+            return;
+        }
+        (None, Some(group), _) => ("local.csi.openebs.io", lvm(group)),
+        (None, None, Some(pool)) => ("zfs.csi.openebs.io", zfs(pool)),
+        // It was refused when it was read.
+        (None, None, None) => return,
+    };
+    object.insert("provisioner".to_owned(), json!(driver));
+    object.insert("parameters".to_owned(), parameters);
+    object.insert("allowVolumeExpansion".to_owned(), json!(may_grow.unwrap_or(true)));
 }
 
 fn binding_mode(class: &StorageClassTemplate, local: bool) -> &'static str {
@@ -165,4 +187,31 @@ fn hostpath(hostpath: &Hostpath) -> String {
         config.push(json!({"name": "NodeAffinityLabels", "list": hostpath.node_affinity_labels}));
     }
     emit(&Value::Array(config))
+}
+
+fn lvm(lvm: &Lvm) -> Value {
+    let mut map = BTreeMap::from([("storage", "lvm"), ("volgroup", lvm.volume_group.as_str())]);
+    if lvm.thin {
+        map.insert("thinProvision", "yes");
+    }
+    if let Some(file_system) = &lvm.fs_type {
+        map.insert("fsType", file_system);
+    }
+    json!(map)
+}
+
+fn zfs(zfs: &Zfs) -> Value {
+    let mut map = BTreeMap::from([("poolname", zfs.pool.as_str()), ("fstype", zfs.fs_type.as_str())]);
+    if zfs.thin {
+        map.insert("thinprovision", "yes");
+    }
+    for (key, value) in [
+        ("compression", &zfs.compression),
+        ("recordsize", &zfs.record_size),
+    ] {
+        if let Some(value) = value {
+            map.insert(key, value);
+        }
+    }
+    json!(map)
 }

@@ -91,7 +91,7 @@ const ALL: [(&str, &str, Proof); 106] = [
     ("formats/yaml/load.rs", "DEPTH_MAX", Row("levels of a file")),
     ("formats/yaml/load.rs", "DOCUMENTS_MAX", Row("documents of a file")),
     ("formats/yaml/load.rs", "COPIED_BYTES_MAX", Row("bytes that aliases copy")),
-    ("parse/understand/backups.rs", "SCHEDULE_NAME_MAX", Row("characters of a schedule's name")),
+    ("parse/understand/backups/schedules.rs", "SCHEDULE_NAME_MAX", Row("characters of a schedule's name")),
     ("decrypt.rs", "FILE_BYTES_MAX", Row("bytes of a file")),
     ("decrypt.rs", "FILES_MAX", Row("files with assignments")),
     ("decrypt.rs", "DOUBTS_MAX", LeftOut("the first doubts about a file say what to do about all of them")),

@@ -232,6 +232,51 @@ fn schema() -> Vec<Case> {
             "there is no BackupLocation •••",
         ),
         (
+            "kept too briefly",
+            backup("0 0 * * *"),
+            "up to ••• pass between two backups",
+        ),
+        (
+            "a hook elsewhere",
+            object(
+                "BackupPolicy",
+                "spec: {location: WORD, includedNamespaces: [WORD2], hooks: [{name: WORD, namespaces: [WORD]}], schedules: [{name: s, schedule: '@daily'}]}\n",
+            ),
+            "no backup of this policy holds namespace •••",
+        ),
+        (
+            "a rarer backup than promised",
+            object(
+                "BackupPolicy",
+                "spec: {location: WORD, includedNamespaces: [a], rpo: 25h, schedules: [{name: s, schedule: '@weekly'}]}\n",
+            ),
+            "up to ••• pass between two backups, which is longer than `rpo`",
+        ),
+        (
+            "a drill of nothing",
+            object(
+                "BackupPolicy",
+                "spec: {location: WORD, includedNamespaces: [a], schedules: [{name: s, schedule: '@daily'}], drill: {schedule: '@weekly', namespaces: [WORD], job: {name: WORD, key: WORD2}}}\n",
+            ),
+            "this repository has no ConfigMap •••",
+        ),
+        (
+            "no credentials",
+            object(
+                "BackupLocation",
+                "spec: {bucket: WORD, credentials: {name: WORD}}\n",
+            ),
+            "this repository has no Secret •••",
+        ),
+        (
+            "no volume policy",
+            object(
+                "BackupPolicy",
+                "spec: {location: WORD, includedNamespaces: [a], volumePolicy: {name: WORD}, schedules: [{name: s, schedule: '@daily'}]}\n",
+            ),
+            "this repository has no ConfigMap •••",
+        ),
+        (
             "no tier",
             policy("tiers: [WORD, WORD2]"),
             "there is no StorageTier •••",

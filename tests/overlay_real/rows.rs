@@ -378,6 +378,9 @@ fn references_of_our_own_kinds_follow_too() {
         format!("{OURS} BackupLocation | {OURS} BackupPolicy spec/location"),
         format!("storage.k8s.io/v1 StorageClass | {OURS} StoragePolicy spec/storageClassName"),
         format!("v1 Secret | {OURS} BackupLocation spec/credentials/name"),
+        format!("v1 Secret | {OURS} BackupLocation spec/caCertRef/name"),
+        format!("v1 ConfigMap | {OURS} BackupPolicy spec/volumePolicy/name"),
+        format!("v1 ConfigMap | {OURS} BackupPolicy spec/drill/job/name"),
     ];
     for (number, row) in rows.iter().enumerate() {
         let objects = pair(row, number);

@@ -80,6 +80,14 @@ pub enum ClusterError {
         /// The API server's words.
         detail: String,
     },
+    /// It was made once, and another one would do harm.
+    #[error("{what} is not changed: {why}")]
+    MadeOnce {
+        /// The object.
+        what: String,
+        /// The harm, and what to do.
+        why: &'static str,
+    },
     /// The cluster does not know the kind.
     #[error(
         "the cluster does not know {kind} of {api_version}; install its CRD, or put it into the repository"
@@ -143,7 +151,9 @@ fn is_about_rights(detail: &str) -> bool {
 impl Failure for ClusterError {
     fn class(&self) -> Class {
         match self {
-            Self::Config { .. } | Self::Forbidden { .. } | Self::Invalid { .. } => Class::Stalled,
+            Self::Config { .. } | Self::Forbidden { .. } | Self::Invalid { .. } | Self::MadeOnce { .. } => {
+                Class::Stalled
+            }
             Self::UnknownKind { .. } => Class::Waiting,
             Self::Unreachable { .. }
             | Self::Conflict { .. }
@@ -161,6 +171,7 @@ impl Failure for ClusterError {
             Self::Exists { .. } => "AlreadyExists",
             Self::Forbidden { .. } => "Forbidden",
             Self::Invalid { .. } => "Invalid",
+            Self::MadeOnce { .. } => "MadeOnce",
             Self::UnknownKind { .. } => "UnknownKind",
             Self::NotLeading(_) => "NotLeading",
             Self::Api { .. } => "ApiError",

@@ -67,6 +67,9 @@ pub struct BackupLocationSpec {
     /// A Secret with a key of ours for the server to encrypt with, as `<name>/<key>`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub customer_key_encryption_secret: Option<String>,
+    /// Tags of every object that is written to the bucket, at most ten.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub tags: BTreeMap<String, String>,
     /// The Secret with the credentials, in this namespace.
     pub credentials: CredentialsRef,
     /// Whether backups that name no location go here. At most one location may say so.

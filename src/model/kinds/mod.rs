@@ -94,6 +94,13 @@ pub const RESUME_MOVES: &str = "storage.billyronks.io/resume-moves";
 /// Annotations with the value `disabled` that keep an object from being pruned: ours and Flux's.
 pub const PRUNE: [&str; 2] = ["storage.billyronks.io/prune", "kustomize.toolkit.fluxcd.io/prune"];
 
+/// The annotation of Flux by which an object is made once and never changed, and its value.
+pub const MADE_ONCE: (&str, &str) = ("kustomize.toolkit.fluxcd.io/ssa", "IfNotPresent");
+
+/// The Secret with the password of Velero's repositories of files (`pkg/repository/keys/keys.go`): with another one, what was backed up before
+/// cannot be read any more.
+pub const REPOSITORY_SECRET: &str = "velero-repo-credentials";
+
 /// The field manager under which couchestor applies objects.
 pub const FIELD_MANAGER: &str = "couchestor";
 

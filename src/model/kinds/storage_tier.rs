@@ -28,6 +28,7 @@ use std::collections::BTreeMap;
 )]
 #[serde(rename_all = "camelCase")]
 #[x_kube(validation = Rule::new("has(self.poolSelector) != has(self.local)").message("give exactly one of poolSelector and local"))]
+#[x_kube(validation = Rule::new("!has(self.local) || (has(self.local.hostpath) ? 1 : 0) + (has(self.local.lvm) ? 1 : 0) + (has(self.local.zfs) ? 1 : 0) == 1").message("local needs exactly one of hostpath, lvm and zfs"))]
 pub struct StorageTierSpec {
     /// Where the tier stands among the others: a higher rank is faster.
     pub rank: i32,
@@ -59,12 +60,59 @@ pub struct StorageTierSpec {
     pub cost_per_gib_month: Option<f64>,
 }
 
-/// A local engine.
+/// A local engine: exactly one of its fields.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct LocalEngine {
     /// Folders on a mounted file system.
-    pub hostpath: Hostpath,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub hostpath: Option<Hostpath>,
+    /// Volumes of LVM.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub lvm: Option<Lvm>,
+    /// Volumes or datasets of ZFS.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub zfs: Option<Zfs>,
+}
+
+/// OpenEBS LocalPV LVM (`local.csi.openebs.io`); the parameters are those of `openebs/lvm-localpv`, `docs/storageclasses.md`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Lvm {
+    /// The volume group on each node.
+    pub volume_group: String,
+    /// Whether volumes are thin. Only then a snapshot can be restored, and a backup made of it.
+    #[serde(default)]
+    pub thin: bool,
+    /// File system: ext4, xfs or btrfs.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    #[schemars(regex(pattern = r"^(ext4|xfs|btrfs)$"))]
+    pub fs_type: Option<String>,
+}
+
+/// OpenEBS LocalPV ZFS (`zfs.csi.openebs.io`); the parameters are those of `openebs/zfs-localpv`, `docs/storageclasses.md`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Zfs {
+    /// The pool on each node, or a dataset in it.
+    pub pool: String,
+    /// `zfs` makes datasets; ext4, xfs or btrfs make volumes with that file system.
+    #[serde(default = "default_zfs")]
+    #[schemars(regex(pattern = r"^(zfs|ext4|xfs|btrfs)$"))]
+    pub fs_type: String,
+    /// Whether room is taken only as it is filled.
+    #[serde(default)]
+    pub thin: bool,
+    /// Compression, such as `on`, `lz4` or `zstd`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compression: Option<String>,
+    /// Size of a dataset's records, such as `128k`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub record_size: Option<String>,
+}
+
+fn default_zfs() -> String {
+    "zfs".to_owned()
 }
 
 /// OpenEBS LocalPV hostpath. Its provisioner reads annotations only and ignores a StorageClass's `parameters`
@@ -100,7 +148,7 @@ pub struct StorageClassTemplate {
     /// When a volume is made. Local volumes are always made for their first consumer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub volume_binding_mode: Option<BindingMode>,
-    /// Whether claims may grow; local volumes never can.
+    /// Whether claims may grow; LocalPV hostpath volumes never can.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub allow_volume_expansion: Option<bool>,
     /// Labels of the StorageClass.

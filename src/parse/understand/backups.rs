@@ -1,126 +1,54 @@
-//! BackupLocation, BackupPolicy and Rollout.
+//! BackupPolicy and Rollout. What Velero would find wrong only when a backup runs is found here.
 
-use super::super::word;
-use super::{Reader, hint};
-use crate::formats::cron;
+use super::Reader;
 use crate::model::desired::Resource;
-use crate::model::kinds::backup::{BackupLocationSpec, BackupPolicySpec};
+use crate::model::kinds::backup::{BackupHook, BackupPolicySpec};
 use crate::model::kinds::rollout::RolloutSpec;
 use std::collections::BTreeSet;
 
-/// A Velero Schedule's name is a label value, and Velero adds 15 characters for a backup's name.
-const SCHEDULE_NAME_MAX: usize = 48;
+/// What backups refer to.
+pub(super) mod around;
+
+/// BackupLocations.
+mod locations;
+
+/// When backups are made.
+pub(super) mod schedules;
+
+/// How the data of volumes is backed up.
+mod volumes;
+
+/// Volume policies as Velero reads them.
+mod volume_policy;
+
+/// Drills.
+mod drills;
 
 /// Phases of a rollout: people write a handful.
 const PHASES_MAX: usize = 100;
 
-/// The locations of a tree, by namespace and name.
-pub(super) fn locations(resources: &[Resource]) -> BTreeSet<(String, String)> {
-    resources
-        .iter()
-        .filter(|resource| resource.kind() == "BackupLocation")
-        .map(|resource| (resource.namespace().to_owned(), resource.name().to_owned()))
-        .collect()
-}
-
-impl Reader<'_> {
-    pub(super) fn location(&mut self, resource: &Resource) {
-        self.needs_namespace(resource);
-        let Some(spec) = self.spec::<BackupLocationSpec>(resource) else {
-            return;
-        };
-        for (pointer, text) in [
-            ("/spec/validationFrequency", &spec.validation_frequency),
-            ("/spec/backupSyncPeriod", &spec.backup_sync_period),
-        ] {
-            if let Some(text) = text {
-                self.duration(resource, pointer, text);
-            }
-        }
-        if spec.force_path_style && spec.region.is_none() {
-            self.wrong(
-                resource,
-                "/spec/forcePathStyle",
-                "missing-field",
-                "`region` is required with `forcePathStyle`",
-                "write the region, or any word if the server has none",
-            );
-        }
-    }
-
-    pub(super) fn backup(&mut self, resource: &Resource) {
+impl<'a> Reader<'a> {
+    pub(super) fn backup(&mut self, resource: &'a Resource) {
         self.needs_namespace(resource);
         let Some(spec) = self.spec::<BackupPolicySpec>(resource) else {
             return;
         };
-        if !self
-            .locations
-            .contains(&(resource.namespace().to_owned(), spec.location.clone()))
-        {
-            let message = format!(
-                "there is no BackupLocation {} in namespace {}",
-                resource.origin.told(&spec.location),
-                resource.origin.told(resource.namespace())
-            );
-            self.wrong(
-                resource,
-                "/spec/location",
-                "reference",
-                message,
-                "correct the name, or add the location",
-            );
-        }
-        let mut named = BTreeSet::new();
-        for (index, schedule) in spec.schedules.iter().enumerate() {
-            let pointer = format!("/spec/schedules/{index}");
-            // It becomes the end of a Velero Schedule's name.
-            let wrong = match (word(&schedule.name), named.insert(&schedule.name)) {
-                (false, _) => Some((
-                    "`name` is no name that Kubernetes takes",
-                    "write lower case letters, digits and -",
-                )),
-                (true, false) => Some((
-                    "two schedules have this name",
-                    "name each differently: one Velero Schedule is made of each",
-                )),
-                (true, true) => None,
-            };
-            if let Some((message, help)) = wrong {
-                self.wrong(resource, &format!("{pointer}/name"), "name", message, help);
-            }
-            if let Err(help) = cron::check(&schedule.schedule) {
-                let help = hint(
-                    resource,
-                    help,
-                    "write five fields (minute, hour, day of month, month, day of week), or such as @daily",
-                );
-                self.wrong(
-                    resource,
-                    &format!("{pointer}/schedule"),
-                    "schedule",
-                    "`schedule` is not one that Velero reads",
-                    help,
-                );
-            }
-            self.duration(resource, &format!("{pointer}/ttl"), &schedule.ttl);
-            if resource.name().len() + 1 + schedule.name.len() > SCHEDULE_NAME_MAX {
-                self.wrong(
-                    resource,
-                    &format!("{pointer}/name"),
-                    "value",
-                    "the names of policy and schedule are too long together",
-                    format!("keep them below {SCHEDULE_NAME_MAX} characters: Velero puts them into labels"),
-                );
-            }
-        }
+        self.goes_to(resource, "/spec/location", &spec.location);
         for (pointer, text) in [("/spec/rpo", &spec.rpo), ("/spec/rto", &spec.rto)] {
             if let Some(text) = text {
                 self.duration(resource, pointer, text);
             }
         }
-        if spec.included_namespaces.iter().any(|namespace| namespace == "*")
-            && spec.included_namespaces.len() > 1
-        {
+        self.schedules(resource, &spec);
+        self.namespaces(resource, &spec);
+        self.volumes(resource, &spec);
+        self.hooks(resource, &spec);
+        self.drill(resource, &spec);
+    }
+
+    fn namespaces(&mut self, resource: &Resource, spec: &BackupPolicySpec) {
+        let (included, excluded) = (&spec.included_namespaces, &spec.excluded_namespaces);
+        if included.iter().any(|namespace| namespace == "*") && included.len() > 1 {
             self.wrong(
                 resource,
                 "/spec/includedNamespaces",
@@ -128,6 +56,78 @@ impl Reader<'_> {
                 "`*` must stand alone",
                 "take the others out",
             );
+        }
+        for (index, namespace) in excluded.iter().enumerate() {
+            let wrong = match namespace.as_str() {
+                "*" => "`*` among the excluded namespaces leaves nothing, and Velero refuses it",
+                name if included.iter().any(|one| one == name) => {
+                    "this namespace is both included and excluded: every backup would fail its validation"
+                }
+                _ => continue,
+            };
+            let pointer = format!("/spec/excludedNamespaces/{index}");
+            self.wrong(resource, &pointer, "value", wrong, "take it out");
+        }
+        let empty = spec
+            .label_selector
+            .as_ref()
+            .is_some_and(|selector| selector.match_labels.is_empty());
+        if empty {
+            let help = "give at least one label, or take `labelSelector` out";
+            self.wrong(
+                resource,
+                "/spec/labelSelector",
+                "value",
+                "an empty selector chooses nothing",
+                help,
+            );
+        }
+    }
+
+    fn hooks(&mut self, resource: &Resource, spec: &BackupPolicySpec) {
+        let mut named = BTreeSet::new();
+        for (index, hook) in spec.hooks.iter().enumerate() {
+            let pointer = format!("/spec/hooks/{index}");
+            if hook.name.is_empty() || !named.insert(&hook.name) {
+                let help = "name each differently: Velero's reports tell hooks by their names";
+                self.wrong(
+                    resource,
+                    &format!("{pointer}/name"),
+                    "name",
+                    "two hooks have this name, or it is empty",
+                    help,
+                );
+            }
+            if hook.pre.is_none() && hook.post.is_none() {
+                let help = "write `pre`, `post` or both, each with a `command`";
+                self.wrong(
+                    resource,
+                    &pointer,
+                    "missing-field",
+                    "this hook runs no command",
+                    help,
+                );
+            }
+            for (position, namespace) in hook.namespaces.iter().enumerate() {
+                if !drills::is_backed_up(spec, namespace) {
+                    let message = format!(
+                        "no backup of this policy holds namespace {}",
+                        resource.origin.told(namespace)
+                    );
+                    let pointer = format!("{pointer}/namespaces/{position}");
+                    let help = "name one of `includedNamespaces`, or take it out";
+                    self.wrong(resource, &pointer, "value", message, help);
+                }
+            }
+            self.hook_times(resource, hook, &pointer);
+        }
+    }
+
+    fn hook_times(&mut self, resource: &Resource, hook: &BackupHook, pointer: &str) {
+        for (when, command) in [("pre", &hook.pre), ("post", &hook.post)] {
+            if let Some(timeout) = command.as_ref().and_then(|command| command.timeout.as_ref()) {
+                self.duration(resource, &format!("{pointer}/{when}/timeout"), timeout);
+            }
         }
     }
 

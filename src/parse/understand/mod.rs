@@ -5,7 +5,7 @@ use super::schema;
 use super::source;
 use crate::formats::duration;
 use crate::model::desired::{Assignment, Policy, Resource, Tier};
-use crate::model::diagnostic::Diagnostic;
+use crate::model::diagnostic::{Diagnostic, Severity};
 use crate::model::ids::{ClaimRef, PolicyName, TierName, VolumeName};
 use crate::model::kinds::GROUP;
 use crate::model::kinds::policy_source::PolicySourceSpec;
@@ -18,6 +18,9 @@ use std::time::Duration;
 
 /// Backups and phases.
 mod backups;
+
+use backups::around::Around;
+use backups::schedules::Planned;
 
 /// Storage policies.
 mod policies;
@@ -32,16 +35,17 @@ pub(super) struct Understood {
     pub(super) assignments: BTreeMap<ClaimRef, Assignment>,
 }
 
-pub(super) fn understand(
-    resources: &[Resource],
-    tree: &ClearTree,
-    diagnostics: &mut Vec<Diagnostic>,
+pub(super) fn understand<'a>(
+    resources: &'a [Resource],
+    tree: &'a ClearTree,
+    diagnostics: &'a mut Vec<Diagnostic>,
 ) -> Understood {
     let mut reader = Reader {
         tree,
         diagnostics,
         understood: Understood::default(),
-        locations: backups::locations(resources),
+        around: Around::of(resources),
+        planned: Vec::new(),
         tier_names: resources
             .iter()
             .filter(|resource| resource.kind() == "StorageTier")
@@ -77,6 +81,7 @@ pub(super) fn understand(
         reader.lost.clear();
         reader.backup(resource);
     }
+    reader.schedules_together();
     for resource in ours("Rollout") {
         reader.lost.clear();
         reader.rollout(resource);
@@ -92,7 +97,10 @@ struct Reader<'a> {
     tree: &'a ClearTree,
     diagnostics: &'a mut Vec<Diagnostic>,
     understood: Understood,
-    locations: BTreeSet<(String, String)>,
+    /// What backups refer to.
+    around: Around<'a>,
+    /// The Velero Schedules of the policies that were read.
+    planned: Vec<Planned<'a>>,
     /// Names of all tiers, also of those that are wrong in themselves.
     tier_names: BTreeSet<String>,
     /// Names of objects that were encrypted.
@@ -120,6 +128,9 @@ fn rests_on<'a>(rule: &str, pointer: &'a str) -> Vec<&'a str> {
         (_, "/spec/provider") => vec![pointer, "/spec/secretRef"],
         (_, "/spec/until") => vec![pointer, "/spec/pinned"],
         (_, "/spec/forcePathStyle") => vec![pointer, "/spec/region"],
+        ("rpo" | "retention", _) => vec!["/spec/schedules", "/spec/rpo", "/spec/drill", pointer],
+        ("drill", _) => vec!["/spec/includedNamespaces", "/spec/rto", pointer],
+        ("volume-method", _) => vec!["/spec/volumeRules", "/spec/volumes"],
         _ => vec![pointer],
     }
 }
@@ -161,6 +172,22 @@ impl Reader<'_> {
             message,
             help,
         ));
+    }
+
+    /// Says what is allowed, and is probably not meant.
+    fn doubt(
+        &mut self,
+        resource: &Resource,
+        pointer: &str,
+        rule: &str,
+        message: impl Into<String>,
+        help: impl Into<String>,
+    ) {
+        let before = self.diagnostics.len();
+        self.wrong(resource, pointer, rule, message, help);
+        for told in self.diagnostics.iter_mut().skip(before) {
+            told.severity = Severity::Warning;
+        }
     }
 
     /// The spec as its type; what the schema check has said already is not said again, and what is left is looked at all the same.

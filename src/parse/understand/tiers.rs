@@ -4,7 +4,7 @@ use super::{Reader, hint};
 use crate::formats::quantity;
 use crate::model::desired::{Resource, Tier, TierPools};
 use crate::model::ids::TierName;
-use crate::model::kinds::storage_tier::{StorageClassTemplate, StorageTierSpec};
+use crate::model::kinds::storage_tier::{LocalEngine, StorageClassTemplate, StorageTierSpec};
 use crate::model::secret::MASK;
 use std::collections::BTreeMap;
 
@@ -57,6 +57,9 @@ impl Reader<'_> {
                 None
             }
         };
+        if let Some(local) = &spec.local {
+            self.one_engine(resource, local);
+        }
         if let (Some(TierPools::Mayastor(labels)), Some(class)) = (&pools, &spec.storage_class) {
             self.longhorn(resource, class, labels);
         }
@@ -79,7 +82,8 @@ impl Reader<'_> {
                     "take them out",
                 );
             }
-            if class.allow_volume_expansion == Some(true) {
+            let folders = spec.local.as_ref().is_some_and(|local| local.hostpath.is_some());
+            if folders && class.allow_volume_expansion == Some(true) {
                 self.wrong(
                     resource,
                     "/spec/storageClass/allowVolumeExpansion",
@@ -136,6 +140,37 @@ impl Reader<'_> {
             );
         }
         self.understood.tiers.insert(name, tier);
+    }
+
+    fn one_engine(&mut self, resource: &Resource, local: &LocalEngine) {
+        let engines = [local.hostpath.is_some(), local.lvm.is_some(), local.zfs.is_some()];
+        if engines.iter().filter(|there| **there).count() != 1 {
+            self.wrong(
+                resource,
+                "/spec/local",
+                "tier-pools",
+                "a local tier has exactly one engine",
+                "write one of `hostpath`, `lvm` and `zfs` below `local`",
+            );
+        }
+        let names = [
+            (
+                "/spec/local/lvm/volumeGroup",
+                local.lvm.as_ref().map(|lvm| &lvm.volume_group),
+            ),
+            ("/spec/local/zfs/pool", local.zfs.as_ref().map(|zfs| &zfs.pool)),
+        ];
+        for (pointer, name) in names {
+            if name.is_some_and(|name| name.is_empty() || name.contains(char::is_whitespace)) {
+                self.wrong(
+                    resource,
+                    pointer,
+                    "value",
+                    "this is no name of a group or a pool",
+                    "write the name as the node knows it",
+                );
+            }
+        }
     }
 
     /// Tags of Longhorn's disks have no values.

@@ -1,0 +1,155 @@
+//! What of a tree backups refer to: locations, Secrets, ConfigMaps, StorageClasses, databases.
+
+use super::super::super::GROUP_CNPG;
+use crate::model::desired::{Resource, text_at};
+use crate::model::kinds::GROUP;
+use serde_json::Value;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// A namespace and a name in it.
+pub(in crate::parse::understand) type Key<'a> = (&'a str, &'a str);
+
+/// How volumes of a class are made, as far as it matters to their backup.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::parse::understand) enum Engine<'a> {
+    /// Folders on a node's file system: there is no CSI driver, and so no snapshot.
+    Hostpath,
+    /// LVM volumes that are not thin: their snapshots cannot be restored.
+    ThickLvm,
+    /// Another CSI driver.
+    Csi(&'a str),
+    /// Not known.
+    Unknown,
+}
+
+/// A StorageClass that the tree makes.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::parse::understand) struct Class<'a> {
+    /// Its name.
+    pub(super) name: &'a str,
+    /// How its volumes are made.
+    pub(super) engine: Engine<'a>,
+    /// Whether it is told by name: not if it was encrypted.
+    pub(super) secret: bool,
+}
+
+/// The driver of LVM LocalPV.
+pub(super) const LVM: &str = "local.csi.openebs.io";
+
+#[derive(Default)]
+pub(in crate::parse::understand) struct Around<'a> {
+    pub(super) locations: BTreeMap<Key<'a>, &'a Resource>,
+    pub(super) secrets: BTreeMap<Key<'a>, &'a Resource>,
+    pub(super) config_maps: BTreeMap<Key<'a>, &'a Resource>,
+    pub(super) classes: Vec<Class<'a>>,
+    /// Drivers of the VolumeSnapshotClasses that Velero finds by their label.
+    pub(super) snapshot_drivers: BTreeSet<&'a str>,
+    /// Whether the tree has VolumeSnapshotClasses at all.
+    pub(super) has_snapshot_classes: bool,
+    /// Namespaces with databases of CloudNativePG.
+    pub(super) databases: BTreeSet<&'a str>,
+    /// Velero's own Schedules.
+    pub(super) velero_schedules: BTreeSet<Key<'a>>,
+}
+
+impl<'a> Around<'a> {
+    pub(in crate::parse::understand) fn of(resources: &'a [Resource]) -> Self {
+        let mut around = Self::default();
+        for resource in resources {
+            let key = (resource.namespace(), resource.name());
+            let group = resource
+                .api_version()
+                .split_once('/')
+                .map_or("", |(group, _)| group);
+            match (group, resource.kind()) {
+                (GROUP, "BackupLocation") => {
+                    around.locations.insert(key, resource);
+                }
+                (GROUP, "StorageTier") => around.classes.extend(of_tier(resource)),
+                ("", "Secret") => {
+                    around.secrets.insert(key, resource);
+                }
+                ("", "ConfigMap") => {
+                    around.config_maps.insert(key, resource);
+                }
+                ("storage.k8s.io", "StorageClass") => around.classes.push(of_class(resource)),
+                ("snapshot.storage.k8s.io", "VolumeSnapshotClass") => {
+                    around.has_snapshot_classes = true;
+                    if is_for_velero(resource) {
+                        around
+                            .snapshot_drivers
+                            .insert(text_at(&resource.value, &["driver"]));
+                    }
+                }
+                (GROUP_CNPG, "Cluster") => {
+                    around.databases.insert(resource.namespace());
+                }
+                ("velero.io", "Schedule") => {
+                    around.velero_schedules.insert(key);
+                }
+                _ => {}
+            }
+        }
+        around
+    }
+}
+
+/// Velero takes the class with this label, or the default one of the driver.
+fn is_for_velero(class: &Resource) -> bool {
+    let metadata = |field: &str, key: &str| text_at(&class.value, &["metadata", field, key]) == "true";
+    metadata("labels", "velero.io/csi-volumesnapshot-class")
+        || metadata("annotations", "snapshot.storage.kubernetes.io/is-default-class")
+}
+
+fn of_tier(tier: &Resource) -> Option<Class<'_>> {
+    let spec = tier.value.get("spec")?;
+    let class = spec.get("storageClass")?;
+    let local = |engine: &str| spec.get("local").and_then(|local| local.get(engine));
+    let engine = if local("hostpath").is_some() {
+        Engine::Hostpath
+    } else if let Some(lvm) = local("lvm") {
+        match lvm.get("thin").and_then(Value::as_bool) {
+            Some(true) => Engine::Csi(LVM),
+            _ => Engine::ThickLvm,
+        }
+    } else if local("zfs").is_some() {
+        Engine::Csi("zfs.csi.openebs.io")
+    } else if class.get("longhorn").is_some_and(|longhorn| !longhorn.is_null()) {
+        Engine::Csi("driver.longhorn.io")
+    } else if spec.get("poolSelector").is_some() {
+        Engine::Csi("io.openebs.csi-mayastor")
+    } else {
+        Engine::Unknown
+    };
+    Some(Class {
+        name: class.get("name")?.as_str()?,
+        engine,
+        secret: tier.origin.secret,
+    })
+}
+
+fn of_class(class: &Resource) -> Class<'_> {
+    let engine = match text_at(&class.value, &["provisioner"]) {
+        "openebs.io/local" => Engine::Hostpath,
+        LVM if text_at(&class.value, &["parameters", "thinProvision"]) != "yes" => Engine::ThickLvm,
+        driver if driver.contains(".csi.") || driver.contains("csi-") || driver == "driver.longhorn.io" => {
+            Engine::Csi(driver)
+        }
+        _ => Engine::Unknown,
+    };
+    Class {
+        name: class.name(),
+        engine,
+        secret: class.origin.secret,
+    }
+}
+
+/// Whether a Secret or a ConfigMap has a key, wherever it is written.
+pub(super) fn holds(resource: &Resource, key: &str) -> bool {
+    ["data", "stringData", "binaryData"].iter().any(|field| {
+        resource
+            .value
+            .get(*field)
+            .is_some_and(|data| data.get(key).is_some())
+    })
+}

@@ -1,0 +1,213 @@
+//! How the data of volumes gets into the bucket: every StorageClass of the tree by a way that its engine has.
+
+use super::super::Reader;
+use super::around::{Class, Engine, LVM};
+use super::volume_policy;
+use crate::model::desired::Resource;
+use crate::model::kinds::backup::{BackupPolicySpec, RuleMethod, VolumeMethod, VolumeRule};
+use crate::model::secret::MASK;
+
+/// The labels of the volumes that CloudNativePG backs up by itself.
+const CNPG_LABELS: &str = "cnpg.io/";
+
+impl<'a> Reader<'a> {
+    pub(super) fn volumes(&mut self, resource: &Resource, spec: &BackupPolicySpec) {
+        if let Some(policy) = &spec.volume_policy {
+            if !spec.volume_rules.is_empty() {
+                self.wrong(
+                    resource,
+                    "/spec/volumePolicy",
+                    "value",
+                    "`volumeRules` are rendered into a volume policy, and a backup has only one",
+                    "write one of `volumeRules` and `volumePolicy`",
+                );
+            }
+            self.volume_policy(resource, &policy.name);
+            return;
+        }
+        self.rules(resource, spec);
+        for class in self.around.classes.clone() {
+            self.class(resource, spec, class);
+        }
+        self.snapshots(resource, spec);
+        self.databases(resource, spec);
+    }
+
+    fn volume_policy(&mut self, resource: &Resource, name: &str) {
+        let told = resource.origin.told(name);
+        let Some(config_map) = self
+            .around
+            .config_maps
+            .get(&(resource.namespace(), name))
+            .copied()
+        else {
+            self.wrong(
+                resource,
+                "/spec/volumePolicy/name",
+                "volume-policy",
+                format!("this repository has no ConfigMap {told} in this namespace: every backup would fail its validation"),
+                "add it, correct the name, or write `volumeRules` instead",
+            );
+            return;
+        };
+        if let Err((pointer, message)) = volume_policy::check(config_map) {
+            let help = "write one key with `version: v1` and `volumePolicies`, each with `conditions` and an `action`, or write `volumeRules` instead";
+            self.wrong(config_map, &pointer, "volume-policy", message, help);
+        }
+    }
+
+    fn rules(&mut self, resource: &Resource, spec: &BackupPolicySpec) {
+        let mut all_taken = false;
+        for (index, rule) in spec.volume_rules.iter().enumerate() {
+            let pointer = format!("/spec/volumeRules/{index}");
+            if all_taken {
+                let help = "move the rule without `storageClasses` and `claimLabels` to the end";
+                self.wrong(
+                    resource,
+                    &pointer,
+                    "value",
+                    "an earlier rule takes every volume, so this one takes none",
+                    help,
+                );
+            }
+            all_taken |= rule.storage_classes.is_empty() && rule.claim_labels.is_empty();
+            let reason = rule.reason.as_deref().unwrap_or_default().trim();
+            if rule.method == RuleMethod::Skip && reason.is_empty() {
+                self.wrong(
+                    resource,
+                    &pointer,
+                    "missing-field",
+                    "`reason` is required with `method: skip`",
+                    "write why these volumes need no backup of their data: reports of coverage repeat it",
+                );
+            }
+            for (position, name) in rule.storage_classes.iter().enumerate() {
+                let classes = &self.around.classes;
+                if !classes.is_empty() && !classes.iter().any(|class| class.name == name) {
+                    let message = format!(
+                        "this repository makes no StorageClass {}",
+                        resource.origin.told(name)
+                    );
+                    let pointer = format!("{pointer}/storageClasses/{position}");
+                    let help = "correct the name, or leave it if the class is made elsewhere";
+                    self.doubt(resource, &pointer, "reference", message, help);
+                }
+            }
+        }
+    }
+
+    /// The rule or the default that takes the volumes of a class must be a way that its engine has.
+    fn class(&mut self, resource: &Resource, spec: &BackupPolicySpec, class: Class<'a>) {
+        // A rule with labels takes some of the volumes; the rest goes on to the next.
+        let names = |rule: &VolumeRule| rule.storage_classes.iter().any(|name| name == class.name);
+        let mut taken = None;
+        for (index, rule) in spec.volume_rules.iter().enumerate() {
+            let takes = names(rule) || rule.storage_classes.is_empty() && rule.claim_labels.is_empty();
+            if takes && rule.method == RuleMethod::SnapshotMove {
+                self.has_snapshots(resource, &format!("/spec/volumeRules/{index}/method"), class);
+            }
+            if takes && rule.claim_labels.is_empty() {
+                taken = Some(index);
+                break;
+            }
+        }
+        if taken.is_none() && spec.volumes == VolumeMethod::SnapshotMove {
+            self.has_snapshots(resource, "/spec/volumes", class);
+        }
+    }
+
+    fn has_snapshots(&mut self, resource: &Resource, pointer: &str, class: Class<'a>) {
+        let name = match class.secret || resource.origin.secret {
+            true => MASK,
+            false => class.name,
+        };
+        let (message, help) = match class.engine {
+            Engine::Hostpath => (
+                format!(
+                    "volumes of StorageClass {name} are folders on a node, which have no snapshots: their data would not be backed up"
+                ),
+                "give the class a rule with `method: fs-backup` (it needs Velero's node agent: `deployNodeAgent: true` of its chart)",
+            ),
+            Engine::ThickLvm => (
+                format!(
+                    "volumes of StorageClass {name} are thick, and a snapshot of a thick LVM volume cannot be restored"
+                ),
+                "give the class a rule with `method: fs-backup`, or make thin volumes (`lvm: {thin: true}`) with another class",
+            ),
+            Engine::Csi(_) | Engine::Unknown => return,
+        };
+        self.wrong(resource, pointer, "volume-method", message, help);
+    }
+
+    /// A tree that has VolumeSnapshotClasses says which drivers Velero takes snapshots of. One that has none says nothing about them.
+    fn snapshots(&mut self, resource: &Resource, spec: &BackupPolicySpec) {
+        if !self.around.has_snapshot_classes {
+            return;
+        }
+        let moved = |class: &Class| {
+            let rule = spec.volume_rules.iter().find(|rule| {
+                rule.claim_labels.is_empty()
+                    && (rule.storage_classes.is_empty()
+                        || rule.storage_classes.iter().any(|name| name == class.name))
+            });
+            match rule {
+                Some(rule) => rule.method == RuleMethod::SnapshotMove,
+                None => spec.volumes == VolumeMethod::SnapshotMove,
+            }
+        };
+        let without = self.around.classes.iter().find_map(|class| match class.engine {
+            Engine::Csi(driver) if moved(class) && !self.around.snapshot_drivers.contains(driver) => {
+                Some(driver)
+            }
+            _ => None,
+        });
+        if let Some(driver) = without {
+            let lvm = if driver == LVM {
+                " (and OpenEBS 4.4 or later)"
+            } else {
+                ""
+            };
+            self.doubt(
+                resource,
+                "/spec/volumes",
+                "volume-method",
+                format!("no VolumeSnapshotClass of this repository is Velero's for {driver}"),
+                format!(
+                    "label one `velero.io/csi-volumesnapshot-class: \"true\"`; snapshots also need the snapshot controller, Velero's node agent and its \
+                     feature EnableCSI{lvm}"
+                ),
+            );
+        }
+    }
+
+    /// A database that runs while its files are read one by one is not in the backup as it was at any time.
+    fn databases(&mut self, resource: &Resource, spec: &BackupPolicySpec) {
+        let known = |rule: &VolumeRule| {
+            rule.claim_labels
+                .keys()
+                .any(|label| label.starts_with(CNPG_LABELS))
+        };
+        if spec.volumes == VolumeMethod::None || spec.volume_rules.iter().any(known) {
+            return;
+        }
+        let all = spec.included_namespaces.iter().any(|namespace| namespace == "*");
+        let inside = self.around.databases.iter().find(|namespace| {
+            let names = |list: &[String]| list.iter().any(|one| one == **namespace);
+            (all || names(&spec.included_namespaces)) && !names(&spec.excluded_namespaces)
+        });
+        if let Some(namespace) = inside {
+            let message = format!(
+                "the volumes of CloudNativePG's clusters in {} are backed up while the database writes them",
+                resource.origin.told(namespace)
+            );
+            self.doubt(
+                resource,
+                "/spec/includedNamespaces",
+                "database-backup",
+                message,
+                "let the database back itself up, and leave its volumes out: {claimLabels: {cnpg.io/pvcRole: PG_DATA}, method: skip, reason: …}, \
+                 and the same for PG_WAL",
+            );
+        }
+    }
+}

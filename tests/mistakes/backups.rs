@@ -1,0 +1,289 @@
+//! Backups that Velero would take from Git and fail on later, found when they are committed; one row for each rule.
+
+use super::{Row, findings};
+use std::path::Path;
+use std::process::Command;
+
+const API: &str = "apiVersion: storage.billyronks.io/v1\n";
+
+/// A tree without a finding: a location with its Secrets, classes of three engines, a policy with a rule for each, hooks and a drill.
+fn tree() -> String {
+    format!(
+        "{API}kind: BackupLocation
+metadata: {{name: s3, namespace: velero}}
+spec:
+  bucket: b
+  credentials: {{name: s}}
+---
+{API}kind: BackupPolicy
+metadata: {{name: p, namespace: velero}}
+spec:
+  location: s3
+  includedNamespaces: [db, web]
+  excludedNamespaces: [cache]
+  volumes: snapshot-move
+  volumeRules:
+  - {{storageClasses: [folders, thick], method: fs-backup}}
+  - {{claimLabels: {{app: cache}}, method: skip, reason: filled again}}
+  hooks:
+  - {{name: freeze, namespaces: [db], pre: {{command: [sync], timeout: 30s}}}}
+  schedules:
+  - {{name: day, schedule: 0 2 * * *, ttl: 72h}}
+  - {{name: week, schedule: 0 3 * * 0, ttl: 720h}}
+  rpo: 24h
+  rto: 15m
+  drill:
+    schedule: '@weekly'
+    namespaces: [db]
+    sentinels: [{{namespace: db, claim: data, path: a/b}}]
+    job: {{name: checks, key: job.yaml}}
+---
+{{apiVersion: v1, kind: Secret, metadata: {{name: s, namespace: velero}}, stringData: {{cloud: null}}}}
+---
+{{apiVersion: v1, kind: Secret, metadata: {{name: velero-repo-credentials, namespace: velero}}, stringData: {{repository-password: null}}}}
+---
+{{apiVersion: v1, kind: ConfigMap, metadata: {{name: checks, namespace: velero}}, data: {{job.yaml: x}}}}
+---
+{API}kind: StorageTier
+metadata: {{name: folders}}
+spec: {{rank: 1, local: {{hostpath: {{}}}}, storageClass: {{name: folders}}}}
+---
+{API}kind: StorageTier
+metadata: {{name: thick}}
+spec: {{rank: 2, local: {{lvm: {{volumeGroup: vg}}}}, storageClass: {{name: thick}}}}
+---
+{API}kind: StorageTier
+metadata: {{name: zfs}}
+spec: {{rank: 3, local: {{zfs: {{pool: tank}}}}, storageClass: {{name: zfs, allowVolumeExpansion: true}}}}
+"
+    )
+}
+
+/// The tree with a text in the place of another, or, without a place for it, behind all the rest.
+fn with(from: &str, to: &str) -> String {
+    let tree = tree();
+    match from.is_empty() {
+        true => format!("{tree}---\n{to}\n"),
+        false => {
+            assert!(tree.contains(from), "{from}");
+            tree.replacen(from, to, 1)
+        }
+    }
+}
+
+/// What is said of it, as rules in order of lines.
+fn told(text: String) -> Vec<String> {
+    let found = findings(&[("a.yaml", text)]).0;
+    let rule = |one: &String| one.split(' ').skip(1).collect::<Vec<_>>().join(" ");
+    found.iter().map(rule).collect()
+}
+
+#[test]
+fn each_rule_of_backups_has_its_finding() {
+    assert_eq!(told(tree()), Vec::<String>::new());
+    const DAY: &str = "schedule: 0 2 * * *, ttl: 72h";
+    let day = |schedule: &str, ttl: &str| with(DAY, &format!("schedule: '{schedule}', ttl: {ttl}"));
+    let location = |field: &str| with("  bucket: b\n", &format!("  bucket: b\n  {field}\n"));
+    let second = |spec: &str| {
+        with(
+            "",
+            &format!(
+                "{API}kind: BackupLocation\nmetadata: {{name: zz, namespace: velero}}\nspec: {{bucket: c, {spec}credentials: {{name: s}}}}"
+            ),
+        )
+    };
+    let class = |rest: &str| {
+        with(
+            "",
+            &format!("apiVersion: storage.k8s.io/v1\nkind: StorageClass\nmetadata: {{name: raw}}\n{rest}"),
+        )
+    };
+    let policy = |data: &str| {
+        let rules = tree()
+            .split_once("  volumeRules:\n")
+            .unwrap()
+            .1
+            .split_once("  hooks:\n")
+            .unwrap()
+            .0
+            .to_owned();
+        let text = with(
+            &format!("  volumes: snapshot-move\n  volumeRules:\n{rules}"),
+            "  volumePolicy: {name: own}\n",
+        );
+        format!(
+            "{text}---\n{{apiVersion: v1, kind: ConfigMap, metadata: {{name: own, namespace: velero}}, data: {{{data}}}}}\n"
+        )
+    };
+    let rows: Vec<(&str, String, &[&str])> = vec![
+        // V1, V13: when.
+        ("every minute", day("* 4 * * *", "72h"), &["error schedule"]),
+        ("two runs that are too close", day("0,3 2 * * *", "72h"), &["error schedule"]),
+        ("far more often than promised", day("10,30,50 * * * *", "72h"), &["error schedule"]),
+        ("never", day("0 2 31 2 *", "72h"), &["error schedule"]),
+        ("half a day is promised", with("rpo: 24h", "rpo: 12h"), &["error rpo"]),
+        ("weekends are left out", day("0 2 * * 1-5", "720h"), &["error rpo"]),
+        ("schedules that take turns", with(DAY, "schedule: 0 3 * * 1-6, ttl: 720h"), &[]),
+        ("the one that keeps the promise pauses", day("0 2 * * *", "72h, paused: true"), &["error rpo"]),
+        ("a night without 02:30", day("CRON_TZ=Europe/Berlin 30 2 * * *", "720h"), &["error rpo"]),
+        ("the same minute", with("0 3 * * 0", "0 2 * * 0"), &["error schedule-overlap"]),
+        ("the same minute in another zone", with("0 3 * * 0", "CRON_TZ=Europe/Berlin 0 3 * * 0"), &["error schedule-overlap"]),
+        // V2: names.
+        ("a Schedule of the same name", with("", "apiVersion: velero.io/v1\nkind: Schedule\nmetadata: {name: p-day, namespace: velero}\nspec: {}"), &["error name"]),
+        (
+            "two policies with one Schedule",
+            with(
+                "",
+                &format!("{API}kind: BackupPolicy\nmetadata: {{name: p-day, namespace: velero}}\nspec: {{location: s3, includedNamespaces: [db], schedules: [{{name: x, schedule: 0 7 * * *}}]}}"),
+            )
+            .replace("{name: day,", "{name: day-x,"),
+            &["error name"],
+        ),
+        // V3: how long.
+        ("kept for a day and a half", day("0 2 * * *", "36h"), &["error retention"]),
+        ("a week is promised and kept for two days", with("ttl: 72h", "ttl: 48h").replace("rpo: 24h", "rpo: 800h"), &["error retention"]),
+        ("evidence that outlives its backup", with("schedule: '@weekly'\n", "schedule: '@weekly'\n    evidenceAge: 721h\n"), &["error retention"]),
+        // V4: where.
+        ("a location that is not there", with("ttl: 72h", "ttl: 72h, location: gone"), &["error reference"]),
+        ("a location that is only read", location("accessMode: ReadOnly"), &["error location"]),
+        ("two defaults", second("default: true, ").replacen("  bucket: b\n", "  bucket: b\n  default: true\n", 1), &["error default-location"]),
+        ("one default", second("default: true, "), &[]),
+        // V6: what.
+        ("included and excluded", with("[cache]", "[web]"), &["error value"]),
+        ("everything excluded", with("[cache]", "['*']"), &["error value"]),
+        ("everything and one more", with("[db, web]", "['*', db]"), &["error value"]),
+        ("no label", with("  rpo: 24h", "  labelSelector: {matchLabels: {}}\n  rpo: 24h"), &["error value"]),
+        // V7: a volume policy of one's own.
+        ("a volume policy", policy("p: 'version: v1'"), &[]),
+        ("two keys", policy("p: 'version: v1', q: ''"), &["error volume-policy"]),
+        ("another version", policy("p: 'version: v2'"), &["error volume-policy"]),
+        ("a field that Velero does not know", policy("p: '{version: v1, volumePolicys: []}'"), &["error volume-policy"]),
+        ("one that is not there", policy("p: 'version: v1'").replace("name: own,", "name: other,"), &["error volume-policy"]),
+        ("both", with("  volumes:", "  volumePolicy: {name: checks}\n  volumes:"), &["error value", "error volume-policy"]),
+        // V8, V9: how.
+        ("folders by snapshot", with("[folders, thick]", "[thick]"), &["error volume-method"]),
+        ("thick volumes by snapshot", with("[folders, thick]", "[folders]"), &["error volume-method"]),
+        ("thin volumes by snapshot", with("[folders, thick]", "[folders]").replace("volumeGroup: vg", "volumeGroup: vg, thin: true"), &[]),
+        ("a rule by snapshot", with("thick], method: fs-backup", "thick], method: snapshot-move"), &["error volume-method", "error volume-method"]),
+        ("skipped without a reason", with(", reason: filled again", ""), &["error missing-field"]),
+        ("a rule that takes nothing", with("  - {storageClasses: [folders, thick], method: fs-backup}", "  - {method: fs-backup}"), &["error value"]),
+        ("a class that is not made", with("[folders, thick]", "[folders, thick, thik]"), &["warning reference"]),
+        (
+            "a driver without a class of snapshots",
+            with("", "apiVersion: snapshot.storage.k8s.io/v1\nkind: VolumeSnapshotClass\nmetadata: {name: x}\ndriver: other"),
+            &["warning volume-method"],
+        ),
+        // V10: the server.
+        ("no TLS", location("endpoint: 'http://s3.example.org'"), &["error endpoint"]),
+        ("no TLS on purpose", location("endpoint: 'http://s3.example.org'\n  allowInsecure: true"), &[]),
+        ("a path", location("endpoint: 'https://s3.example.org/b'"), &["error value"]),
+        ("a query", location("publicUrl: 'https://s3.example.org?x'"), &["error endpoint"]),
+        ("no region", location("forcePathStyle: true"), &["error missing-field"]),
+        ("no checksum", location("checksumAlgorithm: MD5"), &["error value"]),
+        ("checksums off", location("checksumAlgorithm: ''"), &[]),
+        ("two ways to encrypt", location("kmsKeyId: k\n  customerKeyEncryptionSecret: s/k"), &["error value"]),
+        ("a key of another way", location("kmsKeyId: k\n  serverSideEncryption: AES256"), &["error value"]),
+        ("no certificate", location("caCert: abc"), &["error value"]),
+        ("two authorities", location("caCert: '-----BEGIN CERTIFICATE-----'\n  caCertRef: {name: s, key: cloud}"), &["error value"]),
+        ("a folder that begins with /", location("prefix: /a"), &["error value"]),
+        ("a bucket with a folder", with("bucket: b", "bucket: b/c"), &["error value"]),
+        // V11: secrets.
+        ("no Secret", with("credentials: {name: s}", "credentials: {name: gone}"), &["warning credentials"]),
+        ("no such key", with("credentials: {name: s}", "credentials: {name: s, key: clod}"), &["error credentials"]),
+        ("a password that everybody knows", with("velero-repo-credentials", "other"), &["warning repository-password"]),
+        (
+            "the very password",
+            with("repository-password: null", "repository-password: static-passw0rd"),
+            &["error repository-password", "warning plain-secret"],
+        ),
+        ("no password", with("repository-password: null", "password: null"), &["error repository-password"]),
+        // V14: classes.
+        ("parameters of folders", class("provisioner: openebs.io/local\nvolumeBindingMode: WaitForFirstConsumer\nparameters: {a: b}"), &["error volume-method", "error storage-class"]),
+        ("folders at once", class("provisioner: openebs.io/local"), &["error volume-method", "error storage-class"]),
+        ("folders that grow", class("provisioner: openebs.io/local\nvolumeBindingMode: WaitForFirstConsumer\nallowVolumeExpansion: true"), &["error volume-method", "error storage-class"]),
+        (
+            "devices",
+            class("provisioner: openebs.io/local\nvolumeBindingMode: WaitForFirstConsumer").replace(
+                "metadata: {name: raw}",
+                "metadata: {name: raw, annotations: {cas.openebs.io/config: \"- name: StorageType\\n  value: \\\"device\\\"\"}}",
+            ),
+            &["error volume-method", "error storage-class"],
+        ),
+        ("two default classes", with("{name: folders}}", "{name: folders, default: true}}").replace("{name: thick}}", "{name: thick, default: true}}"), &["error default-class"]),
+        ("two engines", with("lvm: {volumeGroup: vg}", "lvm: {volumeGroup: vg}, zfs: {pool: x}"), &["error tier-pools"]),
+        ("folders that grow, by a tier", with("{name: folders}}", "{name: folders, allowVolumeExpansion: true}}"), &["error value"]),
+        // V15: databases.
+        ("five fields for seconds", with("", "apiVersion: postgresql.cnpg.io/v1\nkind: ScheduledBackup\nmetadata: {name: d, namespace: x}\nspec: {schedule: 0 2 * * *}"), &["error database-backup"]),
+        ("six fields", with("", "apiVersion: postgresql.cnpg.io/v1\nkind: ScheduledBackup\nmetadata: {name: d, namespace: x}\nspec: {schedule: 0 0 2 * * *}"), &[]),
+        ("a running database", with("", "apiVersion: postgresql.cnpg.io/v1\nkind: Cluster\nmetadata: {name: d, namespace: db}\nspec: {instances: 2}"), &["warning database-backup"]),
+        ("backups of the old way", with("", "apiVersion: postgresql.cnpg.io/v1\nkind: Cluster\nmetadata: {name: d, namespace: x}\nspec: {backup: {barmanObjectStore: {}}}"), &["warning database-backup"]),
+        // Hooks and drills.
+        ("a hook that runs nothing", with("pre: {command: [sync], timeout: 30s}", "selector: {matchLabels: {a: b}}"), &["error missing-field"]),
+        ("a hook elsewhere", with("namespaces: [db], pre", "namespaces: [mail], pre"), &["error value"]),
+        ("a hook without a name", with("name: freeze", "name: ''"), &["error name"]),
+        ("a hook that takes a day", with("timeout: 30s", "timeout: 1d"), &["error duration"]),
+        ("a drill of what is not backed up", with("    namespaces: [db]\n    sent", "    namespaces: [mail, db]\n    sent"), &["error drill"]),
+        ("a drill at no time", with("schedule: '@weekly'", "schedule: '@sometimes'"), &["error schedule"]),
+        ("evidence that lapses before the next drill", with("schedule: '@weekly'", "schedule: '@monthly'"), &["error drill"]),
+        ("a drill that is given up too early", with("schedule: '@weekly'", "schedule: '@weekly'\n    timeout: 10m"), &["error drill"]),
+        ("a sentinel outside", with("path: a/b", "path: ../b"), &["error drill"]),
+        ("a sentinel of the node", with("path: a/b", "path: /a/b"), &["error drill"]),
+        ("a sentinel that is not restored", with("{namespace: db, claim", "{namespace: web, claim"), &["error drill"]),
+        ("a job that is not there", with("name: checks, key", "name: check, key"), &["error drill"]),
+        ("a job below another key", with("key: job.yaml", "key: job"), &["error drill"]),
+        ("a promise that nothing measures", tree().split_once("  drill:\n").unwrap().0.to_owned() + "---\n" + tree().split_once("---\n{apiVersion: v1, kind: Secret").map(|(_, rest)| rest).map(|rest| format!("{{apiVersion: v1, kind: Secret{rest}")).unwrap().as_str(), &["warning drill"]),
+    ];
+    let mut wrong = Vec::new();
+    for (what, text, expected) in rows {
+        let found = told(text);
+        if found != expected {
+            wrong.push(format!("{what}: {found:?}, not {expected:?}"));
+        }
+    }
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+#[test]
+fn findings_of_backups_stand_at_their_lines() {
+    let table: Vec<Row> = vec![
+        (
+            "the ttl",
+            vec![("a.yaml", with("ttl: 72h", "ttl: 30h"))],
+            vec!["a.yaml:22:38 error retention"],
+        ),
+        (
+            "the rule",
+            vec![("a.yaml", with("[folders, thick]", "[folders]"))],
+            vec!["a.yaml:15:3 error volume-method"],
+        ),
+        (
+            "the second schedule",
+            vec![("a.yaml", with("0 3 * * 0", "0 2 * * 0"))],
+            vec!["a.yaml:23:18 error schedule-overlap"],
+        ),
+    ];
+    for (what, files, expected) in table {
+        assert_eq!(findings(&files).0, expected, "{what}");
+    }
+}
+
+#[test]
+fn the_words_say_what_to_write() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = with("ttl: 72h", "ttl: 30h").replace("velero-repo-credentials", "other");
+    std::fs::write(Path::new(folder.path()).join("a.yaml"), text).unwrap();
+    let output = Command::new(env!("CARGO_BIN_EXE_couchestor"))
+        .arg("validate")
+        .arg(folder.path())
+        .output()
+        .unwrap();
+    let told = String::from_utf8(output.stdout).unwrap();
+    for words in [
+        "up to 24h pass between two backups",
+        "write at least 48h",
+        "{apiVersion: v1, kind: Secret, metadata: {name: velero-repo-credentials, namespace: velero}, stringData: {repository-password: <40 random letters>}}",
+    ] {
+        let flat = told.split_whitespace().collect::<Vec<_>>().join(" ");
+        assert!(flat.contains(words), "{words} is missing in\n{told}");
+    }
+}
