@@ -16,6 +16,9 @@ pub mod events;
 /// What is written into the status of our kinds.
 pub mod status;
 
+/// What is known of backups.
+mod backups;
+
 /// What statuses count.
 mod tally;
 

@@ -309,7 +309,7 @@ pub async fn turn(
     let seen = observing::observe_all(world, &questions, &rules, now).await?;
     let observation = seen.observation;
     // A move that could start is held against backups as they are now, not as they were a minute ago.
-    let at_once = source.poked || decide::could_start(desired, &observation, &briefs);
+    let at_once = source.poked || !rules.is_empty() && decide::could_start(desired, &observation, &briefs);
     let (cluster, claims, remembered) = (&world.cluster, &seen.claims, &mut memory.backups);
     let backups = observing::backups(cluster, desired, &rules, claims, at_once, remembered, now).await;
     // decide (pure)
@@ -431,6 +431,7 @@ pub async fn turn(
         &observation,
         &decision,
         &migrations,
+        &in_flight.backups,
         &mut turned,
         now,
     )

@@ -35,7 +35,7 @@ struct Right {
 
 /// Every right in the cluster that couchestor has, and why. Objects that a repository holds need rights of their own:
 /// give them by a ClusterRole that is aggregated by the label below.
-const RIGHTS: [Right; 14] = [
+const RIGHTS: [Right; 16] = [
     Right {
         group: "storage.billyronks.io",
         resources: &["policysources"],
@@ -89,6 +89,25 @@ const RIGHTS: [Right; 14] = [
         because: "rendered from backup locations and policies",
     },
     Right {
+        group: "velero.io",
+        resources: &[
+            "backups",
+            "podvolumebackups",
+            "datauploads",
+            "backupstoragelocations",
+            "schedules",
+            "backuprepositories",
+        ],
+        verbs: &["list"],
+        because: "which volumes each backup holds, and what keeps backups from being made",
+    },
+    Right {
+        group: "",
+        resources: &["pods"],
+        verbs: &["list"],
+        because: "why a volume is in no backup: Velero reads files through running pods",
+    },
+    Right {
         group: "longhorn.io",
         resources: &["volumes", "replicas", "nodes"],
         verbs: &["list", "patch"],
@@ -127,8 +146,8 @@ const RIGHTS: [Right; 14] = [
     Right {
         group: "",
         resources: &["namespaces"],
-        verbs: &["get", "patch", "create"],
-        because: "namespaces from Git are applied; none is ever deleted",
+        verbs: &["get", "list", "patch", "create"],
+        because: "namespaces from Git are applied, and Velero leaves out those with a label of its own; none is ever deleted",
     },
     Right {
         group: "events.k8s.io",

@@ -11,6 +11,7 @@ use crate::io::longhorn::Longhorn;
 use crate::io::mayastor::Mayastor;
 use crate::io::prometheus::Prometheus;
 use crate::model::conditions;
+use crate::model::coverage::BackupReading;
 use crate::model::decision::{Decision, measured, roughly};
 use crate::model::desired::Desired;
 use crate::model::engine::gib;
@@ -22,14 +23,17 @@ use crate::model::moves::Stop;
 use crate::model::observation::Observation;
 use crate::model::pace::Pace;
 use crate::model::rendering::RenderedObject;
-use crate::observe::{self, volumes};
+use crate::observe::{self, claims, volumes};
 use crate::render::proposal::{self, Site, Template};
 use crate::turn::holding::{FREEZE, first_line};
+use crate::turn::observing;
 use jiff::Timestamp;
+use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use serde::Serialize;
 use serde_json::json;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 /// Options of `plan`.
 #[derive(clap::Args, Debug)]
@@ -79,8 +83,9 @@ pub async fn plan(arguments: Arguments) -> Result<u8, Failed> {
                 .map(Prometheus::new)
                 .transpose()?;
             let (found, claims) = cluster.volumes().await?;
-            let joined = volumes::join(found, claims);
             let now = crate::io::clock::now();
+            let backups = backups(&cluster, &desired, &found, &claims, now).await;
+            let joined = volumes::join(found, claims);
             let questions = decide::questions(&desired, now);
             let engines = observe::Engines {
                 mayastor: &mayastor,
@@ -98,6 +103,7 @@ pub async fn plan(arguments: Arguments) -> Result<u8, Failed> {
                     .into_iter()
                     .flat_map(|source| remembered(source, now))
                     .collect(),
+                backups,
                 ..InFlight::default()
             };
             (observation, in_flight, Some(changes(&cluster, &objects).await?))
@@ -145,6 +151,7 @@ pub async fn plan(arguments: Arguments) -> Result<u8, Failed> {
         changes.as_deref(),
         &demanding,
         &pace,
+        in_flight.backups.as_deref(),
         arguments.folder.output,
     );
     let changed = changes.is_some_and(|changes| !changes.is_empty());
@@ -357,7 +364,31 @@ fn cents(cost: f64) -> f64 {
     (cost * 100.0).round() / 100.0 + 0.0
 }
 
-fn print(decision: &Decision, changes: Option<&[Change]>, demanding: &[String], pace: &Pace, output: Output) {
+/// What is known of backups, where the folder has a policy of them.
+async fn backups(
+    cluster: &Cluster,
+    desired: &Desired,
+    volumes: &[PersistentVolume],
+    bound: &[PersistentVolumeClaim],
+    now: Timestamp,
+) -> Option<Arc<BackupReading>> {
+    let rules = decide::coverage::rules(desired);
+    let claims = claims::bound(&rules, volumes, bound);
+    if rules.is_empty() {
+        return None;
+    }
+    let looked = observing::look(cluster, &rules, &claims, &mut BTreeMap::new(), now).await;
+    Some(Arc::new(looked))
+}
+
+fn print(
+    decision: &Decision,
+    changes: Option<&[Change]>,
+    demanding: &[String],
+    pace: &Pace,
+    backed_up: Option<&BackupReading>,
+    output: Output,
+) {
     if output != Output::Text {
         let report = json!({
             "objects": changes,
@@ -375,6 +406,7 @@ fn print(decision: &Decision, changes: Option<&[Change]>, demanding: &[String], 
                 "policy": left.policy.map(|policy| policy.name.as_str()), "tier": left.tier, "reason": left.why.reason(),
                 "message": left.words(),
             })).collect::<Vec<_>>(),
+            "backups": backed_up.map(super::backups::value),
         });
         return value(&report, output);
     }
@@ -456,5 +488,8 @@ fn print(decision: &Decision, changes: Option<&[Change]>, demanding: &[String], 
     data(&format!("Volumes that are left alone: {}", rows.len()));
     if !rows.is_empty() {
         data(&table(&["CLAIM", "TIER", "REASON", "WHY"], &rows));
+    }
+    if let Some(reading) = backed_up {
+        super::backups::print(reading);
     }
 }

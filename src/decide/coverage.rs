@@ -41,7 +41,12 @@ pub fn rules(desired: &Desired) -> Vec<Arc<BackupRules>> {
         .filter(|one| one.kind() == "BackupPolicy");
     let rules = policies.filter_map(|resource| {
         let spec = serde_json::from_value(resource.value.get("spec")?.clone()).ok()?;
-        Some(Arc::new(rules_of(resource.namespace(), resource.name(), spec)))
+        let mut rules = rules_of(resource.namespace(), resource.name(), spec);
+        rules.secret = resource.origin.secret;
+        for rule in rules.rules.iter_mut().filter(|_| resource.origin.secret) {
+            rule.reason = None;
+        }
+        Some(Arc::new(rules))
     });
     rules.collect()
 }
@@ -70,6 +75,7 @@ fn rules_of(namespace: &str, name: &str, spec: BackupPolicySpec) -> BackupRules 
         rules: spec.volume_rules,
         volume_policy: spec.volume_policy.map(|one| one.name),
         rpo: spec.rpo.and_then(|rpo| duration::parse(&rpo).ok()),
+        secret: false,
     }
 }
 

@@ -2,11 +2,11 @@
 //! newest backup is too old. What is not known keeps it too.
 
 use super::View;
-use crate::model::backups::Unseen;
-use crate::model::backups::{BackupRules, Way};
+use crate::model::backups::{BackupRules, Unseen, Way};
 use crate::model::coverage::{BackupReading, PolicyReport};
 use crate::model::decision::Why;
 use crate::model::observation::BoundVolume;
+use crate::model::secret::MASK;
 
 /// The policies that back a volume up. One that exempts it says nothing of it.
 fn policies<'r>(
@@ -38,7 +38,7 @@ pub(super) fn lets_move(view: &View, bound: &BoundVolume) -> Result<(), Why<'sta
     for policy in policies(view, reading, bound) {
         if let Some(Unseen::Unreadable(error)) = &reading.unseen {
             return Err(Why::BackupUnknown {
-                policy: policy.rules.policy.to_string().into(),
+                policy: told(&policy.rules).into(),
                 error: error.as_str().into(),
             });
         }
@@ -70,7 +70,7 @@ pub(super) fn lets_demote(view: &View, bound: &BoundVolume) -> Result<(), Why<'s
     let Some(policy) = policies(view, reading, bound).find(stale) else {
         return Ok(());
     };
-    let name = policy.rules.policy.to_string();
+    let name = told(&policy.rules);
     if let Some(Unseen::Unreadable(error)) = &reading.unseen {
         return Err(Why::BackupUnknown {
             policy: name.into(),
@@ -80,6 +80,18 @@ pub(super) fn lets_demote(view: &View, bound: &BoundVolume) -> Result<(), Why<'s
     Err(Why::BackupStale {
         policy: name.into(),
         since: policy.covered_at(),
-        allowed_seconds: policy.rules.rpo.map_or(0, |rpo| rpo.as_secs()),
+        allowed_seconds: policy
+            .rules
+            .rpo
+            .filter(|_| !policy.rules.secret)
+            .map(|rpo| rpo.as_secs()),
     })
+}
+
+/// The policy, as pull requests may show it.
+fn told(rules: &BackupRules) -> String {
+    match rules.secret {
+        true => MASK.to_owned(),
+        false => rules.policy.to_string(),
+    }
 }

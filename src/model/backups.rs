@@ -64,6 +64,8 @@ pub struct BackupRules {
     pub volume_policy: Option<String>,
     /// How old the newest backup that holds every volume may be.
     pub rpo: Option<Duration>,
+    /// Whether its file was encrypted: then its figures and reasons stand nowhere but in its own status.
+    pub secret: bool,
 }
 
 /// How the data of one volume should get into the bucket.

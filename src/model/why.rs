@@ -239,8 +239,8 @@ pub enum Why<'a> {
         policy: Arc<str>,
         /// When that backup started; there is none otherwise.
         since: Option<Timestamp>,
-        /// How old it may be, in seconds.
-        allowed_seconds: u64,
+        /// How old it may be, in seconds; none when that is not told, because the policy is encrypted.
+        allowed_seconds: Option<u64>,
     },
     /// A backup policy takes it, and nobody knows what its backups do.
     BackupUnknown {

@@ -5,11 +5,12 @@ use crate::decide::coverage::{self, Evidence};
 use crate::io::cluster::{Cluster, ClusterError};
 use crate::io::longhorn::Longhorn;
 use crate::io::velero::{Velero, VeleroError};
-use crate::model::backups::{BackupClaim, BackupRules, PolicyKey, Unseen, Upload};
+use crate::model::backups::{BackupClaim, BackupRules, FoundBackup, PolicyKey, Unseen, Upload};
 use crate::model::coverage::BackupReading;
 use crate::model::desired::Desired;
 use crate::model::ids::CommitId;
 use crate::model::kinds::BackupPolicy;
+use crate::model::kinds::drill::BackupPolicyStatus;
 use crate::model::observation::Observation;
 use crate::observe::{self, claims, volumes};
 use jiff::Timestamp;
@@ -129,7 +130,7 @@ async fn judged(
         let left = POD_NAMESPACES_MAX.saturating_sub(evidence.pods.len());
         asked.pods = asked.pods.into_iter().take(left).collect();
         if asked.is_empty() {
-            let of_ended = |backup: &&crate::model::backups::FoundBackup| backup.has_ended();
+            let of_ended = |backup: &&FoundBackup| backup.has_ended();
             for backup in evidence.state.backups.iter().filter(of_ended) {
                 if let Some(uploads) = evidence.uploads.get(&backup.uid) {
                     known.insert(backup.uid.clone(), uploads.clone());
@@ -149,10 +150,12 @@ async fn judged(
 }
 
 /// What is remembered of policies in the cluster: their drills.
-async fn statuses(
-    cluster: &Cluster,
-) -> Result<BTreeMap<PolicyKey, crate::model::kinds::drill::BackupPolicyStatus>, VeleroError> {
-    let policies: Vec<BackupPolicy> = cluster.list().await?;
+async fn statuses(cluster: &Cluster) -> Result<BTreeMap<PolicyKey, BackupPolicyStatus>, VeleroError> {
+    let policies: Vec<BackupPolicy> = match cluster.list().await {
+        // A plan may be made before our kinds are installed.
+        Err(ClusterError::Api { code: 404, .. }) => Vec::new(),
+        found => found?,
+    };
     let of = |policy: BackupPolicy| {
         let key = PolicyKey {
             namespace: policy.metadata.namespace.unwrap_or_default(),

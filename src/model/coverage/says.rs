@@ -4,6 +4,7 @@ use super::{Judged, NAMED_MAX, PolicyReport, Trouble};
 use crate::model::backups::Unseen;
 use crate::model::quantities::span;
 use jiff::Timestamp;
+use std::borrow::Cow;
 
 /// The condition that says whether the newest backup holds every volume.
 pub const COVERED: &str = "Covered";
@@ -25,7 +26,7 @@ pub struct Said {
     /// Whether it holds.
     pub holds: bool,
     /// In one word.
-    pub reason: &'static str,
+    pub reason: Cow<'static, str>,
     /// In words.
     pub message: String,
 }
@@ -34,7 +35,7 @@ fn said(type_: &'static str, holds: bool, reason: &'static str, message: impl In
     Said {
         type_,
         holds,
-        reason,
+        reason: reason.into(),
         message: message.into(),
     }
 }
@@ -72,7 +73,10 @@ impl PolicyReport {
         let worst = [Some(&covered), fresh.as_ref()];
         let worst = worst.into_iter().flatten().find(|one| !one.holds);
         let ready = trouble.unwrap_or_else(|| match worst {
-            Some(worst) => said("Ready", false, worst.reason, &*worst.message),
+            Some(worst) => Said {
+                type_: "Ready",
+                ..worst.clone()
+            },
             None => said("Ready", true, "BackedUp", &*covered.message),
         });
         [Some(ready), Some(covered), fresh]

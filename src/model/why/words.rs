@@ -185,23 +185,19 @@ impl fmt::Display for Why<'_> {
             ),
             Self::BackupStale {
                 policy,
-                since: Some(since),
+                since,
                 allowed_seconds,
-            } => write!(
-                f,
-                "not moved to a colder tier before BackupPolicy {policy} has a backup of every volume that is younger than {}: the newest \
-                 started at {since}",
-                span(*allowed_seconds)
-            ),
-            Self::BackupStale {
-                policy,
-                since: None,
-                allowed_seconds,
-            } => write!(
-                f,
-                "not moved to a colder tier before BackupPolicy {policy} has a backup of every volume that is younger than {}: there is none",
-                span(*allowed_seconds)
-            ),
+            } => {
+                let allowed = allowed_seconds.map_or_else(|| "its rpo".to_owned(), span);
+                write!(
+                    f,
+                    "not moved to a colder tier before BackupPolicy {policy} has a backup of every volume that is younger than {allowed}: "
+                )?;
+                match since {
+                    Some(since) => write!(f, "the newest started at {since}"),
+                    None => write!(f, "there is none"),
+                }
+            }
             Self::BackupUnknown { policy, error } => write!(
                 f,
                 "BackupPolicy {policy} takes it, and whether a backup of it runs is not known: {error}"
