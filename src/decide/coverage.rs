@@ -7,7 +7,7 @@
 use crate::formats::duration;
 use crate::model::backups::{
     BackupClaim, BackupRules, FoundBackup, FoundPod, PolicyKey, ScheduleOf, Scope, Unseen, Upload,
-    VeleroState,
+    VeleroState, Way,
 };
 use crate::model::coverage::{BackupReading, PolicyReport, Trouble};
 use crate::model::desired::Desired;
@@ -160,7 +160,16 @@ fn policy(
     let status = evidence.statuses.get(&rules.policy);
     let mut report = PolicyReport {
         rules: rules.clone(),
-        in_scope: claims.iter().map(|one| one.claim.clone()).collect(),
+        in_scope: claims
+            .iter()
+            .filter(|one| {
+                !matches!(
+                    rules.way(&one.storage_class, |key| one.label(key)),
+                    Way::Exempt(_)
+                )
+            })
+            .map(|one| one.claim.clone())
+            .collect(),
         newest: None,
         covered: None,
         reading: None,

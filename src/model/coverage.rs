@@ -178,7 +178,7 @@ pub enum Trouble {
 pub struct PolicyReport {
     /// What it promises.
     pub rules: Arc<BackupRules>,
-    /// Claims that are in its scope now.
+    /// Claims in its scope now whose data it promises to hold; those that it exempts are not among them.
     pub in_scope: Vec<ClaimRef>,
     /// The newest backup that has ended.
     pub newest: Option<Judged>,

@@ -486,6 +486,15 @@ fn what_is_not_known_is_never_fresh() {
     assert_eq!((never.age(now()), never.is_fresh(now())), (None, Some(false)));
     assert_eq!(said(&never)[0], ("Ready", false, "NeverBackedUp"));
     assert_eq!(never.unprotected().len(), 2, "every volume in scope");
+    let exempt = reported(&[], |evidence| {
+        let label = ("velero.io/exclude-from-backup".to_owned(), "true".to_owned());
+        evidence.claims[0].labels = BTreeMap::from([label]);
+    });
+    assert_eq!(
+        exempt.unprotected(),
+        [(claim("z").claim, Gap::NeverBackedUp)],
+        "but those that are exempt"
+    );
 
     let nothing = reported(&[(&backup("new", "Completed", 60), &[])], |_| {});
     assert_eq!(said(&nothing)[2], ("Fresh", false, "NothingCovered"));
