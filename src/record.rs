@@ -19,6 +19,9 @@ pub mod drills;
 /// What is written into the status of our kinds.
 pub mod status;
 
+/// What is known of backups.
+mod backups;
+
 /// What statuses count.
 mod tally;
 

@@ -9,10 +9,9 @@ use crate::formats::follow::Follow;
 use crate::formats::sops::Identities;
 use crate::formats::substitute::Variables;
 use crate::ha::Leadership;
-use crate::io::cluster::{Cluster, ClusterError};
+use crate::io::cluster::Cluster;
 use crate::io::forge::Forge;
 use crate::io::git::Repository;
-use crate::io::longhorn::Longhorn;
 use crate::io::mayastor::Mayastor;
 use crate::io::prometheus::Prometheus;
 use crate::model::desired::Desired;
@@ -25,8 +24,6 @@ use crate::model::kinds::review::{Plans, ReviewStatus};
 use crate::model::kinds::volume_migration::VolumeMigration;
 use crate::model::migration_brief::MigrationBrief;
 use crate::model::moves::{Rules, Stop};
-use crate::model::observation::Observation;
-use crate::observe::{self, volumes};
 use crate::parse::ParseCache;
 use crate::propose::Proposed;
 use crate::record;
@@ -44,6 +41,9 @@ mod proposing;
 
 /// Who merged and approved.
 mod approvals;
+
+/// The world is looked at.
+pub(crate) mod observing;
 
 /// Approved moves become migrations.
 mod starting;
@@ -189,6 +189,8 @@ pub struct Memory {
     pub pulls: Option<Asked>,
     /// What plans on pull requests have read.
     pub plans: Remembered,
+    /// What is known of backups.
+    pub backups: observing::BackupMemory,
     /// Why the followed commit freezes all moves, if it does; none when no commit was read since the start.
     pub frozen: Option<Option<String>>,
 }
@@ -308,7 +310,13 @@ pub async fn turn(
     let briefs: Vec<MigrationBrief> = migrations.iter().chain(&foreign).map(brief).collect();
     let mut questions = decide::questions(desired, now);
     questions.extend(decide::rollback::questions(desired, &briefs, now));
-    let observation = observe_all(world, &questions, now).await?;
+    let rules = decide::coverage::rules(desired);
+    let seen = observing::observe_all(world, &questions, &rules, now).await?;
+    let observation = seen.observation;
+    // A move that could start is held against backups as they are now, not as they were a minute ago.
+    let at_once = source.poked || !rules.is_empty() && decide::could_start(desired, &observation, &briefs);
+    let (cluster, claims, remembered) = (&world.cluster, &seen.claims, &mut memory.backups);
+    let backups = observing::backups(cluster, desired, &rules, claims, at_once, remembered, now).await;
     // decide (pure)
     let control = holding::control(source, &mut moves, stop.clone(), &observation, now);
     turned.moves = (moves, stop.clone());
@@ -318,6 +326,7 @@ pub async fn turn(
         unapproved: approvals::unapproved(source, &before.merges),
         shortages: shortages::known(&before.shortages),
         control,
+        backups,
     };
     let decision = decide::decide(desired, &observation, &in_flight, source.limits, now);
     let short = (&in_flight.migrations, &in_flight.shortages);
@@ -429,6 +438,7 @@ pub async fn turn(
         &observation,
         &decision,
         &migrations,
+        &in_flight.backups,
         &mut turned,
         now,
     )
@@ -476,22 +486,4 @@ async fn record_outcomes(
             }
         }
     }
-}
-
-async fn observe_all(
-    world: &World,
-    asked: &BTreeSet<String>,
-    now: Timestamp,
-) -> Result<Observation, TurnFailure> {
-    let (volumes, claims) = world
-        .cluster
-        .volumes()
-        .await
-        .map_err(|error: ClusterError| TurnFailure::from(&error))?;
-    let joined = volumes::join(volumes, claims);
-    let engines = observe::Engines {
-        mayastor: &world.mayastor,
-        longhorn: &Longhorn::of(&world.cluster),
-    };
-    Ok(observe::observe(joined, engines, world.prometheus.as_ref(), asked, now).await)
 }

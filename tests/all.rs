@@ -38,6 +38,9 @@ mod upper_hand;
 /// The migration engine under every fault.
 mod engine;
 
+/// Which volumes backups hold.
+mod coverage;
+
 /// An unchanged tip costs nothing.
 mod unchanged;
 

@@ -31,9 +31,10 @@ spec:
   schedules:
     - {name: backup, schedule: 0 2 * * *, ttl: 720h}
   rpo: 26h
-  rto: 15m
+  rto: RTO
   drill:
-    schedule: 0 5 1 1 *
+    schedule: 0 5 * * 0
+    evidenceAge: 200h
     timeout: TIMEOUT
     sentinels:
       - {namespace: database, claim: data, path: ok}
@@ -152,8 +153,12 @@ impl Stage {
         }
         // What is pushed to has no work tree.
         follow.git(&["init", "-q", "--bare", "-b", "main", "../bare.git"]);
-        let timeout = if plays == Plays::NeverEnds { "5s" } else { "10m" };
-        publish(&follow, &POLICY.replace("TIMEOUT", timeout));
+        let (timeout, rto) = if plays == Plays::NeverEnds {
+            ("5s", "2s")
+        } else {
+            ("10m", "5m")
+        };
+        publish(&follow, &POLICY.replace("TIMEOUT", timeout).replace("RTO", rto));
         follow.put(json!({"apiVersion": "velero.io/v1", "kind": "Backup",
             "metadata": {"name": BACKUP, "namespace": "velero", "labels": {"storage.billyronks.io/backup-policy": "daily"}},
             "spec": {"storageLocation": "s3"},

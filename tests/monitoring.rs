@@ -5,7 +5,7 @@ use crate::support::servers;
 use couchestor::io::clock;
 use couchestor::model::ids::SourceRef;
 use couchestor::model::kinds::volume_migration::Phase;
-use couchestor::telemetry::{Metrics, MoveNow, RollbackReason, Tiered};
+use couchestor::telemetry::{BackupsNow, Metrics, MoveNow, RollbackReason, Tiered, Unprotected};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -105,6 +105,20 @@ fn shown() -> String {
             ratio: Some(0.5),
         });
         counts.left_alone.insert("Resting", 1);
+        counts.backups.push(BackupsNow {
+            namespace: "velero".into(),
+            policy: "nightly".into(),
+            covered_at: Some(now),
+            allowed_seconds: Some(86_400),
+            verified_at: Some(now),
+            restore_seconds: Some(60),
+            volumes: [("covered", 1), ("exempt", 0), ("uncovered", 1)],
+            unprotected: vec![Unprotected {
+                namespace: "db".into(),
+                claim: "data-0".into(),
+                reason: "NotMounted",
+            }],
+        });
         let tiers = vec!["hot".to_owned()];
         counts
             .pools
@@ -290,6 +304,62 @@ fn each_alert_is_raised_by_what_it_is_for_and_by_nothing_else() {
             json!({}),
             1500,
             &[("couchestor_claims_off_tier", "1+0x1600")],
+        ),
+        case(
+            "CouchestorBackupStale",
+            "critical",
+            json!({"namespace": "velero", "policy": "nightly"}),
+            70,
+            &[
+                (
+                    "couchestor_rpo_seconds{namespace=\"velero\", policy=\"nightly\"}",
+                    "0+60x100",
+                ),
+                (
+                    "couchestor_rpo_objective_seconds{namespace=\"velero\", policy=\"nightly\"}",
+                    "3600+0x100",
+                ),
+                (
+                    "couchestor_rpo_seconds{namespace=\"velero\", policy=\"web\"}",
+                    "0+60x100",
+                ),
+            ],
+        ),
+        case(
+            "CouchestorNeverBackedUp",
+            "critical",
+            json!({"namespace": "velero", "policy": "nightly"}),
+            1600,
+            &[
+                (
+                    "couchestor_rpo_objective_seconds{namespace=\"velero\", policy=\"nightly\"}",
+                    "3600+0x1700",
+                ),
+                (
+                    "couchestor_rpo_objective_seconds{namespace=\"velero\", policy=\"web\"}",
+                    "3600+0x1700",
+                ),
+                (
+                    "couchestor_rpo_seconds{namespace=\"velero\", policy=\"web\"}",
+                    "60+0x1700",
+                ),
+            ],
+        ),
+        case(
+            "CouchestorVolumeUnprotected",
+            "critical",
+            json!({"namespace": "db", "claim": "a", "policy": "nightly", "reason": "NotMounted"}),
+            20,
+            &[
+                (
+                    "couchestor_volume_unprotected{namespace=\"db\", claim=\"a\", policy=\"nightly\", reason=\"NotMounted\"}",
+                    "1+0x60",
+                ),
+                (
+                    "couchestor_volume_unprotected{namespace=\"db\", claim=\"b\", policy=\"nightly\", reason=\"YoungerThanBackup\"}",
+                    "1+0x60",
+                ),
+            ],
         ),
     ];
     let all: BTreeSet<String> = alerts().into_iter().map(|(name, _)| name).collect();

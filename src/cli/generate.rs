@@ -35,7 +35,7 @@ struct Right {
 
 /// Every right in the cluster that couchestor has, and why. Objects that a repository holds need rights of their own:
 /// give them by a ClusterRole that is aggregated by the label below.
-const RIGHTS: [Right; 20] = [
+const RIGHTS: [Right; 21] = [
     Right {
         group: "storage.billyronks.io",
         resources: &["policysources"],
@@ -89,6 +89,25 @@ const RIGHTS: [Right; 20] = [
         because: "rendered from backup locations and policies",
     },
     Right {
+        group: "velero.io",
+        resources: &[
+            "backups",
+            "podvolumebackups",
+            "datauploads",
+            "backupstoragelocations",
+            "schedules",
+            "backuprepositories",
+        ],
+        verbs: &["get", "list"],
+        because: "which volumes each backup holds, and what keeps backups from being made",
+    },
+    Right {
+        group: "",
+        resources: &["pods"],
+        verbs: &["get", "list"],
+        because: "why a volume is in no backup: Velero reads files through running pods; what starts in them is kept still in drills",
+    },
+    Right {
         group: "longhorn.io",
         resources: &["volumes", "replicas", "nodes"],
         verbs: &["list", "patch"],
@@ -128,7 +147,7 @@ const RIGHTS: [Right; 20] = [
         group: "",
         resources: &["namespaces"],
         verbs: &["get", "list", "patch", "create", "delete"],
-        because: "namespaces from Git are applied; the scratch namespaces of drills are deleted, and no other",
+        because: "namespaces from Git are applied, and Velero leaves out those with a label of its own; scratch namespaces of drills are deleted, and no other",
     },
     Right {
         group: "velero.io",
@@ -138,26 +157,15 @@ const RIGHTS: [Right; 20] = [
     },
     Right {
         group: "velero.io",
-        resources: &["backups"],
-        verbs: &["get"],
-        because: "which is still there",
-    },
-    Right {
-        group: "velero.io",
-        resources: &[
-            "podvolumebackups",
-            "podvolumerestores",
-            "datauploads",
-            "datadownloads",
-        ],
+        resources: &["podvolumerestores", "datadownloads"],
         verbs: &["list"],
         because: "whether every volume came back with every byte",
     },
     Right {
         group: "",
-        resources: &["pods", "resourcequotas"],
+        resources: &["resourcequotas"],
         verbs: &["get", "create"],
-        because: "scratch namespaces have a quota; pods are read, for what starts in them is kept from doing anything",
+        because: "scratch namespaces have a quota",
     },
     Right {
         group: "networking.k8s.io",

@@ -36,6 +36,9 @@ mod status;
 /// The screen of `status --watch`.
 mod screen;
 
+/// Backups, shown.
+mod backups;
+
 /// What people say of moves.
 mod migrations;
 

@@ -14,7 +14,7 @@ struct Alert {
 }
 
 /// Every alert. A test has promtool check each and raise it.
-const ALERTS: [Alert; 10] = [
+const ALERTS: [Alert; 13] = [
     Alert {
         name: "CouchestorCordonHeld",
         expr: "max(couchestor_cordon_held_seconds) > 120",
@@ -97,6 +97,37 @@ const ALERTS: [Alert; 10] = [
         severity: "warning",
         summary: "{{ $value }} claims have not been on their approved tier for a day",
         description: "Moves that do not start, or copies that Mayastor has put elsewhere. `couchestor plan` says why nothing moves them.",
+    },
+    Alert {
+        name: "CouchestorBackupStale",
+        expr: "max by (namespace, policy) (couchestor_rpo_seconds) > max by (namespace, policy) (couchestor_rpo_objective_seconds)",
+        lasting: "5m",
+        severity: "critical",
+        summary: "{{ $labels.namespace }}/{{ $labels.policy }} would lose {{ $value | humanizeDuration }} of work",
+        description: "That is how old the newest backup is that holds every volume, and more than the policy's rpo allows. \
+                      `couchestor status` says what newer backups lack, or that there is none.",
+    },
+    Alert {
+        name: "CouchestorNeverBackedUp",
+        // A new policy has no backup before its first night is over.
+        expr: "max by (namespace, policy) (couchestor_rpo_objective_seconds) \
+               unless on (namespace, policy) max by (namespace, policy) (couchestor_rpo_seconds)",
+        lasting: "26h",
+        severity: "critical",
+        summary: "{{ $labels.namespace }}/{{ $labels.policy }} has had no whole backup for a day",
+        description: "No backup of the policy holds every volume, so there is nothing that its rpo could be measured by. \
+                      `couchestor status` says whether none is made, or which volumes they lack.",
+    },
+    Alert {
+        name: "CouchestorVolumeUnprotected",
+        // What is younger than the newest backup waits for the next one, and what was never backed up has an alert of its own.
+        expr: "max by (namespace, claim, policy, reason) \
+               (couchestor_volume_unprotected{reason!~\"YoungerThanBackup|NeverBackedUp\"}) == 1",
+        lasting: "15m",
+        severity: "critical",
+        summary: "The newest backup does not hold {{ $labels.namespace }}/{{ $labels.claim }}: {{ $labels.reason }}",
+        description: "Velero may call that backup Completed all the same. `kubectl describe backuppolicy {{ $labels.policy }}` says what to \
+                      do about each volume.",
     },
 ];
 

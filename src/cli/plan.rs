@@ -11,29 +11,33 @@ use crate::io::longhorn::Longhorn;
 use crate::io::mayastor::Mayastor;
 use crate::io::prometheus::Prometheus;
 use crate::model::conditions;
+use crate::model::coverage::BackupReading;
 use crate::model::decision::{Decision, measured, roughly};
 use crate::model::desired::Desired;
 use crate::model::engine::gib;
-use crate::model::ids::{ClaimRef, ObjectId, PolicyName};
+use crate::model::ids::{ClaimRef, PolicyName};
 use crate::model::kinds::policy_source::{ProposalState, ProposalStatus};
 use crate::model::kinds::{PolicySource, VolumeMigration};
 use crate::model::migration_brief::MigrationBrief;
 use crate::model::moves::Stop;
 use crate::model::observation::Observation;
 use crate::model::pace::Pace;
-use crate::model::rendering::RenderedObject;
 use crate::observe::{self, volumes};
 use crate::render::backups::PlannedBackups;
 use crate::render::proposal::{self, Site, Template};
 use crate::turn::holding::{FREEZE, first_line};
 use jiff::Timestamp;
-use serde::Serialize;
 use serde_json::json;
 use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
 
 /// When backups are made.
 mod backups;
+
+/// Which objects would change.
+mod changes;
+
+use changes::{Change, changes};
 
 /// Options of `plan`.
 #[derive(clap::Args, Debug)]
@@ -83,8 +87,9 @@ pub async fn plan(arguments: Arguments) -> Result<u8, Failed> {
                 .map(Prometheus::new)
                 .transpose()?;
             let (found, claims) = cluster.volumes().await?;
-            let joined = volumes::join(found, claims);
             let now = crate::io::clock::now();
+            let backups = backups::known(&cluster, &desired, &found, &claims, now).await;
+            let joined = volumes::join(found, claims);
             let questions = decide::questions(&desired, now);
             let engines = observe::Engines {
                 mayastor: &mayastor,
@@ -102,6 +107,7 @@ pub async fn plan(arguments: Arguments) -> Result<u8, Failed> {
                     .into_iter()
                     .flat_map(|source| remembered(source, now))
                     .collect(),
+                backups,
                 ..InFlight::default()
             };
             (observation, in_flight, Some(changes(&cluster, &objects).await?))
@@ -151,6 +157,7 @@ pub async fn plan(arguments: Arguments) -> Result<u8, Failed> {
         demanding: &demanding,
         pace: &pace,
         backups: &backups,
+        backed_up: in_flight.backups.as_deref(),
         at: observation.at,
     };
     print(&shown, arguments.folder.output);
@@ -246,45 +253,6 @@ fn claim(text: &str) -> Result<ClaimRef, Failed> {
     })
 }
 
-/// An object that an apply would create or change.
-#[derive(Serialize)]
-struct Change {
-    #[serde(flatten)]
-    object: ObjectId,
-    /// What would be done: `created`, `configured`, or `refused`.
-    action: String,
-    /// Why the server would refuse it.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    error: Option<String>,
-}
-
-/// What an apply would create or change, asked of the server without changing anything.
-async fn changes(cluster: &Cluster, objects: &[RenderedObject]) -> Result<Vec<Change>, Failed> {
-    let mut changes = Vec::new();
-    for object in objects {
-        let (action, error) = match crate::apply::difference(cluster, object).await {
-            Ok(crate::apply::Action::Unchanged) => continue,
-            Ok(action) => (format!("{action:?}").to_lowercase(), None),
-            Err(error) => {
-                let help = crate::apply::help(object, &error);
-                let error = if object.secret { error.masked() } else { error };
-                let told = match help.is_empty() {
-                    true => error.to_string(),
-                    false => format!("{error}; {help}"),
-                };
-                ("refused".to_owned(), Some(told))
-            }
-        };
-        let object = object.id.clone();
-        changes.push(Change {
-            object,
-            action,
-            error,
-        });
-    }
-    Ok(changes)
-}
-
 /// The source's name, if it demands approvals. A folder on disk does not say which commit approved what, so who approved it is not
 /// known here.
 fn demands(source: &PolicySource) -> Option<String> {
@@ -376,6 +344,7 @@ struct Shown<'a> {
     demanding: &'a [String],
     pace: &'a Pace,
     backups: &'a PlannedBackups,
+    backed_up: Option<&'a BackupReading>,
     at: Timestamp,
 }
 
@@ -386,6 +355,7 @@ fn print(shown: &Shown, output: Output) {
         demanding,
         pace,
         backups,
+        backed_up,
         at,
     } = *shown;
     if output != Output::Text {
@@ -406,6 +376,7 @@ fn print(shown: &Shown, output: Output) {
                 "policy": left.policy.map(|policy| policy.name.as_str()), "tier": left.tier, "reason": left.why.reason(),
                 "message": left.words(),
             })).collect::<Vec<_>>(),
+            "coverage": backed_up.map(super::backups::value),
         });
         return value(&report, output);
     }
@@ -490,5 +461,8 @@ fn print(shown: &Shown, output: Output) {
     data(&format!("Volumes that are left alone: {}", rows.len()));
     if !rows.is_empty() {
         data(&table(&["CLAIM", "TIER", "REASON", "WHY"], &rows));
+    }
+    if let Some(reading) = backed_up {
+        super::backups::print(reading);
     }
 }

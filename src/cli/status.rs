@@ -1,13 +1,14 @@
-//! `status`: sources, proposals and migrations.
+//! `status`: sources, proposals, migrations and backups.
 
+use super::backups;
 use super::screen::Canvas;
 use super::table::table;
 use super::{ClusterArguments, Failed, Output, data, value};
-use crate::io::cluster::Cluster;
+use crate::io::cluster::{Cluster, ClusterError};
 use crate::model::conditions;
 use crate::model::kinds::policy_source::ProposalState;
 use crate::model::kinds::volume_migration::Phase;
-use crate::model::kinds::{PolicySource, StoragePolicy, VolumeMigration};
+use crate::model::kinds::{BackupPolicy, PolicySource, StoragePolicy, VolumeMigration};
 use serde_json::json;
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
@@ -62,6 +63,7 @@ pub async fn status(arguments: Arguments) -> Result<u8, Failed> {
         return watch(&cluster, &arguments).await;
     }
     let (sources, migrations) = read(&cluster).await?;
+    let backups = backup_policies(&cluster).await?;
     let policies: Vec<StoragePolicy> = match arguments.volumes {
         true => cluster.list().await?,
         false => Vec::new(),
@@ -69,20 +71,32 @@ pub async fn status(arguments: Arguments) -> Result<u8, Failed> {
     match arguments.output {
         Output::Text => {
             data(&overview(&sources));
-            for more in [listed(&migrations), left_alone(&policies)].iter().flatten() {
+            let backed_up = backups::listed(&backups, crate::io::clock::now());
+            for more in [listed(&migrations), backed_up, left_alone(&policies)]
+                .iter()
+                .flatten()
+            {
                 data("");
                 data(more);
             }
         }
         output => {
-            let mut report = json!({"sources": sources, "migrations": migrations});
+            let mut report = json!({"sources": sources, "migrations": migrations, "backupPolicies": backups});
             if arguments.volumes {
                 report["policies"] = json!(policies);
             }
             value(&report, output);
         }
     }
-    Ok(judged(&sources, &migrations))
+    Ok(judged(&sources, &migrations) | u8::from(backups::are_unready(&backups)))
+}
+
+/// Policies of backups; none where an older release's kinds are installed.
+async fn backup_policies(cluster: &Cluster) -> Result<Vec<BackupPolicy>, Failed> {
+    match cluster.list().await {
+        Err(ClusterError::Api { code: 404, .. }) => Ok(Vec::new()),
+        found => Ok(found?),
+    }
 }
 
 async fn read(cluster: &Cluster) -> Result<(Vec<PolicySource>, Vec<VolumeMigration>), Failed> {

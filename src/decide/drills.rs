@@ -211,14 +211,11 @@ pub fn proof(policy: &DrillPolicy, now: Timestamp) -> Proof {
         });
         if age > age_max {
             let allowed = &drill.evidence_age;
-            let said = match age {
-                u64::MAX => "at a time that cannot be read".to_owned(),
-                age => format!("{} ago", span(age)),
-            };
+            let at = &record.finished_at;
             return fails(
                 "EvidenceExpired",
                 format!(
-                    "namespace {namespace} was last restored {said}, and a drill proves something for {allowed}"
+                    "namespace {namespace} was last restored at {at}, and a drill proves something for {allowed}"
                 ),
             );
         }

@@ -2,7 +2,7 @@
 
 use super::heat::{Direction, Held, Measured, Pointed};
 use super::select::Taken;
-use super::{NO_PAST, Past, Proposed, View, place};
+use super::{NO_PAST, Past, Proposed, View, place, protection};
 use crate::model::decision::{Decision, LeftAlone, Subject, Why};
 use crate::model::desired::{Assignment, Policy};
 use crate::model::glance::Glance;
@@ -234,6 +234,11 @@ fn one<'a>(
     old_enough(view, bound, rule)?;
     cooled_down(view, bound, rule)?;
     full_enough(view, volume, rule, (from, to), pointed.direction)?;
+    // What is asked for already stays asked for; it does not start before.
+    let asked = past.is_some_and(|past| open_proposal(view, past, to).is_some());
+    if pointed.direction == Direction::Colder && !asked {
+        protection::lets_demote(view, bound)?;
+    }
     if let Some(past) = past {
         not_declined(view, bound, past, measured.policy, to, &pointed)?;
         if !spent {

@@ -2,6 +2,7 @@
 //!
 //! Pure: the same desires, observation, history and `now` give the same decision. Missing data is unknown, never cold.
 
+use crate::model::coverage::BackupReading;
 use crate::model::decision::{Decision, LeftAlone, Subject, Why};
 use crate::model::desired::{Assignment, Desired, Policy, Tier};
 use crate::model::ids::{ClaimRef, CommitId, TierName};
@@ -62,6 +63,12 @@ pub mod rollback;
 /// Which restore drill starts.
 pub mod drills;
 
+/// Which volumes backups hold.
+pub mod coverage;
+
+/// What backups keep from being moved.
+pub mod protection;
+
 #[cfg(test)]
 pub(crate) mod tests;
 
@@ -83,6 +90,8 @@ pub struct InFlight {
     pub shortages: shortages::Shortages,
     /// What keeps moves from starting, whatever becomes of each volume.
     pub control: Control,
+    /// What is known of backups; nothing where no policy speaks of any.
+    pub backups: Option<Arc<BackupReading>>,
 }
 
 /// Bounds and switches that the operator set for all policies.
@@ -307,6 +316,21 @@ pub fn placed_at<'a>(
     claim: &ClaimRef,
 ) -> Option<&'a TierName> {
     placements.get(observation.find(claim)?).copied().flatten()
+}
+
+/// Whether an approved move could start: whether a claim's volume is elsewhere than it was approved to be, and is not being moved.
+pub fn could_start(desired: &Desired, observation: &Observation, migrations: &[MigrationBrief]) -> bool {
+    if desired.approved.is_empty() {
+        return false;
+    }
+    let placed = placements(desired, observation);
+    desired.approved.iter().any(|approved| {
+        let what = approved.what();
+        let mut unfinished = migrations.iter().filter(|one| !one.phase.is_final());
+        observation.find(&what.claim).is_some()
+            && placed_at(&placed, observation, &what.claim) != Some(&what.to)
+            && !unfinished.any(|one| one.claim == what.claim)
+    })
 }
 
 /// The policy that takes each volume of an observation, where there is exactly one.

@@ -5,7 +5,7 @@ use super::budgets::Running;
 use super::heat::{self, Direction};
 use super::place::{self, Room, bit};
 use super::shortages::ROOM_SECS;
-use super::{View, judge, rollback};
+use super::{View, judge, protection, rollback};
 use crate::model::approval::{Approved, Move};
 use crate::model::decision::{Decision, LeftAlone, Start, Subject, Superseded, Why, span};
 use crate::model::desired::Policy;
@@ -205,6 +205,10 @@ fn start<'a>(
         return Err(Why::Stopped(stop.clone()));
     }
     none_just_returned(view, volume, to)?;
+    protection::lets_move(view, bound)?;
+    if from.is_some_and(|from| view.tiers[to].rank < view.tiers[from].rank) {
+        protection::lets_demote(view, bound)?;
+    }
     let assignment = view.desired.assignments.get(&what.claim);
     if let Some(unfit) = judge::unfit(volume, assignment) {
         return Err(Why::Unfit(unfit));

@@ -31,6 +31,9 @@ mod superseded;
 /// Assignments that are taken back.
 mod rollback;
 
+/// What backups keep.
+mod protection;
+
 /// What people and failures stop.
 mod control;
 

@@ -21,6 +21,9 @@ pub mod mayastor;
 /// Whether anything may be changed now.
 pub mod guard;
 
+/// Velero's objects: what backups hold.
+pub mod velero;
+
 /// Longhorn's custom resources.
 pub mod longhorn;
 

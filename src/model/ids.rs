@@ -71,7 +71,7 @@ name!(
 );
 
 /// A PersistentVolumeClaim by namespace and name. It outlives the volume that it is bound to.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct ClaimRef {
     /// The claim's namespace.
     pub namespace: String,

@@ -101,6 +101,10 @@ impl Why<'_> {
             | Self::Drifted { again: None, .. }
             | Self::Stopped(_)
             | Self::NodeJustReturned { .. }
+            | Self::BackupRuns { .. }
+            | Self::DrillRuns { .. }
+            | Self::BackupStale { .. }
+            | Self::BackupUnknown { .. }
             | Self::Unfit(_)
             | Self::Pinned { .. }
             | Self::OtherVolume { .. }

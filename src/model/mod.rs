@@ -87,6 +87,12 @@ pub mod failure;
 /// Windows of the week.
 pub mod week;
 
+/// What backup policies promise, and what Velero says.
+pub mod backups;
+
+/// Which volumes backups hold, and what follows from it.
+pub mod coverage;
+
 /// Volumes with what is looked at of all of them.
 pub mod glance;
 

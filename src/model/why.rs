@@ -223,6 +223,32 @@ pub enum Why<'a> {
         /// Until when it rests.
         until: Timestamp,
     },
+    /// A backup reads it, or is about to.
+    BackupRuns {
+        /// Velero's Backup.
+        backup: Arc<str>,
+    },
+    /// A backup of its namespace is being restored to prove that it can be.
+    DrillRuns {
+        /// The drill.
+        drill: Arc<str>,
+    },
+    /// It would go to a colder tier, and the newest backup that holds every volume of its backup policy is too old.
+    BackupStale {
+        /// The BackupPolicy, by namespace and name.
+        policy: Arc<str>,
+        /// When that backup started; there is none otherwise.
+        since: Option<Timestamp>,
+        /// How old it may be, in seconds; none when that is not told, because the policy is encrypted.
+        allowed_seconds: Option<u64>,
+    },
+    /// A backup policy takes it, and nobody knows what its backups do.
+    BackupUnknown {
+        /// The BackupPolicy, by namespace and name.
+        policy: Arc<str>,
+        /// Why.
+        error: Arc<str>,
+    },
     /// As it is now the volume could not be moved anywhere.
     Unfit(Unfit),
     /// Its topology keeps it on its present pools.
@@ -310,6 +336,10 @@ impl Why<'_> {
             Self::Drifted { .. } => "Drifted",
             Self::Stopped(stop) => stop.reason(),
             Self::NodeJustReturned { .. } => "NodeJustReturned",
+            Self::BackupRuns { .. } => "BackupRuns",
+            Self::DrillRuns { .. } => "DrillRuns",
+            Self::BackupStale { .. } => "BackupStale",
+            Self::BackupUnknown { .. } => "BackupUnknown",
             Self::Unfit(Unfit::Unpublished) => "NotPublished",
             Self::Unfit(Unfit::Snapshots(_) | Unfit::Clone) => "HasSnapshots",
             Self::Unfit(_) => "NotHealthy",

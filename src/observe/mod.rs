@@ -9,6 +9,9 @@ use futures::future::join_all;
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 
+/// Claims that backup policies may take. Pure.
+pub mod claims;
+
 /// Kubernetes' volumes → compact records. Pure.
 pub mod volumes;
 

@@ -169,7 +169,7 @@ fn for_claim(migration: &VolumeMigration, news: &News) -> String {
 }
 
 /// Who may not write Events goes without; trying again would change nothing.
-fn forbidden_is_fine<T>(result: Result<T, ClusterError>) -> Result<Option<T>, ClusterError> {
+pub(super) fn forbidden_is_fine<T>(result: Result<T, ClusterError>) -> Result<Option<T>, ClusterError> {
     match result {
         Ok(value) => Ok(Some(value)),
         Err(error) if error.class() == Class::Stalled => {

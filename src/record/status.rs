@@ -1,8 +1,10 @@
 //! What is written into the status of our kinds: where things are, and why they are so.
 
+use super::backups;
 use super::tally::{OfPolicy, Tally};
 use crate::io::cluster::{Cluster, ClusterError};
 use crate::model::conditions;
+use crate::model::coverage::BackupReading;
 use crate::model::decision::{Decision, Why};
 use crate::model::desired::{Desired, Policy, Tier, TierPools};
 use crate::model::ids::{ClaimRef, ObjectId, PolicyName, TierName};
@@ -10,10 +12,7 @@ use crate::model::kinds::rollout::RolloutStatus;
 use crate::model::kinds::storage_policy::{LastMigration, PolicyPhase, StoragePolicyStatus};
 use crate::model::kinds::storage_tier::StorageTierStatus;
 use crate::model::kinds::tier_assignment::TierAssignmentStatus;
-use crate::model::kinds::{
-    BackupLocation, BackupPolicy, GROUP, HasStatus, Resource, Rollout, StoragePolicy, StorageTier,
-    TierAssignment,
-};
+use crate::model::kinds::{GROUP, HasStatus, Resource, Rollout, StoragePolicy, StorageTier, TierAssignment};
 use crate::model::migration_brief::MigrationBrief;
 use crate::model::observation::Observation;
 use jiff::Timestamp;
@@ -37,6 +36,8 @@ pub struct Facts<'a> {
     pub placed: &'a [Option<&'a TierName>],
     /// The policy that takes each observed volume.
     pub takers: &'a [Option<&'a Policy>],
+    /// What is known of backups.
+    pub backups: Option<&'a BackupReading>,
     /// Inventory ids of what other sources hold.
     pub others: &'a BTreeSet<String>,
     /// Now.
@@ -52,20 +53,7 @@ pub async fn update(cluster: &Cluster, facts: &Facts<'_>) -> Result<(), ClusterE
     each::<StoragePolicy>(cluster, |object| policy(object, facts, tally)).await?;
     each::<TierAssignment>(cluster, |object| assignment(object, facts, tally)).await?;
     each::<StorageTier>(cluster, |object| tier(object, facts, tally)).await?;
-    each::<BackupLocation>(cluster, |object| {
-        let mut next = object.status.clone().unwrap_or_default();
-        next.observed_generation = object.metadata.generation;
-        applied(object, "BackupLocation", &mut next.conditions, facts, tally);
-        next
-    })
-    .await?;
-    each::<BackupPolicy>(cluster, |object| {
-        let mut next = object.status.clone().unwrap_or_default();
-        next.observed_generation = object.metadata.generation;
-        applied(object, "BackupPolicy", &mut next.conditions, facts, tally);
-        next
-    })
-    .await?;
+    backups::update(cluster, facts, tally).await?;
     each::<Rollout>(cluster, |object| rollout(object, facts, tally)).await
 }
 
@@ -110,7 +98,7 @@ fn rollout(object: &Rollout, facts: &Facts, tally: &Tally) -> RolloutStatus {
 }
 
 /// Whether Git holds the object; one that it does not hold has no effect, and its condition says so.
-fn in_git<K: Resource<DynamicType = ()>>(
+pub(super) fn in_git<K: Resource<DynamicType = ()>>(
     object: &K,
     kind: &str,
     list: &mut Vec<Condition>,
@@ -142,27 +130,6 @@ fn in_git<K: Resource<DynamicType = ()>>(
         );
     }
     found
-}
-
-fn applied<K: Resource<DynamicType = ()>>(
-    object: &K,
-    kind: &str,
-    list: &mut Vec<Condition>,
-    facts: &Facts,
-    tally: &Tally,
-) {
-    if in_git(object, kind, list, facts, tally) {
-        let generation = object.meta().generation;
-        conditions::set(
-            list,
-            "Ready",
-            true,
-            "Applied",
-            "what it renders is applied",
-            generation,
-            facts.now,
-        );
-    }
 }
 
 fn last(newest: &MigrationBrief) -> LastMigration {

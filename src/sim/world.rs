@@ -191,18 +191,25 @@ pub fn objects(world: &World) -> Vec<serde_json::Value> {
     objects
 }
 
-/// Velero's two kinds that policies render into, as far as a simulated cluster needs them.
-fn velero_crds() -> Vec<Value> {
-    [("BackupStorageLocation", "backupstoragelocations"), ("Schedule", "schedules")]
+/// Velero's kinds that policies render into and that backups are judged by, as far as a simulated cluster needs them.
+pub fn velero_crds() -> Vec<Value> {
+    [
+        ("BackupStorageLocation", "backupstoragelocations", "v1"),
+        ("Schedule", "schedules", "v1"),
+        ("Backup", "backups", "v1"),
+        ("PodVolumeBackup", "podvolumebackups", "v1"),
+        ("BackupRepository", "backuprepositories", "v1"),
+        ("DataUpload", "datauploads", "v2alpha1"),
+    ]
         .into_iter()
-        .map(|(kind, plural)| {
+        .map(|(kind, plural, version)| {
             json!({
                 "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
                 "metadata": {"name": format!("{plural}.velero.io")},
                 "spec": {
                     "group": "velero.io", "scope": "Namespaced",
                     "names": {"kind": kind, "listKind": format!("{kind}List"), "plural": plural, "singular": kind.to_lowercase()},
-                    "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": {
+                    "versions": [{"name": version, "served": true, "storage": true, "schema": {"openAPIV3Schema": {
                         "type": "object", "x-kubernetes-preserve-unknown-fields": true,
                     }}}],
                 },

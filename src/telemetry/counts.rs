@@ -28,6 +28,38 @@ pub struct Tiered {
     pub replicas: i64,
 }
 
+/// A volume that the newest backup of its policy does not hold.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Unprotected {
+    /// The claim's namespace.
+    pub namespace: String,
+    /// The claim.
+    pub claim: String,
+    /// Why not, in one word.
+    pub reason: &'static str,
+}
+
+/// The backups of a policy.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct BackupsNow {
+    /// The policy's namespace.
+    pub namespace: String,
+    /// The policy.
+    pub policy: String,
+    /// When the newest backup that holds every volume started; unknown is no time.
+    pub covered_at: Option<Timestamp>,
+    /// How many seconds may be lost.
+    pub allowed_seconds: Option<i64>,
+    /// When a restore was last proved to work.
+    pub verified_at: Option<Timestamp>,
+    /// How many seconds the last restore took.
+    pub restore_seconds: Option<i64>,
+    /// Volumes of the newest backup by `covered`, `exempt` and `uncovered`.
+    pub volumes: [(&'static str, i64); 3],
+    /// Those that are uncovered, the first of them.
+    pub unprotected: Vec<Unprotected>,
+}
+
 /// What one source counts. What a turn did not get to see stays as the last one saw it.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct SourceCounts {
@@ -47,6 +79,8 @@ pub struct SourceCounts {
     pub off_tier: i64,
     /// Whether its moves are stopped until a person says otherwise.
     pub stopped: bool,
+    /// Backups of its policies.
+    pub backups: Vec<BackupsNow>,
 }
 
 /// The tier of copies on pools that no tier takes.

@@ -8,7 +8,7 @@ mod metrics;
 /// What several policy sources count, so that it adds up.
 mod counts;
 
-pub use counts::{MoveNow, SourceCounts, Tiered};
+pub use counts::{BackupsNow, MoveNow, SourceCounts, Tiered, Unprotected};
 pub use metrics::{Metrics, RollbackReason};
 
 /// kube's client logs the API server's refusals at `debug`, and those quote the values of Secrets.

@@ -1,18 +1,21 @@
 //! Restore drills: those under way go on, those that are due start, and what nobody drives any more is taken away.
 
 use super::{Source, TurnFailure, Turned, World};
-use crate::decide::drills::{self as decided, DrillPolicy, Due};
+use crate::decide::drills::{self as decided, DrillPolicy, Due, Proof};
 use crate::execute::drill::objects::{self, Owner, USERS_JOB};
 use crate::execute::drill::{Act, Rules, Step, next};
 use crate::formats::{duration, yaml};
 use crate::io::cluster::ClusterError;
 use crate::io::drills::Drills;
+use crate::model::conditions;
+use crate::model::coverage::DRILLED;
 use crate::model::desired::Desired;
 use crate::model::drills::DrillSeen;
 use crate::model::failure::Class;
 use crate::model::kinds::BackupPolicy;
 use crate::model::kinds::backup::BackupPolicySpec;
 use crate::model::kinds::drill::{BackupPolicyStatus, DRILL_REQUESTED, DrillRun, DrillSpec};
+use crate::model::quantities::span;
 use crate::record;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -80,7 +83,14 @@ pub(super) async fn drill(world: &World, source: &Source<'_>, desired: &Desired,
     for object in &mut ours {
         go_on(world, source, desired, object, turned).await;
     }
-    if source.limits.dry_run || source.suspended {
+    for object in &mut ours {
+        match prove(world, &specs, object).await {
+            // The next turn reads it anew.
+            Ok(()) | Err(ClusterError::Conflict { .. }) => {}
+            Err(error) => turned.failures.push(failure(&key(object).1, &error)),
+        }
+    }
+    if source.limits.dry_run {
         return;
     }
     for (index, due) in due(world, &specs, &ours).into_iter().enumerate() {
@@ -129,21 +139,60 @@ fn due(world: &World, specs: &BTreeMap<Key, BackupPolicySpec>, ours: &[BackupPol
     let unknown = BackupPolicyStatus::default();
     let all: Vec<DrillPolicy> = ours
         .iter()
-        .filter_map(|object| {
-            let annotations = object.metadata.annotations.as_ref();
-            Some(DrillPolicy {
-                namespace: object.metadata.namespace.as_deref()?,
-                name: object.metadata.name.as_deref()?,
-                spec: specs.get(&key(object))?,
-                status: object.status.as_ref().unwrap_or(&unknown),
-                created: object.metadata.creation_timestamp.as_ref().map(|time| time.0),
-                requested: annotations
-                    .and_then(|all| all.get(DRILL_REQUESTED))
-                    .map(String::as_str),
-            })
-        })
+        .filter_map(|object| judged(object, specs, &unknown))
         .collect();
     decided::due(&all, (world.clock)())
+}
+
+/// An object of ours as it is decided on; its spec is Git's.
+fn judged<'a>(
+    object: &'a BackupPolicy,
+    specs: &'a BTreeMap<Key, BackupPolicySpec>,
+    unknown: &'a BackupPolicyStatus,
+) -> Option<DrillPolicy<'a>> {
+    let annotations = object.metadata.annotations.as_ref();
+    Some(DrillPolicy {
+        namespace: object.metadata.namespace.as_deref()?,
+        name: object.metadata.name.as_deref()?,
+        spec: specs.get(&key(object))?,
+        status: object.status.as_ref().unwrap_or(unknown),
+        created: object.metadata.creation_timestamp.as_ref().map(|time| time.0),
+        requested: annotations
+            .and_then(|all| all.get(DRILL_REQUESTED))
+            .map(String::as_str),
+    })
+}
+
+/// Writes down what drills have proved, where that is something else than before.
+async fn prove(
+    world: &World,
+    specs: &BTreeMap<Key, BackupPolicySpec>,
+    object: &mut BackupPolicy,
+) -> Result<(), ClusterError> {
+    let (now, unknown) = ((world.clock)(), BackupPolicyStatus::default());
+    let Some(proof) = judged(object, specs, &unknown).map(|policy| decided::proof(&policy, now)) else {
+        return Ok(());
+    };
+    let generation = object.metadata.generation;
+    let list = &mut object.status.get_or_insert_default().conditions;
+    let before = list.clone();
+    match proof {
+        Proof::NotAsked => list.retain(|one| one.type_ != DRILLED),
+        Proof::Holds { p95 } => {
+            let message = format!(
+                "every namespace was restored lately; the slowest takes {} (95th percentile)",
+                span(p95)
+            );
+            conditions::set(list, DRILLED, true, "Restored", &message, generation, now);
+        }
+        Proof::Fails { reason, message } => {
+            conditions::set(list, DRILLED, false, reason, &message, generation, now);
+        }
+    }
+    match *list == before {
+        true => Ok(()),
+        false => write(world, object).await,
+    }
 }
 
 /// Writes a drill down: from then on it is under way.

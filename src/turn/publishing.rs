@@ -3,6 +3,8 @@
 use super::{Source, TurnFailure, Turned, World, brief};
 use crate::apply::ApplyFailure;
 use crate::decide;
+use crate::model::backups::{PolicyKey, Unseen};
+use crate::model::coverage::{BackupReading, Judged, PolicyReport};
 use crate::model::decision::Decision;
 use crate::model::desired::Desired;
 use crate::model::ids::ClaimRef;
@@ -12,9 +14,10 @@ use crate::model::migration_brief::MigrationBrief;
 use crate::model::moves::Stop;
 use crate::model::observation::{Backing, Observation};
 use crate::record::{self, status::Facts};
-use crate::telemetry::{MoveNow, Tiered};
+use crate::telemetry::{BackupsNow, MoveNow, Tiered, Unprotected};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 #[expect(
     clippy::too_many_arguments,
@@ -27,6 +30,7 @@ pub(super) async fn publish(
     observation: &Observation,
     decision: &Decision<'_>,
     migrations: &[VolumeMigration],
+    backups: &Option<Arc<BackupReading>>,
     turned: &mut Turned,
     now: Timestamp,
 ) {
@@ -42,6 +46,7 @@ pub(super) async fn publish(
         migrations: &briefs,
         placed: &placed,
         takers: &decide::takers(desired, observation),
+        backups: backups.as_deref(),
         now,
     };
     if let Err(error) = record::status::update(&world.cluster, &facts).await {
@@ -77,6 +82,7 @@ pub(super) async fn publish(
         counts.left_alone = left_alone;
         counts.pools = pools.unwrap_or_else(|| std::mem::take(&mut counts.pools));
         counts.proposals = open.unwrap_or(counts.proposals);
+        counts.backups = backups_now(backups.as_deref(), &counts.backups);
     });
     for left in &decision.left_alone {
         let policy = left.policy.map_or("", |policy| policy.name.as_str());
@@ -116,6 +122,60 @@ pub(super) fn unmeasured(desired: &Desired, observation: &Observation) -> Vec<(&
         found.push(("PrometheusUnavailable", message));
     }
     found
+}
+
+/// Claims of a policy that a metric names: each is a series, and who has more gaps mends one kind of them for all.
+const UNPROTECTED_MAX: usize = 100;
+
+/// The backups of policies. While Velero cannot be read the last ones are shown, and grow older.
+fn backups_now(reading: Option<&BackupReading>, before: &[BackupsNow]) -> Vec<BackupsNow> {
+    let Some(reading) = reading else {
+        return Vec::new();
+    };
+    let unread = matches!(reading.unseen, Some(Unseen::Unreadable(_)));
+    let one = |report: &PolicyReport| {
+        let PolicyKey { namespace, name } = &report.rules.policy;
+        let known = before
+            .iter()
+            .find(|one| one.namespace == *namespace && one.policy == *name);
+        let seen = report.newest.as_ref().map(Judged::seen).unwrap_or_default();
+        let unprotected = report.unprotected();
+        let time = |at: &str| at.parse::<Timestamp>().ok();
+        let mut drills = report.drills.iter();
+        let fresh = BackupsNow {
+            namespace: namespace.clone(),
+            policy: name.clone(),
+            covered_at: report.covered_at(),
+            allowed_seconds: report.rules.rpo.and_then(|rpo| i64::try_from(rpo.as_secs()).ok()),
+            verified_at: drills
+                .clone()
+                .find(|drill| drill.passed)
+                .and_then(|drill| time(&drill.finished_at)),
+            restore_seconds: drills.find_map(|drill| i64::try_from(drill.restore_seconds?).ok()),
+            volumes: [
+                ("covered", i64::from(seen.covered)),
+                ("exempt", i64::from(seen.exempt)),
+                ("uncovered", amount(unprotected.len())),
+            ],
+            unprotected: unprotected
+                .into_iter()
+                .take(UNPROTECTED_MAX)
+                .map(|(claim, gap)| Unprotected {
+                    namespace: claim.namespace,
+                    claim: claim.name,
+                    reason: gap.as_str(),
+                })
+                .collect(),
+        };
+        match known.filter(|_| unread) {
+            Some(known) => BackupsNow {
+                allowed_seconds: fresh.allowed_seconds,
+                ..known.clone()
+            },
+            None => fresh,
+        }
+    };
+    reading.policies.iter().map(one).collect()
 }
 
 fn amount(items: usize) -> i64 {

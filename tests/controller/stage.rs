@@ -53,18 +53,8 @@ fn policies() -> Vec<FileChange> {
 }
 
 fn velero() -> String {
-    ["BackupStorageLocation:backupstoragelocations", "Schedule:schedules"]
-        .iter()
-        .map(|pair| {
-            let (kind, plural) = pair.split_once(':').unwrap();
-            format!(
-                "---\napiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {{name: {plural}.velero.io}}\n\
-                 spec:\n  group: velero.io\n  scope: Namespaced\n  names: {{kind: {kind}, plural: {plural}}}\n  versions:\n\
-                 \x20 - name: v1\n    served: true\n    storage: true\n    schema:\n      openAPIV3Schema: {{type: object, \
-                 x-kubernetes-preserve-unknown-fields: true}}\n"
-            )
-        })
-        .collect()
+    let items = couchestor::sim::world::velero_crds();
+    json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string()
 }
 
 /// The controller runs with the ClusterRole of `kubernetes/couchestor.yaml` and nothing more.

@@ -1,9 +1,35 @@
-//! The part of a plan that says when backups are made, as people read it.
+//! The part of a plan that says when backups are made, as people read it, and what is known of them.
 
 use super::super::table::table;
+use crate::decide;
+use crate::io::cluster::Cluster;
+use crate::model::coverage::BackupReading;
+use crate::model::desired::Desired;
+use crate::observe::claims;
 use crate::render::backups::{Makes, PlannedBackups, PlannedSchedule};
+use crate::turn::observing;
 use jiff::Timestamp;
 use jiff::tz::TimeZone;
+use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+/// What is known of backups, where the folder has a policy of them.
+pub(super) async fn known(
+    cluster: &Cluster,
+    desired: &Desired,
+    volumes: &[PersistentVolume],
+    bound: &[PersistentVolumeClaim],
+    now: Timestamp,
+) -> Option<Arc<BackupReading>> {
+    let rules = decide::coverage::rules(desired);
+    let claims = claims::bound(&rules, volumes, bound);
+    if rules.is_empty() {
+        return None;
+    }
+    let looked = observing::look(cluster, &rules, &claims, &mut BTreeMap::new(), now).await;
+    Some(Arc::new(looked))
+}
 
 /// The text, or none when there are no schedules.
 pub(super) fn text(backups: &PlannedBackups, now: Timestamp) -> Option<String> {

@@ -93,7 +93,7 @@ impl Scene {
     }
 
     /// To the end, or to what it waits for.
-    fn play(&mut self, mut run: DrillRun, rules: &Rules) -> Result<DrillRecord, DrillRun> {
+    fn play(&mut self, mut run: DrillRun, rules: &Rules) -> Result<DrillRecord, Box<DrillRun>> {
         for _ in 0..20 {
             match next(&run, rules, &self.seen, time(100)) {
                 Step::Record(after) => {
@@ -101,7 +101,7 @@ impl Scene {
                     run = after;
                 }
                 Step::Act(act) => self.carry_out(act),
-                Step::Wait(after) => return Err(after),
+                Step::Wait(after) => return Err(Box::new(after)),
                 Step::End(record) => return Ok(record),
             }
         }
@@ -252,7 +252,7 @@ fn a_restore_that_is_deleted_after_it_was_seen_is_not_made_again() {
     let waiting = scene.play(run(DrillPhase::Pending), &rules()).unwrap_err();
     assert!(waiting.message.as_ref().unwrap().contains("InProgress, 7 of 7"));
     scene.seen.restore = None;
-    let record = scene.play(waiting, &rules()).unwrap();
+    let record = scene.play(*waiting, &rules()).unwrap();
     assert!(record.failure.unwrap().contains("deleted the Restore"));
     assert_eq!(scene.acts.iter().filter(|act| **act == Act::Restore).count(), 1);
 }

@@ -65,6 +65,28 @@ impl Cluster {
         which: &Which,
     ) -> Result<Option<Vec<Value>>, ClusterError> {
         let api: Api<DynamicObject> = Api::all_with(self.client.clone(), &kind.resource());
+        self.list_by(api, kind, which).await
+    }
+
+    /// Lists objects of one namespace; `None` when the cluster does not have the kind.
+    ///
+    /// # Errors
+    /// Any [`ClusterError`]. A list that is cut short is an error, never a short list.
+    pub async fn list_foreign_in(
+        &self,
+        kind: &Foreign,
+        namespace: &str,
+        which: &Which,
+    ) -> Result<Option<Vec<Value>>, ClusterError> {
+        self.list_by(self.foreign(kind, namespace), kind, which).await
+    }
+
+    async fn list_by(
+        &self,
+        api: Api<DynamicObject>,
+        kind: &Foreign,
+        which: &Which,
+    ) -> Result<Option<Vec<Value>>, ClusterError> {
         let mut params = ListParams {
             label_selector: which.labels.clone(),
             field_selector: which.fields.clone(),

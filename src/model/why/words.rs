@@ -175,6 +175,33 @@ impl fmt::Display for Why<'_> {
                 f,
                 "approved, but node {node} has just returned; starts from {until}"
             ),
+            Self::BackupRuns { backup } => write!(
+                f,
+                "approved, but backup {backup} runs; starts when that has ended"
+            ),
+            Self::DrillRuns { drill } => write!(
+                f,
+                "approved, but drill {drill} restores a backup of its namespace; starts when that has ended"
+            ),
+            Self::BackupStale {
+                policy,
+                since,
+                allowed_seconds,
+            } => {
+                let allowed = allowed_seconds.map_or_else(|| "its rpo".to_owned(), span);
+                write!(
+                    f,
+                    "not moved to a colder tier before BackupPolicy {policy} has a backup of every volume that is younger than {allowed}: "
+                )?;
+                match since {
+                    Some(since) => write!(f, "the newest started at {since}"),
+                    None => write!(f, "there is none"),
+                }
+            }
+            Self::BackupUnknown { policy, error } => write!(
+                f,
+                "BackupPolicy {policy} takes it, and whether a backup of it runs is not known: {error}"
+            ),
             Self::Unfit(unfit) => write!(f, "{unfit}"),
             Self::Pinned { labels } => write!(
                 f,

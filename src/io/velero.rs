@@ -1,0 +1,200 @@
+//! Velero's objects, read as compact records: Backups that tell a policy, their uploads, locations, schedules and repositories.
+//!
+//! Only reads. A cluster without Velero's kinds is told as such ([`VeleroError::Absent`]).
+
+use crate::io::cluster::{Cluster, ClusterError, Foreign, Which};
+use crate::model::backups::{
+    EXCLUDE_LABEL, FoundBackup, FoundPod, Method, POLICY_LABEL, Unseen, Upload, VeleroState,
+};
+use crate::model::failure::{Class, Failure};
+use serde::de::DeserializeOwned;
+use serde_json::Value;
+use std::collections::BTreeSet;
+
+/// Objects as they are read.
+mod raw;
+
+const fn velero(kind: &'static str, plural: &'static str) -> Foreign {
+    Foreign {
+        group: "velero.io",
+        version: "v1",
+        kind,
+        plural,
+    }
+}
+
+/// Backups.
+pub const BACKUPS: Foreign = velero("Backup", "backups");
+/// Uploads of pods' volumes, file by file.
+pub const POD_VOLUME_BACKUPS: Foreign = velero("PodVolumeBackup", "podvolumebackups");
+/// Uploads of snapshots.
+pub const DATA_UPLOADS: Foreign = Foreign {
+    version: "v2alpha1",
+    ..velero("DataUpload", "datauploads")
+};
+/// Locations.
+pub const LOCATIONS: Foreign = velero("BackupStorageLocation", "backupstoragelocations");
+/// Schedules.
+pub const SCHEDULES: Foreign = velero("Schedule", "schedules");
+/// Repositories.
+pub const REPOSITORIES: Foreign = velero("BackupRepository", "backuprepositories");
+
+const NAMESPACES: Foreign = core("Namespace", "namespaces");
+const PODS: Foreign = core("Pod", "pods");
+
+const fn core(kind: &'static str, plural: &'static str) -> Foreign {
+    Foreign {
+        group: "",
+        version: "v1",
+        kind,
+        plural,
+    }
+}
+
+/// The label of what belongs to a Backup, with its uid: a name that is longer than a label's value stands there as a hash.
+const BACKUP_UID: &str = "velero.io/backup-uid";
+
+/// The label of an upload with the uid of its claim.
+const CLAIM_UID: &str = "velero.io/pvc-uid";
+
+/// The annotation of pods with the names of volumes that fs-backup leaves out.
+const EXCLUDED_VOLUMES: &str = "backup.velero.io/backup-volumes-excludes";
+
+/// Why nothing is known of backups.
+#[derive(Debug, thiserror::Error)]
+pub enum VeleroError {
+    /// Its kinds are not there.
+    #[error("the cluster has no kinds of velero.io/v1; is Velero installed?")]
+    Absent,
+    /// They could not be read.
+    #[error("Velero's objects could not be read: {0}")]
+    Cluster(#[from] ClusterError),
+    /// What they say cannot be read.
+    #[error("an object of Velero cannot be read: {0}")]
+    Unreadable(String),
+}
+
+impl Failure for VeleroError {
+    fn class(&self) -> Class {
+        match self {
+            Self::Absent => Class::Waiting,
+            Self::Cluster(error) => error.class(),
+            Self::Unreadable(_) => Class::Retry,
+        }
+    }
+
+    fn reason(&self) -> &'static str {
+        "VeleroUnavailable"
+    }
+}
+
+impl From<VeleroError> for Unseen {
+    fn from(error: VeleroError) -> Self {
+        match error {
+            VeleroError::Absent => Self::Absent,
+            VeleroError::Cluster(error) => Self::Unreadable(error.to_string()),
+            VeleroError::Unreadable(words) => Self::Unreadable(words),
+        }
+    }
+}
+
+/// Velero of one cluster.
+#[derive(Clone)]
+pub struct Velero(Cluster);
+
+impl Velero {
+    /// Velero of a cluster; nothing is asked yet.
+    pub fn of(cluster: &Cluster) -> Self {
+        Self(cluster.clone())
+    }
+
+    /// Everything but uploads and pods.
+    ///
+    /// # Errors
+    /// [`VeleroError::Absent`] when it is not installed.
+    pub async fn state(&self) -> Result<VeleroState, VeleroError> {
+        let all = Which::default();
+        let (of_policies, left_out) = (labelled(POLICY_LABEL), labelled(&format!("{EXCLUDE_LABEL}=true")));
+        let (backups, locations, schedules, repositories, namespaces) = tokio::try_join!(
+            self.all::<raw::Backup>(&BACKUPS, &of_policies),
+            self.all::<raw::Location>(&LOCATIONS, &all),
+            self.all::<raw::Schedule>(&SCHEDULES, &all),
+            self.all::<raw::Repository>(&REPOSITORIES, &all),
+            self.all::<raw::Named>(&NAMESPACES, &left_out),
+        )?;
+        Ok(VeleroState {
+            backups: backups.into_iter().map(FoundBackup::from).collect(),
+            locations: locations.into_iter().map(Into::into).collect(),
+            schedules: schedules.into_iter().map(Into::into).collect(),
+            repositories: repositories.into_iter().map(Into::into).collect(),
+            excluded_namespaces: namespaces.into_iter().map(|one| one.metadata.name).collect(),
+        })
+    }
+
+    /// The uploads of a Backup.
+    ///
+    /// # Errors
+    /// Any [`VeleroError`].
+    pub async fn uploads(&self, namespace: &str, backup_uid: &str) -> Result<Vec<Upload>, VeleroError> {
+        let of_it = labelled(&format!("{BACKUP_UID}={backup_uid}"));
+        let (files, snapshots) = tokio::try_join!(
+            self.list_in(&POD_VOLUME_BACKUPS, namespace, &of_it),
+            self.list_in(&DATA_UPLOADS, namespace, &of_it),
+        )?;
+        // Velero without the data mover's kind has no uploads of it.
+        let files = read::<raw::Upload>(&POD_VOLUME_BACKUPS, files.unwrap_or_default())?;
+        let snapshots = read::<raw::Upload>(&DATA_UPLOADS, snapshots.unwrap_or_default())?;
+        let files = files.into_iter().map(|one| one.record(Method::FsBackup));
+        let snapshots = snapshots.into_iter().map(|one| one.record(Method::SnapshotMove));
+        Ok(files.chain(snapshots).collect())
+    }
+
+    /// The pods of a namespace.
+    ///
+    /// # Errors
+    /// Any [`VeleroError`].
+    pub async fn pods(&self, namespace: &str) -> Result<Vec<FoundPod>, VeleroError> {
+        let found = self.list_in(&PODS, namespace, &Which::default()).await?;
+        let pods = read::<raw::Pod>(&PODS, found.unwrap_or_default())?;
+        Ok(pods.into_iter().map(Into::into).collect())
+    }
+
+    async fn list_in(
+        &self,
+        kind: &Foreign,
+        namespace: &str,
+        which: &Which,
+    ) -> Result<Option<Vec<Value>>, VeleroError> {
+        Ok(self.0.list_foreign_in(kind, namespace, which).await?)
+    }
+
+    async fn all<T: DeserializeOwned>(&self, kind: &Foreign, which: &Which) -> Result<Vec<T>, VeleroError> {
+        let found = self.0.list_foreign(kind, which).await?;
+        read(kind, found.ok_or(VeleroError::Absent)?)
+    }
+}
+
+fn labelled(selector: &str) -> Which {
+    Which {
+        labels: Some(selector.to_owned()),
+        fields: None,
+    }
+}
+
+fn read<T: DeserializeOwned>(kind: &Foreign, found: Vec<Value>) -> Result<Vec<T>, VeleroError> {
+    let one = |value| {
+        serde_json::from_value(value)
+            .map_err(|error| VeleroError::Unreadable(format!("{}: {error}", kind.plural)))
+    };
+    found.into_iter().map(one).collect()
+}
+
+/// Names that an annotation lists.
+fn names(text: Option<&String>) -> BTreeSet<String> {
+    let parts = text.into_iter().flat_map(|text| text.split(','));
+    parts
+        .map(str::trim)
+        .filter(|name| !name.is_empty())
+        .map(str::to_owned)
+        .collect()
+}

@@ -1,0 +1,381 @@
+//! Backups, from Velero's objects to the statuses, Events and metrics of policies: through the whole turn, against the simulated servers.
+
+use couchestor::decide::Limits;
+use couchestor::formats::sops::Identities;
+use couchestor::io::cluster::Cluster;
+use couchestor::io::git::{self, Credentials, Lease, Repository};
+use couchestor::io::mayastor::Mayastor;
+use couchestor::io::prometheus::Prometheus;
+use couchestor::model::ids::SourceRef;
+use couchestor::model::kinds::all_crds;
+use couchestor::model::kinds::policy_source::PolicySourceStatus;
+use couchestor::model::rendering::FileChange;
+use couchestor::sim::kubernetes::{On, What};
+use couchestor::sim::world::{Running, World as Seed, start};
+use couchestor::telemetry::Metrics;
+use couchestor::turn::{Memory, Source, World, turn};
+use jiff::{SignedDuration, Timestamp};
+use serde_json::{Value, json};
+use std::path::Path;
+use std::time::Duration;
+
+const POLICY: &str = "
+apiVersion: storage.billyronks.io/v1
+kind: BackupLocation
+metadata: {name: s3, namespace: velero}
+spec: {bucket: b, region: r, credentials: {name: velero-s3}}
+---
+apiVersion: storage.billyronks.io/v1
+kind: BackupPolicy
+metadata: {name: nightly, namespace: velero}
+spec:
+  location: s3
+  includedNamespaces: [db, monitor*]
+  rpo: 24h
+  schedules: [{name: daily, schedule: 0 2 * * *}]
+";
+
+/// A controller of one source whose repository holds one policy, in a cluster with the claims of `policies/world.yaml`.
+struct Stage {
+    running: Running,
+    world: World,
+    repository: Repository,
+    memory: Memory,
+    status: PolicySourceStatus,
+    _folder: tempfile::TempDir,
+}
+
+fn ago(hours: i64) -> String {
+    let at = couchestor::io::clock::now() - SignedDuration::from_hours(hours);
+    Timestamp::from_second(at.as_second()).unwrap().to_string()
+}
+
+impl Stage {
+    async fn set() -> Self {
+        let _ = rustls::crypto::ring::default_provider().install_default();
+        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("policies");
+        let seed = Seed::read(&std::fs::read_to_string(root.join("world.yaml")).unwrap()).unwrap();
+        let running = start(&seed, couchestor::io::clock::now).await.unwrap();
+        for crd in all_crds() {
+            let crd = serde_json::to_value(crd).unwrap();
+            running.kubernetes.put(crd).unwrap();
+        }
+        for claim in running.kubernetes.list("PersistentVolumeClaim") {
+            let mut older = claim;
+            older["metadata"]["creationTimestamp"] = json!(ago(1000));
+            running.kubernetes.put(older).unwrap();
+        }
+        let folder = tempfile::tempdir().unwrap();
+        let bare = folder.path().join("repository.git");
+        git::init_bare(&bare).unwrap();
+        let url = format!("file://{}", bare.display());
+        let open = |name: &str| {
+            let (path, timeout) = (folder.path().join(name), Duration::from_secs(20));
+            Repository::new(&url, &path, Credentials::default(), timeout, true).unwrap()
+        };
+        let file = FileChange {
+            path: "p/backups.yaml".into(),
+            content: Some(POLICY.as_bytes().to_vec()),
+        };
+        let now = couchestor::io::clock::now();
+        open("person")
+            .push("main", Lease::Absent, None, vec![file], "backups\n".into(), now)
+            .await
+            .unwrap();
+        let world = World {
+            cluster: Cluster::from_kubeconfig(&running.kubernetes.kubeconfig())
+                .await
+                .unwrap(),
+            mayastor: Mayastor::new(&running.mayastor.url()).unwrap(),
+            prometheus: Some(Prometheus::new(&running.prometheus.url()).unwrap()),
+            metrics: Metrics::default(),
+            clock: couchestor::io::clock::now,
+            leadership: couchestor::ha::Leadership::unguarded(1),
+        };
+        Self {
+            repository: open("controller"),
+            running,
+            world,
+            memory: Memory::default(),
+            status: PolicySourceStatus::default(),
+            _folder: folder,
+        }
+    }
+
+    /// A turn; `poked` has it look at everything now.
+    async fn turn(&mut self, poked: bool) {
+        let identities = Identities::parse([]).unwrap();
+        let source = Source {
+            name: SourceRef {
+                namespace: "couchestor-system".into(),
+                name: "homelab".into(),
+            },
+            repository: &self.repository,
+            branch: "main".into(),
+            forge: None,
+            approvals: None,
+            plans: couchestor::model::kinds::review::Plans::default(),
+            labels: Vec::new(),
+            template: None,
+            follow: &couchestor::fetch::Follow::Branch,
+            verification: None,
+            root: "p".into(),
+            assignments: "p/assignments".into(),
+            prefix: "couchestor/".into(),
+            audit: "couchestor/audit".into(),
+            identities: &identities,
+            variables: &couchestor::formats::substitute::Variables::default(),
+            prune: true,
+            suspended: false,
+            poked,
+            hinted: false,
+            limits: Limits {
+                max_open: 3,
+                rejections_expire: None,
+                max_concurrent: 2,
+                dry_run: false,
+            },
+            preserve: false,
+            moves: couchestor::model::moves::Rules::default(),
+            others: std::collections::BTreeSet::new(),
+            second: false,
+        };
+        let turned = turn(&self.world, &source, &self.status, &mut self.memory)
+            .await
+            .unwrap_or_else(|failure| panic!("{failure:?}"));
+        assert!(turned.failures.is_empty(), "{:?}", turned.failures);
+        self.status.inventory = turned.inventory.or(self.status.inventory.take());
+    }
+
+    fn get(&self, kind: &str, name: &str) -> Value {
+        self.running.kubernetes.get(kind, Some("velero"), name).unwrap()
+    }
+
+    fn put(&self, object: Value) {
+        self.running.kubernetes.put(object).unwrap();
+    }
+
+    /// What Velero writes when it has looked at what was rendered.
+    fn velero_looks(&self) {
+        let mut location = self.get("BackupStorageLocation", "s3");
+        location["status"] = json!({"phase": "Available"});
+        self.put(location);
+        let mut schedule = self.get("Schedule", "nightly-daily");
+        schedule["status"] = json!({"phase": "Enabled"});
+        self.put(schedule);
+    }
+
+    /// A Backup as Velero makes it of the Schedule, with uploads of the claims.
+    fn backup(&self, name: &str, hours: i64, phase: &str, claims: &[(&str, &str)]) {
+        let template = self.get("Schedule", "nightly-daily")["spec"]["template"].clone();
+        let uid = format!("uid-{name}");
+        self.put(json!({
+            "apiVersion": "velero.io/v1", "kind": "Backup",
+            "metadata": {"name": name, "namespace": "velero", "uid": uid, "labels": template["metadata"]["labels"]},
+            "spec": template,
+            "status": {"phase": phase, "startTimestamp": ago(hours), "completionTimestamp": ago(hours)},
+        }));
+        for (namespace, claim) in claims {
+            let found = self
+                .running
+                .kubernetes
+                .get("PersistentVolumeClaim", Some(namespace), claim);
+            self.put(json!({
+                "apiVersion": "velero.io/v1", "kind": "PodVolumeBackup",
+                "metadata": {"name": format!("{name}-{claim}"), "namespace": "velero", "labels": {
+                    "velero.io/backup-name": name, "velero.io/backup-uid": uid,
+                    "velero.io/pvc-uid": found.unwrap()["metadata"]["uid"],
+                }},
+                "spec": {"uploaderType": "kopia"},
+                "status": {"phase": "Completed", "snapshotID": "5f1c", "progress": {"totalBytes": 4096, "bytesDone": 4096}},
+            }));
+        }
+    }
+
+    /// The status and the reason of a condition.
+    fn condition(&self, kind: &str, name: &str, type_: &str) -> (String, String) {
+        let object = self.get(kind, name);
+        let conditions = object["status"]["conditions"]
+            .as_array()
+            .cloned()
+            .unwrap_or_default();
+        let found = conditions.iter().find(|one| one["type"] == type_);
+        let text = |key: &str| found.map_or("absent".to_owned(), |one| one[key].as_str().unwrap().to_owned());
+        (text("status"), text("reason"))
+    }
+
+    fn ready(&self) -> (String, String) {
+        self.condition("BackupPolicy", "nightly", "Ready")
+    }
+
+    /// Reasons of Events about the policy. The API server keeps an Event as the core group has it.
+    fn events(&self) -> Vec<String> {
+        let events = self.running.kubernetes.list("Event.events.k8s.io");
+        let ours = events.iter().filter(|event| {
+            event["involvedObject"]["kind"] == "BackupPolicy" || event["regarding"]["kind"] == "BackupPolicy"
+        });
+        let mut reasons: Vec<String> = ours
+            .map(|one| one["reason"].as_str().unwrap().to_owned())
+            .collect();
+        reasons.sort();
+        reasons
+    }
+
+    fn metric(&self, sample: &str) -> Option<f64> {
+        let text = self.world.metrics.text(couchestor::io::clock::now());
+        let mut lines = text.lines().filter_map(|line| line.strip_prefix(sample));
+        lines.find_map(|rest| rest.strip_prefix(' ')?.parse().ok())
+    }
+
+    fn velero_reads(&self) -> usize {
+        let all = self.running.kubernetes.requests().all();
+        let of_velero = |one: &&couchestor::sim::kubernetes::Request| {
+            matches!(one.verb.as_str(), "list" | "get") && one.resource.ends_with(".velero.io")
+        };
+        all.iter().filter(of_velero).count()
+    }
+}
+
+fn pair(status: &str, reason: &str) -> (String, String) {
+    (status.to_owned(), reason.to_owned())
+}
+
+const ALL: [(&str, &str); 3] = [("db", "data-0"), ("db", "data-1"), ("monitoring", "metrics-0")];
+const POLICY_LABELS: &str = "{namespace=\"velero\",policy=\"nightly\"}";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backup_with_one_uncovered_volume_is_no_backup_and_a_whole_one_makes_the_policy_ready() {
+    let mut stage = Stage::set().await;
+    stage.turn(false).await;
+    assert_eq!(
+        stage.ready(),
+        pair("False", "LocationUnavailable"),
+        "Velero has not looked yet"
+    );
+    stage.velero_looks();
+    stage.turn(true).await;
+    assert_eq!(stage.ready(), pair("False", "NeverBackedUp"));
+    assert_eq!(
+        stage.condition("BackupLocation", "s3", "Available"),
+        pair("True", "Available")
+    );
+    assert_eq!(
+        stage.metric(&format!("couchestor_rpo_seconds{POLICY_LABELS}")),
+        None,
+        "unknown is no number"
+    );
+
+    stage.backup("nightly-daily-1", 2, "Completed", &ALL[..2]);
+    stage.put(json!({
+        "apiVersion": "v1", "kind": "Pod", "metadata": {"name": "metrics-0", "namespace": "monitoring"},
+        "spec": {"volumes": [{"name": "data", "persistentVolumeClaim": {"claimName": "metrics-0"}}]},
+        "status": {"phase": "Pending"},
+    }));
+    stage.turn(true).await;
+    assert_eq!(stage.ready(), pair("False", "Uncovered"));
+    assert_eq!(
+        stage.condition("BackupPolicy", "nightly", "Fresh"),
+        pair("False", "NothingCovered")
+    );
+    let newest = stage.get("BackupPolicy", "nightly")["status"]["newest"].clone();
+    assert_eq!(
+        (&newest["volumes"], &newest["covered"], &newest["bytes"]),
+        (&json!(3), &json!(2), &json!(8192))
+    );
+    assert_eq!(newest["uncovered"][0]["reason"], "PodNotRunning", "{newest}");
+    assert!(stage.get("BackupPolicy", "nightly")["status"]["covered"].is_null());
+    assert!(
+        stage.events().contains(&"Uncovered".to_owned()),
+        "{:?}",
+        stage.events()
+    );
+    let unprotected = "couchestor_volume_unprotected{namespace=\"monitoring\",claim=\"metrics-0\",policy=\"nightly\",reason=\"PodNotRunning\"}";
+    assert_eq!(stage.metric(unprotected), Some(1.0));
+
+    stage.backup("nightly-daily-2", 1, "Completed", &ALL);
+    stage.turn(true).await;
+    assert_eq!(stage.ready(), pair("True", "BackedUp"));
+    assert_eq!(stage.metric(unprotected), None);
+    let lost = stage
+        .metric(&format!("couchestor_rpo_seconds{POLICY_LABELS}"))
+        .unwrap();
+    assert!((3600.0..3900.0).contains(&lost), "{lost}");
+    assert_eq!(
+        stage.metric(&format!("couchestor_rpo_objective_seconds{POLICY_LABELS}")),
+        Some(86_400.0)
+    );
+    let events = stage.events();
+
+    let writes = stage.running.kubernetes.requests().writes();
+    let reads = stage.velero_reads();
+    for _ in 0..3 {
+        stage.turn(false).await;
+    }
+    assert_eq!(
+        stage.velero_reads(),
+        reads,
+        "within a minute nothing of Velero is read again"
+    );
+    stage.running.kubernetes.requests().clear();
+    stage.turn(true).await;
+    let again = stage
+        .running
+        .kubernetes
+        .requests()
+        .count("list", "podvolumebackups.velero.io");
+    assert_eq!(
+        again, 0,
+        "what was uploaded for a backup that ended changes no more"
+    );
+    assert_eq!(
+        stage.running.kubernetes.requests().writes(),
+        0,
+        "nothing new is nothing written; {writes} before"
+    );
+    assert_eq!(stage.events(), events, "and nothing told");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_seen_of_velero_is_told_and_stops_no_turn() {
+    let mut stage = Stage::set().await;
+    stage.turn(false).await;
+    stage.velero_looks();
+    stage.backup("nightly-daily-1", 1, "Completed", &ALL);
+    stage.turn(true).await;
+    assert_eq!(stage.ready(), pair("True", "BackedUp"));
+
+    let faults = stage.running.kubernetes.faults();
+    faults.order(On::of("list", "backups.velero.io"), 1, What::Answer(500));
+    stage.turn(true).await;
+    assert_eq!(stage.ready(), pair("False", "VeleroUnreadable"));
+    assert_eq!(
+        stage.condition("BackupPolicy", "nightly", "Fresh"),
+        pair("False", "VeleroUnreadable")
+    );
+    assert_eq!(
+        stage.condition("BackupLocation", "s3", "Available"),
+        pair("False", "VeleroUnreadable")
+    );
+    let known = stage.get("BackupPolicy", "nightly")["status"]["covered"]["name"].clone();
+    assert_eq!(known, "nightly-daily-1", "what was known stays known");
+    let lost = stage.metric(&format!("couchestor_rpo_seconds{POLICY_LABELS}"));
+    assert!(
+        lost.is_some_and(|lost| lost >= 3600.0),
+        "and grows older: {lost:?}"
+    );
+
+    let mut schedule = stage.get("Schedule", "nightly-daily");
+    schedule["status"] = json!({"phase": "FailedValidation", "validationErrors": ["invalid schedule: expected exactly 5 fields"]});
+    stage.put(schedule);
+    stage.turn(true).await;
+    assert_eq!(stage.ready(), pair("False", "ScheduleRefused"));
+    let conditions = stage.get("BackupPolicy", "nightly")["status"]["conditions"].to_string();
+    assert!(conditions.contains("expected exactly 5 fields"), "{conditions}");
+
+    stage
+        .running
+        .kubernetes
+        .remove("CustomResourceDefinition", None, "backups.velero.io");
+    stage.turn(true).await;
+    assert_eq!(stage.ready(), pair("False", "VeleroMissing"));
+}
