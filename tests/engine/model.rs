@@ -1,4 +1,4 @@
-//! Every interleaving of two controllers, the engine and what can go wrong, over the production journal: a breadth-first search
+//! Every interleaving of two controllers, the engine and what can go wrong, over the production journal: a search
 //! that keeps each state once.
 //!
 //! What the search assumes: a call of a leadership that another has followed is carried out within [`LATE_SECS`] or never (calls end
