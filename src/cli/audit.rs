@@ -4,6 +4,8 @@ use super::table::table;
 use super::{Failed, Output, data, value, words};
 use crate::io::git::{Credentials, Repository};
 use crate::model::kinds::policy_source::AUDIT_BRANCH;
+use crate::model::secret::SecretText;
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -28,9 +30,48 @@ pub struct Arguments {
     /// Password or token for https.
     #[arg(long, env = "GIT_PASSWORD", hide_env_values = true)]
     password: Option<String>,
+    /// File with the private key for ssh.
+    #[arg(long, env = "GIT_SSH_IDENTITY", requires = "known_hosts")]
+    identity: Option<PathBuf>,
+    /// File with the keys of ssh servers, such as ~/.ssh/known_hosts.
+    #[arg(long, env = "GIT_SSH_KNOWN_HOSTS")]
+    known_hosts: Option<PathBuf>,
+    /// File with the certificates of the authority of an https server.
+    #[arg(long, env = "GIT_SSL_CAINFO")]
+    ca_file: Option<PathBuf>,
     /// How to print.
     #[arg(short, long, value_enum, default_value = "text")]
     output: Output,
+}
+
+impl Arguments {
+    /// What was given, under the keys that a source's Secret has.
+    fn credentials(&self, url: &str) -> Result<Credentials, Failed> {
+        let secret = |bytes: &[u8]| SecretText::new(bytes.to_vec());
+        let mut data = BTreeMap::new();
+        for (key, text) in [("username", &self.username), ("password", &self.password)] {
+            if let Some(text) = text {
+                data.insert(key.to_owned(), secret(text.as_bytes()));
+            }
+        }
+        let ssh = url.starts_with("ssh://");
+        let files = [
+            ("identity", &self.identity, ssh),
+            ("known_hosts", &self.known_hosts, ssh),
+            ("ca.crt", &self.ca_file, !ssh),
+        ];
+        for (key, path, fits) in files {
+            if let Some(path) = path.as_ref().filter(|_| fits) {
+                let read = std::fs::read(path);
+                let bytes = read.map_err(|error| Failed(format!("{}: {error}", path.display())))?;
+                data.insert(key.to_owned(), secret(&bytes));
+            }
+        }
+        match data.is_empty() {
+            true => Ok(Credentials::default()),
+            false => Ok(Credentials::from_secret(&data, url)?),
+        }
+    }
 }
 
 /// `audit`.
@@ -45,17 +86,7 @@ pub async fn audit(arguments: Arguments) -> Result<u8, Failed> {
         format!("file://{}", path.display())
     };
     let clone = tempfile::tempdir()?;
-    let secret = |text: &str| crate::model::secret::SecretText::new(text.as_bytes().to_vec());
-    let credentials = match (&arguments.username, &arguments.password) {
-        (Some(username), Some(password)) => {
-            let data = [
-                ("username".to_owned(), secret(username)),
-                ("password".to_owned(), secret(password)),
-            ];
-            Credentials::from_secret(&data.into(), &url)?
-        }
-        _ => Credentials::default(),
-    };
+    let credentials = arguments.credentials(&url)?;
     let repository = Repository::new(&url, &clone.path().join("clone"), credentials, TIMEOUT, true)?;
     let limit = usize::try_from(arguments.limit).unwrap_or(usize::MAX);
     let log = repository.log_branch(&arguments.branch, limit).await?;

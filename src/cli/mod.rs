@@ -5,6 +5,7 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 /// The controller.
 mod run;
@@ -260,12 +261,19 @@ pub(crate) fn data(text: &str) {
         .write_all(text.as_bytes())
         .and_then(|()| out.write_all(end.as_bytes()))
         .and_then(|()| out.flush());
-    if let Err(error) = written
-        && error.kind() != std::io::ErrorKind::BrokenPipe
-    {
-        let _ = LOST.set(error.to_string());
+    match written {
+        Err(error) if error.kind() == std::io::ErrorKind::BrokenPipe => CLOSED.store(true, Ordering::Relaxed),
+        Err(error) => drop(LOST.set(error.to_string())),
+        Ok(()) => {}
     }
 }
+
+/// Whether nobody reads stdout any more: what would print for ever ends.
+pub(crate) fn nobody_reads() -> bool {
+    CLOSED.load(Ordering::Relaxed)
+}
+
+static CLOSED: AtomicBool = AtomicBool::new(false);
 
 /// Why output was lost, such as a full disk: then the command has failed, whatever it found.
 static LOST: OnceLock<String> = OnceLock::new();

@@ -224,6 +224,44 @@ async fn what_was_superseded_ends_without_anything_being_read_or_done() {
     assert_eq!(fake.state().acts.len(), 0);
 }
 
+/// What a leadership that was followed had asked for may have added a copy again in the last moment, and an answer be older than that.
+#[tokio::test]
+async fn after_a_call_was_waited_out_one_look_does_not_end_a_move() {
+    let fake = Fake::with_copies(1);
+    let status: VolumeMigrationStatus = serde_json::from_str(EARLIER[2].1).unwrap();
+    fake.state().resume(VolumeMigrationStatus {
+        unclear_until: Some("2027-01-15T08:00:10Z".into()),
+        window: None,
+        ..status
+    });
+    {
+        let mut state = fake.state();
+        state
+            .volume
+            .replicas
+            .retain(|replica| replica.id.as_str() != "old-1");
+        state.volume.num_replicas = 1;
+    }
+    let mut looks = 0;
+    loop {
+        looks += 1;
+        let stored = fake.state().stored.clone();
+        let names = BTreeSet::from(["m".to_owned()]);
+        let advanced = execute(&fake, &fake, vec![stored], &approving(names), || fake.now()).await;
+        let status = advanced[0].migration.status.clone().unwrap();
+        if status.phase.is_final() {
+            assert_eq!(status.phase, Phase::Completed, "{}", status.message);
+            break;
+        }
+        let waited = "a call that nobody answered may still be carried out";
+        if status.message == waited {
+            looks = 0;
+        }
+        assert!(looks < 10, "{status:#?}");
+    }
+    assert_eq!(looks, 3);
+}
+
 /// Journals as the first release wrote them, before there were epochs, evidence and lists of what was asked for.
 const EARLIER: [(&str, &str); 3] = [
     (

@@ -100,6 +100,20 @@ fn copy_name(id: u8) -> String {
     format!("copy-{id}")
 }
 
+/// How many of these copies were made before one.
+fn rank(id: u8, copies: u32) -> u8 {
+    u8::try_from((copies & ((1 << id) - 1)).count_ones()).unwrap()
+}
+
+/// The name of a copy by its rank among those that can still be seen; all others are one.
+pub fn ranked_name(name: &str, copies: u32) -> String {
+    let id = name.strip_prefix("copy-").and_then(|id| id.parse::<u8>().ok());
+    match id.filter(|id| copies & (1 << id) != 0) {
+        Some(id) => copy_name(rank(id, copies)),
+        None => "gone".to_owned(),
+    }
+}
+
 impl Ground {
     pub fn pools(self) -> u8 {
         2 * self.copies + 1
@@ -312,6 +326,16 @@ impl Mini {
 
     fn is_online(&self) -> bool {
         self.copies.len() == usize::from(self.wanted) && self.whole() == self.copies.len()
+    }
+
+    /// With copies named by their rank among those that can still be seen: names are compared, and never come back.
+    pub fn ranked(&self, copies: u32) -> Self {
+        let mut after = self.clone();
+        for copy in &mut after.copies {
+            copy.id = rank(copy.id, copies);
+        }
+        after.made = u8::try_from(copies.count_ones()).unwrap();
+        after
     }
 
     /// With one copy more, that is still empty.

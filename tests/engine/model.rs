@@ -1,4 +1,4 @@
-//! Every interleaving of two controllers, the engine and what can go wrong, over the production journal: a breadth-first search
+//! Every interleaving of two controllers, the engine and what can go wrong, over the production journal: a search
 //! that keeps each state once.
 //!
 //! What the search assumes: a call of a leadership that another has followed is carried out within [`LATE_SECS`] or never (calls end
@@ -7,13 +7,18 @@
 //! [`LATE_SECS`]: couchestor::execute::journal::LATE_SECS
 
 use super::guards::Without;
-use super::mini::{Fill, Ground};
-use super::states::{ActNumber, Engine, Journal, Next, Pass, States};
-use couchestor::execute::journal::ActFailure;
+use super::mini::Ground;
+use super::states::{ActNumber, Engine, Journal, Next, States};
 use couchestor::model::kinds::volume_migration::{Phase, VolumeMigrationStatus};
-use std::collections::{BTreeMap, HashMap};
+use seen::Seen;
+use std::collections::{BTreeMap, HashSet, VecDeque};
 use std::fmt::Write;
-use std::hash::{BuildHasherDefault, Hasher};
+
+/// What can happen next.
+mod steps;
+
+/// What was seen, and what need not be seen again.
+mod seen;
 
 /// What must never be seen.
 mod judge;
@@ -31,12 +36,21 @@ pub struct Budget {
     pub withdrawals: u8,
 }
 
+/// How worlds are told from one another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Manner {
+    /// Each as it is: leaderships have numbers, of which there are so many.
+    Plain(u8),
+    /// Only by what can make a difference; leadership changes as often as it likes. See [`seen`].
+    Reduced,
+}
+
 /// Where one controller stands.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 enum Controller {
-    /// Not started yet.
+    /// Not started yet, or ended: a newer leadership has written, so that it could only be fenced.
     Off,
-    /// Between turns; 0 when a newer leadership has written, so that it would only be fenced.
+    /// Between turns.
     Idle(u8),
     /// It has read and decided, and is about to write; to act after that, or to end its turn. Reading follows at once on what it did
     /// before: whatever others do in between could as well have been done before that.
@@ -69,7 +83,7 @@ impl Controller {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 struct World {
     engine: Engine,
-    /// What the engine was before, while stale reads are left.
+    /// What the engine was before, while stale reads are left; the same as now where there is nothing else to be read.
     past: [Engine; 2],
     stored: Journal,
     stored_before: Journal,
@@ -79,6 +93,8 @@ struct World {
     left: Budget,
     /// Whether the engine has replaced a broken copy.
     replaced: bool,
+    /// Whether leadership has ever changed.
+    followed: bool,
 }
 
 /// What was found.
@@ -87,49 +103,23 @@ pub struct Found {
     pub transitions: usize,
     pub finals: BTreeMap<Phase, usize>,
     pub removals: usize,
+    /// Different journals in them.
+    pub journals: usize,
     /// What is wrong, and how it came to be.
     pub violation: Option<String>,
 }
 
-/// A hasher for states, of which millions are looked up: nobody chooses them to collide.
-#[derive(Default)]
-struct Fast(u64);
-
-impl Hasher for Fast {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for byte in bytes {
-            self.write_u64(u64::from(*byte));
-        }
-    }
-
-    fn write_u8(&mut self, value: u8) {
-        self.write_u64(u64::from(value));
-    }
-
-    fn write_u32(&mut self, value: u32) {
-        self.write_u64(u64::from(value));
-    }
-
-    fn write_isize(&mut self, value: isize) {
-        self.write_u64(value.unsigned_abs() as u64);
-    }
-
-    fn write_u64(&mut self, value: u64) {
-        self.0 = (self.0.rotate_left(5) ^ value).wrapping_mul(0x9e37_79b9_7f4a_7c15);
-    }
-}
-
-struct Search {
+pub struct Search {
     states: States,
     budget: Budget,
-    seen: HashMap<World, (u32, &'static str), BuildHasherDefault<Fast>>,
-    order: Vec<World>,
+    manner: Manner,
+    seen: Seen,
+    /// States that are still to be followed up, by how much has gone wrong in them.
+    waiting: Vec<VecDeque<u32>>,
     transitions: usize,
     removals: usize,
+    /// Decisions of which it is known that no removal in them rests on what the engine did not show.
+    true_evidence: HashSet<(Journal, Journal, Engine), super::states::Hash>,
     wrong: Option<(String, usize)>,
 }
 
@@ -138,54 +128,98 @@ const STATES_MAX: usize = 60_000_000;
 
 /// Searches everything.
 pub fn search(ground: Ground, budget: Budget, without: Option<Without>) -> Found {
-    let mut states = States::new(ground, without);
-    let engine = states.engine_number(ground.start());
-    let stored = states.first_journal();
-    let start = World {
-        engine,
-        past: [engine; 2],
-        stored,
-        stored_before: stored,
-        controllers: [Controller::Idle(1), Controller::Off],
-        late: None,
-        left: budget,
-        replaced: false,
-    };
-    let mut search = Search {
-        states,
-        budget,
-        seen: HashMap::default(),
-        order: Vec::new(),
-        transitions: 0,
-        removals: 0,
-        wrong: None,
-    };
-    search.reach(start, 0, "start");
-    let mut at = 0;
-    while at < search.order.len() && search.wrong.is_none() {
-        if search.order.len() > STATES_MAX {
-            search.wrong = Some((format!("more than {STATES_MAX} states"), at));
-            break;
+    Search::all(States::new(ground, without), budget, Manner::Reduced).found()
+}
+
+/// What the reductions leave out and should not: a world of a search without any that no world covers of one with all of them; or
+/// how many worlds either has. The first has so many leaderships.
+pub fn uncovered(ground: Ground, budget: Budget, leaderships: u8) -> Result<(usize, usize), String> {
+    let plain = Search::all(States::new(ground, None), budget, Manner::Plain(leaderships));
+    let (all, ends) = (plain.seen, plain.wrong);
+    let mut reduced = Search::all(plain.states, budget, Manner::Reduced);
+    if ends.is_some() || reduced.wrong.is_some() {
+        return Err(format!(
+            "{ends:?} in all, {:?} in the reduced ones",
+            reduced.wrong
+        ));
+    }
+    for world in all.worlds() {
+        let stands_for_it = reduced.settled(*world);
+        if reduced.seen.covering(&stands_for_it, Manner::Reduced).is_none() {
+            let status = reduced.status(world.stored);
+            return Err(format!("nothing covers {world:?} with {status:#?}"));
         }
-        search.expand(at);
-        at += 1;
     }
-    if search.wrong.is_none() {
-        search.all_end();
-    }
-    search.found()
+    Ok((all.len(), reduced.seen.len()))
 }
 
 impl Search {
+    /// Follows everything up.
+    fn all(mut states: States, budget: Budget, manner: Manner) -> Self {
+        let engine = states.engine_number(states.ground.start());
+        let stored = states.first_journal();
+        let start = World {
+            engine,
+            past: [engine; 2],
+            stored,
+            stored_before: stored,
+            controllers: [Controller::Idle(1), Controller::Off],
+            late: None,
+            left: budget,
+            replaced: false,
+            followed: false,
+        };
+        let mut search = Self {
+            states,
+            budget,
+            manner,
+            seen: Seen::default(),
+            waiting: Vec::new(),
+            transitions: 0,
+            removals: 0,
+            true_evidence: HashSet::default(),
+            wrong: None,
+        };
+        let most = states_max();
+        search.reach(start, 0, "start");
+        while let Some(at) = search.next_waiting() {
+            if search.wrong.is_some() {
+                break;
+            }
+            if search.seen.len() > most {
+                let said = format!(
+                    "more than {most} states: ask for less with COUCHESTOR_MODEL, or, at some seventy bytes each, for more with \
+                     COUCHESTOR_MODEL_STATES"
+                );
+                search.wrong = Some((said, at));
+                break;
+            }
+            search.expand(at);
+        }
+        if search.wrong.is_none() {
+            search.all_end();
+        }
+        search
+    }
+
+    /// The next state to follow up: those in which less went wrong come first, because they make others needless.
+    fn next_waiting(&mut self) -> Option<usize> {
+        let mut queues = self.waiting.iter_mut();
+        queues.find_map(VecDeque::pop_front).map(|at| at as usize)
+    }
+
     fn reach(&mut self, world: World, from: usize, how: &'static str) {
         let world = self.settled(world);
         self.transitions += 1;
-        if self.seen.contains_key(&world) {
+        if self.seen.covering(&world, self.manner).is_some() {
             return;
         }
-        let index = self.order.len();
-        self.seen.insert(world, (u32::try_from(from).unwrap(), how));
-        self.order.push(world);
+        let index = self.seen.add(world, from, how);
+        let trouble = self.trouble(&world);
+        if self.waiting.len() <= trouble {
+            self.waiting.resize_with(trouble + 1, VecDeque::new);
+        }
+        self.waiting[trouble].push_back(u32::try_from(index).unwrap());
         if let Some(wrong) = self.wrong_with(&world)
             && self.wrong.is_none()
         {
@@ -193,19 +227,18 @@ impl Search {
         }
     }
 
-    /// Forgets what nothing depends on any more.
-    fn settled(&self, mut world: World) -> World {
-        if world.left.stale_reads == 0 {
-            world.past = [world.engine; 2];
-            world.stored_before = world.stored;
-        }
-        let written = self.status(world.stored).epoch.unwrap_or_default();
-        for one in &mut world.controllers {
-            if matches!(one, Controller::Idle(epoch) if u64::from(*epoch) < written) {
-                *one = Controller::Idle(0);
-            }
-        }
-        world
+    /// How much has gone wrong.
+    fn trouble(&self, world: &World) -> usize {
+        let (all, left) = (self.budget, world.left);
+        let counted = [
+            all.crashes - left.crashes,
+            all.stale_reads - left.stale_reads,
+            all.unclear_replies - left.unclear_replies,
+            all.broken_copies - left.broken_copies,
+            u8::from(world.replaced),
+            u8::from(world.followed),
+        ];
+        counted.into_iter().map(usize::from).sum()
     }
 
     fn status(&self, journal: Journal) -> &VolumeMigrationStatus {
@@ -214,299 +247,34 @@ impl Search {
 
     /// The newest leadership that there has been.
     fn newest(&self, world: &World) -> u8 {
-        let epochs = world.controllers.iter().map(|one| one.epoch());
-        let written = self.status(world.stored).epoch.unwrap_or_default();
-        epochs
-            .max()
-            .unwrap_or_default()
-            .max(u8::try_from(written).unwrap_or(u8::MAX))
+        let [one, other] = world.controllers;
+        one.epoch()
+            .max(other.epoch())
+            .max(self.states.epoch(world.stored))
     }
 
     fn expand(&mut self, at: usize) {
-        let world = self.order[at];
+        let world = *self.seen.world(at);
         self.surroundings(at, world);
         for who in 0..2 {
             self.controller(at, world, who);
         }
     }
 
-    /// What happens without the controllers.
-    fn surroundings(&mut self, at: usize, world: World) {
-        let mini = self.states.engine(world.engine).clone();
-        for (index, copy) in mini.copies.iter().enumerate() {
-            let (next, how) = match copy.fill {
-                Fill::Filling if mini.whole() > 0 => (mini.changed(index, Fill::Whole), "a copy is filled"),
-                Fill::Broken => (mini.changed(index, Fill::Filling), "a broken copy returns"),
-                _ => continue,
-            };
-            let engine = self.states.engine_number(next);
-            self.reach(moved(world, engine), at, how);
-        }
-        if world.left.broken_copies > 0 && mini.whole() > 1 {
-            for (index, _) in mini
-                .copies
-                .iter()
-                .enumerate()
-                .filter(|(_, copy)| copy.fill == Fill::Whole)
-            {
-                let engine = self.states.engine_number(mini.changed(index, Fill::Broken));
-                let mut next = moved(world, engine);
-                next.left.broken_copies -= 1;
-                self.reach(next, at, "a copy breaks");
-            }
-        }
-        if !world.replaced {
-            let broken = mini.copies.iter().position(|copy| copy.fill == Fill::Broken);
-            for pool in broken.map_or(Vec::new(), |_| self.states.ground.open_pools(&mini)) {
-                let without = mini.without(broken.unwrap_or_default());
-                let engine = self.states.engine_number(without.with(pool, mini.wanted));
-                let mut next = moved(world, engine);
-                next.replaced = true;
-                self.reach(next, at, "the engine replaces the broken copy");
-            }
-        }
-        if let Some(act) = world.late {
-            for called in self.states.call(world.engine, act) {
-                let mut next = moved(world, called.engine);
-                next.late = None;
-                self.judge(at, &world, act, called, None);
-                self.reach(next, at, "a call that was given up is carried out");
-            }
-        } else {
-            for (pass, how) in [(Pass::Minute, "a minute passes"), (Pass::Hours, "hours pass")] {
-                let next = self.later(world, pass);
-                self.reach(next, at, how);
-            }
-        }
-        if world.left.withdrawals > 0 {
-            let mut next = world;
-            next.left.withdrawals -= 1;
-            self.reach(next, at, "the approval is withdrawn");
-        }
-        if world.controllers[1] == Controller::Off {
-            let mut next = world;
-            next.controllers[1] = Controller::Idle(self.newest(&world) + 1);
-            self.reach(next, at, "a second controller leads");
-        }
-        for who in 0..2 {
-            // One that dies between turns differs in nothing from one that a second controller follows.
-            let busy = matches!(
-                world.controllers[who],
-                Controller::Writing(..) | Controller::Acting(..)
-            );
-            if world.left.crashes > 0 && busy {
-                let mut next = world;
-                next.left.crashes -= 1;
-                next.controllers[who] = Controller::Idle(self.newest(&world) + 1);
-                self.reach(next, at, "a controller dies and starts again");
-            }
-        }
-    }
-
-    /// What a leadership that another has followed was about to ask is not asked any more after a minute.
-    fn later(&mut self, world: World, pass: Pass) -> World {
-        let mut next = world;
-        next.stored = self.states.passed(world.stored, pass);
-        next.stored_before = self.states.passed(world.stored_before, pass);
-        let newest = self.newest(&world);
-        for one in &mut next.controllers {
-            *one = match *one {
-                Controller::Acting(epoch, ..) if epoch < newest => Controller::Idle(epoch),
-                Controller::Acting(epoch, journal, act, fresh) => {
-                    Controller::Acting(epoch, self.states.passed(journal, pass), act, fresh)
-                }
-                Controller::Writing(epoch, journal, act, ends) => {
-                    Controller::Writing(epoch, self.states.passed(journal, pass), act, ends)
-                }
-                other => other,
-            };
-        }
-        next
-    }
-
-    fn controller(&mut self, at: usize, world: World, who: usize) {
-        match world.controllers[who] {
-            Controller::Off | Controller::Idle(0) => {}
-            Controller::Idle(epoch) => {
-                self.read(at, world, who, (epoch, world.stored), "a turn begins");
-                if world.left.stale_reads > 0 && world.stored_before != world.stored {
-                    let mut next = world;
-                    next.left.stale_reads -= 1;
-                    // What it decides is written over what it did not read: it can do no more than look.
-                    self.read(
-                        at,
-                        next,
-                        who,
-                        (epoch, world.stored_before),
-                        "a turn begins with an old journal",
-                    );
-                }
-            }
-            Controller::Writing(epoch, journal, act, ends) => {
-                let next = self.written(world, who, (epoch, journal, act, ends));
-                match next.controllers[who] {
-                    Controller::Idle(_) if !ends => {
-                        self.read(at, next, who, (epoch, journal), "it writes the journal");
-                    }
-                    _ => self.reach(next, at, "it writes the journal"),
-                }
-            }
-            Controller::Acting(epoch, journal, act, fresh) => {
-                self.acts(at, world, who, (epoch, journal, act, fresh));
-            }
-        }
-    }
-
-    /// Reads the engine, as it is or as it was, and decides.
-    fn read(
-        &mut self,
-        at: usize,
-        world: World,
-        who: usize,
-        (epoch, journal): (u8, Journal),
-        how: &'static str,
-    ) {
-        let next = self.decided(at, &world, epoch, journal, world.engine);
-        self.reach(with(world, who, next), at, how);
-        if world.left.stale_reads == 0 {
-            return;
-        }
-        for (index, engine) in world.past.into_iter().enumerate() {
-            if engine != world.engine && (index == 0 || engine != world.past[0]) {
-                let next = self.decided(at, &world, epoch, journal, engine);
-                let mut next = with(world, who, next);
-                next.left.stale_reads -= 1;
-                self.reach(next, at, "it reads what was before, and decides");
-            }
-        }
-    }
-
-    fn decided(
-        &mut self,
-        at: usize,
-        world: &World,
-        epoch: u8,
-        journal: Journal,
-        engine: Engine,
-    ) -> Controller {
-        // A write over what is not the newest journal fails.
-        let precondition = self.states.without != Some(Without::Precondition);
-        if self.status(journal).phase.is_final() || (precondition && journal != world.stored) {
-            return Controller::Idle(epoch);
-        }
-        let approved = world.left.withdrawals == self.budget.withdrawals;
-        let next = self.states.next(journal, engine, epoch, approved);
-        let step = Controller::about(next, epoch, journal);
-        let Controller::Writing(_, after, act, _) = step else {
-            return step;
-        };
-        if let Some(wrong) = self.false_evidence(journal, after, engine)
-            && self.wrong.is_none()
-        {
-            self.wrong = Some((wrong, at));
-        }
-        match act {
-            Some(act) if self.states.without == Some(Without::JournalFirst) => {
-                Controller::Acting(epoch, journal, act, true)
-            }
-            _ => step,
-        }
-    }
-
-    fn written(
-        &mut self,
-        world: World,
-        who: usize,
-        (epoch, journal, act, _): (u8, Journal, Option<ActNumber>, bool),
-    ) -> World {
-        let then = match act {
-            Some(act) => Controller::Acting(epoch, journal, act, true),
-            None => Controller::Idle(epoch),
-        };
-        let mut next = with(world, who, then);
-        (next.stored_before, next.stored) = (world.stored, journal);
-        if self.states.without == Some(Without::Precondition) {
-            return next;
-        }
-        let other = &mut next.controllers[1 - who];
-        *other = match *other {
-            // What it is about to write will be refused.
-            Controller::Writing(epoch, ..) => Controller::Idle(epoch),
-            Controller::Acting(epoch, journal, act, _) => Controller::Acting(epoch, journal, act, false),
-            same => same,
-        };
-        next
-    }
-
-    fn acts(
-        &mut self,
-        at: usize,
-        world: World,
-        who: usize,
-        (epoch, journal, act, fresh): (u8, Journal, ActNumber, bool),
-    ) {
-        let noted = |search: &mut Self, failure| {
-            let after = search.states.failed(journal, act, failure);
-            search.noting(epoch, after, true, fresh)
-        };
-        for called in self.states.call(world.engine, act) {
-            self.judge(at, &world, act, called, Some(journal));
-            let next = moved(world, called.engine);
-            match called.failure {
-                Some(failure) => {
-                    let then = noted(self, failure);
-                    self.reach(with(next, who, then), at, "it acts, and is refused");
-                }
-                None => match self.states.done(journal, act) {
-                    Some(after) => {
-                        let then = self.noting(epoch, after, false, fresh);
-                        self.reach(with(next, who, then), at, "it acts");
-                    }
-                    None if fresh => self.read(at, next, who, (epoch, journal), "it acts"),
-                    None => self.reach(with(next, who, Controller::Idle(epoch)), at, "it acts"),
-                },
-            }
-            if world.left.unclear_replies > 0 {
-                let then = noted(self, ActFailure::Unclear);
-                let mut next = with(moved(world, called.engine), who, then);
-                next.left.unclear_replies -= 1;
-                self.reach(next, at, "it acts, and the reply is lost");
-            }
-        }
-        if world.left.unclear_replies > 0 {
-            let then = noted(self, ActFailure::Unclear);
-            let mut next = with(world, who, then);
-            next.left.unclear_replies -= 1;
-            self.reach(next, at, "its call is lost");
-            if world.late.is_none() {
-                next.late = Some(act);
-                self.reach(next, at, "it gives a call up that is still under way");
-            }
-        }
-    }
-
-    /// What it writes after an act, before it goes on or ends its turn, if it still can.
-    fn noting(&self, epoch: u8, after: Journal, ends: bool, fresh: bool) -> Controller {
-        match fresh || self.states.without == Some(Without::Precondition) {
-            true => Controller::Writing(epoch, after, None, ends),
-            false => Controller::Idle(epoch),
-        }
-    }
-
     fn found(self) -> Found {
         let mut finals = BTreeMap::new();
-        for world in &self.order {
-            let phase = self.status(world.stored).phase;
-            if phase.is_final() {
-                *finals.entry(phase).or_insert(0) += 1;
+        for world in self.seen.worlds() {
+            if self.states.has_ended(world.stored) {
+                *finals.entry(self.status(world.stored).phase).or_insert(0) += 1;
             }
         }
         let violation = self.wrong.as_ref().map(|(wrong, at)| self.told(wrong, *at));
         Found {
-            states: self.order.len(),
+            states: self.seen.len(),
             transitions: self.transitions,
             finals,
             removals: self.removals,
+            journals: self.states.journals(),
             violation,
         }
     }
@@ -516,8 +284,7 @@ impl Search {
         let mut steps = Vec::new();
         let mut index = at;
         loop {
-            let world = self.order[index];
-            let (from, how) = self.seen[&world];
+            let (world, (from, how)) = (self.seen.world(index), self.seen.origin(index));
             let (mini, status) = (self.states.engine(world.engine), self.status(world.stored));
             steps.push(format!(
                 "{how}: {:?} {:?} wants {} {:?} pools {:b} nodes {:b}",
@@ -526,16 +293,25 @@ impl Search {
             if index == 0 {
                 break;
             }
-            index = from as usize;
+            index = from;
         }
         let mut text = format!("{wrong}, after {} steps:\n", steps.len() - 1);
         for step in steps.iter().rev() {
             let _ = writeln!(text, "  {step}");
         }
-        let world = self.order[at];
+        let world = self.seen.world(at);
         let _ = writeln!(text, "{:#?}", self.status(world.stored));
         text
     }
+}
+
+/// The limit, or what the environment asks for.
+fn states_max() -> usize {
+    let asked = std::env::var("COUCHESTOR_MODEL_STATES").ok();
+    asked.map_or(STATES_MAX, |text| {
+        text.parse()
+            .expect("COUCHESTOR_MODEL_STATES is a number of states")
+    })
 }
 
 fn with(mut world: World, who: usize, controller: Controller) -> World {

@@ -185,8 +185,9 @@ impl At<'_> {
         }
         let there = |id: &str| volume.replicas.iter().any(|replica| replica.id.as_str() == id);
         let (victim_there, added_there) = (there(&victim.id), there(&added.id));
-        // With the new copy there it is a reading from after it was added, so a copy has gone since.
-        if !added_there && !self.confirmed("the new copy is gone") {
+        // With the new copy there it is a reading from after it was added, so a copy has gone since. Looks count once no call can add
+        // a copy again any more.
+        if !added_there && (self.unclear() || !self.confirmed("the new copy is gone")) {
             return self.patiently("the new copy is gone, as it seems; looking again");
         }
         self.removed(volume);
@@ -200,6 +201,12 @@ impl At<'_> {
         if self.unclear() {
             return self.wait("a call that nobody answered may still be carried out");
         }
+        // Such a call may have added a copy again, and this answer be from before that.
+        let waited_out = self.status.unclear_until.is_some();
+        if waited_out && added_there && !self.confirmed("no copy was added again") {
+            return self.wait("a copy is gone as asked; looking again, because a call was waited out");
+        }
+        self.status.unclear_until = None;
         (self.status.victim, self.status.added) = (None, None);
         self.status.synced_since = None;
         self.status.attempts = 0;

@@ -67,7 +67,8 @@ impl Build<'_> {
                 ".." => {
                     if parts.pop().is_none() {
                         let message = format!("{reference} leads out of the repository");
-                        self.refuse(place.clone(), "path", message, "stay inside of it");
+                        let help = "stay inside of it; outside of Git the folder that was given counts as one, so give the folder that holds both";
+                        self.refuse(place.clone(), "path", message, help);
                         return None;
                     }
                 }

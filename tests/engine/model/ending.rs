@@ -1,11 +1,16 @@
 //! From every state, with nothing more going wrong, the migration ends.
 
-use super::{Controller, Fast, Search, World, moved, with};
+use super::{Controller, Search, World, moved, with};
 use crate::engine::mini::Fill;
-use crate::engine::states::{Journal, Pass};
+use crate::engine::states::{Hash, Journal, Pass};
 use std::collections::HashSet;
 use std::fmt::Write;
-use std::hash::BuildHasherDefault;
+
+/// What is known to end: a bit for each state that was seen, and the few worlds on the way that were not.
+struct Ending {
+    seen: Vec<u64>,
+    others: HashSet<World, Hash>,
+}
 
 /// Steps that a run without further trouble may take to its end.
 const QUIET_STEPS_MAX: usize = 600;
@@ -13,36 +18,61 @@ const QUIET_STEPS_MAX: usize = 600;
 impl Search {
     /// From every state, with nothing more going wrong, the migration ends.
     pub(super) fn all_end(&mut self) {
-        let mut ending: HashSet<(World, u8), BuildHasherDefault<Fast>> = HashSet::default();
-        for index in 0..self.order.len() {
+        let mut ending = Ending {
+            seen: vec![0; self.seen.len().div_ceil(64)],
+            others: HashSet::default(),
+        };
+        for index in 0..self.seen.len() {
             let mut path = Vec::new();
-            let (mut world, mut mood) = (self.order[index], 0);
-            while !self.status(world.stored).phase.is_final() && !ending.contains(&(world, mood)) {
+            let (mut world, mut mood) = (*self.seen.world(index), 0);
+            while !self.states.has_ended(world.stored) && !self.known_to_end(&ending, &world, mood) {
                 path.push((world, mood));
                 if path.len() > QUIET_STEPS_MAX {
-                    let mut last = String::new();
-                    for (world, mood) in &path[path.len() - 40..] {
-                        let (mini, status) = (self.states.engine(world.engine), self.status(world.stored));
-                        let _ = write!(
-                            last,
-                            "\n  {mood} {:?} {:?} wants {} {:?} pools {:b} nodes {:b} {:?}",
-                            status.phase,
-                            world.controllers,
-                            mini.wanted,
-                            mini.copies,
-                            mini.pools,
-                            mini.nodes,
-                            status.seen
-                        );
-                    }
-                    let wrong = format!("without further trouble it does not end; its last steps:{last}\n");
-                    self.wrong = Some((wrong, index));
+                    self.wrong = Some((self.endless(&path), index));
                     return;
                 }
                 (world, mood) = self.quiet_step(world, mood);
+                world = self.settled(world);
             }
-            ending.extend(path);
+            for (world, mood) in path {
+                if mood != 0 {
+                    continue;
+                }
+                match self.seen.covering(&world, self.manner) {
+                    Some(index) => ending.seen[index / 64] |= 1 << (index % 64),
+                    None => drop(ending.others.insert(world)),
+                }
+            }
         }
+    }
+
+    /// Whether a world is known to end, or one that covers it: nothing that tells them apart counts where nothing more goes wrong.
+    fn known_to_end(&self, ending: &Ending, world: &World, mood: u8) -> bool {
+        // A turn in which nothing was to be done is gone through again: it is short.
+        mood == 0
+            && match self.seen.covering(world, self.manner) {
+                Some(index) => ending.seen[index / 64] & (1 << (index % 64)) != 0,
+                None => ending.others.contains(world),
+            }
+    }
+
+    fn endless(&self, path: &[(World, u8)]) -> String {
+        let mut last = String::new();
+        for (world, mood) in &path[path.len() - 40..] {
+            let (mini, status) = (self.states.engine(world.engine), self.status(world.stored));
+            let _ = write!(
+                last,
+                "\n  {mood} {:?} {:?} wants {} {:?} pools {:b} nodes {:b} {:?}",
+                status.phase,
+                world.controllers,
+                mini.wanted,
+                mini.copies,
+                mini.pools,
+                mini.nodes,
+                status.seen
+            );
+        }
+        format!("without further trouble it does not end; its last steps:{last}\n")
     }
 
     /// One step of the newest leadership, or, when it has nothing to do, of time. `mood` counts turns that changed nothing.
@@ -62,7 +92,7 @@ impl Search {
             Controller::Off => (world, mood),
             Controller::Idle(epoch) => match mood {
                 0 | 3 => {
-                    let next = self.quiet_read(&world, epoch.max(self.newest(&world)), world.stored);
+                    let next = self.quiet_read(&world, epoch, world.stored);
                     let mood = if matches!(next, Controller::Idle(_)) {
                         mood + 1
                     } else {

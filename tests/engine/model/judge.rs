@@ -48,7 +48,7 @@ impl Search {
     }
 
     pub(super) fn undisturbed(&self, world: &World) -> bool {
-        world.left == self.budget && world.controllers[1] == Controller::Off
+        world.left == self.budget && !world.followed
     }
 
     /// Whether a removal is justified with what the engine did not show.
