@@ -35,7 +35,7 @@ struct Right {
 
 /// Every right in the cluster that couchestor has, and why. Objects that a repository holds need rights of their own:
 /// give them by a ClusterRole that is aggregated by the label below.
-const RIGHTS: [Right; 21] = [
+const RIGHTS: [Right; 22] = [
     Right {
         group: "storage.billyronks.io",
         resources: &["policysources"],
@@ -54,6 +54,12 @@ const RIGHTS: [Right; 21] = [
         ],
         verbs: &["get", "list", "patch", "create", "delete"],
         because: "applied from Git, and pruned when they leave it",
+    },
+    Right {
+        group: "storage.billyronks.io",
+        resources: &["backuppolicies"],
+        verbs: &["watch"],
+        because: "a drill that a person asks for starts at once",
     },
     Right {
         group: "storage.billyronks.io",

@@ -382,8 +382,13 @@ impl Stage {
             (output.status.code(), String::from_utf8(output.stdout).unwrap())
         };
         let (code, text) = run(&["status"]);
+        // No Velero runs here, so nothing is backed up, and that is told.
+        let unready = "Velero has not looked at it yet";
         assert!(
-            code == Some(0) && text.contains("Completed") && text.contains("db/data-0"),
+            code == Some(1)
+                && text.contains("Completed")
+                && text.contains("db/data-0")
+                && text.contains(unready),
             "{text}"
         );
         let (code, text) = run(&["plan", "policies/homelab"]);
