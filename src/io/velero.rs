@@ -1,6 +1,6 @@
 //! Velero's objects, read as compact records: Backups that tell a policy, their uploads, locations, schedules and repositories.
 //!
-//! Only reads. A cluster without Velero's kinds is told as such ([`VeleroError::Absent`]).
+//! Only reads. A cluster without Velero's kinds is told as such ([`crate::io::velero::VeleroError::Absent`]).
 
 use crate::io::cluster::{Cluster, ClusterError, Foreign, Which};
 use crate::model::backups::{
