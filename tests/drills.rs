@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use std::time::{Duration, Instant};
 
 /// A drill takes a second or two; a busy machine may need more.
-const PATIENCE: Duration = Duration::from_secs(90);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 const POLICY: &str = r"
 apiVersion: storage.billyronks.io/v1
@@ -154,7 +154,7 @@ impl Stage {
         // What is pushed to has no work tree.
         follow.git(&["init", "-q", "--bare", "-b", "main", "../bare.git"]);
         let (timeout, rto) = if plays == Plays::NeverEnds {
-            ("5s", "2s")
+            ("20s", "2s")
         } else {
             ("10m", "5m")
         };
@@ -310,7 +310,7 @@ async fn what_goes_wrong_in_a_drill_fails_it_and_leaves_nothing() {
         (Plays::RestartsMidway, "during the server starting"),
         (
             Plays::NeverEnds,
-            "given up after 5 s: waiting for Velero to restore: InProgress",
+            "given up after 20 s: waiting for Velero to restore: InProgress",
         ),
         (Plays::LosesAByte, "41 of 41 bytes, the backup has 42"),
         (Plays::LosesTheSentinel, "BackoffLimitExceeded"),
