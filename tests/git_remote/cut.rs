@@ -239,7 +239,7 @@ const LARGE: usize = 300_000;
 const BEFORE_PACK: usize = 10_000;
 
 /// How long a hanging fetch waits: any other takes less, on a busy machine too.
-const SHORT: Duration = Duration::from_secs(5);
+const SHORT: Duration = Duration::from_secs(20);
 
 /// What is followed, and where its clone is.
 struct Followed<'a> {
@@ -299,7 +299,7 @@ async fn spoiled(
     };
     let broken = &[broken][..];
     let (cut, garbage) = ((Fault::Cut, 4, broken), (Fault::Garbage, 1, garbled));
-    let hang = (Fault::Hang, 1, &["took longer than spec.timeout (5 s)"][..]);
+    let hang = (Fault::Hang, 1, &["took longer than spec.timeout (20 s)"][..]);
     for (number, (fault, times, words)) in [cut, garbage, hang, garbage, cut, garbage]
         .into_iter()
         .enumerate()
@@ -314,7 +314,7 @@ async fn spoiled(
             let outcome = followed.repository.fetch("main").await;
             let which = format!("over {over}, {fault:?} after {after} bytes: {outcome:?}");
             assert_eq!(followed.relay.left(), 0, "it was never reached: {which}");
-            assert!(began.elapsed() < Duration::from_secs(40), "{which}");
+            assert!(began.elapsed() < Duration::from_secs(90), "{which}");
             let error = match outcome {
                 // Garbage in a pack looks like a damaged clone, which is made anew from the remote: that must be right then.
                 Ok(tips) if fault == Fault::Garbage && over == "http" => {
