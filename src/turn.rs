@@ -191,6 +191,8 @@ pub struct Memory {
     pub plans: Remembered,
     /// What is known of backups.
     pub backups: observing::BackupMemory,
+    /// Whether a drill was under way; unknown at the start.
+    pub drilling: Option<bool>,
     /// Why the followed commit freezes all moves, if it does; none when no commit was read since the start.
     pub frozen: Option<Option<String>>,
 }
@@ -294,6 +296,14 @@ pub async fn turn(
         .iter()
         .filter(|migration| !brief(migration).phase.is_final())
         .count();
+    // drills under way go on too, by what Git said last (cluster, git)
+    let drills = match &memory.desired {
+        Some((desired, _)) => drilling::go_on(world, source, desired, memory.drilling, &mut turned).await,
+        None => Vec::new(),
+    };
+    if memory.desired.is_some() {
+        memory.drilling = Some(turned.drilling > 0);
+    }
     let tips = match read {
         Ok(tips) => tips,
         // Without Git nothing new is decided, but what is under way has gone on.
@@ -415,8 +425,9 @@ pub async fn turn(
     .await;
     migrations.extend(started);
     record_outcomes(world, source, &mut migrations, &mut turned).await;
-    // drills (cluster, git): those under way go on, those that are due start
-    drilling::drill(world, source, desired, &mut turned).await;
+    // drills (cluster, git): those that are due start
+    drilling::begin(world, source, desired, drills, &mut turned).await;
+    memory.drilling = Some(turned.drilling > 0);
     // record (forge, cluster): what there is to see
     let seen = results::Seen {
         desired,

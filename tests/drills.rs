@@ -91,6 +91,11 @@ fn play(sim: &KubernetesSim, plays: Plays) {
         }
     }
     for mut job in sim.list("Job") {
+        let image = &job["spec"]["template"]["spec"]["containers"][0]["image"];
+        assert_eq!(
+            image, "docker.io/library/busybox:1.37",
+            "what Git says is run, and nothing else"
+        );
         if job["status"]["conditions"].is_null() {
             let (kind, reason) = match plays {
                 Plays::LosesTheSentinel => ("Failed", "BackoffLimitExceeded"),
@@ -160,11 +165,11 @@ impl Stage {
         };
         publish(&follow, &POLICY.replace("TIMEOUT", timeout).replace("RTO", rto));
         follow.put(json!({"apiVersion": "velero.io/v1", "kind": "Backup",
-            "metadata": {"name": BACKUP, "namespace": "velero", "labels": {"storage.billyronks.io/backup-policy": "daily"}},
+            "metadata": {"name": BACKUP, "namespace": "velero", "uid": "b1", "labels": {"storage.billyronks.io/backup-policy": "daily"}},
             "spec": {"storageLocation": "s3"},
             "status": {"phase": "Completed", "startTimestamp": "2026-11-29T02:00:00Z"}}));
         follow.put(json!({"apiVersion": "velero.io/v1", "kind": "PodVolumeBackup",
-            "metadata": {"name": format!("{BACKUP}-1"), "namespace": "velero", "labels": {"velero.io/backup-name": BACKUP},
+            "metadata": {"name": format!("{BACKUP}-1"), "namespace": "velero", "labels": {"velero.io/backup-uid": "b1"},
                 "annotations": {"velero.io/pvc-name": "data"}},
             "spec": {"pod": {"namespace": "database", "name": "postgres-0"}, "volume": "data"},
             "status": {"phase": "Completed", "progress": {"bytesDone": 42, "totalBytes": 42}}}));
@@ -301,6 +306,47 @@ async fn a_drill_that_is_asked_for_restores_checks_and_leaves_nothing_but_its_ev
     let second = stage.ended(2).await;
     assert_ne!(second["id"], record["id"]);
     stage.assert_tidy("twice");
+    stage.end().await;
+}
+
+/// Whoever may write a BackupPolicy in the cluster has no image look at restored Secrets.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drill_does_what_git_says_whatever_is_written_into_the_cluster() {
+    let stage = Stage::new(Plays::Well).await;
+    stage.change(|policy| {
+        policy["spec"]["drill"]["image"] = json!("docker.io/evil/looks:1");
+        policy["spec"]["drill"]["sentinels"] = json!([]);
+        policy["spec"]["drill"]["namespaces"] = json!(["kube-system"]);
+    });
+    stage.request("now");
+    let record = stage.ended(1).await;
+    assert_eq!(
+        (&record["passed"], &record["namespace"]),
+        (&json!(true), &json!("database"))
+    );
+    let looked = record["checks"].as_array().unwrap().last().unwrap();
+    assert_eq!(looked["name"], "sentinel data/ok");
+    stage.end().await;
+}
+
+/// A drill under way goes on although its source is suspended: what it made does not stay until somebody resumes it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_suspended_source_ends_its_drills() {
+    let stage = Stage::new(Plays::NeverEnds).await;
+    stage.request("now");
+    stage
+        .until("it restores", |policy| {
+            policy["status"]["drill"]["phase"] == "Restore"
+        })
+        .await;
+    let bare = stage.follow.folder.path().join("bare.git");
+    stage
+        .follow
+        .source(json!({"url": format!("file://{}", bare.display()), "suspend": true}));
+    stage.follow.poke().await;
+    let record = stage.ended(1).await;
+    assert_eq!(record["passed"], false, "{record:#}");
+    stage.assert_tidy("suspended");
     stage.end().await;
 }
 

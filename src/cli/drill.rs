@@ -3,15 +3,22 @@
 use super::table::table;
 use super::{ClusterArguments, Failed, Output, data, value, words};
 use crate::decide::drills as decided;
+use crate::formats::duration;
 use crate::io::cluster::{Annotated, Cluster};
 use crate::model::kinds::BackupPolicy;
 use crate::model::kinds::drill::{BackupPolicyStatus, DRILL_REQUESTED, DrillRecord, DrillRun};
 use crate::model::quantities::span;
 use serde_json::json;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// The pause between two looks of `run --wait`.
 const PAUSE: Duration = Duration::from_secs(2);
+
+/// A controller hears of a request at once; one that does not within this time does not run, or waits for another drill.
+const TAKEN_UP: Duration = Duration::from_secs(600);
+
+/// How long after its timeout a drill may take to be taken away.
+const TAKEN_AWAY: Duration = Duration::from_secs(1800);
 
 /// `drill` and what follows it.
 #[derive(clap::Subcommand, Debug)]
@@ -107,7 +114,7 @@ async fn run(
         )));
     };
     let known = decided::namespaces(&policy.spec, drill);
-    if let Some(of) = of.as_ref().filter(|of| !known.contains(of)) {
+    if let Some(of) = of.as_ref().filter(|of| !known.contains(&of.as_str())) {
         return Err(Failed(format!(
             "BackupPolicy {wanted} does not drill namespace {of}; it drills {}",
             known.join(", ")
@@ -143,14 +150,34 @@ async fn run(
         words("asked for a drill; `couchestor drill list` shows it");
         return Ok(0);
     }
-    follow(cluster, &policy, &request).await
+    let timeout = duration::parse(&drill.timeout).unwrap_or_default();
+    follow(cluster, &policy, &request, timeout).await
 }
 
-/// Waits for the drill of a request to end. The drill's own timeout ends the waiting as well; before it is taken up, people do.
-async fn follow(cluster: &Cluster, policy: &BackupPolicy, request: &str) -> Result<u8, Failed> {
+/// Waits for the drill of a request to end.
+async fn follow(
+    cluster: &Cluster,
+    policy: &BackupPolicy,
+    request: &str,
+    timeout: Duration,
+) -> Result<u8, Failed> {
     let mut told = String::new();
     let mut id = None;
+    let began = Instant::now();
     loop {
+        let patience = match id.is_some() {
+            true => TAKEN_UP + timeout + TAKEN_AWAY,
+            false => TAKEN_UP,
+        };
+        if began.elapsed() > patience {
+            return Err(Failed(match id {
+                Some(id) => format!(
+                    "drill {id} has not ended in time; `couchestor drill list` says what it waits for"
+                ),
+                None => "the controller has not taken it up; does it run, and is another drill under way?"
+                    .to_owned(),
+            }));
+        }
         let now = find(cluster, Some(namespace(policy)), name(policy)).await?;
         let status = now.status.clone().unwrap_or_default();
         if let Some(run) = &status.drill {

@@ -35,18 +35,13 @@ const LOOKED_AT_MAX: usize = 30;
 
 /// What all policies of a repository promise. What cannot be read is a diagnostic of the parser and promises nothing.
 pub fn rules(desired: &Desired) -> Vec<Arc<BackupRules>> {
-    let policies = desired
-        .resources
-        .iter()
-        .filter(|one| one.kind() == "BackupPolicy");
-    let rules = policies.filter_map(|resource| {
-        let spec = serde_json::from_value(resource.value.get("spec")?.clone()).ok()?;
+    let rules = desired.ours("BackupPolicy").map(|(resource, spec)| {
         let mut rules = rules_of(resource.namespace(), resource.name(), spec);
         rules.secret = resource.origin.secret;
         for rule in rules.rules.iter_mut().filter(|_| resource.origin.secret) {
             rule.reason = None;
         }
-        Some(Arc::new(rules))
+        Arc::new(rules)
     });
     rules.collect()
 }

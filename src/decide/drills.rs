@@ -41,12 +41,14 @@ pub enum Due {
     Refused(String),
 }
 
-/// The namespaces that a policy drills.
-pub fn namespaces<'a>(spec: &'a BackupPolicySpec, drill: &'a DrillSpec) -> &'a [String] {
-    match drill.namespaces.is_empty() {
+/// The namespaces that a policy drills. The parser sees to it that none of them is a pattern.
+pub fn namespaces<'a>(spec: &'a BackupPolicySpec, drill: &'a DrillSpec) -> Vec<&'a str> {
+    let all = match drill.namespaces.is_empty() {
         true => &spec.included_namespaces,
         false => &drill.namespaces,
-    }
+    };
+    let held = |one: &&String| !spec.excluded_namespaces.contains(one);
+    all.iter().filter(held).map(String::as_str).collect()
 }
 
 /// What becomes of each policy's drills, in their order: one drill at a time for each location, and the first in the list comes first.
@@ -89,25 +91,25 @@ fn of_policy(policy: &DrillPolicy, now: Timestamp) -> Due {
         .filter(|request| policy.status.handled_request.as_deref() != Some(*request));
     let namespace = match request {
         Some(request) => match request.split_once('/').map(|(_, namespace)| namespace) {
-            Some(wanted) if !known.iter().any(|one| one == wanted) => {
+            Some(wanted) if !known.contains(&wanted) => {
                 return Due::Refused(format!(
                     "namespace {wanted} is not among those that are drilled: {}",
                     known.join(", ")
                 ));
             }
             Some(wanted) => Some(wanted),
-            None => oldest(policy, known),
+            None => oldest(policy, &known),
         },
         None => {
             let Ok(schedule) = cron::parse(&drill.schedule) else {
                 return Due::No;
             };
-            let late = |namespace: &&String| {
+            let late = |namespace: &&str| {
                 let since = last_started(policy, namespace).or(policy.created);
                 let next = since.and_then(|since| schedule.next(since));
                 next.is_some_and(|next| next <= now)
             };
-            known.iter().find(late).map(String::as_str)
+            known.iter().copied().find(late)
         }
     };
     let Some(namespace) = namespace else {
@@ -156,11 +158,9 @@ fn last_started(policy: &DrillPolicy, namespace: &str) -> Option<Timestamp> {
 }
 
 /// The namespace whose last drill is the longest ago.
-fn oldest<'n>(policy: &DrillPolicy, known: &'n [String]) -> Option<&'n str> {
-    known
-        .iter()
-        .min_by_key(|namespace| last_started(policy, namespace))
-        .map(String::as_str)
+fn oldest<'n>(policy: &DrillPolicy, known: &[&'n str]) -> Option<&'n str> {
+    let all = known.iter().copied();
+    all.min_by_key(|namespace| last_started(policy, namespace))
 }
 
 /// What drills have proved.
@@ -223,7 +223,7 @@ pub fn proof(policy: &DrillPolicy, now: Timestamp) -> Proof {
             .status
             .drills
             .iter()
-            .filter(|record| record.namespace == *namespace && record.passed);
+            .filter(|record| record.namespace == namespace && record.passed);
         let took: Vec<u64> = of_namespace
             .take(drill.window as usize)
             .filter_map(|record| record.restore_seconds)

@@ -1,45 +1,34 @@
 //! What a cluster holds of a restore drill, and what is made and deleted there for it.
 //!
 //! Velero's kinds have no status subresource, and label what they make by the name of the Backup or Restore
-//! (`velero.io/backup-name`, `velero.io/restore-name`, `pkg/podvolume/{backupper,restorer}.go`).
+//! (`velero.io/backup-uid`, `velero.io/restore-name`, `pkg/podvolume/{backupper,restorer}.go`).
 
 use super::cluster::{Cluster, ClusterError, Foreign, Live, Which};
+use super::velero::{BACKUP_UID, DATA_UPLOADS, NAMESPACES, POD_VOLUME_BACKUPS, core, velero};
+use crate::model::desired::text_at;
 use crate::model::drills::{
     DrillSeen, JobSeen, Leftovers, PodSeen, RestoreSeen, ScratchSeen, VolumeSeen, object_name,
 };
 use crate::model::ids::ObjectId;
 use crate::model::kinds::drill::{DRILL_LABEL, DRILL_POLICY_LABEL, DrillPhase, DrillRun};
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 const VELERO: &str = "velero.io/v1";
 
-const POD_VOLUME_BACKUPS: Foreign = velero("v1", "PodVolumeBackup", "podvolumebackups");
-const POD_VOLUME_RESTORES: Foreign = velero("v1", "PodVolumeRestore", "podvolumerestores");
-const DATA_UPLOADS: Foreign = velero("v2alpha1", "DataUpload", "datauploads");
-const DATA_DOWNLOADS: Foreign = velero("v2alpha1", "DataDownload", "datadownloads");
-const RESTORES: Foreign = velero("v1", "Restore", "restores");
-const NAMESPACES: Foreign = Foreign {
-    group: "",
-    version: "v1",
-    kind: "Namespace",
-    plural: "namespaces",
+const POD_VOLUME_RESTORES: Foreign = velero("PodVolumeRestore", "podvolumerestores");
+const DATA_DOWNLOADS: Foreign = Foreign {
+    version: "v2alpha1",
+    ..velero("DataDownload", "datadownloads")
 };
+const RESTORES: Foreign = velero("Restore", "restores");
 const JOBS: Foreign = Foreign {
     group: "batch",
-    version: "v1",
-    kind: "Job",
-    plural: "jobs",
+    ..core("Job", "jobs")
 };
 
-const fn velero(version: &'static str, kind: &'static str, plural: &'static str) -> Foreign {
-    Foreign {
-        group: "velero.io",
-        version,
-        kind,
-        plural,
-    }
-}
+/// The label of what a Restore makes, with its name; ours are short enough for a label.
+const RESTORE_NAME: &str = "velero.io/restore-name";
 
 /// The drills of one Velero.
 #[derive(Clone, Copy)]
@@ -80,28 +69,11 @@ fn id(group: &str, kind: &str, namespace: &str, name: &str) -> ObjectId {
 
 /// The id of an object that is made.
 fn id_of(object: &Value) -> (String, ObjectId) {
-    let text = |pointer: &str| {
-        object
-            .pointer(pointer)
-            .and_then(Value::as_str)
-            .unwrap_or_default()
-    };
-    let version = text("/apiVersion");
+    let version = text_at(object, &["apiVersion"]);
     let group = version.rsplit_once('/').map_or("", |(group, _)| group);
-    let id = id(
-        group,
-        text("/kind"),
-        text("/metadata/namespace"),
-        text("/metadata/name"),
-    );
+    let meta = |field: &str| text_at(object, &["metadata", field]);
+    let id = id(group, text_at(object, &["kind"]), meta("namespace"), meta("name"));
     (version.to_owned(), id)
-}
-
-fn text<'v>(object: &'v Value, pointer: &str) -> &'v str {
-    object
-        .pointer(pointer)
-        .and_then(Value::as_str)
-        .unwrap_or_default()
 }
 
 fn number(object: &Value, pointer: &str) -> u64 {
@@ -112,7 +84,7 @@ fn number(object: &Value, pointer: &str) -> u64 {
 }
 
 fn is_going(live: &Live) -> bool {
-    !text(&live.0, "/metadata/deletionTimestamp").is_empty()
+    !text_at(&live.0, &["metadata", "deletionTimestamp"]).is_empty()
 }
 
 impl<'a> Drills<'a> {
@@ -136,20 +108,23 @@ impl<'a> Drills<'a> {
             .await?
             .unwrap_or_default()
         {
-            let of = text(&one, "/metadata/annotations/storage.billyronks.io~1drill-of");
+            let of = text_at(
+                &one,
+                &["metadata", "annotations", "storage.billyronks.io/drill-of"],
+            );
             let velero = of
                 .split_once('/')
                 .map_or("", |(namespace, _)| namespace)
                 .to_owned();
             let run = DrillRun {
-                id: label(&one, DRILL_LABEL).to_owned(),
-                scratch: text(&one, "/metadata/name").to_owned(),
+                id: text_at(&one, &["metadata", "labels", DRILL_LABEL]).to_owned(),
+                scratch: text_at(&one, &["metadata", "name"]).to_owned(),
                 ..DrillRun::default()
             };
             left.insert(run.id.clone(), Left { run, velero });
         }
         for one in cluster.list_foreign(&RESTORES, &which).await?.unwrap_or_default() {
-            let id = label(&one, DRILL_LABEL).to_owned();
+            let id = text_at(&one, &["metadata", "labels", DRILL_LABEL]).to_owned();
             let namespaces = one.pointer("/spec/namespaceMapping").and_then(Value::as_object);
             let scratch = namespaces.and_then(|all| all.values().next()?.as_str());
             let run = DrillRun {
@@ -157,7 +132,7 @@ impl<'a> Drills<'a> {
                 scratch: scratch.unwrap_or_default().to_owned(),
                 ..DrillRun::default()
             };
-            let velero = text(&one, "/metadata/namespace").to_owned();
+            let velero = text_at(&one, &["metadata", "namespace"]).to_owned();
             left.entry(id).or_insert(Left { run, velero });
         }
         Ok(left.into_values().collect())
@@ -182,7 +157,7 @@ impl<'a> Drills<'a> {
             .await?;
         let mut seen = DrillSeen {
             scratch: scratch.as_ref().map(|live| ScratchSeen {
-                ours: label(&live.0, DRILL_LABEL) == run.id,
+                ours: text_at(&live.0, &["metadata", "labels", DRILL_LABEL]) == run.id,
                 going: is_going(live),
             }),
             leftovers: match (&config, &restore) {
@@ -201,95 +176,86 @@ impl<'a> Drills<'a> {
                 && self.get("v1", &quota).await?.is_some();
         }
         if run.phase == DrillPhase::Check {
-            let backup = id("velero.io", "Backup", self.namespace, &run.backup);
-            let is_there = self.get(VELERO, &backup).await?.is_some();
             let held = self.held(run).await?;
-            seen.restored = self.restored(&name, &held).await?;
-            seen.held = is_there.then_some(held.bytes);
+            let names = held.as_ref().map(|held| &held.names);
+            seen.restored = self.restored(&name, names).await?;
+            seen.held = held.map(|held| held.bytes);
             seen.jobs = self.jobs(run).await?;
         }
         Ok(seen)
     }
 
-    async fn labelled(&self, kind: &Foreign, label: &str, value: &str) -> Result<Vec<Value>, ClusterError> {
+    async fn labelled(
+        &self,
+        kind: &Foreign,
+        namespace: &str,
+        label: &str,
+        value: &str,
+    ) -> Result<Vec<Value>, ClusterError> {
         let which = Which {
             labels: Some(format!("{label}={value}")),
             ..Which::default()
         };
         // A Velero without data movers has no such kinds, and no such volumes.
-        let all = self.cluster.list_foreign(kind, &which).await?.unwrap_or_default();
-        let ours = all
-            .into_iter()
-            .filter(|one| text(one, "/metadata/namespace") == self.namespace);
-        Ok(ours.collect())
+        let all = self.cluster.list_foreign_in(kind, namespace, &which).await?;
+        Ok(all.unwrap_or_default())
     }
 
-    async fn held(&self, run: &DrillRun) -> Result<Held, ClusterError> {
+    /// What the backup holds of the namespace; `None` when the Backup is gone.
+    async fn held(&self, run: &DrillRun) -> Result<Option<Held>, ClusterError> {
+        let backup = id("velero.io", "Backup", self.namespace, &run.backup);
+        let Some(backup) = self.get(VELERO, &backup).await? else {
+            return Ok(None);
+        };
+        let of_it = |kind| self.labelled(kind, self.namespace, BACKUP_UID, backup.uid().unwrap_or_default());
         let mut held = Held::default();
-        let backup = valid_label(&run.backup);
-        for one in self
-            .labelled(&POD_VOLUME_BACKUPS, "velero.io/backup-name", &backup)
-            .await?
-        {
-            if text(&one, "/spec/pod/namespace") != run.namespace {
+        for one in of_it(&POD_VOLUME_BACKUPS).await? {
+            if text_at(&one, &["spec", "pod", "namespace"]) != run.namespace {
                 continue;
             }
             let mounted = mounted(&one);
             // A volume without a claim is told by its pod.
-            let name = match text(&one, "/metadata/annotations/velero.io~1pvc-name") {
+            let name = match text_at(&one, &["metadata", "annotations", "velero.io/pvc-name"]) {
                 "" => format!("{}/{}", mounted.0, mounted.1),
                 claim => claim.to_owned(),
             };
-            held.bytes
-                .insert(name.clone(), number(&one, "/status/progress/totalBytes"));
+            held.bytes.insert(name.clone(), volume_of(&one).total);
             held.names.insert(mounted, name);
         }
-        for one in self
-            .labelled(&DATA_UPLOADS, "velero.io/backup-name", &backup)
-            .await?
-        {
-            if text(&one, "/spec/sourceNamespace") == run.namespace {
-                let claim = text(&one, "/spec/sourcePVC").to_owned();
-                held.bytes
-                    .insert(claim, number(&one, "/status/progress/totalBytes"));
+        for one in of_it(&DATA_UPLOADS).await? {
+            if text_at(&one, &["spec", "sourceNamespace"]) == run.namespace {
+                let claim = text_at(&one, &["spec", "sourcePVC"]).to_owned();
+                held.bytes.insert(claim, volume_of(&one).total);
             }
         }
-        Ok(held)
+        Ok(Some(held))
     }
 
     async fn restored(
         &self,
         restore: &str,
-        held: &Held,
+        names: Option<&BTreeMap<Mounted, String>>,
     ) -> Result<BTreeMap<String, VolumeSeen>, ClusterError> {
+        let of_it = |kind| self.labelled(kind, self.namespace, RESTORE_NAME, restore);
         let mut restored = BTreeMap::new();
-        let label = "velero.io/restore-name";
-        for one in self.labelled(&POD_VOLUME_RESTORES, label, restore).await? {
+        for one in of_it(&POD_VOLUME_RESTORES).await? {
             let mounted = mounted(&one);
-            let name = held.names.get(&mounted).cloned();
+            let name = names.and_then(|names| names.get(&mounted).cloned());
             let name = name.unwrap_or_else(|| format!("{}/{}", mounted.0, mounted.1));
             restored.insert(name, volume_of(&one));
         }
-        for one in self.labelled(&DATA_DOWNLOADS, label, restore).await? {
-            restored.insert(text(&one, "/spec/targetVolume/pvc").to_owned(), volume_of(&one));
+        for one in of_it(&DATA_DOWNLOADS).await? {
+            let claim = text_at(&one, &["spec", "targetVolume", "pvc"]).to_owned();
+            restored.insert(claim, volume_of(&one));
         }
         Ok(restored)
     }
 
     async fn jobs(&self, run: &DrillRun) -> Result<BTreeMap<String, JobSeen>, ClusterError> {
-        let which = Which {
-            labels: Some(format!("{DRILL_LABEL}={}", run.id)),
-            ..Which::default()
-        };
-        let all = self
-            .cluster
-            .list_foreign(&JOBS, &which)
-            .await?
-            .unwrap_or_default();
-        let ours = all
+        let all = self.labelled(&JOBS, &run.scratch, DRILL_LABEL, &run.id).await?;
+        let seen = all
             .iter()
-            .filter(|one| text(one, "/metadata/namespace") == run.scratch);
-        let seen = ours.map(|one| (text(one, "/metadata/name").to_owned(), job_of(one)));
+            .map(|one| (text_at(one, &["metadata", "name"]).to_owned(), job_of(one)));
         Ok(seen.collect())
     }
 
@@ -298,8 +264,8 @@ impl<'a> Drills<'a> {
     /// # Errors
     /// Any [`ClusterError`].
     pub async fn pods(&self, run: &DrillRun) -> Result<Vec<PodSeen>, ClusterError> {
-        let held = self.held(run).await?;
-        let names: std::collections::BTreeSet<&String> = held.names.keys().map(|(pod, _)| pod).collect();
+        let held = self.held(run).await?.unwrap_or_default();
+        let names: BTreeSet<&String> = held.names.keys().map(|(pod, _)| pod).collect();
         let mut pods = Vec::new();
         for name in names {
             let Some(pod) = self.get("v1", &id("", "Pod", &run.namespace, name)).await? else {
@@ -320,7 +286,7 @@ impl<'a> Drills<'a> {
     /// Any [`ClusterError`].
     pub async fn is_ours(&self, run: &DrillRun) -> Result<bool, ClusterError> {
         let found = self.get("v1", &id("", "Namespace", "", &run.scratch)).await?;
-        Ok(found.is_some_and(|live| label(&live.0, DRILL_LABEL) == run.id))
+        Ok(found.is_some_and(|live| text_at(&live.0, &["metadata", "labels", DRILL_LABEL]) == run.id))
     }
 
     /// Makes an object that is not there yet; one that is there is left as it is.
@@ -350,7 +316,7 @@ impl<'a> Drills<'a> {
             let Some(live) = self.get(version, &id).await? else {
                 continue;
             };
-            let ours = label(&live.0, DRILL_LABEL) == run.id;
+            let ours = text_at(&live.0, &["metadata", "labels", DRILL_LABEL]) == run.id;
             if let Some(uid) = live.uid().filter(|_| ours && !is_going(&live)) {
                 self.cluster.delete_object(version, &id, uid).await?;
             }
@@ -359,46 +325,24 @@ impl<'a> Drills<'a> {
     }
 }
 
-fn label<'v>(object: &'v Value, key: &str) -> &'v str {
-    let labels = object.pointer("/metadata/labels");
-    labels
-        .and_then(|labels| labels.get(key))
-        .and_then(Value::as_str)
-        .unwrap_or_default()
-}
-
-/// The label value that Velero makes of a name (`pkg/label.GetValidName`): one that is too long ends with a part of its SHA-256.
-fn valid_label(name: &str) -> String {
-    const MAX: usize = 63;
-    const KEPT: usize = 6;
-    if name.len() <= MAX {
-        return name.to_owned();
-    }
-    use sha2::Digest;
-    let digest = sha2::Sha256::digest(name.as_bytes());
-    let hex: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-    let cut = name.get(..MAX - KEPT).unwrap_or(name);
-    format!("{cut}{}", &hex[..KEPT])
-}
-
 fn mounted(one: &Value) -> Mounted {
     (
-        text(one, "/spec/pod/name").to_owned(),
-        text(one, "/spec/volume").to_owned(),
+        text_at(one, &["spec", "pod", "name"]).to_owned(),
+        text_at(one, &["spec", "volume"]).to_owned(),
     )
 }
 
 fn volume_of(one: &Value) -> VolumeSeen {
     VolumeSeen {
-        phase: text(one, "/status/phase").to_owned(),
+        phase: text_at(one, &["status", "phase"]).to_owned(),
         done: number(one, "/status/progress/bytesDone"),
         total: number(one, "/status/progress/totalBytes"),
-        message: text(one, "/status/message").to_owned(),
+        message: text_at(one, &["status", "message"]).to_owned(),
     }
 }
 
 fn restore_of(one: &Value) -> RestoreSeen {
-    let mut reasons = vec![text(one, "/status/failureReason").to_owned()];
+    let mut reasons = vec![text_at(one, &["status", "failureReason"]).to_owned()];
     let refusals = one.pointer("/status/validationErrors").and_then(Value::as_array);
     reasons.extend(
         refusals
@@ -408,9 +352,9 @@ fn restore_of(one: &Value) -> RestoreSeen {
             .map(str::to_owned),
     );
     reasons.retain(|reason| !reason.is_empty());
-    let completed = text(one, "/status/completionTimestamp");
+    let completed = text_at(one, &["status", "completionTimestamp"]);
     RestoreSeen {
-        phase: text(one, "/status/phase").to_owned(),
+        phase: text_at(one, &["status", "phase"]).to_owned(),
         errors: number(one, "/status/errors"),
         warnings: number(one, "/status/warnings"),
         reason: reasons.join("; "),
@@ -418,7 +362,7 @@ fn restore_of(one: &Value) -> RestoreSeen {
             number(one, "/status/progress/itemsRestored"),
             number(one, "/status/progress/totalItems"),
         ),
-        created: text(one, "/metadata/creationTimestamp").to_owned(),
+        created: text_at(one, &["metadata", "creationTimestamp"]).to_owned(),
         completed: (!completed.is_empty()).then(|| completed.to_owned()),
     }
 }
@@ -429,28 +373,14 @@ fn job_of(one: &Value) -> JobSeen {
         if condition["status"] != "True" {
             continue;
         }
-        match text(condition, "/type") {
+        match text_at(condition, &["type"]) {
             "Complete" => return JobSeen::Succeeded,
             "Failed" => {
-                let said = [text(condition, "/reason"), text(condition, "/message")];
+                let said = [text_at(condition, &["reason"]), text_at(condition, &["message"])];
                 return JobSeen::Failed(said.join(": "));
             }
             _ => {}
         }
     }
     JobSeen::Running
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn long_names_are_labels_as_velero_makes_them() {
-        assert_eq!(valid_label("short"), "short");
-        // As its own test has it (`pkg/label/label_test.go`).
-        let name = "this_is_a_very_long_label_value_that_will_be_rejected_by_Kubernetes";
-        let label = "this_is_a_very_long_label_value_that_will_be_rejected_by_8d0722";
-        assert_eq!(valid_label(name), label);
-    }
 }

@@ -14,7 +14,7 @@ use std::collections::BTreeSet;
 /// Objects as they are read.
 mod raw;
 
-const fn velero(kind: &'static str, plural: &'static str) -> Foreign {
+pub(super) const fn velero(kind: &'static str, plural: &'static str) -> Foreign {
     Foreign {
         group: "velero.io",
         version: "v1",
@@ -39,10 +39,10 @@ pub const SCHEDULES: Foreign = velero("Schedule", "schedules");
 /// Repositories.
 pub const REPOSITORIES: Foreign = velero("BackupRepository", "backuprepositories");
 
-const NAMESPACES: Foreign = core("Namespace", "namespaces");
+pub(super) const NAMESPACES: Foreign = core("Namespace", "namespaces");
 const PODS: Foreign = core("Pod", "pods");
 
-const fn core(kind: &'static str, plural: &'static str) -> Foreign {
+pub(super) const fn core(kind: &'static str, plural: &'static str) -> Foreign {
     Foreign {
         group: "",
         version: "v1",
@@ -52,7 +52,7 @@ const fn core(kind: &'static str, plural: &'static str) -> Foreign {
 }
 
 /// The label of what belongs to a Backup, with its uid: a name that is longer than a label's value stands there as a hash.
-const BACKUP_UID: &str = "velero.io/backup-uid";
+pub(super) const BACKUP_UID: &str = "velero.io/backup-uid";
 
 /// The label of an upload with the uid of its claim.
 const CLAIM_UID: &str = "velero.io/pvc-uid";

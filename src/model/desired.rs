@@ -4,12 +4,14 @@ use super::approval::{Approved, Move};
 use super::diagnostic::Place;
 use super::engine::gib;
 use super::ids::{ClaimRef, ObjectId, PolicyName, Revision, TierName, VolumeName};
+use super::kinds::API_VERSION;
 use super::kinds::tier_assignment::DecisionNote;
 use super::observation::Pin;
 use super::places::Places;
 use super::policies::Policies;
 use super::secret::{MASK, wipe};
 use super::week::WeekWindow;
+use serde::de::DeserializeOwned;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
@@ -394,4 +396,16 @@ pub struct Desired {
     pub approved: Vec<Approved<Move>>,
     /// Claims whose assignment a person took out after it had moved the volume.
     pub reverted: BTreeSet<ClaimRef>,
+}
+
+impl Desired {
+    /// The objects of one of our kinds, with their specs. What cannot be read is a diagnostic of the parser, and is left out.
+    pub fn ours<'d, T: DeserializeOwned>(
+        &'d self,
+        kind: &'static str,
+    ) -> impl Iterator<Item = (&'d Resource, T)> + use<'d, T> {
+        let ours = move |one: &&Resource| one.kind() == kind && one.api_version() == API_VERSION;
+        let read = |one: &'d Resource| Some((one, T::deserialize(one.value.get("spec")?).ok()?));
+        self.resources.iter().filter(ours).filter_map(read)
+    }
 }

@@ -2,9 +2,8 @@
 
 use crate::formats::cron::{self, Cron};
 use crate::formats::duration;
-use crate::model::desired::{Desired, Resource, text_at};
-use crate::model::kinds::GROUP;
-use crate::model::kinds::backup::{BackupPolicySpec, BackupSchedule};
+use crate::model::desired::{Desired, Resource};
+use crate::model::kinds::backup::{BackupLocationSpec, BackupPolicySpec, BackupSchedule};
 use jiff::Timestamp;
 use serde::Serialize;
 
@@ -57,19 +56,14 @@ pub struct PlannedBackups {
     pub hidden: usize,
 }
 
+/// A location with what it says.
+type Location<'d> = (&'d Resource, BackupLocationSpec);
+
 /// The schedules of a revision, and when they are due after `now`.
 pub fn planned(desired: &Desired, now: Timestamp) -> PlannedBackups {
     let mut all = PlannedBackups::default();
-    let ours = |kind: &'static str| {
-        let resources = desired.resources.iter();
-        resources.filter(move |one| one.kind() == kind && one.api_version().starts_with(GROUP))
-    };
-    let locations: Vec<&Resource> = ours("BackupLocation").collect();
-    for policy in ours("BackupPolicy") {
-        let spec = policy.value.get("spec").cloned().unwrap_or_default();
-        let Ok(spec) = serde_json::from_value::<BackupPolicySpec>(spec) else {
-            continue;
-        };
+    let locations: Vec<Location> = desired.ours("BackupLocation").collect();
+    for (policy, spec) in desired.ours::<BackupPolicySpec>("BackupPolicy") {
         let of_policy = of_policy(policy, &spec, &locations, now);
         match policy.origin.secret {
             true => all.hidden += of_policy.len(),
@@ -82,7 +76,7 @@ pub fn planned(desired: &Desired, now: Timestamp) -> PlannedBackups {
 fn of_policy(
     policy: &Resource,
     spec: &BackupPolicySpec,
-    locations: &[&Resource],
+    locations: &[Location],
     now: Timestamp,
 ) -> Vec<PlannedSchedule> {
     let name = format!("{}/{}", policy.namespace(), policy.name());
@@ -145,15 +139,15 @@ fn runs(cron: Option<&Cron>, now: Timestamp) -> Vec<Timestamp> {
 }
 
 /// The bucket of a location, unless that was encrypted.
-fn bucket(policy: &Resource, name: &str, locations: &[&Resource]) -> Option<String> {
+fn bucket(policy: &Resource, name: &str, locations: &[Location]) -> Option<String> {
     let mut locations = locations.iter();
-    let location = locations.find(|one| one.name() == name && one.namespace() == policy.namespace())?;
+    let (location, spec) =
+        locations.find(|(one, _)| one.name() == name && one.namespace() == policy.namespace())?;
     if location.origin.secret {
         return None;
     }
-    let of = |field: &str| text_at(&location.value, &["spec", field]);
-    Some(match (of("bucket"), of("prefix")) {
-        (bucket, "") => bucket.to_owned(),
-        (bucket, prefix) => format!("{bucket}/{prefix}"),
+    Some(match &spec.prefix {
+        None => spec.bucket.clone(),
+        Some(prefix) => format!("{}/{prefix}", spec.bucket),
     })
 }

@@ -5,6 +5,7 @@
 
 use super::head;
 use crate::formats::yaml::emit::emit;
+use crate::model::backups::POLICY_LABEL;
 use crate::model::desired::Resource;
 use crate::model::kinds::backup::{
     AccessMode, BackupHook, BackupLocationSpec, BackupPolicySpec, BackupSchedule, HookCommand, OnError,
@@ -14,9 +15,6 @@ use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
 const API: &str = "velero.io/v1";
-
-/// The label by which a backup tells its policy.
-pub const POLICY_LABEL: &str = "storage.billyronks.io/backup-policy";
 
 /// What names of rendered volume policies end with.
 const VOLUME_POLICY: &str = "volume-policy";

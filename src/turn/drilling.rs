@@ -1,4 +1,7 @@
 //! Restore drills: those under way go on, those that are due start, and what nobody drives any more is taken away.
+//!
+//! What a drill does is said by the policy as Git has it, and by nothing in the cluster: whoever may write a BackupPolicy there could
+//! otherwise have any image look at restored Secrets.
 
 use super::{Source, TurnFailure, Turned, World};
 use crate::decide::drills::{self as decided, DrillPolicy, Due, Proof};
@@ -9,13 +12,15 @@ use crate::io::cluster::ClusterError;
 use crate::io::drills::Drills;
 use crate::model::conditions;
 use crate::model::coverage::DRILLED;
-use crate::model::desired::Desired;
+use crate::model::desired::{Desired, text_at};
 use crate::model::drills::DrillSeen;
 use crate::model::failure::Class;
-use crate::model::kinds::BackupPolicy;
-use crate::model::kinds::backup::BackupPolicySpec;
+use crate::model::ids::ObjectId;
+use crate::model::kinds::backup::{BackupPolicySpec, KeyRef};
 use crate::model::kinds::drill::{BackupPolicyStatus, DRILL_REQUESTED, DrillRun, DrillSpec};
+use crate::model::kinds::{BackupPolicy, GROUP};
 use crate::model::quantities::span;
+use crate::model::secret::MASK;
 use crate::record;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -29,17 +34,23 @@ const TIMEOUT_SECS: i64 = 3600;
 /// A policy by namespace and name.
 type Key = (String, String);
 
+/// What Git says of a policy.
+struct Said {
+    spec: BackupPolicySpec,
+    /// Whether it was encrypted, so that nothing of it is told.
+    secret: bool,
+}
+
 /// What the source says of its policies, by namespace and name.
-fn policies(desired: &Desired) -> BTreeMap<Key, BackupPolicySpec> {
-    let ours = desired
-        .resources
-        .iter()
-        .filter(|one| one.kind() == "BackupPolicy");
-    let read = ours.filter_map(|one| {
-        let spec = serde_json::from_value(one.value.get("spec")?.clone()).ok()?;
-        Some(((one.namespace().to_owned(), one.name().to_owned()), spec))
+fn policies(desired: &Desired) -> BTreeMap<Key, Said> {
+    let said = desired.ours("BackupPolicy").map(|(one, spec)| {
+        let secret = one.origin.secret;
+        (
+            (one.namespace().to_owned(), one.name().to_owned()),
+            Said { spec, secret },
+        )
     });
-    read.collect()
+    said.collect()
 }
 
 fn key(object: &BackupPolicy) -> Key {
@@ -58,33 +69,79 @@ fn failure(name: &str, error: &ClusterError) -> TurnFailure {
     }
 }
 
-/// Carries the source's drills on and starts those that are due. A source without BackupPolicies costs nothing, except that with each
-/// comparison of everything it is looked for what a policy that is gone may have left.
-pub(super) async fn drill(world: &World, source: &Source<'_>, desired: &Desired, turned: &mut Turned) {
-    let specs = policies(desired);
-    let sweeps = turned.actions.is_some();
-    if specs.is_empty() && !sweeps {
-        return;
+/// Carries drills under way on, also while the source is suspended or Git cannot be reached. Nothing is asked where Git has no BackupPolicy
+/// and no drill was under way; `before` says whether one was, if that is known.
+pub(super) async fn go_on(
+    world: &World,
+    source: &Source<'_>,
+    desired: &Desired,
+    before: Option<bool>,
+    turned: &mut Turned,
+) -> Vec<BackupPolicy> {
+    let said = policies(desired);
+    if said.is_empty() && before == Some(false) {
+        return Vec::new();
     }
-    let objects: Vec<BackupPolicy> = match world.cluster.list().await {
-        Ok(objects) => objects,
+    let mut ours = match ours(world, source, &said).await {
+        Ok(ours) => ours,
         Err(error) => {
             turned.failures.push(TurnFailure::from(&error));
-            return;
+            return Vec::new();
         }
     };
-    if sweeps && let Err(error) = sweep(world, &objects).await {
-        turned.failures.push(failure("that is gone", &error));
-    }
-    let mut ours: Vec<BackupPolicy> = objects
-        .into_iter()
-        .filter(|object| specs.contains_key(&key(object)))
-        .collect();
     for object in &mut ours {
-        go_on(world, source, desired, object, turned).await;
+        advance(world, source, (desired, &said), object, turned).await;
     }
-    for object in &mut ours {
-        match prove(world, &specs, object).await {
+    ours
+}
+
+/// Policies that Git has, and those that it has no longer and whose drill is under way. What another source holds is that one's.
+async fn ours(
+    world: &World,
+    source: &Source<'_>,
+    said: &BTreeMap<Key, Said>,
+) -> Result<Vec<BackupPolicy>, ClusterError> {
+    let mut objects: Vec<BackupPolicy> = world.cluster.list().await?;
+    let left = |object: &BackupPolicy| {
+        let (namespace, name) = key(object);
+        let id = ObjectId {
+            group: GROUP.to_owned(),
+            kind: "BackupPolicy".to_owned(),
+            namespace,
+            name,
+        };
+        let under_way = object
+            .status
+            .as_ref()
+            .is_some_and(|status| status.drill.is_some());
+        under_way && !source.others.contains(&id.inventory_id())
+    };
+    objects.retain(|object| said.contains_key(&key(object)) || left(object));
+    Ok(objects)
+}
+
+/// Says what drills have proved, and starts those that are due. After an apply it is looked for what a policy that is gone may have left.
+pub(super) async fn begin(
+    world: &World,
+    source: &Source<'_>,
+    desired: &Desired,
+    mut objects: Vec<BackupPolicy>,
+    turned: &mut Turned,
+) {
+    let said = policies(desired);
+    if turned.actions.is_some() {
+        // Some are new, some are gone.
+        match fresh(world, source, &said).await {
+            Ok(now) => objects = now,
+            Err(error) => {
+                turned.failures.push(TurnFailure::from(&error));
+                return;
+            }
+        }
+    }
+    objects.retain(|object| said.contains_key(&key(object)));
+    for object in &mut objects {
+        match prove(world, &said, object).await {
             // The next turn reads it anew.
             Ok(()) | Err(ClusterError::Conflict { .. }) => {}
             Err(error) => turned.failures.push(failure(&key(object).1, &error)),
@@ -93,32 +150,56 @@ pub(super) async fn drill(world: &World, source: &Source<'_>, desired: &Desired,
     if source.limits.dry_run {
         return;
     }
-    for (index, due) in due(world, &specs, &ours).into_iter().enumerate() {
-        let object = &mut ours[index];
+    for (index, due) in due(world, &said, &objects).into_iter().enumerate() {
+        let object = &mut objects[index];
         let begun = match due {
             Due::No => continue,
-            // The policy's own condition says so until it has started.
             Due::Waits(why) => {
                 tracing::debug!(policy = key(object).1, why, "a drill waits");
                 continue;
             }
-            Due::Refused(why) => refuse(world, object, &why).await,
+            Due::Refused(why) => {
+                let secret = said.get(&key(object)).is_some_and(|said| said.secret);
+                let why = if secret {
+                    "its policy does not drill that namespace"
+                } else {
+                    &why
+                };
+                refuse(world, object, why).await
+            }
             Due::Starts(run) => start(world, object, *run).await,
         };
         match begun {
-            Ok(()) => go_on(world, source, desired, object, turned).await,
+            Ok(()) => advance(world, source, (desired, &said), object, turned).await,
+            // The next turn reads it anew.
+            Err(ClusterError::Conflict { .. }) => {}
             Err(error) => turned.failures.push(failure(&key(object).1, &error)),
         }
     }
 }
 
+async fn fresh(
+    world: &World,
+    source: &Source<'_>,
+    said: &BTreeMap<Key, Said>,
+) -> Result<Vec<BackupPolicy>, ClusterError> {
+    sweep(world).await?;
+    ours(world, source, said).await
+}
+
 /// Takes away what drills have left that no policy drives any more, because it was deleted under way.
-async fn sweep(world: &World, objects: &[BackupPolicy]) -> Result<(), ClusterError> {
+async fn sweep(world: &World) -> Result<(), ClusterError> {
+    let left = Drills::left(&world.cluster).await?;
+    if left.is_empty() {
+        return Ok(());
+    }
+    // Read after what is there: a drill that has begun since is in no list yet.
+    let objects: Vec<BackupPolicy> = world.cluster.list().await?;
     let driven: BTreeSet<&str> = objects
         .iter()
         .filter_map(|object| Some(object.status.as_ref()?.drill.as_ref()?.id.as_str()))
         .collect();
-    for left in Drills::left(&world.cluster).await? {
+    for left in left {
         if driven.contains(left.run.id.as_str()) {
             continue;
         }
@@ -135,11 +216,11 @@ async fn sweep(world: &World, objects: &[BackupPolicy]) -> Result<(), ClusterErr
     Ok(())
 }
 
-fn due(world: &World, specs: &BTreeMap<Key, BackupPolicySpec>, ours: &[BackupPolicy]) -> Vec<Due> {
+fn due(world: &World, said: &BTreeMap<Key, Said>, ours: &[BackupPolicy]) -> Vec<Due> {
     let unknown = BackupPolicyStatus::default();
     let all: Vec<DrillPolicy> = ours
         .iter()
-        .filter_map(|object| judged(object, specs, &unknown))
+        .filter_map(|object| judged(object, said, &unknown))
         .collect();
     decided::due(&all, (world.clock)())
 }
@@ -147,14 +228,14 @@ fn due(world: &World, specs: &BTreeMap<Key, BackupPolicySpec>, ours: &[BackupPol
 /// An object of ours as it is decided on; its spec is Git's.
 fn judged<'a>(
     object: &'a BackupPolicy,
-    specs: &'a BTreeMap<Key, BackupPolicySpec>,
+    said: &'a BTreeMap<Key, Said>,
     unknown: &'a BackupPolicyStatus,
 ) -> Option<DrillPolicy<'a>> {
     let annotations = object.metadata.annotations.as_ref();
     Some(DrillPolicy {
         namespace: object.metadata.namespace.as_deref()?,
         name: object.metadata.name.as_deref()?,
-        spec: specs.get(&key(object))?,
+        spec: &said.get(&key(object))?.spec,
         status: object.status.as_ref().unwrap_or(unknown),
         created: object.metadata.creation_timestamp.as_ref().map(|time| time.0),
         requested: annotations
@@ -166,11 +247,11 @@ fn judged<'a>(
 /// Writes down what drills have proved, where that is something else than before.
 async fn prove(
     world: &World,
-    specs: &BTreeMap<Key, BackupPolicySpec>,
+    said: &BTreeMap<Key, Said>,
     object: &mut BackupPolicy,
 ) -> Result<(), ClusterError> {
     let (now, unknown) = ((world.clock)(), BackupPolicyStatus::default());
-    let Some(proof) = judged(object, specs, &unknown).map(|policy| decided::proof(&policy, now)) else {
+    let Some(proof) = judged(object, said, &unknown).map(|policy| decided::proof(&policy, now)) else {
         return Ok(());
     };
     let generation = object.metadata.generation;
@@ -218,74 +299,73 @@ async fn write(world: &World, object: &mut BackupPolicy) -> Result<(), ClusterEr
     Ok(())
 }
 
-/// What the drill of an object is to do, and the user's Job for it.
-async fn rules(
-    world: &World,
-    object: &BackupPolicy,
-    run: &DrillRun,
-) -> Result<(Rules, Option<Value>), ClusterError> {
-    let Some(drill) = &object.spec.drill else {
+/// What a drill is to do by Git, with the user's Job for it.
+fn rules(desired: &Desired, said: Option<&Said>, namespace: &str, run: &DrillRun) -> (Rules, Option<Value>) {
+    let withdrawn = |why: &str| {
         let rules = Rules {
             timeout_seconds: TIMEOUT_SECS,
-            withdrawn: Some("its policy asks for no drills any more".to_owned()),
+            withdrawn: Some(why.to_owned()),
             ..Rules::default()
         };
-        return Ok((rules, None));
+        (rules, None)
     };
-    let timeout = duration::parse(&drill.timeout).map_or(TIMEOUT_SECS, |length| {
-        i64::try_from(length.as_secs()).unwrap_or(TIMEOUT_SECS)
-    });
-    let mut rules = Rules {
-        timeout_seconds: timeout,
-        jobs: objects::sentinels(run, drill)
-            .into_iter()
-            .map(|(name, what, _)| (name, what))
-            .collect(),
+    let Some(said) = said else {
+        return withdrawn("its policy has left Git");
+    };
+    let Some(drill) = &said.spec.drill else {
+        return withdrawn("its policy asks for no drills any more");
+    };
+    // Of a policy that was encrypted it is told that something was looked for, and not what.
+    let told = |what: String| if said.secret { MASK.to_owned() } else { what };
+    let sentinels = objects::sentinels(run, drill).into_iter();
+    let mut jobs: Vec<(String, String)> = sentinels.map(|(name, what, _)| (name, told(what))).collect();
+    let mut users = None;
+    if let Some(job) = &drill.job {
+        users = users_job(desired, namespace, job);
+        if users.is_none() {
+            return withdrawn("the ConfigMap that `job` names holds no manifest of a Job");
+        }
+        jobs.push((USERS_JOB.to_owned(), told(format!("job {}", job.name))));
+    }
+    let timeout = duration::parse(&drill.timeout).ok();
+    let timeout_seconds = timeout.and_then(|length| i64::try_from(length.as_secs()).ok());
+    let rules = Rules {
+        timeout_seconds: timeout_seconds.unwrap_or(TIMEOUT_SECS),
+        jobs,
         withdrawn: None,
     };
-    let users = match users_job(world, object, drill).await? {
-        None => None,
-        Some(Ok(job)) => {
-            let named = drill.job.as_ref().map_or("", |job| job.name.as_str());
-            rules.jobs.push((USERS_JOB.to_owned(), format!("job {named}")));
-            Some(job)
-        }
-        Some(Err(why)) => {
-            rules.withdrawn = Some(why);
-            None
-        }
-    };
-    Ok((rules, users))
+    (rules, users)
 }
 
-/// The user's Job, or what is wrong with it.
-async fn users_job(
-    world: &World,
-    object: &BackupPolicy,
-    drill: &DrillSpec,
-) -> Result<Option<Result<Value, String>>, ClusterError> {
-    let Some(job) = &drill.job else {
-        return Ok(None);
-    };
-    let (namespace, _) = key(object);
-    let found = world.cluster.config_map(&namespace, &job.name).await?;
-    let told = format!("ConfigMap {namespace}/{}", job.name);
-    let Some(text) = found.and_then(|mut data| data.remove(&job.key)) else {
-        return Ok(Some(Err(format!("{told} has no key {}", job.key))));
-    };
-    let documents = yaml::load(&text).unwrap_or_default();
-    let read = documents.into_iter().next().and_then(|one| one.into_json().ok());
-    let read = read.filter(|job| job["kind"] == "Job");
-    Ok(Some(read.ok_or_else(|| {
-        format!("key {} of {told} is not the manifest of a Job", job.key)
-    })))
+/// The user's Job, as Git has it.
+fn users_job(desired: &Desired, namespace: &str, job: &KeyRef) -> Option<Value> {
+    let mut all = desired.resources.iter();
+    let named = all.find(|one| {
+        one.id().group.is_empty()
+            && one.kind() == "ConfigMap"
+            && one.namespace() == namespace
+            && one.name() == job.name
+    })?;
+    let text = text_at(&named.value, &["data", job.key.as_str()]);
+    let first = yaml::load(text).ok()?.into_iter().next()?;
+    first.into_json().ok().filter(|job| job["kind"] == "Job")
+}
+
+/// What follows a step.
+enum Then {
+    /// Another can follow at once.
+    Again,
+    /// The next turn goes on.
+    Waits,
+    /// The drill has ended.
+    Ended,
 }
 
 /// Carries the drill of one policy on as far as it goes without waiting.
-async fn go_on(
+async fn advance(
     world: &World,
     source: &Source<'_>,
-    desired: &Desired,
+    git: (&Desired, &BTreeMap<Key, Said>),
     object: &mut BackupPolicy,
     turned: &mut Turned,
 ) {
@@ -293,60 +373,52 @@ async fn go_on(
         let Some(run) = object.status.as_ref().and_then(|status| status.drill.clone()) else {
             return;
         };
-        turned.drilling += 1;
-        match step(world, source, desired, object, &run, turned).await {
-            Ok(true) => turned.drilling -= 1,
-            Ok(false) => return,
+        match step(world, source, git, object, &run, turned).await {
+            Ok(Then::Again) => continue,
+            Ok(Then::Ended) => return,
             // Somebody wrote it since: the next turn reads it anew.
-            Err(ClusterError::Conflict { .. }) => return,
-            Err(error) => {
-                turned.failures.push(failure(&key(object).1, &error));
-                return;
-            }
+            Ok(Then::Waits) | Err(ClusterError::Conflict { .. }) => {}
+            Err(error) => turned.failures.push(failure(&key(object).1, &error)),
         }
+        break;
     }
+    turned.drilling += 1;
 }
 
-/// One step; whether another can follow at once.
 async fn step(
     world: &World,
     source: &Source<'_>,
-    desired: &Desired,
+    (desired, said): (&Desired, &BTreeMap<Key, Said>),
     object: &mut BackupPolicy,
     run: &DrillRun,
     turned: &mut Turned,
-) -> Result<bool, ClusterError> {
+) -> Result<Then, ClusterError> {
     let (namespace, name) = key(object);
+    let said = said.get(&key(object));
     let drills = Drills::of(&world.cluster, &namespace);
     let seen: DrillSeen = drills.look(run).await?;
-    let (rules, users) = rules(world, object, run).await?;
+    let (rules, users) = rules(desired, said, &namespace, run);
     match next(run, &rules, &seen, (world.clock)()) {
         Step::Record(after) => {
             object.status.get_or_insert_default().drill = Some(after);
             write(world, object).await?;
-            Ok(true)
+            Ok(Then::Again)
         }
         Step::Wait(after) => {
             if after != *run {
                 object.status.get_or_insert_default().drill = Some(after);
                 write(world, object).await?;
             }
-            Ok(false)
+            Ok(Then::Waits)
         }
         Step::Act(act) => {
             let owner = Owner {
                 policy: &name,
                 namespace: &namespace,
             };
-            carry_out(
-                drills,
-                run,
-                owner,
-                object.spec.drill.as_ref(),
-                (act, users.as_ref()),
-            )
-            .await?;
-            Ok(true)
+            let spec = said.and_then(|said| said.spec.drill.as_ref());
+            carry_out(drills, run, owner, spec, (act, users.as_ref())).await?;
+            Ok(Then::Again)
         }
         Step::End(ended) => {
             let revision = desired.revision.to_string();
@@ -358,14 +430,14 @@ async fn step(
                     reason: "RecordFailed".to_owned(),
                     message: error.to_string(),
                 });
-                return Ok(false);
+                return Ok(Then::Waits);
             }
             let status = object.status.get_or_insert_default();
             status.drill = None;
             decided::remember(&mut status.drills, ended.clone());
             write(world, object).await?;
             record::drills::tell(&world.cluster, object, &ended).await;
-            Ok(false)
+            Ok(Then::Ended)
         }
     }
 }

@@ -223,6 +223,7 @@ fn each_rule_of_backups_has_its_finding() {
         ("a hook without a name", with("name: freeze", "name: ''"), &["error name"]),
         ("a hook that takes a day", with("timeout: 30s", "timeout: 1d"), &["error duration"]),
         ("a drill of what is not backed up", with("    namespaces: [db]\n    sent", "    namespaces: [mail, db]\n    sent"), &["error drill"]),
+        ("a drill of a pattern", with("    namespaces: [db]\n    sent", "    namespaces: ['d*']\n    sent"), &["error drill", "error drill"]),
         ("a drill at no time", with("schedule: '@weekly'", "schedule: '@sometimes'"), &["error schedule"]),
         ("evidence that lapses before the next drill", with("schedule: '@weekly'", "schedule: '@monthly'"), &["error drill"]),
         ("a drill that is given up too early", with("schedule: '@weekly'", "schedule: '@weekly'\n    timeout: 10m"), &["error drill"]),

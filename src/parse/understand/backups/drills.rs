@@ -30,8 +30,18 @@ impl Reader<'_> {
         self.duration(resource, "/spec/drill/evidenceAge", &drill.evidence_age);
         self.duration(resource, "/spec/drill/timeout", &drill.timeout);
         self.drill_times(resource, spec, drill);
+        let all = if drill.namespaces.is_empty() {
+            &spec.included_namespaces
+        } else {
+            &drill.namespaces
+        };
+        if all.iter().any(|one| is_pattern(one)) {
+            let help = "write `namespaces`, each by its name: one after the other is restored into a namespace of its own";
+            let message = "a drill restores namespaces, and a pattern is none";
+            self.wrong(resource, "/spec/drill", "drill", message, help);
+        }
         for (index, namespace) in drill.namespaces.iter().enumerate() {
-            if !is_backed_up(spec, namespace) {
+            if !is_pattern(namespace) && !is_backed_up(spec, namespace) {
                 let pointer = format!("/spec/drill/namespaces/{index}");
                 let message = format!(
                     "no backup of this policy holds namespace {}",
@@ -169,10 +179,13 @@ impl Reader<'_> {
 
 /// Whether backups hold a namespace, as far as it can be said: patterns may match anything.
 pub(super) fn is_backed_up(spec: &BackupPolicySpec, namespace: &str) -> bool {
-    let pattern = |text: &String| text.contains(['*', '?', '[', '{']);
     let included = spec
         .included_namespaces
         .iter()
-        .any(|one| one == namespace || pattern(one));
+        .any(|one| one == namespace || is_pattern(one));
     included && !spec.excluded_namespaces.iter().any(|one| one == namespace)
+}
+
+fn is_pattern(text: &str) -> bool {
+    text.contains(['*', '?', '[', '{'])
 }
