@@ -1,23 +1,15 @@
 //! Backups, from Velero's objects to the statuses, Events and metrics of policies: through the whole turn, against the simulated servers.
 
-use couchestor::decide::Limits;
+use crate::support::line;
 use couchestor::formats::sops::Identities;
-use couchestor::io::cluster::Cluster;
-use couchestor::io::git::{self, Credentials, Lease, Repository};
-use couchestor::io::mayastor::Mayastor;
-use couchestor::io::prometheus::Prometheus;
-use couchestor::model::ids::SourceRef;
-use couchestor::model::kinds::all_crds;
+use couchestor::io::git::Repository;
 use couchestor::model::kinds::policy_source::PolicySourceStatus;
 use couchestor::model::rendering::FileChange;
 use couchestor::sim::kubernetes::{On, What};
-use couchestor::sim::world::{Running, World as Seed, start};
-use couchestor::telemetry::Metrics;
+use couchestor::sim::world::Running;
 use couchestor::turn::{Memory, Source, World, turn};
 use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
-use std::path::Path;
-use std::time::Duration;
 
 const POLICY: &str = "
 apiVersion: storage.billyronks.io/v1
@@ -52,50 +44,21 @@ fn ago(hours: i64) -> String {
 
 impl Stage {
     async fn set() -> Self {
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("policies");
-        let seed = Seed::read(&std::fs::read_to_string(root.join("world.yaml")).unwrap()).unwrap();
-        let running = start(&seed, couchestor::io::clock::now).await.unwrap();
-        for crd in all_crds() {
-            let crd = serde_json::to_value(crd).unwrap();
-            running.kubernetes.put(crd).unwrap();
-        }
+        let running = line::servers().await;
         for claim in running.kubernetes.list("PersistentVolumeClaim") {
             let mut older = claim;
             older["metadata"]["creationTimestamp"] = json!(ago(1000));
             running.kubernetes.put(older).unwrap();
         }
         let folder = tempfile::tempdir().unwrap();
-        let bare = folder.path().join("repository.git");
-        git::init_bare(&bare).unwrap();
-        let url = format!("file://{}", bare.display());
-        let open = |name: &str| {
-            let (path, timeout) = (folder.path().join(name), Duration::from_secs(20));
-            Repository::new(&url, &path, Credentials::default(), timeout, true).unwrap()
-        };
         let file = FileChange {
             path: "p/backups.yaml".into(),
             content: Some(POLICY.as_bytes().to_vec()),
         };
-        let now = couchestor::io::clock::now();
-        open("person")
-            .push("main", Lease::Absent, None, vec![file], "backups\n".into(), now)
-            .await
-            .unwrap();
-        let world = World {
-            cluster: Cluster::from_kubeconfig(&running.kubernetes.kubeconfig())
-                .await
-                .unwrap(),
-            mayastor: Mayastor::new(&running.mayastor.url()).unwrap(),
-            prometheus: Some(Prometheus::new(&running.prometheus.url()).unwrap()),
-            metrics: Metrics::default(),
-            clock: couchestor::io::clock::now,
-            leadership: couchestor::ha::Leadership::unguarded(1),
-        };
         Self {
-            repository: open("controller"),
+            repository: line::pushed(folder.path(), vec![file]).await,
+            world: line::outside(&running, None).await,
             running,
-            world,
             memory: Memory::default(),
             status: PolicySourceStatus::default(),
             _folder: folder,
@@ -106,39 +69,8 @@ impl Stage {
     async fn turn(&mut self, poked: bool) {
         let identities = Identities::parse([]).unwrap();
         let source = Source {
-            name: SourceRef {
-                namespace: "couchestor-system".into(),
-                name: "homelab".into(),
-            },
-            repository: &self.repository,
-            branch: "main".into(),
-            forge: None,
-            approvals: None,
-            plans: couchestor::model::kinds::review::Plans::default(),
-            labels: Vec::new(),
-            template: None,
-            follow: &couchestor::fetch::Follow::Branch,
-            verification: None,
-            root: "p".into(),
-            assignments: "p/assignments".into(),
-            prefix: "couchestor/".into(),
-            audit: "couchestor/audit".into(),
-            identities: &identities,
-            variables: &couchestor::formats::substitute::Variables::default(),
-            prune: true,
-            suspended: false,
             poked,
-            hinted: false,
-            limits: Limits {
-                max_open: 3,
-                rejections_expire: None,
-                max_concurrent: 2,
-                dry_run: false,
-            },
-            preserve: false,
-            moves: couchestor::model::moves::Rules::default(),
-            others: std::collections::BTreeSet::new(),
-            second: false,
+            ..line::source(&self.repository, &identities)
         };
         let turned = turn(&self.world, &source, &self.status, &mut self.memory)
             .await

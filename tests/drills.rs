@@ -5,6 +5,7 @@ use crate::support::follow::Follow;
 use crate::support::{say, seed};
 use couchestor::sim::kubernetes::{KubernetesSim, On, What};
 use serde_json::{Value, json};
+use std::process::Command;
 use std::time::{Duration, Instant};
 
 /// A drill takes a second or two; a busy machine may need more.
@@ -210,20 +211,11 @@ impl Stage {
     }
 
     async fn until(&self, what: &str, holds: impl Fn(&Value) -> bool) -> Value {
-        let began = Instant::now();
-        loop {
+        let look = async || {
             play(self.sim(), self.plays);
-            let policy = self.policy();
-            if holds(&policy) {
-                return policy;
-            }
-            assert!(
-                began.elapsed() < PATIENCE,
-                "{what}: {policy:#}\n{}",
-                self.follow.status()
-            );
-            tokio::time::sleep(Duration::from_millis(20)).await;
-        }
+            Some(self.policy()).filter(|policy| holds(policy))
+        };
+        self.follow.found(what, PATIENCE, look).await
     }
 
     async fn ended(&self, count: usize) -> Value {
@@ -299,6 +291,19 @@ async fn a_drill_that_is_asked_for_restores_checks_and_leaves_nothing_but_its_ev
         evidence["revision"].as_str().unwrap().contains("main@sha1:"),
         "{evidence:#}"
     );
+    let bare = stage.follow.folder.path().join("bare.git");
+    let told = Command::new(env!("CARGO_BIN_EXE_couchestor"))
+        .args(["audit", "--repository", bare.to_str().unwrap()])
+        .output()
+        .unwrap();
+    let told = String::from_utf8(told.stdout).unwrap();
+    let lines: Vec<Vec<&str>> = told
+        .lines()
+        .map(|line| line.split_whitespace().collect())
+        .collect();
+    assert_eq!(lines.len(), 2, "a drill is no move: {told}");
+    assert_eq!(lines[0][1..3], ["DRILL", "OF"], "{told}");
+    assert_eq!(lines[1][1..4], ["database", "velero/daily", "Passed"], "{told}");
     // The same word is answered once, another one again.
     stage.follow.turns(3).await;
     stage.ended(1).await;

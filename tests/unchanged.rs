@@ -1,49 +1,19 @@
 //! An unchanged tip costs one look at the remote: counted through the real stages, against the simulated servers.
 
-use couchestor::decide::Limits;
+use crate::support::line;
 use couchestor::formats::sops::Identities;
-use couchestor::io::cluster::Cluster;
-use couchestor::io::git::{self, Credentials, Lease, Repository};
-use couchestor::io::mayastor::Mayastor;
-use couchestor::io::prometheus::Prometheus;
-use couchestor::model::ids::SourceRef;
-use couchestor::model::kinds::all_crds;
 use couchestor::model::kinds::policy_source::PolicySourceStatus;
 use couchestor::model::rendering::FileChange;
-use couchestor::sim::world::{World as Seed, start};
-use couchestor::telemetry::Metrics;
-use couchestor::turn::{Memory, Source, World, turn};
+use couchestor::turn::{Memory, turn};
 use std::path::Path;
 use std::sync::atomic::Ordering;
-use std::time::Duration;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn an_unchanged_tip_reads_no_blob_decrypts_renders_and_writes_nothing() {
-    let _ = rustls::crypto::ring::default_provider().install_default();
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("policies");
     let read = |name: &str| std::fs::read_to_string(root.join(name)).unwrap();
-    let seed = Seed::read(&read("world.yaml")).unwrap();
-    let running = start(&seed, couchestor::io::clock::now).await.unwrap();
-    for crd in all_crds() {
-        running
-            .kubernetes
-            .put(serde_json::to_value(crd).unwrap())
-            .unwrap();
-    }
+    let running = line::servers().await;
     let folder = tempfile::tempdir().unwrap();
-    let bare = folder.path().join("repository.git");
-    git::init_bare(&bare).unwrap();
-    let url = format!("file://{}", bare.display());
-    let open = |name: &str| {
-        Repository::new(
-            &url,
-            &folder.path().join(name),
-            Credentials::default(),
-            Duration::from_secs(20),
-            true,
-        )
-        .unwrap()
-    };
     // No Velero here, so the backup files stay out; the SOPS file and the tiers are what counts.
     let kustomization = "resources: [tiers.yaml, policies.yaml, velero-s3.sops.yaml]\n".to_owned();
     let mut files = vec![FileChange {
@@ -56,60 +26,11 @@ async fn an_unchanged_tip_reads_no_blob_decrypts_renders_and_writes_nothing() {
             content: Some(read(&format!("base/{name}")).into_bytes()),
         });
     }
-    let now = couchestor::io::clock::now();
-    open("person")
-        .push("main", Lease::Absent, None, files, "policies\n".into(), now)
-        .await
-        .unwrap();
-
-    let world = World {
-        cluster: Cluster::from_kubeconfig(&running.kubernetes.kubeconfig())
-            .await
-            .unwrap(),
-        mayastor: Mayastor::new(&running.mayastor.url()).unwrap(),
-        prometheus: Some(Prometheus::new(&running.prometheus.url()).unwrap()),
-        metrics: Metrics::default(),
-        clock: couchestor::io::clock::now,
-        leadership: couchestor::ha::Leadership::unguarded(1),
-    };
-    let repository = open("controller");
+    let world = line::outside(&running, None).await;
+    let repository = line::pushed(folder.path(), files).await;
     let key = read("demo.agekey");
     let identities = Identities::parse([("demo", key.as_str())]).unwrap();
-    let source = Source {
-        name: SourceRef {
-            namespace: "couchestor-system".into(),
-            name: "homelab".into(),
-        },
-        repository: &repository,
-        branch: "main".into(),
-        forge: None,
-        approvals: None,
-        plans: couchestor::model::kinds::review::Plans::default(),
-        labels: Vec::new(),
-        template: None,
-        follow: &couchestor::fetch::Follow::Branch,
-        verification: None,
-        root: "p".into(),
-        assignments: "p/assignments".into(),
-        prefix: "couchestor/".into(),
-        audit: "couchestor/audit".into(),
-        identities: &identities,
-        variables: &couchestor::formats::substitute::Variables::default(),
-        prune: true,
-        suspended: false,
-        poked: false,
-        hinted: false,
-        limits: Limits {
-            max_open: 3,
-            rejections_expire: None,
-            max_concurrent: 2,
-            dry_run: false,
-        },
-        preserve: false,
-        moves: couchestor::model::moves::Rules::default(),
-        others: std::collections::BTreeSet::new(),
-        second: false,
-    };
+    let source = line::source(&repository, &identities);
     let mut memory = Memory::default();
     let mut status = PolicySourceStatus::default();
     let counts = |memory: &Memory| {

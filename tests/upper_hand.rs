@@ -4,7 +4,7 @@ use crate::support::follow::Follow;
 use couchestor::sim::prometheus::Load;
 use serde_json::{Value, json};
 use std::process::{Command, Output};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const UUID: &str = "5f3c1c6e-0b1d-4c86-9d5e-2b8f6f0a0001";
@@ -70,19 +70,7 @@ impl Stage {
     }
 
     async fn until<T>(&self, what: &str, look: impl Fn() -> Option<T>) -> T {
-        let began = Instant::now();
-        loop {
-            if let Some(found) = look() {
-                return found;
-            }
-            assert!(
-                began.elapsed() < PATIENCE,
-                "{what} never came: {:#} {:#?}",
-                self.follow.status(),
-                self.migrations()
-            );
-            tokio::time::sleep(Duration::from_millis(50)).await;
-        }
+        self.follow.found(what, PATIENCE, async || look()).await
     }
 
     /// Waits until the migration of that place in the order of attempts is in a phase.

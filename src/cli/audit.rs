@@ -2,7 +2,7 @@
 
 use super::table::table;
 use super::{Failed, Output, data, value, words};
-use crate::io::git::{Credentials, Repository};
+use crate::io::git::{Credentials, LogEntry, Repository};
 use crate::model::kinds::policy_source::AUDIT_BRANCH;
 use crate::model::secret::SecretText;
 use std::collections::BTreeMap;
@@ -98,100 +98,162 @@ pub async fn audit(arguments: Arguments) -> Result<u8, Failed> {
     }
     if log.is_empty() {
         words(&format!(
-            "there is no branch {} yet: nothing was moved",
+            "there is no branch {} yet: nothing was moved or drilled",
             arguments.branch
         ));
     }
-    let trailer = |message: &str, key: &str| {
-        let prefix = format!("{key}: ");
-        message
-            .lines()
-            .rev()
-            .find_map(|line| line.strip_prefix(&prefix))
-            .unwrap_or("-")
-            .to_owned()
-    };
-    // Several people may have approved, each with a trailer of their own.
-    let all = |message: &str, key: &str| {
-        let prefix = format!("{key}: ");
-        let found: Vec<&str> = message
-            .lines()
-            .filter_map(|line| line.strip_prefix(&prefix))
-            .collect();
-        match found.is_empty() {
-            true => "-".to_owned(),
-            false => found.join(", "),
-        }
-    };
-    const KEYS: [&str; 15] = [
-        "Migration",
-        "Claim",
-        "Volume",
-        "From",
-        "To",
-        "Policy",
-        "Approved-Revision",
-        "Approved-By",
-        "Pull-Request",
-        "Merged-By",
-        "Epoch",
-        "Result",
-        "Started",
-        "Finished",
-        "Duration-Seconds",
-    ];
     if arguments.output != Output::Text {
-        let records: Vec<serde_json::Value> = log
-            .iter()
-            .map(|entry| {
-                let mut record: serde_json::Map<String, serde_json::Value> = KEYS
-                    .iter()
-                    .map(|key| ((*key).to_owned(), trailer(&entry.message, key).into()))
-                    .collect();
-                record.insert(
-                    "Reviewed-By".to_owned(),
-                    all(&entry.message, "Reviewed-By").into(),
-                );
-                record.insert("Commit".to_owned(), entry.commit.as_str().into());
-                record.into()
-            })
-            .collect();
+        let records: Vec<serde_json::Value> = log.iter().map(recorded).collect();
         value(&records.into(), arguments.output);
         return Ok(0);
     }
-    let rows: Vec<_> = log
-        .iter()
-        .map(|entry| {
-            let get = |key: &str| trailer(&entry.message, key);
-            let short = |text: String| text.chars().take(10).collect::<String>();
-            vec![
-                get("Finished"),
-                get("Claim"),
-                format!("{} → {}", get("From"), get("To")),
-                get("Result"),
-                format!("{} s", get("Duration-Seconds")),
-                get("Approved-By"),
-                get("Merged-By"),
-                all(&entry.message, "Reviewed-By"),
-                short(get("Approved-Revision")),
-                short(entry.commit.to_string()),
-            ]
-        })
-        .collect();
-    data(&table(
-        &[
-            "FINISHED",
-            "CLAIM",
-            "MOVE",
-            "RESULT",
-            "TOOK",
-            "APPROVED BY",
-            "MERGED BY",
-            "REVIEWED BY",
-            "IN",
-            "RECORD",
-        ],
-        &rows,
-    ));
+    let (drills, moves): (Vec<_>, Vec<_>) = log.iter().partition(|entry| is_drill(entry));
+    let mut pages = Vec::new();
+    if !moves.is_empty() {
+        pages.push(table(
+            &MOVE_HEAD,
+            &moves.into_iter().map(moved).collect::<Vec<_>>(),
+        ));
+    }
+    if !drills.is_empty() {
+        pages.push(table(
+            &DRILL_HEAD,
+            &drills.into_iter().map(drilled).collect::<Vec<_>>(),
+        ));
+    }
+    if !pages.is_empty() {
+        data(&pages.join("\n"));
+    }
     Ok(0)
+}
+
+/// What the record of a move tells.
+const MOVE_KEYS: [&str; 15] = [
+    "Migration",
+    "Claim",
+    "Volume",
+    "From",
+    "To",
+    "Policy",
+    "Approved-Revision",
+    "Approved-By",
+    "Pull-Request",
+    "Merged-By",
+    "Epoch",
+    "Result",
+    "Started",
+    "Finished",
+    "Duration-Seconds",
+];
+
+/// What the record of a drill tells.
+const DRILL_KEYS: [&str; 9] = [
+    "Drill",
+    "Policy",
+    "Policy-Revision",
+    "Namespace",
+    "Backup",
+    "Result",
+    "Started",
+    "Finished",
+    "Restore-Seconds",
+];
+
+const MOVE_HEAD: [&str; 10] = [
+    "FINISHED",
+    "CLAIM",
+    "MOVE",
+    "RESULT",
+    "TOOK",
+    "APPROVED BY",
+    "MERGED BY",
+    "REVIEWED BY",
+    "IN",
+    "RECORD",
+];
+
+const DRILL_HEAD: [&str; 7] = [
+    "FINISHED",
+    "DRILL OF",
+    "POLICY",
+    "RESULT",
+    "RESTORED IN",
+    "BACKUP",
+    "RECORD",
+];
+
+fn is_drill(entry: &LogEntry) -> bool {
+    trailer(entry, "Drill") != "-"
+}
+
+/// The last trailer with a key.
+fn trailer(entry: &LogEntry, key: &str) -> String {
+    trailers(entry, key).last().unwrap_or("-").to_owned()
+}
+
+fn trailers<'e>(entry: &'e LogEntry, key: &str) -> impl Iterator<Item = &'e str> {
+    let prefix = format!("{key}: ");
+    entry
+        .message
+        .lines()
+        .filter_map(move |line| line.strip_prefix(&prefix))
+}
+
+/// Several people may have approved, each with a trailer of their own.
+fn reviewers(entry: &LogEntry) -> String {
+    let found: Vec<&str> = trailers(entry, "Reviewed-By").collect();
+    match found.is_empty() {
+        true => "-".to_owned(),
+        false => found.join(", "),
+    }
+}
+
+fn recorded(entry: &LogEntry) -> serde_json::Value {
+    let keys: &[&str] = if is_drill(entry) { &DRILL_KEYS } else { &MOVE_KEYS };
+    let told = keys
+        .iter()
+        .map(|key| ((*key).to_owned(), trailer(entry, key).into()));
+    let mut record: serde_json::Map<String, serde_json::Value> = told.collect();
+    if !is_drill(entry) {
+        record.insert("Reviewed-By".to_owned(), reviewers(entry).into());
+    }
+    record.insert("Commit".to_owned(), entry.commit.as_str().into());
+    record.into()
+}
+
+fn short(text: &str) -> String {
+    text.chars().take(10).collect()
+}
+
+fn moved(entry: &LogEntry) -> Vec<String> {
+    let get = |key: &str| trailer(entry, key);
+    vec![
+        get("Finished"),
+        get("Claim"),
+        format!("{} → {}", get("From"), get("To")),
+        get("Result"),
+        format!("{} s", get("Duration-Seconds")),
+        get("Approved-By"),
+        get("Merged-By"),
+        reviewers(entry),
+        short(&get("Approved-Revision")),
+        short(entry.commit.as_str()),
+    ]
+}
+
+fn drilled(entry: &LogEntry) -> Vec<String> {
+    let get = |key: &str| trailer(entry, key);
+    let took = match get("Restore-Seconds").as_str() {
+        "-" => "-".to_owned(),
+        seconds => format!("{seconds} s"),
+    };
+    vec![
+        get("Finished"),
+        get("Namespace"),
+        get("Policy"),
+        get("Result"),
+        took,
+        get("Backup"),
+        short(entry.commit.as_str()),
+    ]
 }

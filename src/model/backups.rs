@@ -46,7 +46,7 @@ pub struct ScheduleOf {
 }
 
 /// What a BackupPolicy promises, as far as coverage is judged by it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct BackupRules {
     /// Which one.
     pub policy: PolicyKey,

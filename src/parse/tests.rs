@@ -179,18 +179,23 @@ fn no_copy_is_kept_of_an_encrypted_assignment() {
     }
 }
 
+/// A file that was not encrypted.
+fn plain(text: String) -> ClearFile {
+    ClearFile {
+        blob: "b".into(),
+        text: SecretText::new(text.into_bytes()),
+        secret: false,
+        doubts: Vec::new(),
+    }
+}
+
 /// A policy whose spec says this beside its tiers.
 fn policy(says: &str) -> Policy {
     let text = format!(
         "apiVersion: storage.billyronks.io/v1\nkind: StoragePolicy\nmetadata: {{name: p}}\nspec:\n  tiers: [hot, cold]\n  {says}\n"
     );
     let mut tree = tree(false);
-    let file = ClearFile {
-        blob: "b".into(),
-        text: SecretText::new(text.into_bytes()),
-        secret: false,
-        doubts: Vec::new(),
-    };
+    let file = plain(text);
     tree.files.insert("p/policy.yaml".to_owned(), file);
     let parsed = parse(&tree, &[], &Default::default(), &mut ParseCache::default());
     let desired = parsed
@@ -335,12 +340,7 @@ fn policies_whose_class_is_made_elsewhere_are_named_up_to_twenty() {
             "apiVersion: storage.k8s.io/v1\nkind: StorageClass\nmetadata: {name: ours}\nprovisioner: x\n";
         let text = (0..count).fold(class.to_owned(), |text, number| text + &of(number));
         let mut tree = tree(false);
-        let file = ClearFile {
-            blob: "b".into(),
-            text: SecretText::new(text.into_bytes()),
-            secret: false,
-            doubts: Vec::new(),
-        };
+        let file = plain(text);
         tree.files.insert("p/policies.yaml".to_owned(), file);
         let parsed = parse(&tree, &[], &Default::default(), &mut ParseCache::default());
         let told: Vec<String> = parsed

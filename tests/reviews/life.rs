@@ -3,23 +3,18 @@
 use crate::forges::world::{Host, World};
 use crate::proposals::life::client;
 use crate::support::canary::Canary;
+use crate::support::line;
 use crate::support::seal::Sealer;
 use couchestor::decide::Limits;
-use couchestor::fetch::Follow;
 use couchestor::formats::sops::Identities;
 use couchestor::formats::substitute::Variables;
-use couchestor::io::cluster::Cluster;
 use couchestor::io::git::{Lease, Repository, Signature};
-use couchestor::io::mayastor::Mayastor;
-use couchestor::io::prometheus::Prometheus;
-use couchestor::model::ids::{CommitId, SourceRef};
-use couchestor::model::kinds::all_crds;
+use couchestor::model::ids::CommitId;
 use couchestor::model::kinds::policy_source::PolicySourceStatus;
 use couchestor::model::kinds::review::{Commands, Plans, ReviewStatus};
 use couchestor::model::pull_request::Comment;
 use couchestor::model::rendering::FileChange;
-use couchestor::sim::world::{Running, World as Seed, start};
-use couchestor::telemetry::Metrics;
+use couchestor::sim::world::Running;
 use couchestor::turn::{Memory, Source, Turned, World as Outside, turn};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -102,25 +97,8 @@ pub struct Life {
 
 impl Life {
     pub async fn new(world: World) -> Self {
-        let seed = Path::new(env!("CARGO_MANIFEST_DIR")).join("policies/world.yaml");
-        let seed = Seed::read(&std::fs::read_to_string(seed).unwrap()).unwrap();
-        let running = start(&seed, couchestor::io::clock::now).await.unwrap();
-        for crd in all_crds() {
-            running
-                .kubernetes
-                .put(serde_json::to_value(crd).unwrap())
-                .unwrap();
-        }
-        let outside = Outside {
-            cluster: Cluster::from_kubeconfig(&running.kubernetes.kubeconfig())
-                .await
-                .unwrap(),
-            mayastor: Mayastor::new(&running.mayastor.url()).unwrap(),
-            prometheus: Some(Prometheus::new(&running.prometheus.url()).unwrap()),
-            metrics: Metrics::default(),
-            clock: couchestor::io::clock::now,
-            leadership: couchestor::ha::Leadership::unguarded(1),
-        };
+        let running = line::servers().await;
+        let outside = line::outside(&running, None).await;
         let folder = tempfile::tempdir().unwrap();
         let sealer = Sealer::new();
         let demo = Path::new(env!("CARGO_MANIFEST_DIR")).join("policies/demo.agekey");
@@ -247,13 +225,8 @@ impl Life {
 
     /// A turn of the controller; what it remembers is kept.
     pub async fn turn(&mut self) -> Turned {
+        let of_it = line::source(&self.repository, &self.identities);
         let source = Source {
-            name: SourceRef {
-                namespace: "couchestor-system".into(),
-                name: "homelab".into(),
-            },
-            repository: &self.repository,
-            branch: "main".into(),
             forge: Some(&self.world.forge),
             plans: Plans {
                 enabled: true,
@@ -261,31 +234,14 @@ impl Life {
                     from: vec!["ann".to_owned()],
                 },
             },
-            labels: Vec::new(),
-            template: None,
-            approvals: None,
-            follow: &Follow::Branch,
-            verification: None,
-            root: "p".into(),
-            assignments: "p/assignments".into(),
-            prefix: "couchestor/".into(),
-            audit: "couchestor/audit".into(),
-            identities: &self.identities,
             variables: &self.variables,
-            prune: true,
-            suspended: false,
-            poked: false,
             hinted: self.hinted,
             limits: Limits {
-                max_open: 3,
-                rejections_expire: None,
                 max_concurrent: 0,
-                dry_run: false,
+                ..of_it.limits
             },
-            preserve: false,
-            moves: couchestor::model::moves::Rules::default(),
-            others: std::collections::BTreeSet::new(),
             second: self.second,
+            ..of_it
         };
         let turned = turn(&self.outside, &source, &self.status, &mut self.memory).await;
         let turned = turned.unwrap_or_else(|failure| panic!("{failure:?}"));

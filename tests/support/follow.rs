@@ -1,18 +1,13 @@
 //! A controller in this process that follows a real repository on disk, against the simulated servers; a person commits with
 //! the real `git`.
 
-use couchestor::ha::Leadership;
-use couchestor::io::cluster::Cluster;
-use couchestor::io::mayastor::Mayastor;
-use couchestor::io::prometheus::Prometheus;
+use crate::support::line;
 use couchestor::io::webhook::Webhooks;
-use couchestor::model::kinds::all_crds;
-use couchestor::sim::world::{Running, World as Seed, start};
+use couchestor::sim::world::Running;
 use couchestor::telemetry::Metrics;
-use couchestor::turn::World;
 use couchestor::wiring::{self, Health, Hook, Settings};
 use serde_json::{Value, json};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::process::Command;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -37,15 +32,7 @@ pub struct Follow {
 impl Follow {
     /// Starts the servers; a repository with an empty branch `main` is there, the controller does not run yet.
     pub async fn new() -> Self {
-        let _ = rustls::crypto::ring::default_provider().install_default();
-        let seed = std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("policies/world.yaml"))
-            .expect("the example's world");
-        let seed = Seed::read(&seed).expect("the example's world");
-        let running = start(&seed, couchestor::io::clock::now).await.expect("loopback");
-        for crd in all_crds() {
-            let crd = serde_json::to_value(crd).expect("a CRD is JSON");
-            running.kubernetes.put(crd).expect("a CRD is an object");
-        }
+        let running = line::servers().await;
         let follow = Self {
             folder: tempfile::tempdir().expect("a folder"),
             running,
@@ -124,17 +111,8 @@ impl Follow {
     /// Starts the controller, or starts it again.
     pub async fn run(&mut self) {
         self.halt().await;
-        let own = || self.running.kubernetes.kubeconfig();
-        let kubeconfig = self.kubeconfig.clone().unwrap_or_else(own);
-        self.metrics = Metrics::default();
-        let world = World {
-            cluster: Cluster::from_kubeconfig(&kubeconfig).await.expect("it is there"),
-            mayastor: Mayastor::new(&self.running.mayastor.url()).expect("it is there"),
-            prometheus: Some(Prometheus::new(&self.running.prometheus.url()).expect("it is there")),
-            metrics: self.metrics.clone(),
-            clock: couchestor::io::clock::now,
-            leadership: Leadership::unguarded(1),
-        };
+        let world = line::outside(&self.running, self.kubeconfig.as_deref()).await;
+        self.metrics = world.metrics.clone();
         let settings = Settings {
             directory: self.folder.path().join("clones"),
             allow_file_urls: true,
@@ -228,6 +206,23 @@ impl Follow {
                 format!("{}/{}: {}", text("status"), text("reason"), text("message"))
             })
             .unwrap_or_default()
+    }
+
+    /// Waits until there is what is looked for.
+    pub async fn found<T>(&self, what: &str, patience: Duration, look: impl AsyncFn() -> Option<T>) -> T {
+        let began = Instant::now();
+        loop {
+            if let Some(found) = look().await {
+                return found;
+            }
+            assert!(
+                began.elapsed() < patience,
+                "{what} never came: {:#} {:#?}",
+                self.status(),
+                self.running.kubernetes.list("VolumeMigration")
+            );
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
     }
 
     /// Waits until a condition says all of this.

@@ -43,6 +43,9 @@ pub mod canary;
 /// Encrypted files.
 pub mod seal;
 
+/// The line by itself.
+pub mod line;
+
 /// Keys of OpenPGP.
 pub mod gpg;
 

@@ -1,7 +1,5 @@
 //! What is covered, by what proof, and what is said where there is none.
 
-#![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
-
 use super::*;
 use crate::model::backups::{FoundLocation, FoundRepository, FoundSchedule, Method};
 use crate::model::coverage::{Gap, Judged, Verdict};
@@ -37,11 +35,8 @@ fn promises() -> BackupRules {
             included: vec!["db".into()],
             ..Scope::default()
         },
-        method: VolumeMethod::FsBackup,
-        rules: Vec::new(),
-        volume_policy: None,
         rpo: Some(Duration::from_secs(86_400)),
-        secret: false,
+        ..BackupRules::default()
     }
 }
 

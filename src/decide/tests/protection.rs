@@ -3,7 +3,7 @@
 use super::world::*;
 use crate::model::backups::{BackupRules, FoundBackup, PolicyKey, Scope, Unseen};
 use crate::model::coverage::{BackupReading, Judged, PolicyReport};
-use crate::model::kinds::backup::{RuleMethod, VolumeMethod, VolumeRule};
+use crate::model::kinds::backup::{RuleMethod, VolumeRule};
 use crate::model::kinds::drill::DrillRun;
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,16 +22,12 @@ fn backed_up() -> (BackupReading, BackupRules) {
             name: "nightly".into(),
         },
         location: "s3".into(),
-        schedules: Vec::new(),
         scope: Scope {
             included: vec!["db".into()],
             ..Scope::default()
         },
-        method: VolumeMethod::FsBackup,
-        rules: Vec::new(),
-        volume_policy: None,
         rpo: Some(Duration::from_secs(86_400)),
-        secret: false,
+        ..BackupRules::default()
     };
     let reading = BackupReading {
         at: at(0),

@@ -11,7 +11,6 @@ use couchestor::model::rendering::FileChange;
 use couchestor::sim::prometheus::Load;
 use jiff::Timestamp;
 use serde_json::Value;
-use std::time::{Duration, Instant};
 
 const CONTEXT: &str = "couchestor/apply";
 
@@ -62,19 +61,7 @@ impl Stage {
     }
 
     pub(super) async fn until<T>(&self, what: &str, look: impl AsyncFn() -> Option<T>) -> T {
-        let began = Instant::now();
-        loop {
-            if let Some(found) = look().await {
-                return found;
-            }
-            assert!(
-                began.elapsed() < PATIENCE,
-                "{what} never came: {:#} {:#?}",
-                self.follow.status(),
-                self.migrations()
-            );
-            tokio::time::sleep(Duration::from_millis(100)).await;
-        }
+        self.follow.found(what, PATIENCE, look).await
     }
 
     /// A person closes it, and the controller takes notice.
