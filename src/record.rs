@@ -22,6 +22,9 @@ pub mod status;
 /// What is known of backups.
 mod backups;
 
+/// Statuses of rollouts.
+mod rollouts;
+
 /// What statuses count.
 mod tally;
 

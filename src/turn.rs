@@ -321,7 +321,7 @@ pub async fn turn(
     let mut questions = decide::questions(desired, now);
     questions.extend(decide::rollback::questions(desired, &briefs, now));
     let rules = decide::coverage::rules(desired);
-    let seen = observing::observe_all(world, &questions, &rules, now).await?;
+    let seen = observing::observe_all(world, desired, &questions, &rules, now).await?;
     let observation = seen.observation;
     // A move that could start is held against backups as they are now, not as they were a minute ago.
     let at_once = source.poked || !rules.is_empty() && decide::could_start(desired, &observation, &briefs);

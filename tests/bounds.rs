@@ -418,7 +418,7 @@ fn of_values() -> Vec<Row> {
         ),
         (
             "phases of a rollout",
-            "at most 100 phases",
+            "at most 20 phases",
             read_all(&format!(
                 "apiVersion: storage.billyronks.io/v1\nkind: Rollout\nmetadata: {{name: r}}\nspec:\n  storageClassName: x\n  phases:\n{}",
                 "  - {name: a, workloads: [], soak: 1h}\n".repeat(101)

@@ -10,6 +10,9 @@ mod doubts;
 /// What Velero would find wrong only when a backup runs.
 mod backups;
 
+/// Phases that could never open.
+mod rollouts;
+
 #[test]
 fn validate_names_all_planted_mistakes_with_file_and_line() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

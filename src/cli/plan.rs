@@ -28,7 +28,7 @@ use crate::render::proposal::{self, Site, Template};
 use crate::turn::holding::{FREEZE, first_line};
 use jiff::Timestamp;
 use serde_json::json;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 /// When backups are made.
@@ -36,6 +36,9 @@ mod backups;
 
 /// Which objects would change.
 mod changes;
+
+/// Which phases are open.
+mod rollouts;
 
 use changes::{Change, changes};
 
@@ -75,6 +78,7 @@ pub async fn plan(arguments: Arguments) -> Result<u8, Failed> {
     let objects = crate::render::render(&desired);
     let mut demanding = Vec::new();
     let mut standing = Vec::new();
+    let mut phases = BTreeMap::new();
     let (observation, mut in_flight, changes) = match &arguments.observation {
         Some(path) => (recorded(path)?, InFlight::default(), None),
         None => {
@@ -95,8 +99,12 @@ pub async fn plan(arguments: Arguments) -> Result<u8, Failed> {
                 mayastor: &mayastor,
                 longhorn: &Longhorn::of(&cluster),
             };
-            let observation = observe::observe(joined, engines, prometheus.as_ref(), &questions, now).await;
+            let prometheus = prometheus.as_ref();
+            let mut observation = observe::observe(joined, engines, prometheus, &questions, now).await;
+            let figures = decide::rollouts::questions(&desired);
+            observation.figures = observe::figures(prometheus, &figures, now).await;
             let migrations: Vec<VolumeMigration> = cluster.list().await?;
+            phases = rollouts::remembered(&cluster).await?;
             let sources: Vec<PolicySource> = cluster.list().await?;
             demanding.extend(sources.iter().filter_map(demands));
             standing.extend(sources.iter().filter_map(stands));
@@ -151,7 +159,15 @@ pub async fn plan(arguments: Arguments) -> Result<u8, Failed> {
         return proposals(path, &desired, &decision, &pace);
     }
     let backups = crate::render::backups::planned(&desired, observation.at);
+    let seen = decide::rollouts::Seen {
+        desired: &desired,
+        observation: &observation,
+        backups: in_flight.backups.as_deref(),
+        now: observation.at,
+    };
+    let rollouts = decide::rollouts::judge(&seen, &phases);
     let shown = Shown {
+        rollouts: &rollouts,
         decision: &decision,
         changes: changes.as_deref(),
         demanding: &demanding,
@@ -339,6 +355,7 @@ fn cents(cost: f64) -> f64 {
 
 /// All that is printed.
 struct Shown<'a> {
+    rollouts: &'a [decide::rollouts::Report],
     decision: &'a Decision<'a>,
     changes: Option<&'a [Change]>,
     demanding: &'a [String],
@@ -350,6 +367,7 @@ struct Shown<'a> {
 
 fn print(shown: &Shown, output: Output) {
     let Shown {
+        rollouts,
         decision,
         changes,
         demanding,
@@ -377,6 +395,7 @@ fn print(shown: &Shown, output: Output) {
                 "message": left.words(),
             })).collect::<Vec<_>>(),
             "coverage": backed_up.map(super::backups::value),
+            "rollouts": rollouts::value(rollouts),
         });
         return value(&report, output);
     }
@@ -464,5 +483,8 @@ fn print(shown: &Shown, output: Output) {
     }
     if let Some(reading) = backed_up {
         super::backups::print(reading);
+    }
+    if let Some(text) = rollouts::text(rollouts) {
+        data(&text);
     }
 }

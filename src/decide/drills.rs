@@ -3,7 +3,8 @@
 use crate::formats::{cron, duration};
 use crate::model::drills::scratch_name;
 use crate::model::kinds::backup::BackupPolicySpec;
-use crate::model::kinds::drill::{BackupPolicyStatus, DrillPhase, DrillRecord, DrillRun, DrillSpec};
+pub use crate::model::kinds::backup::drilled_namespaces as namespaces;
+use crate::model::kinds::drill::{BackupPolicyStatus, DrillPhase, DrillRecord, DrillRun};
 use crate::model::quantities::span;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
@@ -39,16 +40,6 @@ pub enum Due {
     Starts(Box<DrillRun>),
     /// What a person asked for cannot be done; it is answered once.
     Refused(String),
-}
-
-/// The namespaces that a policy drills. The parser sees to it that none of them is a pattern.
-pub fn namespaces<'a>(spec: &'a BackupPolicySpec, drill: &'a DrillSpec) -> Vec<&'a str> {
-    let all = match drill.namespaces.is_empty() {
-        true => &spec.included_namespaces,
-        false => &drill.namespaces,
-    };
-    let held = |one: &&String| !spec.excluded_namespaces.contains(one);
-    all.iter().filter(held).map(String::as_str).collect()
 }
 
 /// What becomes of each policy's drills, in their order: one drill at a time for each location, and the first in the list comes first.
@@ -187,68 +178,82 @@ pub fn proof(policy: &DrillPolicy, now: Timestamp) -> Proof {
     let Some(drill) = &policy.spec.drill else {
         return Proof::NotAsked;
     };
-    let fails = |reason, message| Proof::Fails { reason, message };
-    let seconds = |text: &str| duration::parse(text).map_or(0, |length| length.as_secs());
-    let age_max = seconds(&drill.evidence_age);
+    let asks = Asks {
+        evidence_age: &drill.evidence_age,
+        rto: policy.spec.rto.as_deref(),
+        window: drill.window as usize,
+    };
     let mut slowest = 0;
     for namespace in namespaces(policy.spec, drill) {
-        let Some(record) = last(policy, namespace) else {
-            return fails(
-                "NeverDrilled",
-                format!("namespace {namespace} was never restored in a drill"),
-            );
-        };
-        if !record.passed {
-            let why = record.failure.as_deref().unwrap_or("no reason was written down");
-            let at = &record.finished_at;
-            return fails(
-                "DrillFailed",
-                format!("the last drill of namespace {namespace} failed at {at}: {why}"),
-            );
+        match proved(&policy.status.drills, namespace, asks, now) {
+            Ok(p95) => slowest = slowest.max(p95),
+            Err((reason, message)) => return Proof::Fails { reason, message },
         }
-        let age = record.finished_at.parse::<Timestamp>().map_or(u64::MAX, |at| {
-            u64::try_from(now.as_second() - at.as_second()).unwrap_or(0)
-        });
-        if age > age_max {
-            let allowed = &drill.evidence_age;
-            let at = &record.finished_at;
-            return fails(
-                "EvidenceExpired",
-                format!(
-                    "namespace {namespace} was last restored at {at}, and a drill proves something for {allowed}"
-                ),
-            );
-        }
-        let of_namespace = policy
-            .status
-            .drills
-            .iter()
-            .filter(|record| record.namespace == namespace && record.passed);
-        let took: Vec<u64> = of_namespace
-            .take(drill.window as usize)
-            .filter_map(|record| record.restore_seconds)
-            .collect();
-        let Some(p95) = percentile_95(took) else {
-            return fails(
-                "NeverDrilled",
-                format!("it is not known how long a restore of namespace {namespace} takes"),
-            );
-        };
-        if let Some(rto) = policy.spec.rto.as_deref()
-            && p95 > seconds(rto)
-        {
-            return fails(
-                "TooSlow",
-                format!(
-                    "restoring namespace {namespace} takes {} (95th percentile of the last {} drills), and {rto} is promised",
-                    span(p95),
-                    drill.window
-                ),
-            );
-        }
-        slowest = slowest.max(p95);
     }
     Proof::Holds { p95: slowest }
+}
+
+/// What the drills of a namespace must have proved. Durations are Go's.
+#[derive(Clone, Copy, Debug)]
+pub struct Asks<'a> {
+    /// How long a drill proves anything.
+    pub evidence_age: &'a str,
+    /// How long a restore may take.
+    pub rto: Option<&'a str>,
+    /// Over how many of the last drills that is asked.
+    pub window: usize,
+}
+
+/// How long 95 of 100 restores of a namespace take at most, in seconds, where its drills prove what is asked. The newest stand first.
+///
+/// # Errors
+/// What they do not prove: in one word, one of those of [`Proof::Fails`], and in words.
+pub fn proved(
+    drills: &[DrillRecord],
+    namespace: &str,
+    asks: Asks,
+    now: Timestamp,
+) -> Result<u64, (&'static str, String)> {
+    let of_namespace = || drills.iter().filter(|record| record.namespace == namespace);
+    let never = |message: String| ("NeverDrilled", message);
+    let last = of_namespace()
+        .next()
+        .ok_or_else(|| never(format!("namespace {namespace} was never restored in a drill")))?;
+    let at = &last.finished_at;
+    if !last.passed {
+        let why = last.failure.as_deref().unwrap_or("no reason was written down");
+        let message = format!("the last drill of namespace {namespace} failed at {at}: {why}");
+        return Err(("DrillFailed", message));
+    }
+    let seconds = |text: &str| duration::parse(text).map_or(0, |length| length.as_secs());
+    let age = at.parse::<Timestamp>().map_or(u64::MAX, |at| {
+        u64::try_from(now.as_second() - at.as_second()).unwrap_or(0)
+    });
+    if age > seconds(asks.evidence_age) {
+        let allowed = asks.evidence_age;
+        let message = format!(
+            "namespace {namespace} was last restored at {at}, and a drill proves something for {allowed}"
+        );
+        return Err(("EvidenceExpired", message));
+    }
+    let took = of_namespace().filter(|record| record.passed).take(asks.window);
+    let took = took.filter_map(|record| record.restore_seconds).collect();
+    let p95 = percentile_95(took).ok_or_else(|| {
+        never(format!(
+            "it is not known how long a restore of namespace {namespace} takes"
+        ))
+    })?;
+    match asks.rto {
+        Some(rto) if p95 > seconds(rto) => {
+            let message = format!(
+                "restoring namespace {namespace} takes {} (95th percentile of the last {} drills), and {rto} is promised",
+                span(p95),
+                asks.window
+            );
+            Err(("TooSlow", message))
+        }
+        _ => Ok(p95),
+    }
 }
 
 /// The value that 95 of 100 do not exceed, by nearest rank: of fewer than twenty it is the greatest.

@@ -5,7 +5,7 @@ use super::questions;
 use crate::model::decision::Why;
 use crate::model::desired::{Desired, Policy, Signal, Tier};
 use crate::model::observation::Observation;
-use crate::model::policies::Rule;
+use crate::model::policies::{Digest, Rule};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -78,7 +78,7 @@ pub(super) fn measured<'a>(
     desired: &'a Desired,
     observation: &'a Observation,
     tiers: &[&Tier],
-) -> Vec<Measured<'a>> {
+) -> (Vec<Measured<'a>>, Plainly<'a>) {
     let digest = desired.policies.digest();
     let place = |name| tiers.binary_search_by(|tier| tier.name.cmp(name)).ok();
     let kind = |first: &u32| {
@@ -98,7 +98,60 @@ pub(super) fn measured<'a>(
         rule,
         kind: kinds[rule.kind as usize].clone(),
     };
-    policies.iter().zip(&digest.rules).map(of).collect()
+    let measured = policies.iter().zip(&digest.rules).map(of).collect();
+    let plainly = Plainly {
+        digest,
+        kinds,
+        policies: policies.to_vec(),
+    };
+    (measured, plainly)
+}
+
+/// What most policies are, told in short and close together: to look at one policy of ten thousand for each volume takes most of the
+/// time of a plan.
+pub(super) struct Plainly<'a> {
+    pub(super) policies: Vec<&'a Policy>,
+    digest: &'a Digest,
+    kinds: Vec<Rc<Kind<'a>>>,
+}
+
+impl<'a> Plainly<'a> {
+    /// The tiers and answers of a policy, which is given by its place, and what [`Measured::points`] says of a volume of which nothing is
+    /// decided yet; `None` when the policy cannot be told in short.
+    pub(super) fn of(
+        &self,
+        policy: usize,
+        volume: usize,
+    ) -> Option<(&Kind<'a>, Result<Pointed<'a>, Why<'a>>)> {
+        let plain = self.digest.plain.get(policy)?.as_ref()?;
+        let kind = &*self.kinds[plain.kind as usize];
+        let (coverage, values) = kind.columns?;
+        let (coverage, value) = (*coverage.get(volume)?, *values.get(volume)?);
+        let signal = || self.digest.signal(plain);
+        let (direction, threshold) = if coverage.is_finite() && coverage < plain.min_coverage {
+            let why = Why::LowCoverage {
+                percent: percent(coverage),
+                needed_percent: percent(plain.min_coverage),
+            };
+            return Some((kind, Err(why)));
+        } else if !coverage.is_finite() || !value.is_finite() {
+            return Some((kind, Err(Why::NoData { signal: signal() })));
+        } else if value >= plain.above {
+            (Direction::Hotter, plain.above)
+        } else if value < plain.below {
+            (Direction::Colder, plain.below)
+        } else {
+            let signal = signal();
+            return Some((kind, Err(Why::BetweenWatermarks { signal, value })));
+        };
+        let pointed = Pointed {
+            direction,
+            signal: signal(),
+            value,
+            threshold,
+        };
+        Some((kind, Ok(pointed)))
+    }
 }
 
 impl<'a> Answers<'a> {
@@ -196,35 +249,6 @@ enum Way<'a> {
 }
 
 impl<'a> Measured<'a> {
-    /// What [`Measured::points`] says of a volume of which nothing is decided yet; `None` when the policy cannot be told in short.
-    pub(super) fn plainly(&self, volume: usize) -> Option<Result<Pointed<'a>, Why<'a>>> {
-        let (plain, (coverage, values)) = (self.rule.plain.as_ref()?, self.kind.columns?);
-        let (coverage, value) = (*coverage.get(volume)?, *values.get(volume)?);
-        if coverage.is_finite() && coverage < plain.min_coverage {
-            return Some(Err(Why::LowCoverage {
-                percent: percent(coverage),
-                needed_percent: percent(plain.min_coverage),
-            }));
-        }
-        let signal = &*plain.signal;
-        if !coverage.is_finite() || !value.is_finite() {
-            return Some(Err(Why::NoData { signal }));
-        }
-        let (direction, threshold) = if value >= plain.above {
-            (Direction::Hotter, plain.above)
-        } else if value < plain.below {
-            (Direction::Colder, plain.below)
-        } else {
-            return Some(Err(Why::BetweenWatermarks { signal, value }));
-        };
-        Some(Ok(Pointed {
-            direction,
-            signal,
-            value,
-            threshold,
-        }))
-    }
-
     /// Which way a volume's signals point.
     pub(super) fn points(&self, volume: usize, held: Held) -> Result<Pointed<'a>, Why<'a>> {
         let policy = self.policy;

@@ -111,35 +111,37 @@ fn at_a_glance<'a>(
     let Some(Taken::By(taker)) = view.selected.of_group.get(glance.group as usize) else {
         return false;
     };
-    let measured = &view.policies[*taker as usize];
     if glance.pinned || view.past_at[index] != NO_PAST {
         return false;
     }
+    let taker = *taker as usize;
+    let Some((kind, pointed)) = view.plainly.of(taker, index) else {
+        return false;
+    };
     // Only what is in the engine is on a tier.
-    let Some(from) = place::only(on_tiers & measured.kind.mask) else {
+    let Some(from) = place::only(on_tiers & kind.mask) else {
         return false;
     };
     let subject = Subject::Volume(bound);
-    let policy = Some(measured.policy);
+    let policy = Some(view.plainly.policies[taker]);
     let tier = place::only(on_tiers).map(|tier| &view.tiers[tier].name);
-    match measured.plainly(index) {
-        None => return false,
-        Some(Err(Why::BetweenWatermarks { signal, value })) => put(reasons, || LeftAlone {
+    match pointed {
+        Err(Why::BetweenWatermarks { signal, value }) => put(reasons, || LeftAlone {
             subject,
             policy,
             tier,
             why: Why::BetweenWatermarks { signal, value },
         }),
-        Some(Err(why)) => put(reasons, || LeftAlone {
+        Err(why) => put(reasons, || LeftAlone {
             subject,
             policy,
             tier,
             why,
         }),
-        Some(Ok(pointed)) => {
+        Ok(pointed) => {
             let last = match pointed.direction {
-                Direction::Hotter => measured.kind.tiers.last(),
-                Direction::Colder => measured.kind.tiers.first(),
+                Direction::Hotter => kind.tiers.last(),
+                Direction::Colder => kind.tiers.first(),
             };
             if last != Some(&from) {
                 return false;
@@ -222,8 +224,10 @@ fn one<'a>(
         colder,
         held,
     } = ways;
-    let plainly = measured.plainly(index).filter(|_| held == Held::default());
-    let pointed = plainly.unwrap_or_else(|| measured.points(index, held))?;
+    let plainly = (held == Held::default())
+        .then(|| view.plainly.of(taker, index))
+        .flatten();
+    let pointed = plainly.map_or_else(|| measured.points(index, held), |(_, pointed)| pointed)?;
     let to = match pointed.direction {
         Direction::Hotter => hotter,
         Direction::Colder => colder,

@@ -66,6 +66,9 @@ pub mod drills;
 /// Which volumes backups hold.
 pub mod coverage;
 
+/// Which phases of rollouts are open.
+pub mod rollouts;
+
 /// What backups keep from being moved.
 pub mod protection;
 
@@ -157,6 +160,8 @@ pub(crate) struct View<'a> {
     selected: select::Selected,
     /// Policies in order of name, with their signals' answers.
     policies: Vec<heat::Measured<'a>>,
+    /// The same in short.
+    plainly: heat::Plainly<'a>,
     /// What holds a volume that is on one node's own disk, to be shared by the reasons.
     local: Arc<str>,
     /// For each volume the place of its past, or [`NO_PAST`].
@@ -196,8 +201,10 @@ impl<'a> View<'a> {
             Err(_) => (Vec::new(), vec![place::Filled::default(); tiers.len()]),
         };
         let policies: Vec<&Policy> = desired.policies.values().collect();
+        let (measured, plainly) = heat::measured(&policies, desired, observation, &tiers);
         let mut view = Self {
-            policies: heat::measured(&policies, desired, observation, &tiers),
+            policies: measured,
+            plainly,
             selected: select::select(&policies, desired, observation),
             desired,
             observation,

@@ -133,6 +133,37 @@ impl Prometheus {
         Ok(values)
     }
 
+    /// Asks for one figure: the query is a scalar or has a single series.
+    ///
+    /// # Errors
+    /// As [`Prometheus::ask`]; also [`PrometheusError::Unreadable`] for no value, for several, and for one that is not finite.
+    pub async fn figure(&self, query: &str, at: Timestamp) -> Result<f64, PrometheusError> {
+        let mut failed = None;
+        for url in &self.urls {
+            match self.figure_one(url, query, at).await {
+                Err(error @ PrometheusError::Unreachable { .. }) => failed = Some(error),
+                found => return found,
+            }
+        }
+        Err(failed.unwrap_or_else(no_address))
+    }
+
+    async fn figure_one(&self, url: &str, query: &str, at: Timestamp) -> Result<f64, PrometheusError> {
+        let form = [("query", query), ("time", &at.as_second().to_string())];
+        let address = format!("{url}/api/v1/query");
+        let all = self.post::<Figure>(&address, url, &form, TIMEOUT).await?;
+        let unreadable = |detail: String| PrometheusError::Unreadable { detail };
+        let values: Vec<&str> = all.iter().filter_map(Figure::text).collect();
+        match &*values {
+            [] => Err(unreadable("the query has no value".to_owned())),
+            [one] => finite(one).ok_or_else(|| unreadable(format!("the query's value is {one}"))),
+            several => Err(unreadable(format!(
+                "the query has {} values; bring them together, as in `sum(…)`",
+                several.len()
+            ))),
+        }
+    }
+
     /// Asks for a query's value at each step of a span, which is what asking it at each of these times would give. What is asked at
     /// one time is bounded: see [`parts`].
     ///
@@ -293,6 +324,25 @@ struct Instant {
     #[serde(default)]
     metric: BTreeMap<String, String>,
     value: (f64, String),
+}
+
+/// What is in an answer that has one value: a series, or the two parts of a scalar, its time and its value.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum Figure {
+    Series { value: (f64, String) },
+    Time(#[expect(dead_code, reason = "it tells the form of an answer")] f64),
+    Scalar(String),
+}
+
+impl Figure {
+    fn text(&self) -> Option<&str> {
+        match self {
+            Self::Series { value } => Some(&value.1),
+            Self::Scalar(text) => Some(text),
+            Self::Time(_) => None,
+        }
+    }
 }
 
 #[derive(Deserialize)]

@@ -56,6 +56,7 @@ impl Observation {
             classes_in_use,
             engine,
             answers,
+            figures: BTreeMap::new(),
             claims,
         }
     }

@@ -398,6 +398,9 @@ pub struct Observation {
     /// Signals by the query that was asked.
     #[serde(with = "answers")]
     pub answers: BTreeMap<String, Answer>,
+    /// Figures that are of no volume, by the query that was asked.
+    #[serde(default)]
+    pub figures: BTreeMap<String, Result<f64, String>>,
     /// Where each claim's volumes are; their order never changes.
     #[serde(skip)]
     pub(super) claims: Claims,

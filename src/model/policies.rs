@@ -7,6 +7,7 @@ use super::quick::Table;
 use super::selectors::Selectors;
 use std::collections::BTreeMap;
 use std::hash::{Hash, Hasher};
+use std::num::NonZeroU32;
 use std::ops::{Deref, DerefMut};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
@@ -73,6 +74,10 @@ pub(crate) struct Digest {
     pub(crate) selectors: Selectors,
     /// A rule for each.
     pub(crate) rules: Vec<Rule>,
+    /// For each all that it demands, if it has one signal and neither exceptions nor a time for which that must be sustained.
+    pub(crate) plain: Vec<Option<Plain>>,
+    /// The names of their signals, of which there are few.
+    pub(crate) signals: Vec<Arc<str>>,
     /// The first policy of each kind: those of a kind ask the same about the same tiers, and are all switched on or all off.
     pub(crate) kinds: Vec<u32>,
 }
@@ -92,11 +97,9 @@ pub(crate) struct Rule {
     pub(crate) demote_above: f64,
     /// The part of a tier that may be used after a volume came from a colder one.
     pub(crate) promote_below: f64,
-    /// All that it demands, if it has one signal and neither exceptions nor a time for which that must be sustained.
-    pub(crate) plain: Option<Plain>,
 }
 
-/// What a plain policy demands.
+/// What a plain policy demands. It is looked at for each volume, and two of them share a line of the memory.
 pub(crate) struct Plain {
     /// Least part of the window that must have samples.
     pub(crate) min_coverage: f64,
@@ -104,8 +107,10 @@ pub(crate) struct Plain {
     pub(crate) above: f64,
     /// Below this it is cold.
     pub(crate) below: f64,
-    /// The signal.
-    pub(crate) signal: Arc<str>,
+    /// Its kind, an index of [`Digest::kinds`].
+    pub(crate) kind: u32,
+    /// The signal, an index of [`Digest::signals`] and one.
+    signal: NonZeroU32,
 }
 
 /// Policies that ask the same have the same answers, and ten thousand policies mostly do.
@@ -161,8 +166,11 @@ impl Digest {
         let mut digest = Self {
             selectors: Selectors::of(all.values()),
             rules: Vec::with_capacity(all.len()),
+            plain: Vec::with_capacity(all.len()),
+            signals: Vec::new(),
             kinds: Vec::new(),
         };
+        let mut signals: Table<&str, NonZeroU32> = Table::default();
         for (policy, place) in all.values().zip(0_u32..) {
             let kind = *known.entry(Asks(policy)).or_insert_with(|| {
                 digest.kinds.push(place);
@@ -176,10 +184,29 @@ impl Digest {
                 cooldown: seconds(policy.cooldown),
                 demote_above: policy.fullness.demote_above.unwrap_or(f64::NEG_INFINITY),
                 promote_below: policy.fullness.promote_below.unwrap_or(f64::INFINITY),
-                plain: plain(policy),
             });
+            let plain = plain(policy).map(|signal| {
+                let number = *signals.entry(&*signal.name).or_insert_with(|| {
+                    digest.signals.push(signal.name.clone());
+                    let count = u32::try_from(digest.signals.len()).unwrap_or(u32::MAX);
+                    NonZeroU32::new(count).unwrap_or(NonZeroU32::MAX)
+                });
+                Plain {
+                    min_coverage: policy.min_coverage,
+                    above: signal.above.unwrap_or(f64::INFINITY),
+                    below: signal.below.unwrap_or(f64::NEG_INFINITY),
+                    kind,
+                    signal: number,
+                }
+            });
+            digest.plain.push(plain);
         }
         digest
+    }
+
+    /// The name of a plain policy's signal.
+    pub(crate) fn signal(&self, plain: &Plain) -> &str {
+        &self.signals[plain.signal.get() as usize - 1]
     }
 }
 
@@ -187,17 +214,13 @@ fn seconds(of: Duration) -> i64 {
     i64::try_from(of.as_secs()).unwrap_or(i64::MAX)
 }
 
-fn plain(policy: &Policy) -> Option<Plain> {
+/// The signal of a policy that can be told in short.
+fn plain(policy: &Policy) -> Option<&Signal> {
     let [signal] = &*policy.signals else {
         return None;
     };
     let plain = policy.enabled && policy.not_heat_when.is_empty() && policy.sustained.is_zero();
-    plain.then(|| Plain {
-        min_coverage: policy.min_coverage,
-        above: signal.above.unwrap_or(f64::INFINITY),
-        below: signal.below.unwrap_or(f64::NEG_INFINITY),
-        signal: signal.name.clone(),
-    })
+    plain.then_some(signal)
 }
 
 #[cfg(test)]

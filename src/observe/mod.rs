@@ -20,6 +20,8 @@ pub use volumes::ClusterVolumes;
 /// Queries that are asked at one time: Prometheus evaluates twenty by default, for all of its users.
 const ASKED_AT_ONCE: usize = 4;
 
+const NO_PROMETHEUS: &str = "no --prometheus-url was given";
+
 /// The storage engines.
 #[derive(Clone, Copy)]
 pub struct Engines<'a> {
@@ -71,12 +73,34 @@ async fn ask(
     answers
 }
 
+/// Asks for figures that are of no volume.
+pub async fn figures(
+    prometheus: Option<&Prometheus>,
+    questions: &BTreeSet<String>,
+    now: Timestamp,
+) -> BTreeMap<String, Result<f64, String>> {
+    let questions: Vec<&String> = questions.iter().collect();
+    let mut figures = BTreeMap::new();
+    for some in questions.chunks(ASKED_AT_ONCE) {
+        let asked = some.iter().map(async |question| match prometheus {
+            Some(prometheus) => prometheus
+                .figure(question, now)
+                .await
+                .map_err(|error| error.to_string()),
+            None => Err(NO_PROMETHEUS.to_owned()),
+        });
+        let answered = join_all(asked).await;
+        figures.extend(some.iter().map(|question| (*question).clone()).zip(answered));
+    }
+    figures
+}
+
 async fn ask_one(prometheus: Option<&Prometheus>, question: &str, now: Timestamp) -> RawAnswer {
     match prometheus {
         Some(prometheus) => prometheus
             .ask(question, now)
             .await
             .map_err(|error| error.to_string()),
-        None => Err("no --prometheus-url was given".to_owned()),
+        None => Err(NO_PROMETHEUS.to_owned()),
     }
 }

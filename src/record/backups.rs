@@ -42,7 +42,8 @@ pub(super) async fn update(
     Ok(())
 }
 
-async fn write<K>(
+/// Writes a status that is another one, after it was told what is new in it.
+pub(super) async fn write<K>(
     cluster: &Cluster,
     mut object: K,
     next: K::Status,

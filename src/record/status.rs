@@ -1,6 +1,7 @@
 //! What is written into the status of our kinds: where things are, and why they are so.
 
 use super::backups;
+use super::rollouts;
 use super::tally::{OfPolicy, Tally};
 use crate::io::cluster::{Cluster, ClusterError};
 use crate::model::conditions;
@@ -8,11 +9,10 @@ use crate::model::coverage::BackupReading;
 use crate::model::decision::{Decision, Why};
 use crate::model::desired::{Desired, Policy, Tier, TierPools};
 use crate::model::ids::{ClaimRef, ObjectId, PolicyName, TierName};
-use crate::model::kinds::rollout::RolloutStatus;
 use crate::model::kinds::storage_policy::{LastMigration, PolicyPhase, StoragePolicyStatus};
 use crate::model::kinds::storage_tier::StorageTierStatus;
 use crate::model::kinds::tier_assignment::TierAssignmentStatus;
-use crate::model::kinds::{GROUP, HasStatus, Resource, Rollout, StoragePolicy, StorageTier, TierAssignment};
+use crate::model::kinds::{GROUP, HasStatus, Resource, StoragePolicy, StorageTier, TierAssignment};
 use crate::model::migration_brief::MigrationBrief;
 use crate::model::observation::Observation;
 use jiff::Timestamp;
@@ -54,7 +54,7 @@ pub async fn update(cluster: &Cluster, facts: &Facts<'_>) -> Result<(), ClusterE
     each::<TierAssignment>(cluster, |object| assignment(object, facts, tally)).await?;
     each::<StorageTier>(cluster, |object| tier(object, facts, tally)).await?;
     backups::update(cluster, facts, tally).await?;
-    each::<Rollout>(cluster, |object| rollout(object, facts, tally)).await
+    rollouts::update(cluster, facts, tally).await
 }
 
 /// Writes the status of every object of a kind where it is another.
@@ -76,25 +76,6 @@ where
         }
     }
     Ok(())
-}
-
-fn rollout(object: &Rollout, facts: &Facts, tally: &Tally) -> RolloutStatus {
-    let mut next = object.status.clone().unwrap_or_default();
-    let generation = object.metadata.generation;
-    next.observed_generation = generation;
-    if in_git(object, "Rollout", &mut next.conditions, facts, tally) {
-        let message = "this release reads and shows rollouts; it moves no workload";
-        conditions::set(
-            &mut next.conditions,
-            "Ready",
-            false,
-            "NotCarriedOut",
-            message,
-            generation,
-            facts.now,
-        );
-    }
-    next
 }
 
 /// Whether Git holds the object; one that it does not hold has no effect, and its condition says so.

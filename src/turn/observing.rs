@@ -2,6 +2,7 @@
 
 use super::{TurnFailure, World};
 use crate::decide::coverage::{self, Evidence};
+use crate::decide::rollouts;
 use crate::io::cluster::{Cluster, ClusterError};
 use crate::io::longhorn::Longhorn;
 use crate::io::velero::{Velero, VeleroError};
@@ -42,6 +43,7 @@ pub(super) struct Seen {
 
 pub(super) async fn observe_all(
     world: &World,
+    desired: &Desired,
     asked: &BTreeSet<String>,
     rules: &[Arc<BackupRules>],
     now: Timestamp,
@@ -54,7 +56,10 @@ pub(super) async fn observe_all(
         mayastor: &world.mayastor,
         longhorn: &Longhorn::of(&world.cluster),
     };
-    let observation = observe::observe(joined, engines, world.prometheus.as_ref(), asked, now).await;
+    let prometheus = world.prometheus.as_ref();
+    let mut observation = observe::observe(joined, engines, prometheus, asked, now).await;
+    let figures = rollouts::questions(desired);
+    observation.figures = observe::figures(prometheus, &figures, now).await;
     Ok(Seen { observation, claims })
 }
 

@@ -99,6 +99,11 @@ impl Remote {
     }
 
     /// What the controller makes of the tip that is found at this address: what it renders from, or how it ends.
+    /// Forgets what was fetched: the next one to read it fetches everything.
+    pub fn forget(&self) {
+        let _ = std::fs::remove_dir_all(self.folder.path().join("clone"));
+    }
+
     pub async fn read_at(&self, url: &str) -> Result<Vec<String>, String> {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let clone = self.folder.path().join("clone");

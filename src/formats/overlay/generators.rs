@@ -32,7 +32,7 @@ const GENERATED_BYTES_MAX: usize = 64 << 20;
 /// What it takes to generate an object of a kustomization that was built before: to read its entry, to make it and to sum it up, and
 /// the bytes that it holds besides its data.
 const GENERATE_AGAIN_LOOKS: usize = 20;
-const GENERATE_AGAIN_BYTES: usize = 2 << 10;
+const GENERATE_AGAIN_BYTES: usize = 3 << 10;
 
 /// What went wrong: a message and what to do.
 pub(super) type Trouble = (String, &'static str);

@@ -317,3 +317,13 @@ pub struct BackupStatus {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
 }
+
+/// The namespaces that a policy drills. The parser sees to it that none of them is a pattern.
+pub fn drilled_namespaces<'a>(spec: &'a BackupPolicySpec, drill: &'a DrillSpec) -> Vec<&'a str> {
+    let all = match drill.namespaces.is_empty() {
+        true => &spec.included_namespaces,
+        false => &drill.namespaces,
+    };
+    let held = |one: &&String| !spec.excluded_namespaces.contains(one);
+    all.iter().filter(held).map(String::as_str).collect()
+}

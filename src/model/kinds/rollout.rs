@@ -1,4 +1,4 @@
-//! `Rollout`: workloads moved onto a StorageClass in phases.
+//! `Rollout`: workloads moved onto a StorageClass in phases, each of which opens on evidence.
 
 use super::LabelSelector;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
@@ -6,8 +6,14 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Workloads move onto a StorageClass in phases, each behind its gates. This release reads, checks and shows rollouts;
-/// it moves no workload, and says so in the object's condition.
+/// Phases of a rollout, and gates of a phase: people write a handful of each.
+pub const PHASES_MAX: usize = 20;
+
+/// Gates of a phase.
+pub const GATES_MAX: usize = 20;
+
+/// Workloads move onto a StorageClass in phases, each behind gates. This release judges phases and their gates, and says which phase is
+/// open; people move its workloads, and the next phase opens when what was demanded of this one holds.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[kube(
     group = "storage.billyronks.io",
@@ -15,12 +21,18 @@ use serde::{Deserialize, Serialize};
     kind = "Rollout",
     status = "RolloutStatus",
     category = "couchestor",
-    doc = "Moves workloads onto a StorageClass in phases (read and shown only, so far)",
+    doc = "Says which workloads may move onto a StorageClass now: phases that open on evidence",
     printcolumn(name = "Class", type_ = "string", json_path = ".spec.storageClassName"),
+    printcolumn(name = "Phase", type_ = "string", json_path = ".status.phase"),
     printcolumn(
         name = "Ready",
         type_ = "string",
         json_path = ".status.conditions[?(@.type==\"Ready\")].status"
+    ),
+    printcolumn(
+        name = "Reason",
+        type_ = "string",
+        json_path = ".status.conditions[?(@.type==\"Ready\")].reason"
     )
 )]
 #[serde(rename_all = "camelCase")]
@@ -32,18 +44,21 @@ pub struct RolloutSpec {
     pub phases: Vec<RolloutPhase>,
 }
 
-/// One phase.
+/// One phase. It is done when every claim of its workloads is on the class and its gates hold, for as long as `soak` says; then the next
+/// one opens.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]
 pub struct RolloutPhase {
     /// Its name, such as `test-databases`.
     pub name: String,
     /// Its workloads.
+    #[schemars(length(min = 1, max = 50))]
     pub workloads: Vec<WorkloadSelector>,
-    /// What must hold before the next phase.
+    /// What must hold besides before the next phase opens.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
-    pub gates: Vec<String>,
-    /// How long the phase must have been good, a Go duration.
+    #[schemars(length(max = 20))]
+    pub gates: Vec<Gate>,
+    /// For how long all of that must have held, a Go duration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub soak: Option<String>,
 }
@@ -54,9 +69,64 @@ pub struct RolloutPhase {
 pub struct WorkloadSelector {
     /// Their namespace.
     pub namespace: String,
-    /// Their labels; absent means all of the namespace.
+    /// Labels of their claims; absent means all of the namespace.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub selector: Option<LabelSelector>,
+}
+
+/// One thing that must hold: exactly one of these. What cannot be known does not hold.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct Gate {
+    /// The newest backup of a BackupPolicy that holds every volume holds each claim of the phase.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub coverage: Option<BackupGate>,
+    /// That backup is no older than `within`, or than the policy's `rpo`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rpo: Option<BackupGate>,
+    /// The last drill of each namespace of the phase passed, no longer than `within`, or the policy's `evidenceAge`, ago.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drill: Option<BackupGate>,
+    /// Restoring each of these namespaces took no longer than `within`, or the policy's `rto`, in 95 of 100 drills.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rto: Option<BackupGate>,
+    /// A figure that Prometheus knows lies within bounds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub metric: Option<MetricGate>,
+}
+
+/// What a BackupPolicy must have proved.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct BackupGate {
+    /// The BackupPolicy.
+    pub policy: String,
+    /// Its namespace.
+    #[serde(default = "default_namespace")]
+    pub namespace: String,
+    /// A Go duration, where another one than the policy's is meant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub within: Option<String>,
+}
+
+fn default_namespace() -> String {
+    "velero".to_owned()
+}
+
+/// A figure: a query with exactly one value. `above`, `below` or both are given.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct MetricGate {
+    /// What it is called, such as `open incidents`.
+    pub name: String,
+    /// The PromQL, whose answer is a scalar or a single series.
+    pub query: String,
+    /// The value must be greater than this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub above: Option<f64>,
+    /// The value must be less than this.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub below: Option<f64>,
 }
 
 /// What a rollout's object says.
@@ -66,7 +136,68 @@ pub struct RolloutStatus {
     /// The generation of the spec that this status speaks of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub observed_generation: Option<i64>,
-    /// Ready.
+    /// Ready: every phase is done.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
+    /// The phase that is open or soaking; absent when all are done.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub phase: Option<String>,
+    /// The phases in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub phases: Vec<PhaseStatus>,
+}
+
+/// Where a phase is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub enum PhaseState {
+    /// A phase before it is not done, or what that one proved holds no more: its workloads stay where they are.
+    #[default]
+    Waiting,
+    /// Its workloads may move.
+    Open,
+    /// All of it holds, but not for long enough.
+    Soaking,
+    /// All of it has held for long enough.
+    Done,
+}
+
+/// What is known of a phase.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PhaseStatus {
+    /// Its name.
+    pub name: String,
+    /// Where it is.
+    pub state: PhaseState,
+    /// What it waits for, in words; empty when it waits for nothing.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub waits_for: String,
+    /// Bound claims of its workloads.
+    pub claims: u32,
+    /// Those on the class.
+    pub placed: u32,
+    /// Its gates, in order.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub gates: Vec<GateStatus>,
+    /// Since when all of it has held without a break (RFC 3339).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub held_since: Option<String>,
+    /// When it was done (RFC 3339).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub done_at: Option<String>,
+    /// Of what the two times speak: a phase that is written anew begins anew.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub fingerprint: String,
+}
+
+/// What is known of a gate.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct GateStatus {
+    /// Which: `coverage velero/daily`, `metric open incidents`.
+    pub gate: String,
+    /// Whether it holds.
+    pub holds: bool,
+    /// What was found.
+    pub message: String,
 }

@@ -1,9 +1,8 @@
-//! BackupPolicy and Rollout. What Velero would find wrong only when a backup runs is found here.
+//! BackupPolicy. What Velero would find wrong only when a backup runs is found here.
 
 use super::Reader;
 use crate::model::desired::Resource;
 use crate::model::kinds::backup::{BackupHook, BackupPolicySpec};
-use crate::model::kinds::rollout::RolloutSpec;
 use std::collections::BTreeSet;
 
 /// What backups refer to.
@@ -24,8 +23,8 @@ mod volume_policy;
 /// Drills.
 mod drills;
 
-/// Phases of a rollout: people write a handful.
-const PHASES_MAX: usize = 100;
+/// Phases that open on what backups have proved.
+mod rollouts;
 
 impl<'a> Reader<'a> {
     pub(super) fn backup(&mut self, resource: &'a Resource) {
@@ -127,22 +126,6 @@ impl<'a> Reader<'a> {
         for (when, command) in [("pre", &hook.pre), ("post", &hook.post)] {
             if let Some(timeout) = command.as_ref().and_then(|command| command.timeout.as_ref()) {
                 self.duration(resource, &format!("{pointer}/{when}/timeout"), timeout);
-            }
-        }
-    }
-
-    pub(super) fn rollout(&mut self, resource: &Resource) {
-        let Some(spec) = self.spec::<RolloutSpec>(resource) else {
-            return;
-        };
-        if spec.phases.len() > PHASES_MAX {
-            let message = format!("a rollout has at most {PHASES_MAX} phases");
-            self.wrong(resource, "", "value", message, "join some of them");
-            return;
-        }
-        for (index, phase) in spec.phases.iter().enumerate() {
-            if let Some(soak) = &phase.soak {
-                self.duration(resource, &format!("/spec/phases/{index}/soak"), soak);
             }
         }
     }

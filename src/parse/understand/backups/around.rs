@@ -39,6 +39,7 @@ pub(super) const LVM: &str = "local.csi.openebs.io";
 #[derive(Default)]
 pub(in crate::parse::understand) struct Around<'a> {
     pub(super) locations: BTreeMap<Key<'a>, &'a Resource>,
+    pub(super) policies: BTreeMap<Key<'a>, &'a Resource>,
     pub(super) secrets: BTreeMap<Key<'a>, &'a Resource>,
     pub(super) config_maps: BTreeMap<Key<'a>, &'a Resource>,
     pub(super) classes: Vec<Class<'a>>,
@@ -64,6 +65,9 @@ impl<'a> Around<'a> {
             match (group, resource.kind()) {
                 (GROUP, "BackupLocation") => {
                     around.locations.insert(key, resource);
+                }
+                (GROUP, "BackupPolicy") => {
+                    around.policies.insert(key, resource);
                 }
                 (GROUP, "StorageTier") => around.classes.extend(of_tier(resource)),
                 ("", "Secret") => {

@@ -1,0 +1,423 @@
+//! Which phase of a rollout is open, what holds of its gates, and what it waits for.
+//!
+//! Pure. Gates fail closed: what cannot be known does not hold. A phase opens only while everything that the phases before it have proved
+//! holds now; that it has soaked is remembered, and a break later does not make it soak again.
+
+use super::drills::{Asks, proved};
+use crate::formats::duration;
+use crate::model::backups::PolicyKey;
+use crate::model::coverage::{BackupReading, PolicyReport, Verdict};
+use crate::model::desired::Desired;
+use crate::model::ids::ClaimRef;
+use crate::model::kinds::backup::BackupPolicySpec;
+use crate::model::kinds::rollout::{
+    BackupGate, Gate, GateStatus, MetricGate, PhaseState, PhaseStatus, RolloutPhase, RolloutSpec,
+    RolloutStatus, WorkloadSelector,
+};
+use crate::model::observation::{BoundVolume, Observation};
+use crate::model::quantities::span;
+use jiff::Timestamp;
+use sha2::{Digest, Sha256};
+use std::collections::{BTreeMap, BTreeSet};
+
+#[cfg(test)]
+mod tests;
+
+/// Claims that a message names.
+const NAMED_MAX: usize = 3;
+
+/// What a rollout is judged by.
+#[derive(Clone, Copy)]
+pub struct Seen<'a> {
+    /// What Git asks for.
+    pub desired: &'a Desired,
+    /// What was seen of volumes and figures.
+    pub observation: &'a Observation,
+    /// What is known of backups.
+    pub backups: Option<&'a BackupReading>,
+    /// Now.
+    pub now: Timestamp,
+}
+
+/// A rollout as it was judged.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Report {
+    /// Its name.
+    pub name: String,
+    /// The class onto which volumes move.
+    pub class: String,
+    /// Whether it was encrypted: then nobody is told what it says.
+    pub secret: bool,
+    /// Its phases in order.
+    pub phases: Vec<PhaseStatus>,
+}
+
+impl Report {
+    /// The phase that is open or soaking, with its place from 1 on; none when all are done.
+    pub fn current(&self) -> Option<(usize, &PhaseStatus)> {
+        let mut phases = self.phases.iter().zip(1..);
+        let current = |(phase, _): &(&PhaseStatus, usize)| phase.state != PhaseState::Done;
+        phases.find(current).map(|(phase, place)| (place, phase))
+    }
+}
+
+/// Every figure that the gates of a repository's rollouts ask Prometheus for.
+pub fn questions(desired: &Desired) -> BTreeSet<String> {
+    let all = desired.ours::<RolloutSpec>("Rollout");
+    let gates = all
+        .flat_map(|(_, spec)| spec.phases)
+        .flat_map(|phase| phase.gates);
+    gates.filter_map(|gate| Some(gate.metric?.query)).collect()
+}
+
+/// Judges every rollout of a repository. `before` is what the statuses of their objects say, by name.
+pub fn judge(seen: &Seen, before: &BTreeMap<String, RolloutStatus>) -> Vec<Report> {
+    let policies = seen.desired.ours::<BackupPolicySpec>("BackupPolicy");
+    let policies: BTreeMap<(&str, &str), (BackupPolicySpec, bool)> = policies
+        .map(|(resource, spec)| {
+            let key = (resource.namespace(), resource.name());
+            (key, (spec, resource.origin.secret))
+        })
+        .collect();
+    let rollouts = seen.desired.ours::<RolloutSpec>("Rollout");
+    let none = RolloutStatus::default();
+    let judged = rollouts.map(|(resource, spec)| {
+        let before = before.get(resource.name()).unwrap_or(&none);
+        let judging = Judging {
+            seen,
+            policies: &policies,
+            class: &spec.storage_class_name,
+            secret: resource.origin.secret,
+        };
+        Report {
+            name: resource.name().to_owned(),
+            class: spec.storage_class_name.clone(),
+            secret: resource.origin.secret,
+            phases: judging.phases(&spec.phases, &before.phases),
+        }
+    });
+    judged.collect()
+}
+
+struct Judging<'a> {
+    seen: &'a Seen<'a>,
+    /// BackupPolicies by namespace and name, and whether they were encrypted.
+    policies: &'a BTreeMap<(&'a str, &'a str), (BackupPolicySpec, bool)>,
+    class: &'a str,
+    secret: bool,
+}
+
+/// A backup policy that a gate asks about.
+struct Backed<'a> {
+    spec: &'a BackupPolicySpec,
+    report: &'a PolicyReport,
+    /// Whether figures of it may be told.
+    told: bool,
+}
+
+impl Judging<'_> {
+    fn phases(&self, phases: &[RolloutPhase], before: &[PhaseStatus]) -> Vec<PhaseStatus> {
+        let mut all: Vec<PhaseStatus> = Vec::with_capacity(phases.len());
+        // The first phase that keeps the others waiting.
+        let mut waits: Option<String> = None;
+        for phase in phases {
+            let fingerprint = self.fingerprint(phase);
+            let known = before
+                .iter()
+                .find(|one| one.name == phase.name && one.fingerprint == fingerprint);
+            let judged = self.phase(phase, known, waits.as_deref(), fingerprint);
+            let lacks = judged.state != PhaseState::Done || !judged.waits_for.is_empty();
+            if lacks && waits.is_none() {
+                waits = Some(match judged.state {
+                    PhaseState::Done => format!("phase {}: {}", judged.name, judged.waits_for),
+                    _ => format!("phase {}", judged.name),
+                });
+            }
+            all.push(judged);
+        }
+        all
+    }
+
+    fn phase(
+        &self,
+        phase: &RolloutPhase,
+        known: Option<&PhaseStatus>,
+        waits: Option<&str>,
+        fingerprint: String,
+    ) -> PhaseStatus {
+        let claims = self.claims(phase);
+        let placed = claims.iter().filter(|(_, on_class)| **on_class).count();
+        let gates: Vec<GateStatus> = phase
+            .gates
+            .iter()
+            .map(|gate| self.gate(phase, gate, &claims))
+            .collect();
+        let mut lacks = Vec::new();
+        match (placed, claims.len()) {
+            (_, 0) => lacks.push("its workloads have no bound claim".to_owned()),
+            (placed, all) if placed < all => {
+                let elsewhere = claims.iter().filter(|(_, on_class)| !**on_class);
+                let names = named(elsewhere.map(|(claim, _)| claim.to_string()), all - placed);
+                lacks.push(format!("{names} on {}", self.class));
+            }
+            _ => {}
+        }
+        let failing = gates.iter().filter(|gate| !gate.holds);
+        lacks.extend(failing.map(|gate| format!("{}: {}", gate.gate, gate.message)));
+        let done_at = known.and_then(|known| known.done_at.clone());
+        let mut status = PhaseStatus {
+            name: phase.name.clone(),
+            claims: u32::try_from(claims.len()).unwrap_or(u32::MAX),
+            placed: u32::try_from(placed).unwrap_or(u32::MAX),
+            gates,
+            fingerprint,
+            ..PhaseStatus::default()
+        };
+        if let Some(done_at) = done_at {
+            status.state = PhaseState::Done;
+            status.held_since = known.and_then(|known| known.held_since.clone());
+            status.done_at = Some(done_at);
+            status.waits_for = lacks.join("; ");
+            return status;
+        }
+        if let Some(waits) = waits {
+            status.waits_for = waits.to_owned();
+            return status;
+        }
+        if !lacks.is_empty() {
+            status.state = PhaseState::Open;
+            status.waits_for = lacks.join("; ");
+            return status;
+        }
+        let now = self.seen.now;
+        let since = known.and_then(|known| known.held_since.as_ref()?.parse::<Timestamp>().ok());
+        // A clock that went back proves nothing.
+        let since = since.filter(|since| *since <= now).unwrap_or(now);
+        let soak = phase.soak.as_deref().map_or(0, seconds);
+        let until = i64::try_from(soak)
+            .ok()
+            .and_then(|soak| since.as_second().checked_add(soak));
+        status.held_since = Some(since.to_string());
+        if until.is_none_or(|until| now.as_second() < until) {
+            status.state = PhaseState::Soaking;
+            let until = until.and_then(|until| Timestamp::from_second(until).ok());
+            status.waits_for = match until.filter(|_| !self.secret) {
+                Some(until) => format!("all of it holds, and must until {until}"),
+                None => "all of it holds, and must for longer".to_owned(),
+            };
+        } else {
+            status.state = PhaseState::Done;
+            status.done_at = Some(now.to_string());
+        }
+        status
+    }
+
+    /// A phase in short, with the class: what was proved of another one proves nothing.
+    fn fingerprint(&self, phase: &RolloutPhase) -> String {
+        let whole = serde_json::to_vec(&(self.class, phase)).unwrap_or_default();
+        let digest = Sha256::digest(&whole);
+        digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    /// The bound claims of a phase's workloads, in order, and whether each is on the class.
+    fn claims(&self, phase: &RolloutPhase) -> BTreeMap<ClaimRef, bool> {
+        let observation = self.seen.observation;
+        let is_of = |volume: &BoundVolume, one: &WorkloadSelector| {
+            let group = observation.group(volume);
+            let labels = one.selector.iter().flat_map(|selector| &selector.match_labels);
+            let carries = |(key, value): (&String, &String)| {
+                group.and_then(|group| group.label(key)) == Some(value.as_str())
+            };
+            *volume.namespace == *one.namespace && labels.map(carries).all(|carries| carries)
+        };
+        let volumes = observation.volumes.iter();
+        let of_phase = volumes.filter(|volume| phase.workloads.iter().any(|one| is_of(volume, one)));
+        of_phase
+            .map(|volume| {
+                let class = observation.group(volume).map(|group| &*group.storage_class);
+                (volume.claim_ref(), class == Some(self.class))
+            })
+            .collect()
+    }
+
+    fn gate(&self, phase: &RolloutPhase, gate: &Gate, claims: &BTreeMap<ClaimRef, bool>) -> GateStatus {
+        let (gate, found) = if let Some(one) = &gate.coverage {
+            let found = self.backed(one).and_then(|backed| covers(&backed, claims));
+            (named_gate("coverage", one), found)
+        } else if let Some(one) = &gate.rpo {
+            let found = self
+                .backed(one)
+                .and_then(|backed| fresh(&backed, one, self.seen.now));
+            (named_gate("rpo", one), found)
+        } else if let Some(one) = &gate.drill {
+            let found = self
+                .backed(one)
+                .and_then(|backed| self.drilled(&backed, phase, one.within.as_deref(), None));
+            (named_gate("drill", one), found)
+        } else if let Some(one) = &gate.rto {
+            let found = self.backed(one).and_then(|backed| {
+                let rto = one.within.as_deref().or(backed.spec.rto.as_deref());
+                let rto = rto.ok_or_else(|| "the policy promises no rto".to_owned())?;
+                self.drilled(&backed, phase, None, Some(rto))
+            });
+            (named_gate("rto", one), found)
+        } else if let Some(one) = &gate.metric {
+            (format!("metric {}", one.name), self.figure(one))
+        } else {
+            ("gate".to_owned(), Err("it asks for nothing".to_owned()))
+        };
+        let (holds, message) = match found {
+            Ok(message) => (true, message),
+            Err(message) => (false, message),
+        };
+        GateStatus { gate, holds, message }
+    }
+
+    fn backed<'b>(&'b self, gate: &'b BackupGate) -> Result<Backed<'b>, String> {
+        let (spec, secret) = self
+            .policies
+            .get(&(gate.namespace.as_str(), gate.policy.as_str()))
+            .ok_or_else(|| "the repository has no such BackupPolicy".to_owned())?;
+        let reading = self
+            .seen
+            .backups
+            .ok_or_else(|| "nothing is known of backups".to_owned())?;
+        if let Some(unseen) = &reading.unseen {
+            return Err(unseen.told().1);
+        }
+        let key = PolicyKey {
+            namespace: gate.namespace.clone(),
+            name: gate.policy.clone(),
+        };
+        let report = reading.policy(&key);
+        Ok(Backed {
+            spec,
+            report: report.ok_or_else(|| "nothing is known of its backups".to_owned())?,
+            told: !secret && !self.secret,
+        })
+    }
+
+    /// Whether the drills of the phase's namespaces prove what is asked.
+    fn drilled(
+        &self,
+        backed: &Backed,
+        phase: &RolloutPhase,
+        within: Option<&str>,
+        rto: Option<&str>,
+    ) -> Result<String, String> {
+        let drill = backed
+            .spec
+            .drill
+            .as_ref()
+            .ok_or_else(|| "the policy asks for no drills".to_owned())?;
+        let asks = Asks {
+            evidence_age: within.unwrap_or(&drill.evidence_age),
+            rto,
+            window: drill.window as usize,
+        };
+        let namespaces: BTreeSet<&str> = phase.workloads.iter().map(|one| &*one.namespace).collect();
+        let mut slowest = 0;
+        for namespace in &namespaces {
+            let found = proved(&backed.report.drills, namespace, asks, self.seen.now);
+            let p95 = found.map_err(|(reason, message)| match backed.told {
+                true => message,
+                false => format!("namespace {namespace}: {reason}"),
+            })?;
+            slowest = slowest.max(p95);
+        }
+        Ok(match rto {
+            Some(_) => format!("restores take {}", span(slowest)),
+            None => "the last drills passed".to_owned(),
+        })
+    }
+
+    fn figure(&self, gate: &MetricGate) -> Result<String, String> {
+        let found = self.seen.observation.figures.get(&gate.query);
+        let value = match found {
+            Some(Ok(value)) => *value,
+            Some(Err(error)) if !self.secret => return Err(error.clone()),
+            Some(Err(_)) => return Err("it is not known".to_owned()),
+            None => return Err("Prometheus was not asked".to_owned()),
+        };
+        let above = gate.above.is_none_or(|above| value > above);
+        let below = gate.below.is_none_or(|below| value < below);
+        let bounds = [("above", gate.above), ("below", gate.below)];
+        let bounds = bounds
+            .iter()
+            .filter_map(|(word, bound)| Some(format!("{word} {}", short((*bound)?))));
+        let bounds = bounds.collect::<Vec<String>>().join(" and ");
+        // A value that is told while all is well changes all the time, and with it the status.
+        match (above && below, self.secret) {
+            (true, true) => Ok("it is within its (encrypted) bounds".to_owned()),
+            (true, false) => Ok(format!("it is {bounds}")),
+            (false, true) => Err("it is not within its (encrypted) bounds".to_owned()),
+            (false, false) => Err(format!("it is {} and must be {bounds}", short(value))),
+        }
+    }
+}
+
+fn seconds(text: &str) -> u64 {
+    // What is no duration is a finding; a time that nobody understands never passes.
+    duration::parse(text).map_or(u64::MAX, |length| length.as_secs())
+}
+
+/// A figure with no more digits than it needs.
+fn short(value: f64) -> String {
+    match value.fract() == 0.0 {
+        true => format!("{value:.0}"),
+        false => format!("{value:.3}"),
+    }
+}
+
+fn named_gate(word: &str, gate: &BackupGate) -> String {
+    format!("{word} {}/{}", gate.namespace, gate.policy)
+}
+
+/// The first of so many names.
+fn named(names: impl Iterator<Item = String>, count: usize) -> String {
+    let shown: Vec<String> = names.take(NAMED_MAX).collect();
+    let more = match count.saturating_sub(shown.len()) {
+        0 => String::new(),
+        more => format!(" and {more} more"),
+    };
+    format!("{}{more}", shown.join(", "))
+}
+
+/// Whether the newest full backup holds every claim.
+fn covers(backed: &Backed, claims: &BTreeMap<ClaimRef, bool>) -> Result<String, String> {
+    let covered = backed
+        .report
+        .covered
+        .as_ref()
+        .ok_or_else(|| "no backup holds every volume".to_owned())?;
+    let volumes = covered.volumes.iter();
+    let of_it = volumes.filter(|(_, verdict)| !matches!(verdict, Verdict::Uncovered { .. }));
+    let held: BTreeSet<&ClaimRef> = of_it.map(|(claim, _)| claim).collect();
+    let missing: Vec<&ClaimRef> = claims.keys().filter(|claim| !held.contains(claim)).collect();
+    let name = &covered.backup.name;
+    match missing.len() {
+        0 => Ok(format!("backup {name} holds them")),
+        count => Err(format!(
+            "backup {name} does not hold {}",
+            named(missing.iter().map(ToString::to_string), count)
+        )),
+    }
+}
+
+/// Whether the newest full backup is young enough.
+fn fresh(backed: &Backed, gate: &BackupGate, now: Timestamp) -> Result<String, String> {
+    let allowed = gate.within.as_deref().or(backed.spec.rpo.as_deref());
+    let allowed = allowed.ok_or_else(|| "the policy promises no rpo".to_owned())?;
+    let age = backed
+        .report
+        .age(now)
+        .ok_or_else(|| "no backup holds every volume".to_owned())?;
+    let young = age <= seconds(allowed);
+    match (young, backed.told) {
+        // An age that is told changes all the time, and with it the status.
+        (true, true) => Ok(format!("the newest full backup is no older than {allowed}")),
+        (true, false) => Ok("the newest full backup is young enough".to_owned()),
+        (false, true) => Err(format!("the newest full backup is older than {allowed}")),
+        (false, false) => Err("the newest full backup is too old".to_owned()),
+    }
+}

@@ -1,0 +1,200 @@
+//! Rollouts: whether a phase could ever open. A gate that can never hold would be found out when somebody waits for it.
+
+use super::super::Reader;
+use super::drills::is_backed_up;
+use crate::model::desired::Resource;
+use crate::model::kinds::backup::{BackupPolicySpec, drilled_namespaces};
+use crate::model::kinds::rollout::{
+    BackupGate, GATES_MAX, Gate, MetricGate, PHASES_MAX, RolloutPhase, RolloutSpec,
+};
+use serde::Deserialize;
+use std::collections::BTreeSet;
+
+/// What is said of a gate that is wrong: the field, the rule, what is wrong and what to do.
+type Wrong = (&'static str, &'static str, String, &'static str);
+
+impl Reader<'_> {
+    pub(in crate::parse::understand) fn rollout(&mut self, resource: &Resource) {
+        let Some(spec) = self.spec::<RolloutSpec>(resource) else {
+            return;
+        };
+        if spec.phases.len() > PHASES_MAX {
+            let message = format!("a rollout has at most {PHASES_MAX} phases");
+            self.wrong(resource, "", "value", message, "join some of them");
+            return;
+        }
+        let mut names = BTreeSet::new();
+        for (index, phase) in spec.phases.iter().enumerate() {
+            let pointer = format!("/spec/phases/{index}");
+            if phase.name.is_empty() || !names.insert(&phase.name) {
+                let message = "two phases have this name, or it is empty";
+                let help = "name each differently: what a phase has proved is remembered by its name";
+                self.wrong(resource, &format!("{pointer}/name"), "name", message, help);
+            }
+            if let Some(soak) = &phase.soak {
+                self.duration(resource, &format!("{pointer}/soak"), soak);
+            }
+            if phase.workloads.is_empty() {
+                let message = "this phase has no workloads, so that it is never done";
+                let help = "name the namespaces of its workloads";
+                self.wrong(
+                    resource,
+                    &format!("{pointer}/workloads"),
+                    "missing-field",
+                    message,
+                    help,
+                );
+            }
+            if phase.gates.len() > GATES_MAX {
+                let message = format!("a phase has at most {GATES_MAX} gates");
+                self.wrong(
+                    resource,
+                    &format!("{pointer}/gates"),
+                    "value",
+                    message,
+                    "take some out",
+                );
+                continue;
+            }
+            for (index, gate) in phase.gates.iter().enumerate() {
+                self.gate(resource, phase, gate, &format!("{pointer}/gates/{index}"));
+            }
+        }
+    }
+
+    fn gate(&mut self, resource: &Resource, phase: &RolloutPhase, gate: &Gate, pointer: &str) {
+        let backups = [
+            ("coverage", &gate.coverage),
+            ("rpo", &gate.rpo),
+            ("drill", &gate.drill),
+            ("rto", &gate.rto),
+        ];
+        let asked = backups.iter().filter(|(_, one)| one.is_some()).count();
+        if asked + usize::from(gate.metric.is_some()) != 1 {
+            let message = "a gate asks for exactly one thing";
+            let help =
+                "write one of `coverage`, `rpo`, `drill`, `rto` and `metric`, each as a gate of its own";
+            self.wrong(resource, pointer, "gate", message, help);
+            return;
+        }
+        for (word, one) in backups {
+            let Some(one) = one else { continue };
+            let pointer = format!("{pointer}/{word}");
+            if let Some(within) = &one.within {
+                self.duration(resource, &format!("{pointer}/within"), within);
+            }
+            if let Some((field, rule, message, help)) = self.backup_gate(resource, phase, word, one) {
+                self.wrong(resource, &format!("{pointer}{field}"), rule, message, help);
+            }
+        }
+        if let Some(metric) = &gate.metric {
+            self.metric(resource, metric, &format!("{pointer}/metric"));
+        }
+    }
+
+    fn backup_gate(
+        &self,
+        resource: &Resource,
+        phase: &RolloutPhase,
+        word: &str,
+        gate: &BackupGate,
+    ) -> Option<Wrong> {
+        let key = (gate.namespace.as_str(), gate.policy.as_str());
+        let Some(policy) = self.around.policies.get(&key) else {
+            let message = format!(
+                "this repository has no BackupPolicy {} in namespace {}",
+                resource.origin.told(&gate.policy),
+                resource.origin.told(&gate.namespace)
+            );
+            let help = "correct the name, or give the policy's `namespace`";
+            return Some(("/policy", "reference", message, help));
+        };
+        // What is wrong with the policy itself is told there.
+        let spec = BackupPolicySpec::deserialize(policy.value.get("spec")?).ok()?;
+        let unheld = phase
+            .workloads
+            .iter()
+            .find(|one| !is_backed_up(&spec, &one.namespace));
+        if let Some(one) = unheld {
+            let message = format!(
+                "no backup of this policy holds namespace {}, so that the gate never holds",
+                resource.origin.told(&one.namespace)
+            );
+            let help = "name a policy that backs up the namespaces of the phase's workloads";
+            return Some(("/policy", "gate", message, help));
+        }
+        let promises = |promise: &Option<String>, name: &str| {
+            let lacks = promise.is_none() && gate.within.is_none();
+            lacks.then(|| {
+                let message = format!("the policy promises no `{name}`, so that the gate never holds");
+                (
+                    "/policy",
+                    "gate",
+                    message,
+                    "add it to the policy, or write `within`",
+                )
+            })
+        };
+        match word {
+            "coverage" if gate.within.is_some() => {
+                let message = "`within` means nothing of a coverage gate".to_owned();
+                Some((
+                    "/within",
+                    "gate",
+                    message,
+                    "an `rpo` gate says how old the backup may be",
+                ))
+            }
+            "rpo" => promises(&spec.rpo, "rpo"),
+            "rto" => self
+                .drills(resource, phase, &spec)
+                .or_else(|| promises(&spec.rto, "rto")),
+            "drill" => self.drills(resource, phase, &spec),
+            _ => None,
+        }
+    }
+
+    /// Whether the policy drills the namespaces of a phase.
+    fn drills(&self, resource: &Resource, phase: &RolloutPhase, spec: &BackupPolicySpec) -> Option<Wrong> {
+        let Some(drill) = &spec.drill else {
+            let message = "the policy asks for no drills, so that the gate never holds".to_owned();
+            return Some(("/policy", "gate", message, "add `drill` to the policy"));
+        };
+        let drilled = drilled_namespaces(spec, drill);
+        let lacks = phase
+            .workloads
+            .iter()
+            .find(|one| !drilled.contains(&one.namespace.as_str()))?;
+        let message = format!(
+            "no drill of this policy restores namespace {}, so that the gate never holds",
+            resource.origin.told(&lacks.namespace)
+        );
+        Some((
+            "/policy",
+            "gate",
+            message,
+            "add it to the policy's `drill.namespaces`",
+        ))
+    }
+
+    fn metric(&mut self, resource: &Resource, gate: &MetricGate, pointer: &str) {
+        if gate.query.trim().is_empty() {
+            let help = "write PromQL with exactly one value, such as `count(ALERTS{alertstate=\"firing\"}) or vector(0)`";
+            self.wrong(
+                resource,
+                &format!("{pointer}/query"),
+                "value",
+                "this query asks for nothing",
+                help,
+            );
+        }
+        let bound = |one: Option<f64>| one.is_some_and(f64::is_finite);
+        let wrong = match (gate.above, gate.below) {
+            (above, below) if !bound(above) && !bound(below) => "this gate has no bound",
+            (Some(above), Some(below)) if above >= below => "no value is above `above` and below `below`",
+            _ => return,
+        };
+        let help = "write `above`, `below` or both, so that a value can lie between them";
+        self.wrong(resource, pointer, "gate", wrong, help);
+    }
+}

@@ -1,0 +1,100 @@
+//! Rollouts of which a phase could never open, found when they are committed; one row for each rule.
+
+use super::findings;
+
+const API: &str = "apiVersion: storage.billyronks.io/v1\n";
+
+/// A tree without a finding: a backup policy that promises and drills, and a rollout with a gate of each kind.
+fn tree() -> String {
+    format!(
+        "{API}kind: BackupLocation
+metadata: {{name: s3, namespace: velero}}
+spec: {{bucket: b, credentials: {{name: s}}}}
+---
+{{apiVersion: v1, kind: Secret, metadata: {{name: s, namespace: velero}}, stringData: {{cloud: null}}}}
+---
+{{apiVersion: v1, kind: Secret, metadata: {{name: velero-repo-credentials, namespace: velero}}, stringData: {{repository-password: null}}}}
+---
+{API}kind: BackupPolicy
+metadata: {{name: p, namespace: velero}}
+spec:
+  location: s3
+  includedNamespaces: [db, web]
+  volumes: fs-backup
+  schedules: [{{name: day, schedule: 0 2 * * *, ttl: 72h}}]
+  rpo: 24h
+  rto: 15m
+  drill: {{schedule: '@weekly', namespaces: [db]}}
+---
+{API}kind: Rollout
+metadata: {{name: r}}
+spec:
+  storageClassName: fast
+  phases:
+  - name: one
+    workloads: [{{namespace: db}}]
+    gates:
+    - coverage: {{policy: p}}
+    - rpo: {{policy: p}}
+    - drill: {{policy: p, within: 72h}}
+    - rto: {{policy: p, namespace: velero}}
+    - metric: {{name: alerts, query: up, below: 1}}
+    soak: 24h
+  - name: two
+    workloads: [{{namespace: web}}]
+"
+    )
+}
+
+/// What is said of the tree with a text in the place of another.
+fn told(from: &str, to: &str) -> Vec<String> {
+    let tree = tree();
+    assert!(tree.contains(from), "{from}");
+    findings(&[("a.yaml", tree.replacen(from, to, 1))]).0
+}
+
+#[test]
+fn a_gate_that_can_never_hold_is_found_at_its_line() {
+    assert_eq!(told("name: one", "name: one"), Vec::<String>::new());
+    // The text that is changed, what it becomes, the rule.
+    let rows = [
+        (
+            "- coverage: {policy: p}",
+            "- coverage: {policy: other}",
+            "reference",
+        ),
+        (
+            "- coverage: {policy: p}",
+            "- coverage: {policy: p, namespace: db}",
+            "reference",
+        ),
+        (
+            "- coverage: {policy: p}",
+            "- coverage: {policy: p, within: 1h}",
+            "gate",
+        ),
+        ("- coverage: {policy: p}", "- {}", "gate"),
+        (
+            "- coverage: {policy: p}",
+            "- {coverage: {policy: p}, rpo: {policy: p}}",
+            "gate",
+        ),
+        ("[{namespace: db}]", "[{namespace: cache}]", "gate"),
+        ("[{namespace: db}]", "[{namespace: web}]", "gate"),
+        ("  rpo: 24h\n", "", "gate"),
+        ("  rto: 15m\n", "", "gate"),
+        ("  drill: {schedule: '@weekly', namespaces: [db]}\n", "", "gate"),
+        ("within: 72h", "within: three days", "duration"),
+        ("soak: 24h", "soak: a day", "duration"),
+        ("query: up, below: 1", "query: ' ', below: 1", "value"),
+        ("query: up, below: 1", "query: up", "gate"),
+        ("query: up, below: 1", "query: up, above: 1, below: 1", "gate"),
+        ("name: two", "name: one", "name"),
+        ("[{namespace: web}]", "[]", "missing-field"),
+    ];
+    for (from, to, rule) in rows {
+        let found = told(from, to);
+        let is_told = found.iter().any(|one| one.contains(&format!("error {rule}")));
+        assert!(is_told, "{from} → {to}: {found:?}");
+    }
+}
