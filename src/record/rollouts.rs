@@ -4,12 +4,11 @@ use super::backups::write;
 use super::events::News;
 use super::status::{Facts, in_git};
 use super::tally::Tally;
-use crate::decide::rollouts::{Report, Seen, judge};
 use crate::io::cluster::{Cluster, ClusterError};
 use crate::model::conditions;
 use crate::model::kinds::Rollout;
-use crate::model::kinds::rollout::{PhaseState, PhaseStatus, RolloutStatus};
-use std::collections::BTreeMap;
+use crate::model::kinds::rollout::{PhaseState, PhaseStatus};
+use crate::model::rollouts::Report;
 
 /// Brings the statuses of rollouts up to date; unchanged ones are not written.
 pub(super) async fn update(
@@ -17,28 +16,13 @@ pub(super) async fn update(
     facts: &Facts<'_>,
     tally: &Tally<'_>,
 ) -> Result<(), ClusterError> {
-    let objects = cluster.list::<Rollout>().await?;
-    if objects.is_empty() {
-        return Ok(());
-    }
-    let name = |object: &Rollout| object.metadata.name.clone().unwrap_or_default();
-    let before: BTreeMap<String, RolloutStatus> = objects
-        .iter()
-        .map(|object| (name(object), object.status.clone().unwrap_or_default()))
-        .collect();
-    let seen = Seen {
-        desired: facts.desired,
-        observation: facts.observation,
-        backups: facts.backups,
-        now: facts.now,
-    };
-    let reports = judge(&seen, &before);
-    for object in objects {
+    for object in cluster.list::<Rollout>().await? {
         let known = object.status.clone().unwrap_or_default();
         let generation = object.metadata.generation;
         let mut next = known.clone();
         next.observed_generation = generation;
-        let report = reports.iter().find(|report| report.name == name(&object));
+        let name = object.metadata.name.as_deref().unwrap_or_default();
+        let report = facts.rollouts.iter().find(|report| report.name == name);
         if in_git(&object, "Rollout", &mut next.conditions, facts, tally)
             && let Some(report) = report
         {

@@ -15,6 +15,7 @@ use crate::model::kinds::tier_assignment::TierAssignmentStatus;
 use crate::model::kinds::{GROUP, HasStatus, Resource, StoragePolicy, StorageTier, TierAssignment};
 use crate::model::migration_brief::MigrationBrief;
 use crate::model::observation::Observation;
+use crate::model::rollouts::Report;
 use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use serde::Serialize;
@@ -38,6 +39,8 @@ pub struct Facts<'a> {
     pub takers: &'a [Option<&'a Policy>],
     /// What is known of backups.
     pub backups: Option<&'a BackupReading>,
+    /// Rollouts as they were judged.
+    pub rollouts: &'a [Report],
     /// Inventory ids of what other sources hold.
     pub others: &'a BTreeSet<String>,
     /// Now.

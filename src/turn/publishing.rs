@@ -2,17 +2,20 @@
 
 use super::{Source, TurnFailure, Turned, World, brief};
 use crate::apply::ApplyFailure;
-use crate::decide;
+use crate::decide::{self, rollouts::Seen};
+use crate::io::cluster::ClusterError;
 use crate::model::backups::{PolicyKey, Unseen};
 use crate::model::coverage::{BackupReading, Judged, PolicyReport};
 use crate::model::decision::Decision;
 use crate::model::desired::Desired;
 use crate::model::ids::ClaimRef;
+use crate::model::kinds::Rollout;
 use crate::model::kinds::policy_source::ProposalState;
 use crate::model::kinds::volume_migration::{Phase, VolumeMigration};
 use crate::model::migration_brief::MigrationBrief;
 use crate::model::moves::Stop;
 use crate::model::observation::{Backing, Observation};
+use crate::model::rollouts::Report;
 use crate::record::{self, status::Facts};
 use crate::telemetry::{BackupsNow, MoveNow, Tiered, Unprotected};
 use jiff::Timestamp;
@@ -37,9 +40,20 @@ pub(super) async fn publish(
     let briefs: Vec<MigrationBrief> = migrations.iter().map(brief).collect();
     turned.unfinished = briefs.iter().filter(|one| !one.phase.is_final()).count();
     let placed = decide::placements(desired, observation);
+    let seen = Seen {
+        desired,
+        observation,
+        backups: backups.as_deref(),
+        now,
+    };
+    let rollouts = rollouts(world, &seen).await;
+    let rollouts = rollouts.unwrap_or_else(|error| {
+        turned.failures.push(TurnFailure::from(&error));
+        Vec::new()
+    });
     let facts = Facts {
         others: &source.others,
-
+        rollouts: &rollouts,
         desired,
         observation,
         decision,
@@ -96,6 +110,17 @@ pub(super) async fn publish(
             "left alone"
         );
     }
+}
+
+/// Judges rollouts by what the statuses of their objects remember of them; nobody is asked where Git has none.
+async fn rollouts(world: &World, seen: &Seen<'_>) -> Result<Vec<Report>, ClusterError> {
+    if !decide::rollouts::any(seen.desired) {
+        return Ok(Vec::new());
+    }
+    let objects = world.cluster.list::<Rollout>().await?;
+    let of = |object: Rollout| Some((object.metadata.name?, object.status?));
+    let before = objects.into_iter().filter_map(of).collect();
+    Ok(decide::rollouts::judge(seen, &before))
 }
 
 /// What policies could not go by, because the engine or Prometheus could not be read; nothing where no policy asks.

@@ -21,7 +21,7 @@ spec:
   location: s3
   includedNamespaces: [db, web]
   volumes: fs-backup
-  schedules: [{{name: day, schedule: 0 2 * * *, ttl: 72h}}]
+  schedules: [{{name: day, schedule: 0 2 * * *, ttl: 720h}}]
   rpo: 24h
   rto: 15m
   drill: {{schedule: '@weekly', namespaces: [db]}}

@@ -1,10 +1,10 @@
 //! The part of a plan that says which phases of rollouts are open, what holds of their gates and what they wait for.
 
 use super::super::table::table;
-use crate::decide::rollouts::Report;
 use crate::io::cluster::{Cluster, ClusterError};
 use crate::model::kinds::Rollout;
 use crate::model::kinds::rollout::{GateStatus, PhaseStatus, RolloutStatus};
+use crate::model::rollouts::Report;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
 

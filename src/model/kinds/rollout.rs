@@ -6,12 +6,6 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Phases of a rollout, and gates of a phase: people write a handful of each.
-pub const PHASES_MAX: usize = 20;
-
-/// Gates of a phase.
-pub const GATES_MAX: usize = 20;
-
 /// Workloads move onto a StorageClass in phases, each behind gates. This release judges phases and their gates, and says which phase is
 /// open; people move its workloads, and the next phase opens when what was demanded of this one holds.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -26,7 +26,7 @@ impl fmt::Display for Why<'_> {
             ),
             Self::NotMovable { provider } if &**provider == "LocalPV" => write!(
                 f,
-                "LocalPV volumes stay on their node's disk; a Rollout brings their workload onto another StorageClass"
+                "LocalPV volumes stay on their node's disk; a Rollout says when their workload may move onto another StorageClass"
             ),
             Self::NotMovable { provider } => {
                 write!(f, "{provider} is no engine whose copies couchestor moves")

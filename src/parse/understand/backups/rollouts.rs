@@ -4,11 +4,15 @@ use super::super::Reader;
 use super::drills::is_backed_up;
 use crate::model::desired::Resource;
 use crate::model::kinds::backup::{BackupPolicySpec, drilled_namespaces};
-use crate::model::kinds::rollout::{
-    BackupGate, GATES_MAX, Gate, MetricGate, PHASES_MAX, RolloutPhase, RolloutSpec,
-};
+use crate::model::kinds::rollout::{BackupGate, Gate, MetricGate, RolloutPhase, RolloutSpec};
 use serde::Deserialize;
 use std::collections::BTreeSet;
+
+/// Phases of a rollout: people write a handful.
+const PHASES_MAX: usize = 20;
+
+/// Gates of a phase.
+const GATES_MAX: usize = 20;
 
 /// What is said of a gate that is wrong: the field, the rule, what is wrong and what to do.
 type Wrong = (&'static str, &'static str, String, &'static str);
