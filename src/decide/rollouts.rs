@@ -15,6 +15,7 @@ use crate::model::kinds::rollout::{
     RolloutStatus, WorkloadSelector,
 };
 use crate::model::observation::{BoundVolume, Observation};
+use crate::model::pull_request::cut;
 use crate::model::quantities::span;
 use crate::model::rollouts::Report;
 use jiff::Timestamp;
@@ -26,6 +27,9 @@ mod tests;
 
 /// Claims that a message names.
 const NAMED_MAX: usize = 3;
+
+/// What a gate says, in letters: four hundred of them may stand in one status.
+const MESSAGE_LETTERS_MAX: usize = 400;
 
 /// What a rollout is judged by.
 #[derive(Clone, Copy)]
@@ -161,7 +165,7 @@ impl Judging<'_> {
             status.state = PhaseState::Done;
             status.held_since = known.and_then(|known| known.held_since.clone());
             status.done_at = Some(done_at);
-            status.waits_for = lacks.join("; ");
+            status.waits_for = joined(&lacks);
             return status;
         }
         if let Some(waits) = waits {
@@ -170,7 +174,7 @@ impl Judging<'_> {
         }
         if !lacks.is_empty() {
             status.state = PhaseState::Open;
-            status.waits_for = lacks.join("; ");
+            status.waits_for = joined(&lacks);
             return status;
         }
         let now = self.seen.now;
@@ -252,7 +256,8 @@ impl Judging<'_> {
         };
         let (holds, message) = match found {
             Ok(message) => (true, message),
-            Err(message) => (false, message),
+            // A server may quote a whole query.
+            Err(message) => (false, cut(&message, MESSAGE_LETTERS_MAX)),
         };
         GateStatus { gate, holds, message }
     }
@@ -355,6 +360,11 @@ fn short(value: f64) -> String {
 
 fn named_gate(word: &str, gate: &BackupGate) -> String {
     format!("{word} {}/{}", gate.namespace, gate.policy)
+}
+
+/// What is missing, in one line; the gates say the rest of it.
+fn joined(lacks: &[String]) -> String {
+    cut(&lacks.join("; "), 2 * MESSAGE_LETTERS_MAX)
 }
 
 /// The first of so many names.

@@ -430,3 +430,12 @@ fn of_what_was_encrypted_no_figure_is_told() {
         assert!(!told.contains(canary), "{canary}: {told}");
     }
 }
+
+#[test]
+fn what_a_server_quotes_does_not_fill_the_status() {
+    let long = Scene::with(|scene| drop(scene.figures.insert("q".into(), Err("x".repeat(100_000)))));
+    let phases = long.phases();
+    let letters = |text: &str| text.chars().count();
+    assert_eq!(letters(&phases[0].gates[4].message), 400);
+    assert!(phases.iter().all(|phase| letters(&phase.waits_for) <= 800));
+}
