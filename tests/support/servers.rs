@@ -41,7 +41,7 @@ pub fn kubectl() -> PathBuf {
 pub fn kube_controller_manager() -> PathBuf {
     let package = "k8s.io/kubernetes/cmd/kube-controller-manager";
     from_assets("kube-controller-manager")
-        .unwrap_or_else(|| built("kube-apiserver", "kube-controller-manager", package))
+        .unwrap_or_else(|| built("kube-controller-manager", "kube-controller-manager", package))
 }
 
 /// Its library serves metrics a second time, at port 8080 of every address, and no option changes that: the linker does.
