@@ -115,22 +115,18 @@ impl Kubelet {
     /// What becomes of a pod.
     pub fn pod(&self, namespace: &str, name: &str, becomes: Pod) {
         self.tell(|script| {
-            drop(
-                script
-                    .pods
-                    .insert((namespace.to_owned(), name.to_owned()), becomes),
-            )
+            script
+                .pods
+                .insert((namespace.to_owned(), name.to_owned()), becomes);
         });
     }
 
     /// What becomes of the copies of a claim's volume, to the bucket and from it.
     pub fn copy(&self, namespace: &str, claim: &str, becomes: Copy) {
         self.tell(|script| {
-            drop(
-                script
-                    .copies
-                    .insert((namespace.to_owned(), claim.to_owned()), becomes),
-            )
+            script
+                .copies
+                .insert((namespace.to_owned(), claim.to_owned()), becomes);
         });
     }
 }

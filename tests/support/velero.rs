@@ -89,7 +89,7 @@ impl Watched {
         std::fs::create_dir_all(folder.path().join("tmp")).unwrap();
         // The group, because Velero's plugins would outlive Velero.
         let script = format!(
-            "trap '' INT\nsetsid {command} > log 2>&1 &\np=$!\nread -r nothing\nkill -9 -- \"-$p\"\nwait 2> /dev/null\n"
+            "trap '' INT\nsetsid {command} > log 2>&1 &\np=$!\nread -r nothing\nkill -9 \"-$p\"\nwait 2> /dev/null\n"
         );
         let mut shell = Command::new("sh");
         // Velero keeps the credentials of locations below its TMPDIR, by namespace.

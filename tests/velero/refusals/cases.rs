@@ -68,7 +68,7 @@ spec: {location: old, includedNamespaces: [default], schedules: [{name: s, sched
         policy: "includedNamespaces: [My_Shop]",
         rule: None,
         force: Backup(r#"{"includedNamespaces": ["My_Shop"]}"#),
-        says: &["invalid namespace \\\"My_Shop\\\""],
+        says: &["invalid namespace \"My_Shop\""],
     },
     Case {
         wrong: "one label selector beside several",
