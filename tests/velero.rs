@@ -32,6 +32,12 @@ impl Folder {
         }
         let folder = Self(tempfile::tempdir().unwrap());
         copy(&root().join("policies"), &folder.0.path().join("policies"));
+        // The root of a repository: an overlay may name what lies beside it.
+        let made = Command::new("git")
+            .args(["init", "-q"])
+            .current_dir(folder.0.path())
+            .status();
+        assert!(made.expect("git is there").success());
         folder.write(
             "policies/here/kustomization.yaml",
             "apiVersion: kustomize.config.k8s.io/v1beta1\nkind: Kustomization\nresources: [../base]\npatches: [{path: location.yaml}]\n",
