@@ -59,6 +59,8 @@ fn stack() -> &'static Stack {
         let crds = Command::new(velero).args(install).env("HOME", manager.folder.path()).output().unwrap();
         assert!(crds.status.success(), "{}", String::from_utf8_lossy(&crds.stderr));
         cluster.kubectl(&["apply", "--server-side", "-f", "-"], &String::from_utf8_lossy(&crds.stdout));
+        let ours = include_str!("../../kubernetes/crds.yaml");
+        cluster.kubectl(&["apply", "--server-side", "-f", "-"], ours);
         cluster.kubectl(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"], "");
         Stack { cluster, _manager: manager }
     })
