@@ -121,5 +121,5 @@ mod verdicts;
 /// Backups, in a real Velero.
 mod velero;
 
-/// What Flux delivers, by its real kustomize-controller.
+/// What Flux delivers.
 mod flux;

@@ -60,6 +60,3 @@ pub mod kubelet;
 
 /// A real Velero.
 pub mod velero;
-
-/// Flux's real kustomize-controller.
-pub mod flux;

@@ -96,15 +96,3 @@ pub async fn until_within(
         tokio::time::sleep(LOOK).await;
     }
 }
-
-/// Waits until nothing has that path any more.
-pub async fn until_gone(client: &Client, path: &str) {
-    let began = Instant::now();
-    while let Some(object) = get(client, path).await {
-        assert!(
-            began.elapsed() < PATIENCE,
-            "{path} is still there after {PATIENCE:?}: {object:#?}"
-        );
-        tokio::time::sleep(LOOK).await;
-    }
-}

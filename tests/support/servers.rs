@@ -59,17 +59,6 @@ pub fn velero_plugin() -> PathBuf {
     built("velero-plugin-for-aws", "velero-plugin-for-aws", package)
 }
 
-pub fn kustomize_controller() -> PathBuf {
-    let package = "github.com/fluxcd/kustomize-controller";
-    built("kustomize-controller", "kustomize-controller", package)
-}
-
-/// Definitions of Flux's kinds, as its controllers bring them: of one controller, in one folder.
-pub fn flux_crds(controller: &str) -> PathBuf {
-    let package = format!("github.com/fluxcd/{controller}");
-    module_folder("flux-crds", &package, "config/crd/bases").join("config/crd/bases")
-}
-
 /// The S3 server, out of its crate.
 pub fn s3s_fs() -> PathBuf {
     const VERSION: &str = "0.14.1";

@@ -7,7 +7,7 @@
 
 use super::cluster::{Cluster, free_port};
 use super::kubelet::Kubelet;
-use super::objects::{client, get, send, until};
+use super::objects::{client, send, until};
 use super::s3::S3;
 use super::servers;
 use kube::Client;
@@ -294,15 +294,5 @@ impl Velero {
             over,
         )
         .await
-    }
-
-    /// What a Backup left in the bucket of the shared location.
-    pub fn objects(&self, backup: &str) -> Vec<String> {
-        self.s3.keys(BUCKET, &format!("backups/{backup}/"))
-    }
-
-    /// Whether an object of Velero's is there.
-    pub async fn has(&self, client: &Client, kind: &str, name: &str) -> bool {
-        get(client, &self.path(kind, name)).await.is_some()
     }
 }

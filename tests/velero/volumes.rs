@@ -185,3 +185,26 @@ async fn a_volume_that_fails_is_a_backup_in_part_and_a_slow_one_is_waited_for() 
     let backup = velero.ended(&client, "backups", "slow").await;
     assert_eq!(text(&backup, "/status/phase"), "Completed");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_pod_of_a_job_succeeds_unless_it_is_told_to_fail() {
+    if servers::left_out("the_pod_of_a_job_succeeds_unless_it_is_told_to_fail") {
+        return;
+    }
+    let (_velero, kubelet) = (velero::shared(), velero::kubelet());
+    let client = velero::admin().await;
+    kubelet.pod("jobs", "bad-*", Pod::Fails);
+    velero::cluster().kubectl(&["create", "namespace", "jobs"], "");
+    for (name, counter) in [("good", "succeeded"), ("bad", "failed")] {
+        let template =
+            json!({"spec": {"restartPolicy": "Never", "containers": [{"name": "check", "image": "check"}]}});
+        let job = json!({"apiVersion": "batch/v1", "kind": "Job", "metadata": {"name": name, "namespace": "jobs"},
+            "spec": {"backoffLimit": 0, "template": template}});
+        velero::cluster().kubectl(&["apply", "-f", "-"], &job.to_string());
+        let path = format!("/apis/batch/v1/namespaces/jobs/jobs/{name}");
+        until(&client, &path, &format!("Job {name} has {counter}"), |job| {
+            job["status"][counter] == 1
+        })
+        .await;
+    }
+}
