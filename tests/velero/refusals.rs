@@ -1,0 +1,450 @@
+//! What Velero makes of objects that `validate` refuses: each is forced past us, fails there with Velero's own words, and stands beside
+//! the policy that would have rendered it.
+
+use super::Folder;
+use crate::support::objects::{list, text, until};
+use crate::support::s3::S3;
+use crate::support::{servers, velero};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+/// The table.
+mod cases;
+
+/// What is forced past us.
+enum Force {
+    /// A Backup, which ends in FailedValidation; the fields of its spec, beside a good location.
+    Backup(&'static str),
+    /// A Schedule with this cron expression, which ends in FailedValidation.
+    Cron(&'static str),
+    /// A location, which is Unavailable; fields over a good one's spec.
+    Location(&'static str),
+    /// An object of Velero's that the API server refuses by its definition: its kind and spec.
+    Refused(&'static str, &'static str),
+}
+
+/// One thing that Velero finds out later than we do.
+struct Case {
+    /// What is wrong.
+    wrong: &'static str,
+    /// A policy that would render it, as documents beside a good location `good` and, where it is no BackupPolicy, a good policy.
+    policy: &'static str,
+    /// The rule that names it; where there is none, `validate` finds nothing wrong today.
+    rule: Option<&'static str>,
+    /// The same past us.
+    force: Force,
+    /// Velero's words.
+    says: &'static [&'static str],
+}
+
+/// What else is in the folder: nothing of it is wrong.
+const GOOD: &str = "apiVersion: storage.billyronks.io/v1
+kind: BackupLocation
+metadata: {name: good, namespace: velero}
+spec: {bucket: shared, region: none, endpoint: https://s3.example.org, credentials: {name: velero-s3}, default: true}
+";
+
+/// What a good policy has, besides what a case writes.
+const POLICY: &str = "apiVersion: storage.billyronks.io/v1
+kind: BackupPolicy
+metadata: {name: p, namespace: velero}
+spec:
+";
+
+/// The rules by which `validate` refuses a folder.
+fn rules(folder: &Folder) -> Vec<String> {
+    let output = folder.couchestor(&["validate", "policies/here", "-o", "json"]);
+    let said: Value = serde_json::from_slice(&output.stdout)
+        .unwrap_or_else(|_| panic!("{}", String::from_utf8_lossy(&output.stderr)));
+    let found = said
+        .as_array()
+        .or_else(|| said["diagnostics"].as_array())
+        .cloned()
+        .unwrap_or_default();
+    assert_eq!(output.status.success(), found.is_empty(), "{said}");
+    found.iter().map(|one| text(one, "/rule").to_owned()).collect()
+}
+
+/// The folder of a case: a BackupPolicy whose spec is given, or whole documents.
+fn folder(policy: &str) -> Folder {
+    let whole = policy.contains("kind: ");
+    let policy = match whole {
+        true => policy.to_owned(),
+        false => {
+            let indented: Vec<String> = policy.lines().map(|line| format!("  {line}")).collect();
+            let mut spec = indented.join("\n");
+            for (key, good) in [
+                ("location:", "  location: good"),
+                ("includedNamespaces:", "  includedNamespaces: [default]"),
+                ("schedules:", "  schedules: [{name: s, schedule: 0 2 * * *}]"),
+            ] {
+                if !indented.iter().any(|line| line.trim_start().starts_with(key)) {
+                    spec = format!("{spec}\n{good}");
+                }
+            }
+            format!("{POLICY}{spec}\n")
+        }
+    };
+    let folder = Folder::with(&format!("{GOOD}---\n{policy}"));
+    let secret = std::fs::read_to_string(super::root().join("policies/base/velero-s3.sops.yaml")).unwrap();
+    folder.write("policies/here/velero-s3.sops.yaml", &secret);
+    folder
+}
+
+#[test]
+fn what_is_good_beside_the_cases_is_good() {
+    assert_eq!(rules(&folder("volumes: none")), Vec::<String>::new());
+}
+
+#[test]
+fn each_case_is_named_by_its_rule() {
+    let mut odd = Vec::new();
+    for case in cases::ALL {
+        let found = rules(&folder(case.policy));
+        let as_it_should = match case.rule {
+            Some(rule) => found.iter().any(|one| one == rule),
+            None => found.is_empty(),
+        };
+        if !as_it_should {
+            odd.push(format!(
+                "{}: expected {:?}, found {found:?}",
+                case.wrong, case.rule
+            ));
+        }
+    }
+    assert!(odd.is_empty(), "{}", odd.join("\n"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn each_case_fails_in_velero() {
+    if servers::left_out("each_case_fails_in_velero") {
+        return;
+    }
+    // Of its own: a location of these is a second default one, and Velero would write into the others.
+    let velero = velero::alone("velero-refusals");
+    let client = velero::admin().await;
+    furnish(&velero);
+    velero.located(&client, "shared", "Available").await;
+    // All of them are forced at once, and then looked at one by one.
+    let mut odd = Vec::new();
+    let mut forced: Vec<(&str, &str, String, &[&str])> = Vec::new();
+    for (index, case) in cases::ALL.iter().enumerate() {
+        let name = format!("case-{index}");
+        let read = |text: &str| -> Value { serde_json::from_str(text).unwrap() };
+        let (kind, spec) = match case.force {
+            Force::Backup(spec) => {
+                let mut whole =
+                    json!({"storageLocation": "shared", "includedNamespaces": ["default"], "ttl": "1h"});
+                merge(&mut whole, &read(spec));
+                ("Backup", whole)
+            }
+            Force::Cron(cron) => {
+                let template = json!({"storageLocation": "shared", "includedNamespaces": ["default"]});
+                ("Schedule", json!({"schedule": cron, "template": template}))
+            }
+            Force::Location(spec) => ("BackupStorageLocation", location(&velero, &read(spec))),
+            Force::Refused(kind, spec) => {
+                let refused = velero.make(&client, kind, &name, read(spec)).await;
+                let words = refused.err().unwrap_or_else(|| "it was taken".to_owned());
+                if !case.says.iter().all(|part| words.contains(part)) {
+                    odd.push(format!("{}: {words}", case.wrong));
+                }
+                continue;
+            }
+        };
+        velero.make(&client, kind, &name, spec).await.unwrap();
+        forced.push((case.wrong, kind, name, case.says));
+    }
+    for (index, (wrong, spec, says)) in cases::SEEN_BY_VELERO_ALONE.iter().enumerate() {
+        let (name, spec) = (format!("seen-{index}"), serde_json::from_str(spec).unwrap());
+        let kind = "BackupStorageLocation";
+        velero
+            .make(&client, kind, &name, location(&velero, &spec))
+            .await
+            .unwrap();
+        forced.push((wrong, kind, name, says));
+    }
+    for (wrong, kind, name, says) in forced {
+        let (expected, judged) = match kind {
+            "BackupStorageLocation" => ("Unavailable", "/status/lastValidationTime"),
+            _ => ("FailedValidation", "/status/phase"),
+        };
+        let path = velero.path(&format!("{}s", kind.to_lowercase()), &name);
+        let over = |one: &Value| {
+            !text(one, judged).is_empty()
+                && !["New", "Queued", "ReadyToStart", "InProgress"].contains(&text(one, judged))
+        };
+        let seen = until(&client, &path, &format!("Velero judges {wrong}"), over).await;
+        let phase = text(&seen, "/status/phase");
+        // One error a line, as Velero wrote it.
+        let words: Vec<&str> = seen["status"]["validationErrors"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .filter_map(Value::as_str)
+            .collect();
+        let words = format!("{}{}", words.join("\n"), text(&seen, "/status/message"));
+        if phase != expected || !says.iter().all(|part| words.contains(part)) {
+            odd.push(format!("{wrong}: {phase} {words}\n  expected {says:?}"));
+        }
+    }
+    assert!(odd.is_empty(), "{}", odd.join("\n"));
+}
+
+/// A location in the shared bucket, but for these fields.
+fn location(velero: &velero::Velero, spec: &Value) -> Value {
+    let mut whole = velero.location("any", "shared", &velero.s3)["spec"].clone();
+    merge(&mut whole, spec);
+    whole
+}
+
+/// What Velero takes, and what we say to it.
+#[tokio::test(flavor = "multi_thread")]
+async fn good_schedules_are_taken_by_both_and_some_by_the_newest_velero_only() {
+    let rules_of = |cron: &str| rules(&folder(&format!("schedules: [{{name: s, schedule: '{cron}'}}]")));
+    for cron in cases::TAKEN {
+        assert_eq!(rules_of(cron), Vec::<String>::new(), "{cron}");
+    }
+    for cron in cases::TAKEN_SINCE {
+        assert_eq!(rules_of(cron), ["schedule"], "{cron}");
+    }
+    if servers::left_out("good_schedules_are_taken_by_both_and_some_by_the_newest_velero_only") {
+        return;
+    }
+    let velero = velero::shared();
+    let client = velero::admin().await;
+    for (index, cron) in cases::TAKEN.iter().chain(cases::TAKEN_SINCE).enumerate() {
+        let name = format!("taken-{index}");
+        let template =
+            json!({"storageLocation": "shared", "includedNamespaces": ["kube-public"], "ttl": "1h"});
+        velero
+            .make(
+                &client,
+                "Schedule",
+                &name,
+                json!({"schedule": cron, "template": template}),
+            )
+            .await
+            .unwrap();
+        let enabled = |one: &Value| one["status"]["phase"] == "Enabled";
+        until(
+            &client,
+            &velero.path("schedules", &name),
+            &format!("{cron} is Enabled"),
+            enabled,
+        )
+        .await;
+    }
+}
+
+/// What the cases name: a location that may only be read, ConfigMaps that are no volume policies, a bucket of somebody else.
+fn furnish(velero: &velero::Velero) {
+    let mut read_only = velero.location("read-only", "shared", &velero.s3);
+    read_only["spec"]["accessMode"] = json!("ReadOnly");
+    velero.apply(&read_only);
+    let policy = |name: &str, data: Value| json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "namespace": velero.namespace}, "data": data});
+    let good = "version: v1\nvolumePolicies:\n- {conditions: {storageClass: [a]}, action: {type: skip}}\n";
+    velero.apply(&policy("two-keys", json!({"a": good, "b": good})));
+    velero.apply(&policy("wrong-version", json!({"a": good.replace("v1", "v2")})));
+    velero.apply(&policy(
+        "unknown-field",
+        json!({"a": good.replace("storageClass", "storageclasses")}),
+    ));
+    velero.apply(&policy(
+        "unknown-action",
+        json!({"a": good.replace("skip", "ignore")}),
+    ));
+    velero.s3.bucket("elses");
+    velero.s3.put("elses", "photos/cat.jpg", "meow");
+}
+
+fn merge(into: &mut Value, more: &Value) {
+    match (into, more) {
+        (Value::Object(into), Value::Object(more)) => {
+            for (key, value) in more {
+                match value {
+                    Value::Null => drop(into.remove(key)),
+                    value => merge(into.entry(key.clone()).or_insert(Value::Null), value),
+                }
+            }
+        }
+        (into, more) => *into = more.clone(),
+    }
+}
+
+/// A date that never comes is due for ever: `validate` refuses it, and Velero makes backup after backup, two in the first second.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_schedule_that_never_fires_is_a_storm_of_backups_in_velero() {
+    let wrong = folder("schedules: [{name: s, schedule: 0 2 30 2 *}]");
+    assert_eq!(rules(&wrong), ["schedule"]);
+    if servers::left_out("a_schedule_that_never_fires_is_a_storm_of_backups_in_velero") {
+        return;
+    }
+    let velero = velero::shared();
+    let client = velero::admin().await;
+    velero.located(&client, "shared", "Available").await;
+    let template = json!({"storageLocation": "shared", "includedNamespaces": ["kube-public"], "ttl": "1h"});
+    let spec = json!({"schedule": "0 2 30 2 *", "template": template});
+    velero.make(&client, "Schedule", "never", spec).await.unwrap();
+    let two = |backups: &Value| {
+        let items = backups["items"].as_array().into_iter().flatten();
+        items
+            .filter(|one| one["metadata"]["labels"]["velero.io/schedule-name"] == "never")
+            .count()
+            >= 2
+    };
+    let path = velero.path("backups", "");
+    until(
+        &client,
+        path.trim_end_matches('/'),
+        "a second backup of a date that never comes",
+        two,
+    )
+    .await;
+    velero::cluster().kubectl(
+        &[
+            "delete",
+            "schedule.velero.io",
+            "never",
+            "--namespace",
+            velero.namespace,
+        ],
+        "",
+    );
+}
+
+/// A schedule's name becomes a label: one that is too long is Enabled for ever, and no backup is ever made.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_schedule_whose_name_is_too_long_never_makes_a_backup_in_velero() {
+    let long = "n".repeat(64);
+    let wrong = folder(&format!("schedules: [{{name: {long}, schedule: 0 2 * * *}}]"));
+    assert_eq!(rules(&wrong), ["value"]);
+    if servers::left_out("a_schedule_whose_name_is_too_long_never_makes_a_backup_in_velero") {
+        return;
+    }
+    let velero = velero::alone("velero-long");
+    let client = velero::admin().await;
+    // Due at once.
+    let template = json!({"storageLocation": "shared", "includedNamespaces": ["kube-public"]});
+    velero
+        .make(
+            &client,
+            "Schedule",
+            &long,
+            json!({"schedule": "0 2 30 2 *", "template": template}),
+        )
+        .await
+        .unwrap();
+    let enabled = |one: &Value| one["status"]["phase"] == "Enabled";
+    until(
+        &client,
+        &velero.path("schedules", &long),
+        "it is Enabled",
+        enabled,
+    )
+    .await;
+    let began = std::time::Instant::now();
+    while !velero.log().contains("must be no more than 63") {
+        assert!(
+            began.elapsed() < Duration::from_secs(90),
+            "Velero does not say why: {}",
+            velero.log()
+        );
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    assert!(
+        list(&client, velero.path("backups", "").trim_end_matches('/'))
+            .await
+            .is_empty()
+    );
+}
+
+/// A lifetime that Go cannot read stops Velero from reading any schedule or backup.
+#[tokio::test(flavor = "multi_thread")]
+async fn one_ttl_in_days_blinds_velero_to_all_schedules() {
+    let wrong = folder("schedules: [{name: s, schedule: 0 2 * * *, ttl: 30d}]");
+    assert_eq!(rules(&wrong), ["duration"]);
+    if servers::left_out("one_ttl_in_days_blinds_velero_to_all_schedules") {
+        return;
+    }
+    let velero = velero::alone("velero-days");
+    let client = velero::admin().await;
+    let template =
+        |ttl: &str| json!({"storageLocation": "shared", "includedNamespaces": ["kube-public"], "ttl": ttl});
+    let schedule = |ttl: &str| json!({"schedule": "0 2 * * *", "template": template(ttl)});
+    let enabled = |one: &Value| one["status"]["phase"] == "Enabled";
+    velero
+        .make(&client, "Schedule", "before", schedule("720h"))
+        .await
+        .unwrap();
+    until(
+        &client,
+        &velero.path("schedules", "before"),
+        "a schedule before it is Enabled",
+        enabled,
+    )
+    .await;
+    velero
+        .make(&client, "Schedule", "days", schedule("30d"))
+        .await
+        .unwrap();
+    let began = std::time::Instant::now();
+    while !velero.log().contains("unknown unit") {
+        assert!(
+            began.elapsed() < Duration::from_secs(90),
+            "Velero does not say why: {}",
+            velero.log()
+        );
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+    velero
+        .make(&client, "Schedule", "after", schedule("720h"))
+        .await
+        .unwrap();
+    // It is judged as soon as the other one is gone, and not before: its first look comes after Velero has read the list again.
+    velero::cluster().kubectl(
+        &[
+            "delete",
+            "schedule.velero.io",
+            "days",
+            "--namespace",
+            velero.namespace,
+        ],
+        "",
+    );
+    until(
+        &client,
+        &velero.path("schedules", "after"),
+        "a schedule after it is Enabled",
+        enabled,
+    )
+    .await;
+}
+
+/// Of two default locations Velero makes one an ordinary one, against what is in Git.
+#[tokio::test(flavor = "multi_thread")]
+async fn of_two_default_locations_velero_changes_one() {
+    if servers::left_out("of_two_default_locations_velero_changes_one") {
+        return;
+    }
+    let velero = velero::alone("velero-defaults");
+    let client = velero::admin().await;
+    let second = S3::start("access-not-secret", "secret-not-secret", "second");
+    for (name, bucket, s3) in [("one", "shared", &velero.s3), ("two", "second", &second)] {
+        let mut location = velero.location(name, bucket, s3);
+        location["spec"]["default"] = json!(true);
+        velero.apply(&location);
+    }
+    let path = velero.path("backupstoragelocations", "");
+    let only_one = |all: &Value| {
+        let items = all["items"].as_array().into_iter().flatten();
+        items.filter(|one| one["spec"]["default"] == true).count() == 1
+    };
+    until(
+        &client,
+        path.trim_end_matches('/'),
+        "Velero leaves one default location",
+        only_one,
+    )
+    .await;
+}
