@@ -44,7 +44,7 @@ impl Folder {
         );
         let location = format!(
             "apiVersion: storage.billyronks.io/v1\nkind: BackupLocation\nmetadata: {{name: s3, namespace: velero}}\n\
-             spec: {{endpoint: \"{url}\", validationFrequency: 1s}}\n"
+             spec: {{endpoint: \"{url}\", allowInsecure: true, validationFrequency: 1s}}\n"
         );
         folder.write("policies/here/location.yaml", &location);
         folder

@@ -168,7 +168,7 @@ impl Velero {
         let server = Watched::start(
             &format!(
                 "'{}' server --namespace={namespace} --plugin-dir=plugins --metrics-address=127.0.0.1:{metrics} --profiler-address= \
-                 --store-validation-frequency=5s --backup-sync-period=5s",
+                 --store-validation-frequency=5s --backup-sync-period=5s --concurrent-backups=8",
                 binary.display()
             ),
             |shell| {
