@@ -13,6 +13,9 @@ mod refusals;
 /// Volumes, with the node agent played.
 mod volumes;
 
+/// Drills of the whole controller.
+mod drill;
+
 /// A policy folder on disk.
 pub(crate) struct Folder(tempfile::TempDir);
 

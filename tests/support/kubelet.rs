@@ -16,12 +16,12 @@
 //! ```
 //!
 //! Restores are told with the namespace that is restored into. A volume that was backed up with so many bytes is restored with as
-//! many. No byte of any volume is there: what the node agent would have copied is numbers in statuses. A name may end in `*`.
+//! many. No byte of any volume is there: what the node agent would have copied is numbers in statuses. A namespace or name may end in `*`;
+//! what is told about exactly that name in exactly that namespace comes first, and then what was told last.
 
 use super::objects::{client, get, list, send, text};
 use kube::Client;
 use serde_json::{Value, json};
-use std::collections::BTreeMap;
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -58,8 +58,8 @@ pub enum Copy {
 
 #[derive(Clone, Default)]
 struct Script {
-    pods: BTreeMap<(String, String), Pod>,
-    copies: BTreeMap<(String, String), Copy>,
+    pods: Vec<(String, String, Pod)>,
+    copies: Vec<(String, String, Copy)>,
 }
 
 /// The node, as long as it lives.
@@ -71,35 +71,30 @@ pub struct Kubelet {
 }
 
 /// What is told about a name, or about names that begin like it.
-fn told<T: std::marker::Copy>(
-    said: &BTreeMap<(String, String), T>,
-    namespace: &str,
-    name: &str,
-) -> Option<T> {
-    let of = |name: &str| said.get(&(namespace.to_owned(), name.to_owned())).copied();
-    of(name).or_else(|| {
-        let mut wide = said.iter().filter(|((place, pattern), _)| {
-            place == namespace
-                && pattern
-                    .strip_suffix('*')
-                    .is_some_and(|start| name.starts_with(start))
-        });
-        wide.next().map(|(_, one)| *one)
-    })
+fn told<T: std::marker::Copy>(said: &[(String, String, T)], namespace: &str, name: &str) -> Option<T> {
+    let exact = |(place, of, _): &&(String, String, T)| place == namespace && of == name;
+    let fits = |pattern: &str, text: &str| match pattern.strip_suffix('*') {
+        Some(start) => text.starts_with(start),
+        None => text == pattern,
+    };
+    let wide = |(place, of, _): &&(String, String, T)| fits(place, namespace) && fits(of, name);
+    let last = said.iter().rev();
+    let found = last.clone().find(exact).or_else(|| last.clone().find(wide));
+    found.map(|(_, _, one)| *one)
 }
 
 impl Kubelet {
-    /// Starts to play; `velero` is the namespace in which Velero and its node agent are.
-    pub fn start(kubeconfig: String, velero: &str) -> Self {
+    /// Starts to play, for every Velero of the cluster.
+    pub fn start(kubeconfig: String) -> Self {
         let script = Arc::new(Mutex::new(Script::default()));
         let (stop, stopped) = channel();
-        let (given, velero) = (script.clone(), velero.to_owned());
+        let given = script.clone();
         let player = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread()
                 .enable_all()
                 .build()
                 .unwrap();
-            runtime.block_on(play(&kubeconfig, &velero, &given, &stopped));
+            runtime.block_on(play(&kubeconfig, &given, &stopped));
         });
         Self {
             script,
@@ -115,9 +110,7 @@ impl Kubelet {
     /// What becomes of a pod.
     pub fn pod(&self, namespace: &str, name: &str, becomes: Pod) {
         self.tell(|script| {
-            script
-                .pods
-                .insert((namespace.to_owned(), name.to_owned()), becomes);
+            script.pods.push((namespace.to_owned(), name.to_owned(), becomes));
         });
     }
 
@@ -126,7 +119,7 @@ impl Kubelet {
         self.tell(|script| {
             script
                 .copies
-                .insert((namespace.to_owned(), claim.to_owned()), becomes);
+                .push((namespace.to_owned(), claim.to_owned(), becomes));
         });
     }
 }
@@ -140,9 +133,9 @@ impl Drop for Kubelet {
     }
 }
 
-async fn play(kubeconfig: &str, velero: &str, script: &Mutex<Script>, stopped: &Receiver<()>) {
+async fn play(kubeconfig: &str, script: &Mutex<Script>, stopped: &Receiver<()>) {
     let client = client(kubeconfig).await;
-    let player = Player { client, velero };
+    let player = Player { client };
     player.furnish().await;
     while stopped.try_recv() != Err(std::sync::mpsc::TryRecvError::Disconnected) {
         let script = script.lock().unwrap_or_else(PoisonError::into_inner).clone();
@@ -154,9 +147,8 @@ async fn play(kubeconfig: &str, velero: &str, script: &Mutex<Script>, stopped: &
     }
 }
 
-struct Player<'a> {
+struct Player {
     client: Client,
-    velero: &'a str,
 }
 
 fn now() -> String {
@@ -164,33 +156,17 @@ fn now() -> String {
     now.strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
-impl Player<'_> {
+impl Player {
     /// Changes an object; one that is gone meanwhile needs no change, and the next look sees a conflict.
     async fn patch(&self, path: &str, patch: &Value) {
         let _ = send(&self.client, "PATCH", path, patch).await;
     }
 
-    /// The node, and Velero's node agent on it.
+    /// The node. Velero's node agents come with each Velero, as its chart brings them.
     async fn furnish(&self) {
         let labels = json!({"kubernetes.io/os": "linux", "kubernetes.io/hostname": NODE});
         let node = json!({"apiVersion": "v1", "kind": "Node", "metadata": {"name": NODE, "labels": labels}});
         let _ = send(&self.client, "POST", "/api/v1/nodes", &node).await;
-        let labels = json!({"name": "node-agent", "role": "node-agent"});
-        let spec = json!({"containers": [{"name": "node-agent", "image": "played"}]});
-        let template = json!({"metadata": {"labels": labels}, "spec": spec});
-        let set = json!({"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"name": "node-agent"},
-            "spec": {"selector": {"matchLabels": {"name": "node-agent"}}, "template": template}});
-        let path = format!("/apis/apps/v1/namespaces/{}/daemonsets", self.velero);
-        let _ = send(&self.client, "POST", &path, &set).await;
-        let spec = json!({"nodeName": NODE, "containers": spec["containers"]});
-        let pod = json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "node-agent-played", "labels": labels}, "spec": spec});
-        let _ = send(
-            &self.client,
-            "POST",
-            &format!("/api/v1/namespaces/{}/pods", self.velero),
-            &pod,
-        )
-        .await;
     }
 
     /// The provisioner: a local volume for each claim that waits, and none for those whose claims are gone.
@@ -235,8 +211,7 @@ impl Player<'_> {
 
     /// The scheduler and the kubelet.
     async fn pods(&self, script: &Script) {
-        let restores = format!("/apis/velero.io/v1/namespaces/{}/podvolumerestores", self.velero);
-        let restores = list(&self.client, &restores).await;
+        let restores = list(&self.client, "/apis/velero.io/v1/podvolumerestores").await;
         for pod in list(&self.client, "/api/v1/pods").await {
             let (namespace, name) = (text(&pod, "/metadata/namespace"), text(&pod, "/metadata/name"));
             let path = format!("/api/v1/namespaces/{namespace}/pods/{name}");
@@ -280,8 +255,11 @@ impl Player<'_> {
 
     /// The node agent: PodVolumeBackups and PodVolumeRestores have no status of their own, they are patched whole.
     async fn copies(&self, script: &Script, kind: &str) {
-        let folder = format!("/apis/velero.io/v1/namespaces/{}/{kind}", self.velero);
-        for copy in list(&self.client, &folder).await {
+        for copy in list(&self.client, &format!("/apis/velero.io/v1/{kind}")).await {
+            let folder = format!(
+                "/apis/velero.io/v1/namespaces/{}/{kind}",
+                text(&copy, "/metadata/namespace")
+            );
             let phase = text(&copy, "/status/phase");
             if ["Completed", "Failed", "Canceled"].contains(&phase) {
                 continue;

@@ -3,7 +3,7 @@
 //! There is one stack per test process, and [`shared`] is the Velero that most tests use, in namespace `velero`: others use it too,
 //! so namespaces, locations and buckets need names of their own, and a test that lets an S3 server go makes a server and a location
 //! of its own. What would break the others, such as an object that Velero cannot read at all, is for a Velero that stands
-//! [`alone`] in another namespace. What a cluster's nodes do is played by [`super::kubelet`], for the shared one only.
+//! [`alone`] in another namespace. What a cluster's nodes do is played by [`super::kubelet`], for all of them.
 
 use super::cluster::{Cluster, free_port};
 use super::kubelet::Kubelet;
@@ -28,8 +28,8 @@ pub const BUCKET: &str = "shared";
 const READY_MAX: Duration = Duration::from_secs(120);
 
 /// Kubernetes' own controllers that backups and drills need: claims are bound, pods of Jobs and of workloads are made, what is
-/// owned goes with its owner, namespaces end.
-const CONTROLLERS: &str = "garbage-collector-controller,namespace-controller,persistentvolume-binder-controller,\
+/// owned goes with its owner, quotas are counted, namespaces end.
+const CONTROLLERS: &str = "garbage-collector-controller,namespace-controller,resourcequota-controller,persistentvolume-binder-controller,\
     persistentvolumeclaim-protection-controller,persistentvolume-protection-controller,statefulset-controller,\
     deployment-controller,replicaset-controller,job-controller";
 
@@ -114,10 +114,17 @@ impl Watched {
     }
 }
 
-impl Drop for Watched {
-    fn drop(&mut self) {
+impl Watched {
+    /// Kills it; a second time there is nothing to kill.
+    fn kill(&mut self) {
         drop(self.watchdog.stdin.take());
         let _ = self.watchdog.wait();
+    }
+}
+
+impl Drop for Watched {
+    fn drop(&mut self) {
+        self.kill();
     }
 }
 
@@ -134,11 +141,10 @@ pub fn shared() -> &'static Velero {
     SHARED.get_or_init(|| Velero::start(NAMESPACE))
 }
 
-/// What the node agent and the nodes do around the shared Velero.
+/// What nodes and node agents do.
 pub fn kubelet() -> &'static Kubelet {
     static KUBELET: OnceLock<Kubelet> = OnceLock::new();
-    let velero = shared();
-    KUBELET.get_or_init(|| Kubelet::start(cluster().kubeconfig(), velero.namespace))
+    KUBELET.get_or_init(|| Kubelet::start(cluster().kubeconfig()))
 }
 
 /// Objects with the names of the example's are there once: who makes them holds this meanwhile.
@@ -149,9 +155,28 @@ pub fn alone(namespace: &'static str) -> Velero {
     Velero::start(namespace)
 }
 
+/// Starts the server itself, and says at which port it tells its metrics.
+fn serve(namespace: &str) -> (Watched, u16) {
+    let (binary, plugin) = (servers::velero(), servers::velero_plugin());
+    let metrics = free_port();
+    let server = Watched::start(
+        &format!(
+            "'{}' server --namespace={namespace} --plugin-dir=plugins --metrics-address=127.0.0.1:{metrics} --profiler-address= \
+             --store-validation-frequency=5s --backup-sync-period=5s --concurrent-backups=8",
+            binary.display()
+        ),
+        |shell| {
+            let plugins = shell.get_current_dir().expect("it has a folder").join("plugins");
+            std::fs::create_dir_all(&plugins).unwrap();
+            std::os::unix::fs::symlink(&plugin, plugins.join("velero-plugin-for-aws")).unwrap();
+            shell.env("KUBECONFIG", cluster().kubeconfig_path());
+        },
+    );
+    (server, metrics)
+}
+
 impl Velero {
     fn start(namespace: &'static str) -> Self {
-        let (binary, plugin) = (servers::velero(), servers::velero_plugin());
         let cluster = cluster();
         cluster.kubectl(&["create", "namespace", namespace], "");
         // Restores look up Velero's own Deployment.
@@ -164,20 +189,7 @@ impl Velero {
             "stringData": {"repository-password": "not-a-secret-make-your-own"}});
         cluster.kubectl(&["apply", "-f", "-"], &password.to_string());
         let s3 = S3::start("access-not-secret", "secret-not-secret", BUCKET);
-        let metrics = free_port();
-        let server = Watched::start(
-            &format!(
-                "'{}' server --namespace={namespace} --plugin-dir=plugins --metrics-address=127.0.0.1:{metrics} --profiler-address= \
-                 --store-validation-frequency=5s --backup-sync-period=5s --concurrent-backups=8",
-                binary.display()
-            ),
-            |shell| {
-                let plugins = shell.get_current_dir().expect("it has a folder").join("plugins");
-                std::fs::create_dir_all(&plugins).unwrap();
-                std::os::unix::fs::symlink(&plugin, plugins.join("velero-plugin-for-aws")).unwrap();
-                shell.env("KUBECONFIG", cluster.kubeconfig_path());
-            },
-        );
+        let (server, metrics) = serve(namespace);
         let velero = Self {
             namespace,
             s3,
@@ -187,6 +199,14 @@ impl Velero {
         velero.apply(&velero.secret("shared", &velero.s3));
         velero.apply(&velero.location("shared", BUCKET, &velero.s3));
         velero
+    }
+
+    /// Kills Velero and its plugins at once, and starts it again.
+    pub fn restart(&mut self) {
+        self.server.kill();
+        let (server, metrics) = serve(self.namespace);
+        self.server = server;
+        self.wait_until_ready(metrics);
     }
 
     fn wait_until_ready(&self, metrics: u16) {

@@ -66,6 +66,12 @@ async fn a_volume_is_backed_up_into_a_real_repository_and_restored_into_another_
         made[0]["metadata"]["labels"]["velero.io/pvc-uid"],
         claim["metadata"]["uid"]
     );
+    // What uploads are found by.
+    assert_eq!(
+        made[0]["metadata"]["labels"]["velero.io/backup-uid"],
+        backup["metadata"]["uid"]
+    );
+    assert_eq!(made[0]["metadata"]["annotations"]["velero.io/pvc-name"], "data");
     // Velero itself made the repository, encrypted with the password that was there before it.
     assert!(!velero.s3.keys(velero::BUCKET, "kopia/whole/").is_empty());
     let repositories = list(
@@ -87,6 +93,10 @@ async fn a_volume_is_backed_up_into_a_real_repository_and_restored_into_another_
         "{restore:#?}\n{}",
         velero.log()
     );
+    // All objects are counted, those too that were there already.
+    let progress = &restore["status"]["progress"];
+    assert!(progress["totalItems"].as_u64() >= Some(3), "{progress}");
+    assert_eq!(progress["itemsRestored"], progress["totalItems"]);
     let back = list(
         &client,
         velero.path("podvolumerestores", "").trim_end_matches('/'),
@@ -206,5 +216,52 @@ async fn the_pod_of_a_job_succeeds_unless_it_is_told_to_fail() {
             job["status"][counter] == 1
         })
         .await;
+    }
+}
+
+/// The rules that are rendered end with one that has no conditions. It takes what no other took, also against what the Backup says by itself.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rule_without_conditions_takes_every_volume_that_no_other_took() {
+    if servers::left_out("a_rule_without_conditions_takes_every_volume_that_no_other_took") {
+        return;
+    }
+    let (velero, _kubelet) = (velero::shared(), velero::kubelet());
+    let client = velero::admin().await;
+    shop("ruled");
+    running(&client, "ruled", "Running").await;
+    velero.located(&client, "shared", "Available").await;
+    for (name, volumes, method, by_itself, taken) in [
+        ("ruled-in", "fs-backup", "skip", false, 1),
+        ("ruled-out", "none", "fs-backup", true, 0),
+    ] {
+        let folder = super::Folder::with(&format!(
+            "apiVersion: storage.billyronks.io/v1
+kind: BackupLocation
+metadata: {{name: shared, namespace: velero}}
+spec: {{bucket: shared, region: none, endpoint: https://s3.example.org, credentials: {{name: shared}}}}
+---
+apiVersion: storage.billyronks.io/v1
+kind: BackupPolicy
+metadata: {{name: {name}, namespace: velero}}
+spec:
+  location: shared
+  includedNamespaces: [ruled]
+  volumes: {volumes}
+  volumeRules: [{{storageClasses: [elsewhere], method: {method}, reason: nothing is of it}}]
+  schedules: [{{name: s, schedule: 0 2 * * *}}]
+"
+        ));
+        let rendered = folder.rendered();
+        let rules = rendered
+            .iter()
+            .find(|one| text(one, "/kind") == "ConfigMap")
+            .unwrap();
+        velero.apply(rules);
+        let mut spec = of("ruled");
+        spec["defaultVolumesToFsBackup"] = json!(by_itself);
+        spec["resourcePolicy"] = json!({"kind": "configmap", "name": rules["metadata"]["name"]});
+        let backup = velero.backup(&client, name, spec).await;
+        assert_eq!(text(&backup, "/status/phase"), "Completed", "{backup:#?}");
+        assert_eq!(copies(velero, &client, name).await.len(), taken, "{name}");
     }
 }
