@@ -49,8 +49,15 @@ impl Stage {
         cluster.kubectl(&["apply", "-f", "-"], &source.to_string());
         follow.kubeconfig = Some(cluster.kubeconfig_of_couchestor());
         follow.run().await;
+        let client = velero::admin().await;
+        let source = "/apis/storage.billyronks.io/v1/namespaces/couchestor-system/policysources/drills";
+        let ready = |source: &Value| {
+            let mut all = source["status"]["conditions"].as_array().into_iter().flatten();
+            all.any(|one| one["type"] == "Ready" && one["status"] == "True")
+        };
+        until(&client, source, "the repository is applied", ready).await;
         Self {
-            client: velero::admin().await,
+            client,
             follow,
             velero,
             kubelet,
