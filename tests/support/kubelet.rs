@@ -1,9 +1,9 @@
-//! What no server here can be: nodes. Plays the scheduler, the kubelet, the local provisioner and Velero's node agent, by patching
-//! what they would patch.
+//! What no server here can be: nodes. Plays the scheduler, the kubelet, provisioners, CSI's snapshotter and Velero's node agent, by
+//! patching what they would patch.
 //!
 //! A [`Kubelet`] runs beside an API server with kube-controller-manager, as `support::velero` starts them. Without being told
 //! anything it makes every pod run on its one node, pods of Jobs succeed, every claim that a pod mounts bound to a new local volume, and every
-//! PodVolumeBackup and PodVolumeRestore complete. A test tells it otherwise, by namespace and name, before or while it happens:
+//! PodVolumeBackup, PodVolumeRestore, DataUpload and DataDownload complete. A test tells it otherwise, by namespace and name, before or while it happens:
 //!
 //! ```ignore
 //! let kubelet = velero::kubelet();
@@ -139,10 +139,14 @@ async fn play(kubeconfig: &str, script: &Mutex<Script>, stopped: &Receiver<()>) 
     player.furnish().await;
     while stopped.try_recv() != Err(std::sync::mpsc::TryRecvError::Disconnected) {
         let script = script.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        player.agents().await;
         player.claims().await;
         player.pods(&script).await;
         player.copies(&script, "podvolumebackups").await;
         player.copies(&script, "podvolumerestores").await;
+        player.snapshots().await;
+        player.moves(&script, "datauploads").await;
+        player.moves(&script, "datadownloads").await;
         tokio::time::sleep(LOOK).await;
     }
 }
@@ -169,7 +173,23 @@ impl Player {
         let _ = send(&self.client, "POST", "/api/v1/nodes", &node).await;
     }
 
-    /// The provisioner: a local volume for each claim that waits, and none for those whose claims are gone.
+    /// The node agents' DaemonSets, whose controller nobody is.
+    async fn agents(&self) {
+        for set in list(&self.client, "/apis/apps/v1/daemonsets").await {
+            if set["status"]["numberReady"] == 1 {
+                continue;
+            }
+            let path = format!(
+                "/apis/apps/v1/namespaces/{}/daemonsets/{}/status",
+                text(&set, "/metadata/namespace"),
+                text(&set, "/metadata/name")
+            );
+            let counts = json!({"currentNumberScheduled": 1, "desiredNumberScheduled": 1, "numberMisscheduled": 0, "numberReady": 1});
+            self.patch(&path, &json!({"status": counts})).await;
+        }
+    }
+
+    /// The provisioners: a volume for each claim that waits, and none for those whose claims are gone.
     async fn claims(&self) {
         for claim in list(&self.client, "/api/v1/persistentvolumeclaims").await {
             if text(&claim, "/status/phase") == "Bound" || !text(&claim, "/spec/volumeName").is_empty() {
@@ -183,7 +203,7 @@ impl Player {
             let metadata = &claim["metadata"];
             let volume = format!("pvc-{}", text(metadata, "/uid"));
             let on = json!([{"key": "kubernetes.io/hostname", "operator": "In", "values": [NODE]}]);
-            let volume = json!({
+            let mut volume = json!({
                 "apiVersion": "v1", "kind": "PersistentVolume",
                 "metadata": {"name": volume, "annotations": {"pv.kubernetes.io/provisioned-by": class["provisioner"]}},
                 "spec": {
@@ -191,13 +211,22 @@ impl Player {
                     "capacity": claim["spec"]["resources"]["requests"],
                     "claimRef": {"apiVersion": "v1", "kind": "PersistentVolumeClaim", "namespace": metadata["namespace"],
                         "name": metadata["name"], "uid": metadata["uid"]},
-                    "local": {"path": format!("/var/openebs/local/{volume}")},
                     "nodeAffinity": {"required": {"nodeSelectorTerms": [{"matchExpressions": on}]}},
                     "persistentVolumeReclaimPolicy": class["reclaimPolicy"],
                     "storageClassName": class["metadata"]["name"],
                     "volumeMode": "Filesystem",
                 },
             });
+            match text(&class, "/provisioner") {
+                "openebs.io/local" => {
+                    let path = format!("/var/openebs/local/{}", text(&volume, "/metadata/name"));
+                    volume["spec"]["local"] = json!({"path": path});
+                }
+                driver => {
+                    let handle = volume["metadata"]["name"].clone();
+                    volume["spec"]["csi"] = json!({"driver": driver, "volumeHandle": handle});
+                }
+            }
             let _ = send(&self.client, "POST", "/api/v1/persistentvolumes", &volume).await;
         }
         for volume in list(&self.client, "/api/v1/persistentvolumes").await {
@@ -304,6 +333,82 @@ impl Player {
             }
             self.patch(&format!("{folder}/{name}"), &json!({"status": patch}))
                 .await;
+        }
+    }
+}
+
+/// Snapshots, and what data movers copy of them.
+impl Player {
+    /// CSI's snapshotter: each snapshot is ready at once.
+    async fn snapshots(&self) {
+        let api = "/apis/snapshot.storage.k8s.io/v1";
+        for snapshot in list(&self.client, &format!("{api}/volumesnapshots")).await {
+            if !snapshot["status"].is_null() {
+                continue;
+            }
+            let metadata = &snapshot["metadata"];
+            let class = text(&snapshot, "/spec/volumeSnapshotClassName");
+            let Some(class) = get(&self.client, &format!("{api}/volumesnapshotclasses/{class}")).await else {
+                continue;
+            };
+            let name = format!("snapcontent-{}", text(metadata, "/uid"));
+            let content = json!({"apiVersion": "snapshot.storage.k8s.io/v1", "kind": "VolumeSnapshotContent",
+                "metadata": {"name": name},
+                "spec": {"deletionPolicy": class["deletionPolicy"], "driver": class["driver"],
+                    "source": {"volumeHandle": "played"}, "volumeSnapshotClassName": class["metadata"]["name"],
+                    "volumeSnapshotRef": {"namespace": metadata["namespace"], "name": metadata["name"], "uid": metadata["uid"]}}});
+            let contents = format!("{api}/volumesnapshotcontents");
+            let _ = send(&self.client, "POST", &contents, &content).await;
+            let ready =
+                json!({"status": {"snapshotHandle": name, "readyToUse": true, "restoreSize": 1 << 30}});
+            self.patch(&format!("{contents}/{name}/status"), &ready).await;
+            let ready = json!({"status": {"boundVolumeSnapshotContentName": name, "readyToUse": true, "restoreSize": "1Gi"}});
+            let path = format!(
+                "{api}/namespaces/{}/volumesnapshots/{}/status",
+                text(metadata, "/namespace"),
+                text(metadata, "/name")
+            );
+            self.patch(&path, &ready).await;
+        }
+    }
+
+    /// The node agent's data mover.
+    async fn moves(&self, script: &Script, kind: &str) {
+        for copy in list(&self.client, &format!("/apis/velero.io/v2alpha1/{kind}")).await {
+            if ["Completed", "Failed", "Canceled"].contains(&text(&copy, "/status/phase")) {
+                continue;
+            }
+            let spec = &copy["spec"];
+            let (namespace, claim) = match kind {
+                "datauploads" => (text(spec, "/sourceNamespace"), text(spec, "/sourcePVC")),
+                _ => (
+                    text(spec, "/targetVolume/namespace"),
+                    text(spec, "/targetVolume/pvc"),
+                ),
+            };
+            let size = spec["snapshotSize"].as_u64().unwrap_or(1024);
+            let name = text(&copy, "/metadata/name");
+            let mut status = match told(&script.copies, namespace, claim).unwrap_or(Copy::Whole(size)) {
+                Copy::Waits => continue,
+                Copy::Fails(words) => json!({"phase": "Failed", "message": words}),
+                Copy::Whole(bytes) => {
+                    json!({"phase": "Completed", "progress": {"bytesDone": bytes, "totalBytes": bytes}})
+                }
+                Copy::Short { done, total } => {
+                    json!({"phase": "Completed", "progress": {"bytesDone": done, "totalBytes": total}})
+                }
+            };
+            status["startTimestamp"] = json!(now());
+            status["completionTimestamp"] = json!(now());
+            if kind == "datauploads" {
+                status["snapshotID"] = json!(format!("played-{name}"));
+                status["nodeOS"] = json!("linux");
+            }
+            let path = format!(
+                "/apis/velero.io/v2alpha1/namespaces/{}/{kind}/{name}",
+                text(&copy, "/metadata/namespace")
+            );
+            self.patch(&path, &json!({"status": status})).await;
         }
     }
 }

@@ -61,6 +61,14 @@ fn stack() -> &'static Stack {
         cluster.kubectl(&["apply", "--server-side", "-f", "-"], &String::from_utf8_lossy(&crds.stdout));
         let ours = include_str!("../../kubernetes/crds.yaml");
         cluster.kubectl(&["apply", "--server-side", "-f", "-"], ours);
+        // Snapshots, as the client that Velero is built with knows them.
+        let package = "github.com/kubernetes-csi/external-snapshotter/client/v8";
+        let folder = servers::module_folder("velero", package, "config/crd").join("config/crd");
+        for kind in ["volumesnapshots", "volumesnapshotcontents", "volumesnapshotclasses"] {
+            let crd = folder.join(format!("snapshot.storage.k8s.io_{kind}.yaml"));
+            let crd = std::fs::read_to_string(crd).unwrap();
+            cluster.kubectl(&["apply", "--server-side", "-f", "-"], &crd);
+        }
         cluster.kubectl(&["wait", "--for=condition=Established", "crd", "--all", "--timeout=60s"], "");
         Stack { cluster, _manager: manager }
     })
@@ -162,7 +170,8 @@ fn serve(namespace: &str) -> (Watched, u16) {
     let server = Watched::start(
         &format!(
             "'{}' server --namespace={namespace} --plugin-dir=plugins --metrics-address=127.0.0.1:{metrics} --profiler-address= \
-             --store-validation-frequency=5s --backup-sync-period=5s --concurrent-backups=8",
+             --store-validation-frequency=5s --backup-sync-period=5s --concurrent-backups=8 \
+             --item-operation-sync-frequency=1s --features=EnableCSI",
             binary.display()
         ),
         |shell| {

@@ -13,6 +13,8 @@ use std::time::Duration;
 const VELERO: &str = "velero-drills";
 const POLICY: &str = "/apis/storage.billyronks.io/v1/namespaces/velero-drills/backuppolicies/real";
 
+const SOURCE: &str = "/apis/storage.billyronks.io/v1/namespaces/couchestor-system/policysources/drills";
+
 /// A drill takes some ten seconds: namespaces end slowly.
 const PATIENCE: Duration = Duration::from_secs(240);
 
@@ -33,6 +35,8 @@ impl Stage {
         let cluster = velero::cluster();
         cluster.kubectl(&["apply", "-f", "-"], include_str!("drill.yaml"));
         kubelet.copy("drilled", "data", Copy::Whole(4096));
+        kubelet.copy("drilled", "tables", Copy::Whole(512));
+        kubelet.copy("drill-drilled-*", "tables", Copy::Whole(512));
         cluster.kubectl(&["create", "namespace", "couchestor-system"], "");
         rights();
         let policy = include_str!("policy.yaml")
@@ -50,12 +54,11 @@ impl Stage {
         follow.kubeconfig = Some(cluster.kubeconfig_of_couchestor());
         follow.run().await;
         let client = velero::admin().await;
-        let source = "/apis/storage.billyronks.io/v1/namespaces/couchestor-system/policysources/drills";
         let ready = |source: &Value| {
             let mut all = source["status"]["conditions"].as_array().into_iter().flatten();
             all.any(|one| one["type"] == "Ready" && one["status"] == "True")
         };
-        until(&client, source, "the repository is applied", ready).await;
+        until(&client, SOURCE, "the repository is applied", ready).await;
         Self {
             client,
             follow,
@@ -73,13 +76,21 @@ impl Stage {
         let path = self.velero.path("schedules", "real-day");
         let enabled = |one: &Value| one["status"]["phase"] == "Enabled";
         until(&self.client, &path, "the rendered schedule is Enabled", enabled).await;
-        let long_ago = json!({"status": {"lastBackup": "2020-01-01T00:00:00Z"}});
+        // Velero looks at a schedule once a minute, and at once when something in it changes that is not ours.
+        let long_ago = json!({"status": {"lastBackup": "2020-01-01T00:00:00Z"},
+            "spec": {"template": {"csiSnapshotTimeout": "11m"}}});
         send(&self.client, "PATCH", &path, &long_ago).await.unwrap();
         let backups = self.velero.path("backups", "");
         let made = |all: &Value| !all["items"].as_array().is_none_or(Vec::is_empty);
         let all = until(&self.client, backups.trim_end_matches('/'), "its backup", made).await;
         let name = text(&all["items"][0], "/metadata/name");
         self.velero.ended(&self.client, "backups", name).await
+    }
+
+    /// Backups are looked at once a minute, and when somebody asks.
+    async fn look(&self, word: &str) {
+        let patch = json!({"metadata": {"annotations": {"reconcile.fluxcd.io/requestedAt": word}}});
+        send(&self.client, "PATCH", SOURCE, &patch).await.unwrap();
     }
 
     async fn ask(&self, word: &str) {
@@ -173,12 +184,13 @@ async fn a_backup_of_the_real_velero_is_judged_restored_by_drills_and_leaves_evi
         text(&backup, "/metadata/labels/velero.io~1schedule-name"),
         "real-day"
     );
+    stage.look("after the backup").await;
     let found = |policy: &Value| text(policy, "/status/covered/name") == name;
     let policy = stage.policy("the backup is found", found).await;
     let covered = &policy["status"]["covered"];
     assert_eq!(
         (&covered["volumes"], &covered["covered"], &covered["bytes"]),
-        (&json!(1), &json!(1), &json!(4096)),
+        (&json!(2), &json!(2), &json!(4096 + 512)),
         "{covered:#}"
     );
 
@@ -212,6 +224,7 @@ async fn a_backup_of_the_real_velero_is_judged_restored_by_drills_and_leaves_evi
             "objects",
             "volume data",
             "volume database.0/cache",
+            "volume tables",
             "sentinel data/ok"
         ],
         "{record:#}"
@@ -253,6 +266,48 @@ async fn a_backup_of_the_real_velero_is_judged_restored_by_drills_and_leaves_evi
     assert!(
         record["passed"] == false && why.contains("during the server starting"),
         "{record:#}"
+    );
+
+    // The bucket cannot be reached: Velero refuses to restore, the drill says why, its namespace goes. The Restore goes when Velero has
+    // the bucket again, and only then the drill is over.
+    stage.velero.s3.go();
+    stage.velero.located(&stage.client, "real", "Unavailable").await;
+    stage.ask("fourth").await;
+    let gives_up = |policy: &Value| {
+        text(policy, "/status/drill/message").starts_with("waiting for Velero to let Restore")
+    };
+    let policy = stage.policy("the fourth drill gives up", gives_up).await;
+    let drill = &policy["status"]["drill"];
+    assert!(
+        text(drill, "/failure").contains("The BSL real is unavailable"),
+        "{drill:#}"
+    );
+    let scratch = format!("/api/v1/namespaces/{}", text(drill, "/scratch"));
+    assert_eq!(get(&stage.client, &scratch).await, None);
+    stage.velero.s3.come_back();
+    let record = stage.ended(4).await;
+    assert_eq!(record["passed"], false, "{record:#}");
+
+    // A volume comes that no backup holds yet: it is named as that.
+    let more = include_str!("shop.yaml")
+        .replace("NAMESPACE", "drilled")
+        .replace("name: data", "name: more");
+    velero::cluster().kubectl(
+        &["apply", "-f", "-"],
+        &more.replace("claimName: data", "claimName: more"),
+    );
+    let claim = "/api/v1/namespaces/drilled/persistentvolumeclaims/more";
+    let bound = |claim: &Value| text(claim, "/status/phase") == "Bound";
+    until(&stage.client, claim, "the new volume is there", bound).await;
+    stage.look("after the volume").await;
+    let told = |policy: &Value| policy["status"]["newest"]["volumes"] == 3;
+    let policy = stage.policy("the volume is missed", told).await;
+    let newest = &policy["status"]["newest"];
+    assert_eq!(newest["covered"], 2, "{newest:#}");
+    let missed = &newest["uncovered"][0];
+    assert_eq!(
+        (text(missed, "/claim"), text(missed, "/reason")),
+        ("more", "YoungerThanBackup")
     );
     stage.follow.halt().await;
 }
