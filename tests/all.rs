@@ -126,3 +126,9 @@ mod preference;
 
 /// From files and claims to what becomes of a volume.
 mod verdicts;
+
+/// Backups, in a real Velero.
+mod velero;
+
+/// What Flux delivers.
+mod flux;

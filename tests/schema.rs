@@ -130,7 +130,7 @@ fn editors_and_validate_agree_about_objects() {
         include_str!("../policies/base/tiers.yaml"),
         include_str!("../policies/base/policies.yaml"),
         include_str!("../policies/base/backups.yaml"),
-        include_str!("../flux/source/policysource.yaml"),
+        include_str!("../flux/apps/couchestor-system/couchestor/source/policysource.yaml"),
         OTHERS,
     ]
     .map(documents)

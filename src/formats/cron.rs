@@ -1,8 +1,9 @@
-//! Cron expressions as Velero reads them: the standard parser of robfig/cron v3.
+//! Cron expressions as every Velero reads them: what the standard parsers of robfig/cron v3 (to 1.18.2) and of netresearch/go-cron (since)
+//! both take, and take for the same.
 //!
-//! Accepting more than that parser is as bad as accepting less: a Schedule that Velero refuses, or one that it takes for
+//! Accepting more than those parsers is as bad as accepting less: a Schedule that Velero refuses, or one that it takes for
 //! something else, is found out when the backup is needed. The same holds for when it runs next: no crate reads exactly this grammar, and
-//! those that come near it run jobs in hours that a change of the clock leaves out.
+//! those that come near it run jobs in hours that a change of the clock leaves out, as only the newer Velero does.
 
 use jiff::tz::TimeZone;
 
@@ -48,8 +49,6 @@ struct Times {
     months: u64,
     /// From Sunday, 0.
     weekdays: u64,
-    /// Whether both the day of month and the weekday must fit; otherwise one of them is enough.
-    both: bool,
 }
 
 /// Reads an expression.
@@ -104,12 +103,18 @@ fn times(text: &str) -> Result<Times, String> {
         days: field(day, "day of month", 1, 31, &[])?,
         months: field(month, "month", 1, 12, &MONTHS)?,
         weekdays: field(weekday, "day of week", 0, 6, &DAYS)?,
-        both: is_free(day) || is_free(weekday),
     };
+    // robfig/cron runs on days of either, go-cron on days of both: on fewer, or on none at all.
+    if !is_free(day) && !is_free(weekday) {
+        return Err(
+            "leave day of month or day of week free (`*`): up to 1.18.2 Velero runs on days that fit either, since then on those that fit both; \
+             for either of them write two schedules"
+                .to_owned(),
+        );
+    }
     let comes =
         |(month, last): (u32, &u32)| has(times.months, month) && (1..=*last).any(|day| has(times.days, day));
-    // A restricted weekday matches by itself (day of month OR day of week), so only a free one leaves it to the date.
-    if is_free(weekday) && !(1..).zip(&MONTH_DAYS).any(comes) {
+    if !(1..).zip(&MONTH_DAYS).any(comes) {
         return Err("that day never comes; Velero would take it for due every minute".to_owned());
     }
     Ok(times)
@@ -119,7 +124,7 @@ fn has(bits: u64, number: u32) -> bool {
     bits & (1 << number) != 0
 }
 
-/// Whether a field is unrestricted to robfig/cron: one of its parts is a star whose step is at most 1.
+/// Whether a field is unrestricted: one of its parts is a star whose step is at most 1.
 fn is_free(field: &str) -> bool {
     field
         .split(',')
@@ -187,6 +192,12 @@ fn field(text: &str, name: &str, low: u32, high: u32, names: &[&str]) -> Result<
         };
         if from > to {
             return Err(format!("{name}: {from}-{to} runs backwards"));
+        }
+        // robfig/cron takes the first number alone; go-cron refuses.
+        if let Some(step) = step.filter(|step| *step > 1 && *step > to - from) {
+            return Err(format!(
+                "{name}: a step of {step} leads out of {from}-{to}; write {from} alone"
+            ));
         }
         for number in (from..=to).step_by(step.unwrap_or(1) as usize) {
             all |= 1 << number;

@@ -51,3 +51,15 @@ pub mod gpg;
 
 /// A real Prometheus with recorded series.
 pub mod prometheus;
+
+/// Objects of an API server, as JSON.
+pub mod objects;
+
+/// A real S3 server.
+pub mod s3;
+
+/// What nodes do, played.
+pub mod kubelet;
+
+/// A real Velero.
+pub mod velero;

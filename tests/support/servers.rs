@@ -38,6 +38,61 @@ pub fn kubectl() -> PathBuf {
         .unwrap_or_else(|| built("kube-apiserver", "kubectl", "k8s.io/kubernetes/cmd/kubectl"))
 }
 
+pub fn kube_controller_manager() -> PathBuf {
+    let package = "k8s.io/kubernetes/cmd/kube-controller-manager";
+    from_assets("kube-controller-manager")
+        .unwrap_or_else(|| built("kube-controller-manager", "kube-controller-manager", package))
+}
+
+/// Its library serves metrics a second time, at port 8080 of every address, and no option changes that: the linker does.
+const NO_SECOND_METRICS: &[&str] =
+    &["-ldflags=-s -w -X sigs.k8s.io/controller-runtime/pkg/metrics/server.DefaultBindAddress=0"];
+
+pub fn velero() -> PathBuf {
+    let package = "github.com/vmware-tanzu/velero/cmd/velero";
+    built_with("velero", "velero", package, NO_SECOND_METRICS)
+}
+
+/// What makes Velero speak S3.
+pub fn velero_plugin() -> PathBuf {
+    let package = "github.com/vmware-tanzu/velero-plugin-for-aws/velero-plugin-for-aws";
+    built("velero-plugin-for-aws", "velero-plugin-for-aws", package)
+}
+
+/// The S3 server, out of its crate.
+pub fn s3s_fs() -> PathBuf {
+    const VERSION: &str = "0.14.1";
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let folder = root.join(format!("target/test-servers/s3s-fs-{VERSION}"));
+    let binary = folder.join("bin/s3s-fs");
+    if binary.exists() {
+        return binary;
+    }
+    let _one = BUILD.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
+    if !binary.exists() {
+        eprintln!("building s3s-fs for the tests (once)");
+        // cargo lets only one process at a time install into a folder. It serves a few kilobytes: compiling it quickly counts more.
+        let status = Command::new(env!("CARGO"))
+            .current_dir(root)
+            .args([
+                "install",
+                "s3s-fs",
+                "--features",
+                "binary",
+                "--debug",
+                "--locked",
+                "--quiet",
+            ])
+            .arg(format!("--version={VERSION}"))
+            .arg("--root")
+            .arg(&folder)
+            .status()
+            .expect("cargo runs these tests");
+        assert!(status.success(), "cargo install of s3s-fs ended with {status}");
+    }
+    binary
+}
+
 pub fn etcd() -> PathBuf {
     from_assets("etcd").unwrap_or_else(|| built("etcd", "etcd", "go.etcd.io/etcd/server/v3"))
 }

@@ -67,7 +67,7 @@ impl Cron {
             When::At(times) => times,
         };
         let clock = Clock(&self.zone);
-        let weekly = times.both && times.months.count_ones() == 12 && times.days.count_ones() == 31;
+        let weekly = times.months.count_ones() == 12 && times.days.count_ones() == 31;
         let days = match weekly {
             true => WEEKLY_HORIZON,
             false => i64::from(HORIZON_YEARS) * 366,
@@ -107,9 +107,7 @@ pub fn meeting(one: &Cron, other: &Cron, from: Timestamp, looks: &mut usize) -> 
         return None;
     };
     if one.zone == other.zone
-        && (a.minutes & b.minutes == 0
-            || a.hours & b.hours == 0
-            || a.months & b.months == 0 && a.both && b.both)
+        && (a.minutes & b.minutes == 0 || a.hours & b.hours == 0 || a.months & b.months == 0)
     {
         return None;
     }
@@ -312,8 +310,5 @@ fn number(part: i8) -> u32 {
 fn fits(times: Times, date: Date) -> bool {
     let day = has(times.days, number(date.day()));
     let weekday = has(times.weekdays, number(date.weekday().to_sunday_zero_offset()));
-    match times.both {
-        true => day && weekday,
-        false => day || weekday,
-    }
+    day && weekday
 }

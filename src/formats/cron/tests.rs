@@ -11,12 +11,15 @@ fn expressions_are_those_of_velero() {
         "@midnight",
         "@every 6h",
         "CRON_TZ=Europe/Berlin 0 3 * * *",
-        "30 4 1,15 * 5",
+        "30 4 1,15 * *",
+        "30 4 1,15 * ?",
         "5/15 * * * *",
         "0 0 ? * MON-FRI",
         "0 2 29 2 *",
-        "0 2 30 2 1",
-        "0 2 30 2 */2",
+        "0 2 */10 * *",
+        "0 2 * * */6",
+        "*/59 */23 * * *",
+        "58/1 * * * *",
         "*/10 1-5 * jan,feb sun",
     ] {
         assert_eq!(check(text), Ok(()), "{text}");
@@ -36,6 +39,14 @@ fn expressions_are_those_of_velero() {
         "CRON_TZ=Nowhere/Else 0 2 * * *",
         "0 2 30 2 *",
         "0 2 30 2 1,*",
+        // One Velero runs them on days that fit either field, the other on days that fit both, such as never.
+        "30 4 1,15 * 5",
+        "0 2 30 2 1",
+        "0 4 1-7 * */2",
+        // A step that leads out of its range at once.
+        "0 2 1-31/40 * *",
+        "*/60 * * * *",
+        "58/2 * * * *",
         "TZ=europe/berlin 0 2 * * *",
         "*/0 * * * *",
         "@every 30d",
@@ -63,10 +74,9 @@ fn runs_are_those_of_robfig_cron() {
         ("59 23 31 12 *", "2026-12-31T23:59:00Z", "2027-12-31T23:59:00Z"),
         ("@monthly", "2026-12-31T23:59:59Z", "2027-01-01T00:00:00Z"),
         ("@weekly", "2026-11-21T00:00:00Z", "2026-11-22T00:00:00Z"),
-        // Day of month or day of week, whichever comes first.
-        ("0 4 15 * 5", "2026-11-13T04:00:00Z", "2026-11-15T04:00:00Z"),
-        ("0 4 15 * 5", "2026-11-15T04:00:00Z", "2026-11-20T04:00:00Z"),
-        ("0 4 */2 * 5", "2026-11-19T04:00:00Z", "2026-11-20T04:00:00Z"),
+        ("0 4 15 * *", "2026-11-13T04:00:00Z", "2026-11-15T04:00:00Z"),
+        ("0 4 */20 * *", "2026-11-15T04:00:00Z", "2026-11-21T04:00:00Z"),
+        ("0 4 * * 5", "2026-11-15T04:00:00Z", "2026-11-20T04:00:00Z"),
         // A leap day is four years away, or eight around 2100.
         ("0 2 29 2 *", "2026-01-01T00:00:00Z", "2028-02-29T02:00:00Z"),
         ("0 2 29 2 *", "2096-02-29T02:00:00Z", ""),

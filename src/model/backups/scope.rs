@@ -28,7 +28,7 @@ impl Scope {
 }
 
 /// Whether a name is of a pattern: `*` and `?` stand for any characters and any one, `[abc]` and `[a-z]` for one of a set, `{a,b}` for one
-/// of several. Velero (1.18, `pkg/util/wildcard`) refuses braces beside other patterns; they are read here so that a volume which somebody
+/// of several. Velero (1.18, `pkg/util/wildcard`) refuses braces, and so does `validate`; they are read here so that a volume which somebody
 /// means to be in scope is missed aloud and not in silence.
 pub fn matches(pattern: &str, name: &str) -> bool {
     let pattern: Vec<char> = pattern.chars().collect();

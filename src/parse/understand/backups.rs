@@ -1,5 +1,6 @@
 //! BackupPolicy. What Velero would find wrong only when a backup runs is found here.
 
+use super::super::word;
 use super::Reader;
 use crate::model::desired::Resource;
 use crate::model::kinds::backup::{BackupHook, BackupPolicySpec};
@@ -25,6 +26,9 @@ mod drills;
 
 /// Phases that open on what backups have proved.
 mod rollouts;
+
+/// The longest name of a namespace.
+const NAMESPACE_MAX: usize = 63;
 
 impl<'a> Reader<'a> {
     pub(super) fn backup(&mut self, resource: &'a Resource) {
@@ -66,6 +70,15 @@ impl<'a> Reader<'a> {
             };
             let pointer = format!("/spec/excludedNamespaces/{index}");
             self.wrong(resource, &pointer, "value", wrong, "take it out");
+        }
+        for (field, list) in [("includedNamespaces", included), ("excludedNamespaces", excluded)] {
+            for (index, namespace) in list.iter().enumerate() {
+                if let Err(help) = namespace_pattern(namespace) {
+                    let message = "Velero reads this neither as a namespace nor as a pattern of some: every backup would fail its validation";
+                    let pointer = format!("/spec/{field}/{index}");
+                    self.wrong(resource, &pointer, "value", message, help);
+                }
+            }
         }
         let empty = spec
             .label_selector
@@ -128,5 +141,36 @@ impl<'a> Reader<'a> {
                 self.duration(resource, &format!("{pointer}/{when}/timeout"), timeout);
             }
         }
+    }
+}
+
+/// Whether a text is a namespace's name or a pattern, as Velero reads it (1.18, `pkg/util/wildcard`), or what to write instead.
+fn namespace_pattern(text: &str) -> Result<(), &'static str> {
+    if text.contains(['{', '}', ',', '|', '(', ')', '!']) {
+        return Err(
+            "write each alternative as an entry of its own: only `*`, `?` and `[…]` are read in patterns",
+        );
+    }
+    if text.contains("**") {
+        return Err("write a single `*` for any characters");
+    }
+    let (mut rest, closed) = (
+        text,
+        "close each `[` with a `]`, with what it stands for between them",
+    );
+    while let Some((before, set)) = rest.split_once('[') {
+        match set.split_once(']') {
+            Some((inner, after)) if !inner.is_empty() && !before.contains(']') => rest = after,
+            _ => return Err(closed),
+        }
+    }
+    if rest.contains(']') {
+        return Err(closed);
+    }
+    // Velero checks what is left when each sign of a pattern is a letter.
+    let name = text.replace(['*', '?', '[', ']'], "x");
+    match word(&name) && name.len() <= NAMESPACE_MAX {
+        true => Ok(()),
+        false => Err("write lower case letters, digits and -, at most 63 of them"),
     }
 }
