@@ -32,6 +32,9 @@ mod leadership;
 /// Restore drills.
 mod drills;
 
+/// Restores that people ask for.
+mod restores;
+
 /// People hold, cancel and retry moves.
 mod upper_hand;
 

@@ -66,6 +66,9 @@ pub mod drills;
 /// Which volumes backups hold.
 pub mod coverage;
 
+/// What a restore would do, and why it is refused.
+pub mod restores;
+
 /// What backups keep from being moved.
 pub mod protection;
 

@@ -93,6 +93,9 @@ pub mod backups;
 /// Which volumes backups hold, and what follows from it.
 pub mod coverage;
 
+/// Restores that people ask for.
+pub mod restores;
+
 /// Volumes with what is looked at of all of them.
 pub mod glance;
 
