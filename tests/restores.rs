@@ -3,6 +3,12 @@
 /// Namespaces, backups, Flux.
 mod world;
 
+/// Velero and controllers, played.
+mod player;
+
+/// Restores that are carried out.
+mod carried_out;
+
 use serde_json::{Value, json};
 use world::{BACKUP, World, reasons, said};
 

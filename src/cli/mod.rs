@@ -143,10 +143,10 @@ enum Command {
         after_help = "Examples:\n  couchestor drill list\n  couchestor drill run daily\n  couchestor drill run daily --of database --wait\n\nExit codes: 0 done, 1 not, or with --wait: the drill failed."
     )]
     Drill(drill::Command),
-    /// Bring a namespace or some of its claims back from a backup: what would be done, and why not.
+    /// Bring a namespace or some of its claims back from a backup.
     #[command(
         subcommand,
-        after_help = "Examples:\n  couchestor restore plan database\n  couchestor restore plan database --claim data --replace\n\nExit codes: 0 it can be done, 1 it is refused."
+        after_help = "Examples:\n  couchestor restore plan database --claim data --replace\n  couchestor restore run database --claim data --replace\n  couchestor restore abort 1a2b3c4d\n\nExit codes: 0 done, 1 refused or not done."
     )]
     Restore(restore::Command),
     /// Show who decided what, when, from which commit, with which outcome: out of Git alone.

@@ -1,10 +1,14 @@
 //! `restore`: a namespace or some of its claims back from a backup, as a person needs it at two in the morning.
 
 use super::{ClusterArguments, Failed, Output};
+use crate::io::cluster::Cluster;
 use crate::model::restores::Asked;
 
 /// What would be done.
 mod plan;
+
+/// What is done.
+mod run;
 
 /// What is asked for, by `plan` and `run` alike.
 #[derive(clap::Args, Debug)]
@@ -53,6 +57,42 @@ pub enum Command {
         #[arg(short, long, value_enum, default_value = "text")]
         output: Output,
     },
+    /// Restore. Run again after whatever broke it off, it goes on where it was.
+    #[command(
+        after_help = "Examples:\n  couchestor restore run database\n  couchestor restore run database --claim data --replace --yes\n\nExit codes: 0 restored, 1 refused, failed or not ended in time; what stands is told."
+    )]
+    Run {
+        #[command(flatten)]
+        asked: AskedFor,
+        /// Do not ask; needed where there is no terminal.
+        #[arg(short, long)]
+        yes: bool,
+        #[command(flatten)]
+        how: How,
+    },
+    /// Take a restore back that has not ended: old volumes back under their claims, workloads up, Flux resumed.
+    #[command(
+        after_help = "Example:\n  couchestor restore abort 1a2b3c4d\n\nExit codes: 0 taken back, 1 not; what stands is told."
+    )]
+    Abort {
+        /// The restore, by the id that `restore run` has told.
+        id: String,
+        #[command(flatten)]
+        how: How,
+        #[command(flatten)]
+        cluster: ClusterArguments,
+    },
+}
+
+/// How `run` and `abort` go about it.
+#[derive(clap::Args, Debug)]
+pub struct How {
+    /// How long to wait for its end, a Go duration; the restore does not end with it, and goes on when it is run again.
+    #[arg(long, default_value = "2h", value_name = "DURATION")]
+    timeout: String,
+    /// The image that stands in for workloads in the scratch namespace; it needs `sh` and `sleep`.
+    #[arg(long, default_value = "docker.io/library/busybox:1.37")]
+    image: String,
 }
 
 /// `restore`.
@@ -61,6 +101,10 @@ pub async fn restore(command: Command) -> Result<u8, Failed> {
         Command::Plan { asked, output } => {
             super::no_sarif(output)?;
             plan::print(&asked, output).await
+        }
+        Command::Run { asked, yes, how } => run::run(&asked, yes, &how).await,
+        Command::Abort { id, how, cluster } => {
+            run::abort(&id, &how, &Cluster::connect(cluster.kubeconfig.as_deref()).await?).await
         }
     }
 }

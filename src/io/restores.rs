@@ -16,6 +16,11 @@ use crate::model::restores::{
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
+/// A restore that is under way: what is seen of it, and what is done.
+mod run;
+
+pub use run::Driver;
+
 const NAMESPACES: Foreign = core("Namespace", "namespaces");
 const CLAIMS: Foreign = core("PersistentVolumeClaim", "persistentvolumeclaims");
 const VOLUMES: Foreign = core("PersistentVolume", "persistentvolumes");
@@ -183,17 +188,21 @@ impl<'a> Restores<'a> {
                 ));
             }
         }
-        for one in self.records(namespace).await? {
+        for one in self.records(Some(namespace)).await? {
             let id = text_at(&one, &["metadata", "labels", RESTORE_LABEL]);
             busy.push(format!("restore {id} of namespace {namespace} is under way"));
         }
         Ok(busy)
     }
 
-    /// The records of restores of a namespace that have not ended.
-    pub(super) async fn records(&self, namespace: &str) -> Result<Vec<Value>, ClusterError> {
+    /// The records of restores that have not ended, of a namespace (`Some`) or of all.
+    ///
+    /// # Errors
+    /// Any [`ClusterError`].
+    pub async fn records(&self, namespace: Option<&str>) -> Result<Vec<Value>, ClusterError> {
+        let of = namespace.map_or(String::new(), |namespace| format!("={namespace}"));
         let which = Which {
-            labels: Some(format!("{RESTORE_OF_LABEL}={namespace}")),
+            labels: Some(format!("{RESTORE_OF_LABEL}{of}")),
             ..Which::default()
         };
         let found = self.0.list_foreign(&CONFIG_MAPS, &which).await?;

@@ -47,11 +47,7 @@ impl World {
     pub async fn busy() -> Self {
         let world = Self::bare().await;
         world.claim("data-postgres-0", "pvc-old");
-        world.put(
-            json!({"apiVersion": "apps/v1", "kind": "StatefulSet", "metadata": {"name": "postgres", "namespace": "database",
-            "labels": {"kustomize.toolkit.fluxcd.io/name": "database", "kustomize.toolkit.fluxcd.io/namespace": "flux-system"}},
-            "spec": {"replicas": 1, "volumeClaimTemplates": [{"metadata": {"name": "data"}}], "template": {"spec": {"volumes": []}}}}),
-        );
+        world.stateful_set();
         world.pod(
             "postgres-0",
             "data-postgres-0",
@@ -62,6 +58,14 @@ impl World {
             "metadata": {"name": "database", "namespace": "flux-system"}, "spec": {"path": "./database"}}),
         );
         world
+    }
+
+    /// The database.
+    pub fn stateful_set(&self) {
+        let labels = json!({"kustomize.toolkit.fluxcd.io/name": "database", "kustomize.toolkit.fluxcd.io/namespace": "flux-system"});
+        self.put(json!({"apiVersion": "apps/v1", "kind": "StatefulSet",
+            "metadata": {"name": "postgres", "namespace": "database", "labels": labels},
+            "spec": {"replicas": 1, "volumeClaimTemplates": [{"metadata": {"name": "data"}}], "template": {"spec": {"volumes": []}}}}));
     }
 
     pub fn put(&self, object: Value) {
@@ -109,7 +113,7 @@ impl World {
             "spec": {"accessModes": ["ReadWriteOnce"], "storageClassName": "openebs-hostpath", "volumeName": volume,
                 "resources": {"requests": {"storage": "1Gi"}}},
             "status": {"phase": "Bound"}}));
-        self.put(json!({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": volume},
+        self.put(json!({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": volume, "annotations": {"what-is-on-it": "old"}},
             "spec": {"storageClassName": "openebs-hostpath", "persistentVolumeReclaimPolicy": "Delete", "local": {"path": "/var/data"},
                 "claimRef": {"namespace": "database", "name": name, "uid": uid}},
             "status": {"phase": "Bound"}}));
