@@ -35,6 +35,9 @@ mod drills;
 /// Phases that open on evidence.
 mod rollouts;
 
+/// Restores that people ask for.
+mod restores;
+
 /// People hold, cancel and retry moves.
 mod upper_hand;
 

@@ -2,6 +2,7 @@
 //! has restored is written by the test. What the real one does stands in `velero`.
 
 use crate::support::follow::Follow;
+use crate::support::velero_played::kinds;
 use crate::support::{say, seed};
 use couchestor::sim::kubernetes::{KubernetesSim, On, What};
 use serde_json::{Value, json};
@@ -40,32 +41,6 @@ spec:
     sentinels:
       - {namespace: database, claim: data, path: ok}
 ";
-
-/// Velero's kinds, of which nothing is pruned.
-fn kinds() -> Vec<Value> {
-    let any = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
-    let crd = |group: &str, version: &str, kind: &str, plural: &str| {
-        json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
-            "metadata": {"name": format!("{plural}.{group}"),
-                "annotations": {"api-approved.kubernetes.io": "unapproved, a test's"}},
-            "spec": {"group": group, "scope": "Namespaced",
-                "names": {"kind": kind, "plural": plural, "singular": kind.to_lowercase(), "listKind": format!("{kind}List")},
-                "versions": [{"name": version, "served": true, "storage": true, "schema": {"openAPIV3Schema": any}}]}})
-    };
-    vec![
-        crd("velero.io", "v1", "Backup", "backups"),
-        crd("velero.io", "v1", "Restore", "restores"),
-        crd("velero.io", "v1", "Schedule", "schedules"),
-        crd(
-            "velero.io",
-            "v1",
-            "BackupStorageLocation",
-            "backupstoragelocations",
-        ),
-        crd("velero.io", "v1", "PodVolumeBackup", "podvolumebackups"),
-        crd("velero.io", "v1", "PodVolumeRestore", "podvolumerestores"),
-    ]
-}
 
 /// How the played Velero and kubelet behave.
 #[derive(Clone, Copy, PartialEq, Eq)]

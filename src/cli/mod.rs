@@ -46,6 +46,9 @@ mod migrations;
 /// Restore drills.
 mod drill;
 
+/// Restores that people ask for.
+mod restore;
+
 /// Who decided what, out of Git alone.
 mod audit;
 
@@ -140,6 +143,12 @@ enum Command {
         after_help = "Examples:\n  couchestor drill list\n  couchestor drill run daily\n  couchestor drill run daily --of database --wait\n\nExit codes: 0 done, 1 not, or with --wait: the drill failed."
     )]
     Drill(drill::Command),
+    /// Bring a namespace or some of its claims back from a backup.
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  couchestor restore plan database --claim data --replace\n  couchestor restore run database --claim data --replace\n  couchestor restore abort 1a2b3c4d\n\nExit codes: 0 done, 1 refused or not done."
+    )]
+    Restore(restore::Command),
     /// Show who decided what, when, from which commit, with which outcome: out of Git alone.
     #[command(
         after_help = "Examples:\n  couchestor audit --repository https://git.example.org/home/ops.git\n  couchestor audit --repository /srv/git/ops.git -o json"
@@ -229,6 +238,7 @@ pub fn main(cli: Cli) -> ExitCode {
         Command::Status(arguments) => block_on(status::status(arguments)),
         Command::Migrations(arguments) => block_on(migrations::migrations(arguments)),
         Command::Drill(command) => block_on(drill::drill(command)),
+        Command::Restore(command) => block_on(restore::restore(command)),
         Command::Audit(arguments) => block_on(audit::audit(arguments)),
         Command::Simulate(arguments) => block_on(simulate::simulate(arguments)),
     };

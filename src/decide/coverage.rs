@@ -46,7 +46,8 @@ pub fn rules(desired: &Desired) -> Vec<Arc<BackupRules>> {
     rules.collect()
 }
 
-fn rules_of(namespace: &str, name: &str, spec: BackupPolicySpec) -> BackupRules {
+/// What one policy promises.
+pub fn rules_of(namespace: &str, name: &str, spec: BackupPolicySpec) -> BackupRules {
     let schedules = spec.schedules.iter().map(|one| ScheduleOf {
         object: format!("{name}-{}", one.name),
         location: one.location.clone().unwrap_or_else(|| spec.location.clone()),

@@ -69,6 +69,9 @@ pub mod coverage;
 /// Which phases of rollouts are open.
 pub mod rollouts;
 
+/// What a restore would do, and why it is refused.
+pub mod restores;
+
 /// What backups keep from being moved.
 pub mod protection;
 

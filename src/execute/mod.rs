@@ -21,6 +21,9 @@ pub mod start;
 /// Restore drills. Pure.
 pub mod drill;
 
+/// Restores that people ask for. Pure.
+pub mod restore;
+
 #[cfg(test)]
 mod fake;
 

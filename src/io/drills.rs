@@ -47,18 +47,18 @@ pub struct Left {
 }
 
 /// A volume of a pod.
-type Mounted = (String, String);
+pub(super) type Mounted = (String, String);
 
 /// What a backup holds of a namespace.
 #[derive(Default)]
-struct Held {
+pub(super) struct Held {
     /// Bytes by claim, or by pod and volume where there is no claim.
     bytes: BTreeMap<String, u64>,
     /// The same names by pod and volume.
-    names: BTreeMap<Mounted, String>,
+    pub(super) names: BTreeMap<Mounted, String>,
 }
 
-fn id(group: &str, kind: &str, namespace: &str, name: &str) -> ObjectId {
+pub(super) fn id(group: &str, kind: &str, namespace: &str, name: &str) -> ObjectId {
     ObjectId {
         group: group.to_owned(),
         kind: kind.to_owned(),
@@ -83,7 +83,7 @@ fn number(object: &Value, pointer: &str) -> u64 {
         .unwrap_or_default()
 }
 
-fn is_going(live: &Live) -> bool {
+pub(super) fn is_going(live: &Live) -> bool {
     !text_at(&live.0, &["metadata", "deletionTimestamp"]).is_empty()
 }
 
@@ -176,7 +176,7 @@ impl<'a> Drills<'a> {
                 && self.get("v1", &quota).await?.is_some();
         }
         if run.phase == DrillPhase::Check {
-            let held = self.held(run).await?;
+            let held = self.held(&run.backup, &run.namespace).await?;
             let names = held.as_ref().map(|held| &held.names);
             seen.restored = self.restored(&name, names).await?;
             seen.held = held.map(|held| held.bytes);
@@ -202,15 +202,15 @@ impl<'a> Drills<'a> {
     }
 
     /// What the backup holds of the namespace; `None` when the Backup is gone.
-    async fn held(&self, run: &DrillRun) -> Result<Option<Held>, ClusterError> {
-        let backup = id("velero.io", "Backup", self.namespace, &run.backup);
+    pub(super) async fn held(&self, backup: &str, namespace: &str) -> Result<Option<Held>, ClusterError> {
+        let backup = id("velero.io", "Backup", self.namespace, backup);
         let Some(backup) = self.get(VELERO, &backup).await? else {
             return Ok(None);
         };
         let of_it = |kind| self.labelled(kind, self.namespace, BACKUP_UID, backup.uid().unwrap_or_default());
         let mut held = Held::default();
         for one in of_it(&POD_VOLUME_BACKUPS).await? {
-            if text_at(&one, &["spec", "pod", "namespace"]) != run.namespace {
+            if text_at(&one, &["spec", "pod", "namespace"]) != namespace {
                 continue;
             }
             let mounted = mounted(&one);
@@ -223,7 +223,7 @@ impl<'a> Drills<'a> {
             held.names.insert(mounted, name);
         }
         for one in of_it(&DATA_UPLOADS).await? {
-            if text_at(&one, &["spec", "sourceNamespace"]) == run.namespace {
+            if text_at(&one, &["spec", "sourceNamespace"]) == namespace {
                 let claim = text_at(&one, &["spec", "sourcePVC"]).to_owned();
                 held.bytes.insert(claim, volume_of(&one).total);
             }
@@ -231,7 +231,7 @@ impl<'a> Drills<'a> {
         Ok(Some(held))
     }
 
-    async fn restored(
+    pub(super) async fn restored(
         &self,
         restore: &str,
         names: Option<&BTreeMap<Mounted, String>>,
@@ -263,12 +263,12 @@ impl<'a> Drills<'a> {
     ///
     /// # Errors
     /// Any [`ClusterError`].
-    pub async fn pods(&self, run: &DrillRun) -> Result<Vec<PodSeen>, ClusterError> {
-        let held = self.held(run).await?.unwrap_or_default();
+    pub async fn pods(&self, backup: &str, namespace: &str) -> Result<Vec<PodSeen>, ClusterError> {
+        let held = self.held(backup, namespace).await?.unwrap_or_default();
         let names: BTreeSet<&String> = held.names.keys().map(|(pod, _)| pod).collect();
         let mut pods = Vec::new();
         for name in names {
-            let Some(pod) = self.get("v1", &id("", "Pod", &run.namespace, name)).await? else {
+            let Some(pod) = self.get("v1", &id("", "Pod", namespace, name)).await? else {
                 continue;
             };
             let containers = pod.0.pointer("/spec/initContainers").and_then(Value::as_array);
@@ -341,7 +341,7 @@ fn volume_of(one: &Value) -> VolumeSeen {
     }
 }
 
-fn restore_of(one: &Value) -> RestoreSeen {
+pub(super) fn restore_of(one: &Value) -> RestoreSeen {
     let mut reasons = vec![text_at(one, &["status", "failureReason"]).to_owned()];
     let refusals = one.pointer("/status/validationErrors").and_then(Value::as_array);
     reasons.extend(

@@ -30,5 +30,8 @@ pub mod longhorn;
 /// Restore drills with Velero.
 pub mod drills;
 
+/// Restores that people ask for.
+pub mod restores;
+
 /// The wall clock.
 pub mod clock;

@@ -4,7 +4,7 @@
 
 use crate::io::cluster::{Cluster, ClusterError, Foreign, Which};
 use crate::model::backups::{
-    EXCLUDE_LABEL, FoundBackup, FoundPod, Method, POLICY_LABEL, Unseen, Upload, VeleroState,
+    EXCLUDE_LABEL, FoundBackup, FoundLocation, FoundPod, Method, POLICY_LABEL, Unseen, Upload, VeleroState,
 };
 use crate::model::failure::{Class, Failure};
 use serde::de::DeserializeOwned;
@@ -174,6 +174,25 @@ impl Velero {
     }
 }
 
+/// A Backup, as coverage judges it.
+pub(super) fn backup(value: Value) -> Result<FoundBackup, VeleroError> {
+    Ok(one::<raw::Backup>(&BACKUPS, value)?.into())
+}
+
+/// A location.
+pub(super) fn location(value: Value) -> Result<FoundLocation, VeleroError> {
+    Ok(one::<raw::Location>(&LOCATIONS, value)?.into())
+}
+
+/// An upload.
+pub(super) fn upload(value: Value, method: Method) -> Result<Upload, VeleroError> {
+    let kind = match method {
+        Method::FsBackup => &POD_VOLUME_BACKUPS,
+        Method::SnapshotMove => &DATA_UPLOADS,
+    };
+    Ok(one::<raw::Upload>(kind, value)?.record(method))
+}
+
 fn labelled(selector: &str) -> Which {
     Which {
         labels: Some(selector.to_owned()),
@@ -182,11 +201,12 @@ fn labelled(selector: &str) -> Which {
 }
 
 fn read<T: DeserializeOwned>(kind: &Foreign, found: Vec<Value>) -> Result<Vec<T>, VeleroError> {
-    let one = |value| {
-        serde_json::from_value(value)
-            .map_err(|error| VeleroError::Unreadable(format!("{}: {error}", kind.plural)))
-    };
-    found.into_iter().map(one).collect()
+    found.into_iter().map(|value| one(kind, value)).collect()
+}
+
+fn one<T: DeserializeOwned>(kind: &Foreign, value: Value) -> Result<T, VeleroError> {
+    serde_json::from_value(value)
+        .map_err(|error| VeleroError::Unreadable(format!("{}: {error}", kind.plural)))
 }
 
 /// Names that an annotation lists.

@@ -96,6 +96,9 @@ pub mod coverage;
 /// Which phases of rollouts are open.
 pub mod rollouts;
 
+/// Restores that people ask for.
+pub mod restores;
+
 /// Volumes with what is looked at of all of them.
 pub mod glance;
 

@@ -457,7 +457,7 @@ async fn carry_out(
             if !drills.is_ours(run).await? {
                 return Ok(());
             }
-            objects::surroundings(run, owner, spec, &drills.pods(run).await?)
+            objects::surroundings(run, owner, spec, &drills.pods(&run.backup, &run.namespace).await?)
         }
         (Act::Restore, Some(_)) => vec![objects::restore(run, owner)],
         (Act::Check, Some(spec)) => objects::jobs(run, owner, spec, users),

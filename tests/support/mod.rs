@@ -9,6 +9,9 @@ pub mod cluster;
 /// A controller in this process that follows a repository.
 pub mod follow;
 
+/// Velero's kinds, where Velero is played.
+pub mod velero_played;
+
 /// Approved moves.
 pub mod moves;
 

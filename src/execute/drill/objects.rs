@@ -11,7 +11,7 @@ use crate::model::kinds::drill::{DRILL_LABEL, DRILL_POLICY_LABEL, DrillRun, Dril
 use serde_json::{Value, json};
 
 /// What is restored of a namespace.
-const RESTORED: [&str; 5] = [
+pub const RESTORED: [&str; 5] = [
     "pods",
     "persistentvolumeclaims",
     "configmaps",
@@ -77,26 +77,26 @@ pub fn surroundings(run: &DrillRun, owner: Owner, spec: &DrillSpec, pods: &[PodS
             "apiVersion": "v1",
             "kind": "ConfigMap",
             "metadata": meta(&object_name(run), owner.namespace),
-            "data": {"modifiers.yaml": modifiers(run, spec, pods).to_string()},
+            "data": {"modifiers.yaml": modifiers(&run.namespace, &spec.image, pods).to_string()},
         }),
     ]
 }
 
 /// Velero's resource modifiers; it reads YAML, which JSON is. Namespaces in conditions are those that were backed up.
-fn modifiers(run: &DrillRun, spec: &DrillSpec, pods: &[PodSeen]) -> Value {
+pub fn modifiers(namespace: &str, image: &str, pods: &[PodSeen]) -> Value {
     let sleeps = json!({"spec": {
         "automountServiceAccountToken": false,
         "hostNetwork": null,
         "hostPID": null,
         "hostIPC": null,
-        "containers": [{"name": "drill", "image": spec.image, "command": ["sh", "-c", "sleep 86400"]}],
+        "containers": [{"name": "drill", "image": image, "command": ["sh", "-c", "sleep 86400"]}],
     }});
     let unbound = json!({"spec": {"volumeName": null}, "metadata": {"annotations": {
         "pv.kubernetes.io/bind-completed": null,
         "pv.kubernetes.io/bound-by-controller": null,
         "volume.kubernetes.io/selected-node": null,
     }}});
-    let on = |resource: &str| json!({"groupResource": resource, "namespaces": [run.namespace]});
+    let on = |resource: &str| json!({"groupResource": resource, "namespaces": [namespace]});
     let mut rules = vec![
         json!({"conditions": on("pods"), "mergePatches": [{"patchData": sleeps.to_string()}]}),
         json!({"conditions": on("persistentvolumeclaims"), "mergePatches": [{"patchData": unbound.to_string()}]}),
@@ -111,11 +111,7 @@ fn modifiers(run: &DrillRun, spec: &DrillSpec, pods: &[PodSeen]) -> Value {
                 let path = format!("/spec/initContainers/{at}/{field}");
                 json!({"operation": "add", "path": path, "value": value})
             };
-            [
-                set("image", &spec.image),
-                set("command", &nothing),
-                set("args", "[]"),
-            ]
+            [set("image", image), set("command", &nothing), set("args", "[]")]
         });
         let patches: Vec<Value> = patches.collect();
         rules.push(json!({"conditions": conditions, "patches": patches}));

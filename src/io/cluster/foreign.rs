@@ -51,8 +51,12 @@ pub struct Which {
 }
 
 impl Cluster {
+    /// Without a namespace: objects that are in none.
     fn foreign(&self, kind: &Foreign, namespace: &str) -> Api<DynamicObject> {
-        Api::namespaced_with(self.client.clone(), namespace, &kind.resource())
+        match namespace {
+            "" => Api::all_with(self.client.clone(), &kind.resource()),
+            namespace => Api::namespaced_with(self.client.clone(), namespace, &kind.resource()),
+        }
     }
 
     /// Lists objects in all namespaces; `None` when the cluster does not have the kind.

@@ -1,0 +1,456 @@
+//! Which step of a restore comes next. Pure: the same record and the same look give the same step.
+//!
+//! Data is restored into a scratch namespace first and held against the backup byte for byte, while everything else goes on. Only then Flux is
+//! suspended, workloads are scaled down, and each claim is bound to its other volume: so a restore that fails has touched nothing, and Velero
+//! never writes over data that is there. A claim is deleted only when its volume is seen to stay without it. What is about to be done is
+//! written down first, and each act may be done twice.
+
+use crate::model::drills::{Leftovers, RestoreSeen, ScratchSeen, VolumeSeen};
+use crate::model::restores::Way;
+use crate::model::restores::run::{Act, ClaimRun, ClaimSeen, Phase, RestoreRun, Seen};
+
+/// What a restore makes.
+pub mod objects;
+
+#[cfg(test)]
+mod tests;
+
+/// What keeps a volume when its claim goes.
+pub const RETAIN: &str = "Retain";
+
+/// What comes next.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Step {
+    /// Write this down, then look again.
+    Record(Box<RestoreRun>),
+    /// It is written down: do this, then look again.
+    Act(Act),
+    /// Nothing can be done now; this is what it waits for.
+    Wait(String),
+    /// It cannot go on by itself, for this reason.
+    Stopped(String),
+    /// Nothing is left to do.
+    End,
+}
+
+fn at(run: &RestoreRun, phase: Phase) -> Step {
+    Step::Record(Box::new(RestoreRun { phase, ..run.clone() }))
+}
+
+/// A restore that has touched nothing yet takes away what it made; one into an empty namespace says what stands.
+fn failed(run: &RestoreRun, why: String) -> Step {
+    let phase = match run.way {
+        Way::Volumes => Phase::CleanUp,
+        Way::Everything => run.phase,
+    };
+    Step::Record(Box::new(RestoreRun {
+        phase,
+        failure: Some(why),
+        ..run.clone()
+    }))
+}
+
+/// Takes a restore back: what was exchanged is exchanged again, what was scaled down is scaled up, what was suspended is resumed.
+pub fn abort(run: &RestoreRun) -> RestoreRun {
+    let phase = match (run.way, run.phase) {
+        (Way::Everything, Phase::Prepare | Phase::CleanUp) => Phase::CleanUp,
+        (Way::Everything, _) => Phase::Resume,
+        (Way::Volumes, Phase::Prepare | Phase::Restore | Phase::Check | Phase::Keep) => Phase::CleanUp,
+        (Way::Volumes, Phase::Suspend | Phase::ScaleDown | Phase::Drain) => Phase::ScaleUp,
+        (Way::Volumes, Phase::Exchange) => Phase::Exchange,
+        // It failed before it touched anything.
+        (Way::Volumes, Phase::CleanUp) if run.failure.is_some() => Phase::CleanUp,
+        // Workloads may be up again with what was restored.
+        (Way::Volumes, Phase::ScaleUp | Phase::Resume | Phase::CleanUp) => Phase::Suspend,
+    };
+    match run.aborted {
+        true => run.clone(),
+        false => RestoreRun {
+            phase,
+            aborted: true,
+            failure: run.failure.clone().or(Some("it was taken back".to_owned())),
+            ..run.clone()
+        },
+    }
+}
+
+/// Which step comes next.
+pub fn next(run: &RestoreRun, seen: &Seen) -> Step {
+    match run.phase {
+        Phase::Prepare => preparing(run, seen),
+        Phase::Restore => restoring(run, seen),
+        Phase::Check => checking(run, seen),
+        Phase::Keep => keeping(run, seen),
+        Phase::Suspend => suspending(run, seen),
+        Phase::ScaleDown => scaling_down(run, seen),
+        Phase::Drain => match (up_again(run, seen), told(seen)) {
+            (Some(act), _) => Step::Act(act),
+            (None, Some(users)) => Step::Wait(users),
+            (None, None) => at(run, Phase::Exchange),
+        },
+        Phase::Exchange => exchanging(run, seen),
+        Phase::ScaleUp => scaling_up(run, seen),
+        Phase::Resume => resuming(run, seen),
+        Phase::CleanUp => cleaning_up(run, seen),
+    }
+}
+
+fn told(seen: &Seen) -> Option<String> {
+    let users: Vec<&str> = seen.users.iter().map(String::as_str).collect();
+    (!users.is_empty()).then(|| {
+        format!(
+            "waiting for pods that use the claims to end: {}",
+            users.join(", ")
+        )
+    })
+}
+
+fn preparing(run: &RestoreRun, seen: &Seen) -> Step {
+    if run.way == Way::Everything {
+        return at(run, Phase::Suspend);
+    }
+    match &seen.scratch {
+        Some(ScratchSeen { ours: false, .. }) => {
+            let name = &run.scratch;
+            failed(
+                run,
+                format!("there is a namespace {name} that this restore did not make; it was left alone"),
+            )
+        }
+        Some(_) if seen.prepared => at(run, Phase::Restore),
+        _ => Step::Act(Act::Prepare),
+    }
+}
+
+fn restoring(run: &RestoreRun, seen: &Seen) -> Step {
+    if let Some(why) = &run.failure {
+        return Step::Stopped(why.clone());
+    }
+    let Some(restore) = &seen.restore else {
+        return match (&run.restore_started_at, &seen.backup_lost) {
+            (Some(_), _) => failed(run, "somebody deleted the Restore".to_owned()),
+            (None, Some(why)) => failed(run, why.clone()),
+            (None, None) => Step::Act(Act::Restore),
+        };
+    };
+    if run.restore_started_at.as_ref() != Some(&restore.created) {
+        return Step::Record(Box::new(RestoreRun {
+            restore_started_at: Some(restore.created.clone()),
+            ..run.clone()
+        }));
+    }
+    let (done, all) = restore.items;
+    if !restore.has_ended() {
+        let phase = match restore.phase.as_str() {
+            "" => "not looked at",
+            phase => phase,
+        };
+        return Step::Wait(format!(
+            "waiting for Velero to restore: {phase}, {done} of {all} objects"
+        ));
+    }
+    match restore.phase == "Completed" && restore.errors == 0 && done == all {
+        true => at(run, Phase::Check),
+        false => failed(run, format!("the restore did not complete: {}", ended(restore))),
+    }
+}
+
+fn ended(restore: &RestoreSeen) -> String {
+    let (done, all) = restore.items;
+    let reason = match restore.reason.as_str() {
+        "" => String::new(),
+        reason => format!(": {reason}"),
+    };
+    format!(
+        "{}: {done} of {all} objects, {} errors{reason}",
+        restore.phase, restore.errors
+    )
+}
+
+/// What is wrong with a restored volume.
+fn flaw(claim: &ClaimRun, volume: Option<&VolumeSeen>) -> Option<String> {
+    let name = &claim.name;
+    let Some(volume) = volume else {
+        return Some(format!(
+            "claim {name}: the backup holds it, and Velero restored nothing of it"
+        ));
+    };
+    let VolumeSeen {
+        phase, done, total, ..
+    } = volume;
+    let whole = phase == "Completed" && done == total && *total == claim.bytes;
+    (!whole).then(|| {
+        format!(
+            "claim {name}: {phase}, {done} of {total} bytes, the backup has {}",
+            claim.bytes
+        )
+    })
+}
+
+fn checking(run: &RestoreRun, seen: &Seen) -> Step {
+    if let Some(why) = &run.failure {
+        return Step::Stopped(why.clone());
+    }
+    let flaws = run
+        .claims
+        .iter()
+        .filter_map(|claim| flaw(claim, seen.restored.get(&claim.name)));
+    let flaws: Vec<String> = flaws.collect();
+    if !flaws.is_empty() {
+        return failed(run, flaws.join("; "));
+    }
+    if run.way == Way::Everything {
+        return at(run, Phase::Resume);
+    }
+    let mut after = run.clone();
+    for claim in &mut after.claims {
+        let name = &claim.name;
+        let Some(new) = seen
+            .scratch_claims
+            .get(name)
+            .filter(|one| !one.volume.is_empty() && !one.going)
+        else {
+            return failed(
+                run,
+                format!("claim {name}: it was restored, and it has no volume"),
+            );
+        };
+        let old = seen.claims.get(name);
+        match old {
+            Some(_) if !claim.there => {
+                return failed(
+                    run,
+                    format!("claim {name} was made by somebody meanwhile; it was left alone"),
+                );
+            }
+            Some(old) if old.going => {
+                return failed(run, format!("claim {name} is being deleted by somebody"));
+            }
+            _ => {}
+        }
+        let policy = |volume: &String| seen.volumes.get(volume).map(|one| one.policy.clone());
+        let (old_volume, mut made) = (old.map(|one| one.volume.clone()), new.manifest.clone());
+        claim.old_volume = old_volume.filter(|name| !name.is_empty());
+        claim.old_policy = claim.old_volume.as_ref().and_then(policy);
+        claim.old_claim = old.map(|one| one.manifest.clone());
+        claim.new_volume = Some(new.volume.clone());
+        claim.new_policy = policy(&new.volume);
+        // What owns the claim now, such as Flux, knows it by its labels and annotations.
+        made["metadata"] = old.map_or(&new.manifest, |old| &old.manifest)["metadata"].clone();
+        claim.new_claim = Some(made);
+    }
+    after.phase = Phase::Keep;
+    Step::Record(Box::new(after))
+}
+
+fn keeping(run: &RestoreRun, seen: &Seen) -> Step {
+    if let Some(why) = &seen.backup_lost {
+        return failed(run, why.clone());
+    }
+    for name in run
+        .claims
+        .iter()
+        .flat_map(|one| [&one.new_volume, &one.old_volume])
+        .flatten()
+    {
+        match seen.volumes.get(name) {
+            None => return failed(run, format!("volume {name} is gone")),
+            Some(volume) if volume.policy != RETAIN => return Step::Act(Act::Retain(name.clone())),
+            Some(_) => {}
+        }
+    }
+    match seen.scratch_pods {
+        (0, 0) => at(run, Phase::Suspend),
+        (0, _) => Step::Wait("waiting for the pods that brought the data to end".to_owned()),
+        _ => Step::Act(Act::EndCarriers),
+    }
+}
+
+fn suspending(run: &RestoreRun, seen: &Seen) -> Step {
+    if run.flux.iter().any(|one| one.was_suspended.is_none()) {
+        let mut after = run.clone();
+        for (one, now) in after.flux.iter_mut().zip(&seen.flux) {
+            // One that is gone needs nothing.
+            one.was_suspended.get_or_insert(now.unwrap_or(true));
+        }
+        return Step::Record(Box::new(after));
+    }
+    match (awake(run, seen), run.way) {
+        (Some(act), _) => Step::Act(act),
+        (None, Way::Everything) => at(run, Phase::Restore),
+        (None, Way::Volumes) => at(run, Phase::ScaleDown),
+    }
+}
+
+/// A Flux object that is to be suspended and is not.
+fn awake(run: &RestoreRun, seen: &Seen) -> Option<Act> {
+    let mut all = run.flux.iter().zip(&seen.flux);
+    let awake = all.position(|(one, now)| one.was_suspended == Some(false) && *now == Some(false));
+    awake.map(Act::Suspend)
+}
+
+fn scaling_down(run: &RestoreRun, seen: &Seen) -> Step {
+    if run.workloads.iter().any(|one| one.replicas.is_none()) {
+        let mut after = run.clone();
+        for (one, now) in after.workloads.iter_mut().zip(&seen.workloads) {
+            one.replicas.get_or_insert(now.unwrap_or(0));
+        }
+        return Step::Record(Box::new(after));
+    }
+    match up_again(run, seen) {
+        Some(act) => Step::Act(act),
+        None => at(run, Phase::Drain),
+    }
+}
+
+/// What is to be down and is not, such as a workload that somebody scaled up again.
+fn up_again(run: &RestoreRun, seen: &Seen) -> Option<Act> {
+    let up = seen
+        .workloads
+        .iter()
+        .position(|now| now.is_some_and(|now| now > 0));
+    awake(run, seen).or(up.map(Act::ScaleDown))
+}
+
+fn exchanging(run: &RestoreRun, seen: &Seen) -> Step {
+    if let Some(act) = up_again(run, seen) {
+        return Step::Act(act);
+    }
+    if let Some(users) = told(seen) {
+        return Step::Wait(users);
+    }
+    for (place, claim) in run.claims.iter().enumerate() {
+        if let Some(step) = exchange(run, seen, place, claim) {
+            return step;
+        }
+    }
+    at(run, Phase::ScaleUp)
+}
+
+/// What binds one claim to its other volume; nothing when it is.
+fn exchange(run: &RestoreRun, seen: &Seen, place: usize, claim: &ClaimRun) -> Option<Step> {
+    let (wanted, other, made) = match run.aborted {
+        false => (&claim.new_volume, &claim.old_volume, &claim.new_claim),
+        true => (&claim.old_volume, &claim.new_volume, &claim.old_claim),
+    };
+    let name = &claim.name;
+    match seen.claims.get(name) {
+        Some(one) if one.going => Some(Step::Wait(format!("waiting for claim {name} to be gone"))),
+        Some(one) if wanted.as_ref() == Some(&one.volume) => {
+            let bound = one.phase == "Bound";
+            (!bound).then(|| {
+                Step::Wait(format!(
+                    "waiting for claim {name} to be bound to volume {}",
+                    one.volume
+                ))
+            })
+        }
+        // A claim that never had a volume is as it was.
+        Some(one) if run.aborted && wanted.is_none() && made.is_some() && one.volume.is_empty() => None,
+        Some(one) => Some(leave(run, seen, (place, claim), (one, other))),
+        None if made.is_none() => None,
+        None => Some(take(run, seen, place, (claim, wanted.as_ref()))),
+    }
+}
+
+/// A claim is deleted when it is bound to the volume that is known of it, and both volumes stay without it.
+fn leave(
+    run: &RestoreRun,
+    seen: &Seen,
+    (place, claim): (usize, &ClaimRun),
+    (now, other): (&ClaimSeen, &Option<String>),
+) -> Step {
+    let name = &claim.name;
+    let unbound = now.volume.is_empty() && other.is_none() && claim.there;
+    if other.as_ref() != Some(&now.volume) && !unbound {
+        return Step::Stopped(format!(
+            "claim {name} is bound to volume {:?}, which this restore does not know; somebody made it anew: delete it, or bind it by hand",
+            now.volume
+        ));
+    }
+    if let Some(why) = seen.backup_lost.as_ref().filter(|_| !run.aborted) {
+        return Step::Stopped(why.clone());
+    }
+    for volume in [&claim.old_volume, &claim.new_volume].into_iter().flatten() {
+        match seen.volumes.get(volume) {
+            None => return Step::Stopped(format!("volume {volume} of claim {name} is gone")),
+            Some(one) if one.policy != RETAIN => return Step::Act(Act::Retain(volume.clone())),
+            Some(_) => {}
+        }
+    }
+    Step::Act(Act::DeleteClaim(place, now.volume.clone()))
+}
+
+/// A claim is made when its volume is for it and for no other.
+fn take(run: &RestoreRun, seen: &Seen, place: usize, (claim, wanted): (&ClaimRun, Option<&String>)) -> Step {
+    let Some(wanted) = wanted else {
+        return Step::Act(Act::MakeClaim(place, None));
+    };
+    let name = &claim.name;
+    let Some(volume) = seen.volumes.get(wanted) else {
+        return Step::Stopped(format!("volume {wanted} of claim {name} is gone"));
+    };
+    if volume.policy != RETAIN {
+        return Step::Act(Act::Retain(wanted.clone()));
+    }
+    match seen.scratch_claims.get(name).filter(|one| one.volume == *wanted) {
+        Some(one) if one.going => {
+            return Step::Wait(format!(
+                "waiting for claim {name} of the scratch namespace to be gone"
+            ));
+        }
+        Some(_) => return Step::Act(Act::DeleteScratchClaim(place)),
+        None => {}
+    }
+    let ours = volume.claim == (run.namespace.clone(), name.clone()) && volume.claim_uid.is_empty();
+    match ours {
+        false => Step::Act(Act::Reserve(place, wanted.clone())),
+        true => Step::Act(Act::MakeClaim(place, Some(wanted.clone()))),
+    }
+}
+
+fn scaling_up(run: &RestoreRun, seen: &Seen) -> Step {
+    let mut all = run.workloads.iter().zip(&seen.workloads);
+    let down = all.position(|(one, now)| one.replicas.is_some_and(|count| count > 0) && *now == Some(0));
+    match down {
+        Some(place) => Step::Act(Act::ScaleUp(place)),
+        None => at(run, Phase::Resume),
+    }
+}
+
+fn resuming(run: &RestoreRun, seen: &Seen) -> Step {
+    let mut all = run.flux.iter().zip(&seen.flux);
+    let asleep = all.position(|(one, now)| one.was_suspended == Some(false) && *now == Some(true));
+    match asleep {
+        Some(place) => Step::Act(Act::Resume(place)),
+        None => at(run, Phase::CleanUp),
+    }
+}
+
+fn cleaning_up(run: &RestoreRun, seen: &Seen) -> Step {
+    // An old volume stays kept after a restore; any other is treated as before. One whose claim is elsewhere is not touched.
+    for claim in &run.claims {
+        let bound = seen.claims.get(&claim.name).map(|one| &one.volume);
+        let back = run.failure.is_some();
+        let ours = |volume: &&String| back || bound == Some(*volume);
+        let new = claim
+            .new_volume
+            .as_ref()
+            .zip(claim.new_policy.as_ref())
+            .filter(|(one, _)| ours(one));
+        let old = claim.old_volume.as_ref().zip(claim.old_policy.as_ref());
+        let old = old.filter(|(one, _)| back && bound == Some(*one));
+        for (volume, policy) in [new, old].into_iter().flatten() {
+            if seen.volumes.get(volume).is_some_and(|one| one.policy != *policy) {
+                return Step::Act(Act::Release(volume.clone(), policy.clone()));
+            }
+        }
+    }
+    let ours = seen.scratch.as_ref().filter(|scratch| scratch.ours);
+    match (ours, seen.leftovers) {
+        (None, Leftovers::Nothing) => Step::End,
+        (Some(ScratchSeen { going: false, .. }), _) | (_, Leftovers::Something) => Step::Act(Act::CleanUp),
+        (Some(_), _) => Step::Wait(format!("waiting for namespace {} to be gone", run.scratch)),
+        (None, Leftovers::Going) => Step::Wait("waiting for Velero to let its Restore go".to_owned()),
+    }
+}

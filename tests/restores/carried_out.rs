@@ -1,0 +1,319 @@
+//! Restores that are carried out, broken off anywhere, and taken back.
+
+use super::player::Velero;
+use super::world::{World, said};
+use crate::support::{say, seed};
+use couchestor::sim::kubernetes::{On, What};
+use serde_json::{Value, json};
+use std::time::Duration;
+
+const REPLACE: [&str; 5] = ["restore", "run", "database", "--replace", "--yes"];
+
+/// More writes than a restore has.
+const WRITES_MAX: usize = 80;
+
+fn policy(world: &World, volume: &str) -> String {
+    let found = world.sim.get("PersistentVolume", None, volume);
+    let policy = found.map(|one| one["spec"]["persistentVolumeReclaimPolicy"].clone());
+    policy.map_or("gone".to_owned(), |policy| policy.as_str().unwrap().to_owned())
+}
+
+/// The claim has what the backup holds, the old volume is kept, and all else is as before.
+fn assert_restored(world: &World, what: &str) {
+    assert_eq!(world.data("data-postgres-0"), "restored", "{what}");
+    assert_eq!(policy(world, "pvc-old"), "Retain", "{what}");
+    let claim = world
+        .sim
+        .get("PersistentVolumeClaim", Some("database"), "data-postgres-0")
+        .unwrap();
+    let volume = claim["spec"]["volumeName"].as_str().unwrap();
+    assert_eq!(policy(world, volume), "Delete", "{what}: as its class says");
+    assert_eq!(claim["metadata"]["labels"], json!({"app": "postgres"}), "{what}");
+    world.assert_as_before(what);
+}
+
+/// Everything is as if nobody had asked.
+fn assert_untouched(world: &World, what: &str) {
+    assert_eq!(world.data("data-postgres-0"), "old", "{what}");
+    assert_eq!(policy(world, "pvc-old"), "Delete", "{what}");
+    world.assert_as_before(what);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_gets_what_the_backup_holds_and_its_old_volume_is_kept() {
+    let world = World::busy().await;
+    let output = world.lives(Velero::Restores, &REPLACE).await;
+    let text = said(&output);
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    assert_restored(&world, &text);
+    for words in [
+        "restored namespace database from backup daily-backup-20261129020000",
+        "claim data-postgres-0: 42 bytes",
+        "kubectl patch pv pvc-old -p '{\"spec\":{\"persistentVolumeReclaimPolicy\":\"Delete\"}}'",
+    ] {
+        assert!(text.contains(words), "{words}\n{text}");
+    }
+    // Asked again it is another restore, from the same backup.
+    let output = world.lives(Velero::Restores, &REPLACE).await;
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert_eq!(world.data("data-postgres-0"), "restored");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_namespace_comes_back_from_nothing_and_flux_stays_as_it_was_found() {
+    for suspended in [false, true] {
+        let world = World::bare().await;
+        world.put(
+            json!({"apiVersion": "kustomize.toolkit.fluxcd.io/v1", "kind": "Kustomization",
+            "metadata": {"name": "database", "namespace": "flux-system"}, "spec": {"suspend": suspended},
+            "status": {"inventory": {"entries": [{"id": "database_postgres_apps_StatefulSet", "v": "v1"}]}}}),
+        );
+        let output = world
+            .lives(Velero::Restores, &["restore", "run", "database", "--yes"])
+            .await;
+        let text = said(&output);
+        assert_eq!(output.status.code(), Some(0), "{text}");
+        assert_eq!(world.data("data-postgres-0"), "restored", "{text}");
+        let flux = world
+            .sim
+            .get("Kustomization", Some("flux-system"), "database")
+            .unwrap();
+        assert_eq!(flux["spec"]["suspend"] == true, suspended, "{text}");
+        assert_eq!(text.contains("suspending Flux"), true, "{text}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nothing_is_done_without_a_yes_nor_against_a_refusal() {
+    let world = World::busy().await;
+    for (arguments, words) in [
+        (
+            &["restore", "run", "database", "--replace"][..],
+            "with --yes it is done without asking",
+        ),
+        (&["restore", "run", "database", "--yes"], "Refused (ClaimExists)"),
+        (&["restore", "abort", "nope"], "no restore nope is under way"),
+        (
+            &[
+                "restore",
+                "run",
+                "database",
+                "--replace",
+                "--yes",
+                "--timeout",
+                "soon",
+            ],
+            "--timeout soon",
+        ),
+    ] {
+        let output = world.couchestor(arguments).await;
+        assert_eq!(output.status.code(), Some(1), "{arguments:?}");
+        assert!(said(&output).contains(words), "{arguments:?}: {}", said(&output));
+        assert_untouched(&world, words);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restore_that_fails_has_touched_nothing() {
+    for (velero, words) in [
+        (Velero::Fails, "PartiallyFailed: 4 of 4 objects, 1 errors"),
+        (Velero::LosesAByte, "41 of 41 bytes, the backup has 42"),
+    ] {
+        let world = World::busy().await;
+        let output = world.lives(velero, &REPLACE).await;
+        let text = said(&output);
+        assert_eq!(output.status.code(), Some(1), "{text}");
+        assert!(
+            text.contains(words) && text.contains("nothing of the namespace was touched"),
+            "{text}"
+        );
+        assert!(!text.contains("scaling workloads down"), "{text}");
+        assert_untouched(&world, words);
+    }
+}
+
+/// The id of the restore that is under way.
+fn under_way(world: &World) -> Option<String> {
+    let all = world.sim.list("ConfigMap");
+    let record = all.iter().find(|one| one["data"]["record.json"].is_string())?;
+    Some(
+        record["metadata"]["labels"]["storage.billyronks.io/restore"]
+            .as_str()?
+            .to_owned(),
+    )
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_namespace_that_velero_restores_in_part_says_what_is_suspended_until_it_is_taken_back() {
+    let world = World::bare().await;
+    world.put(
+        json!({"apiVersion": "kustomize.toolkit.fluxcd.io/v1", "kind": "Kustomization",
+        "metadata": {"name": "database", "namespace": "flux-system"}, "spec": {},
+        "status": {"inventory": {"entries": [{"id": "database_postgres_apps_StatefulSet", "v": "v1"}]}}}),
+    );
+    let output = world
+        .lives(Velero::Fails, &["restore", "run", "database", "--yes"])
+        .await;
+    let text = said(&output);
+    let id = under_way(&world).unwrap();
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    for words in [
+        "PartiallyFailed",
+        "Kustomization flux-system/database is suspended",
+        &format!("couchestor restore abort {id}"),
+    ] {
+        assert!(text.contains(words), "{words}\n{text}");
+    }
+    let output = world.lives(Velero::Fails, &["restore", "abort", &id]).await;
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    world.assert_as_before("taken back");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_does_not_end_in_time_goes_on_later_or_is_taken_back() {
+    let world = World::busy().await;
+    let output = world
+        .lives(Velero::NeverEnds, &[&REPLACE[..], &["--timeout", "1s"]].concat())
+        .await;
+    let text = said(&output);
+    assert!(
+        text.contains("has not ended within 1 s: waiting for Velero to restore: InProgress, 1 of 4"),
+        "{text}"
+    );
+    assert!(text.contains("Flux and workloads are as they were."), "{text}");
+    let id = under_way(&world).unwrap();
+    // Meanwhile nobody begins another one.
+    let other = world
+        .couchestor(&["restore", "run", "database", "--claim", "other", "--yes"])
+        .await;
+    assert!(
+        said(&other).contains(&format!("restore {id} of namespace database is under way")),
+        "{}",
+        said(&other)
+    );
+    let output = world.lives(Velero::Restores, &["restore", "abort", &id]).await;
+    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
+    assert_untouched(&world, "taken back");
+}
+
+/// Runs into a fault at the nth write; whether there was one.
+async fn broken_off(world: &World, place: usize, what: &What) -> bool {
+    world
+        .sim
+        .faults()
+        .order(On::Writes, place - 1, What::Delay(Duration::ZERO));
+    world.sim.faults().order(On::Writes, 1, what.clone());
+    let output = world.lives(Velero::Restores, &REPLACE).await;
+    let happened = world.sim.faults().left() == 0;
+    world.sim.faults().clear();
+    assert_eq!(
+        output.status.success(),
+        !happened,
+        "{place} {what:?}: {}",
+        said(&output)
+    );
+    happened
+}
+
+/// Each write of a restore is lost, or done and not answered; then the same command runs again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restore_that_is_broken_off_at_any_write_goes_on_to_the_same_end() {
+    let mut struck = 0;
+    for what in [What::Drop, What::LoseReply] {
+        for place in 1..WRITES_MAX {
+            let world = World::busy().await;
+            if !broken_off(&world, place, &what).await {
+                break;
+            }
+            struck += 1;
+            let output = world.lives(Velero::Restores, &REPLACE).await;
+            let text = format!("{place} {what:?}: {}", said(&output));
+            assert_eq!(output.status.code(), Some(0), "{text}");
+            assert_restored(&world, &text);
+        }
+    }
+    assert!((40..2 * WRITES_MAX).contains(&struck), "{struck}");
+    say(&format!(
+        "a restore was broken off at {struck} writes, and came to the same end"
+    ));
+}
+
+/// Broken off in the same way, and taken back.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restore_that_is_broken_off_at_any_write_is_taken_back_as_if_nobody_had_asked() {
+    let mut struck = 0;
+    for place in 1..WRITES_MAX {
+        let world = World::busy().await;
+        if !broken_off(&world, place, &What::LoseReply).await {
+            break;
+        }
+        struck += 1;
+        // The last write deletes the record: the restore has ended.
+        let Some(id) = under_way(&world) else { continue };
+        let output = world.lives(Velero::Restores, &["restore", "abort", &id]).await;
+        let text = format!("{place}: {}", said(&output));
+        assert_eq!(output.status.code(), Some(0), "{text}");
+        assert_untouched(&world, &text);
+    }
+    assert!(struck >= 20, "{struck}");
+}
+
+/// Killed by the system at a random moment, again and again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restore_that_is_killed_again_and_again_comes_to_the_same_end() {
+    let mut random = fastrand::Rng::with_seed(seed("restores that are killed"));
+    for round in 0..3 {
+        let world = World::busy().await;
+        for _ in 0..6 {
+            let after = Duration::from_millis(random.u64(50..500));
+            world.killed(Velero::Restores, after, &REPLACE).await;
+        }
+        // It may have ended before, and this is the next.
+        let output = world.lives(Velero::Restores, &REPLACE).await;
+        let text = format!("{round}: {}", said(&output));
+        assert_eq!(output.status.code(), Some(0), "{text}");
+        assert_eq!(world.data("data-postgres-0"), "restored", "{text}");
+        assert_eq!(policy(&world, "pvc-old"), "Retain", "{text}");
+        world.assert_as_before(&text);
+    }
+}
+
+/// Somebody who makes the claim anew while it is exchanged keeps what he made.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_claim_that_appears_meanwhile_is_nobody_s_to_replace() {
+    let world = World::busy().await;
+    world
+        .sim
+        .remove("PersistentVolumeClaim", Some("database"), "data-postgres-0");
+    world.sim.remove("PersistentVolume", None, "pvc-old");
+    world.change("StatefulSet", Some("database"), "postgres", |one| {
+        one["spec"]["replicas"] = json!(0)
+    });
+    world.sim.remove("Pod", Some("database"), "postgres-0");
+    world.change("Kustomization", Some("flux-system"), "database", |one| {
+        one["spec"]["suspend"] = json!(true)
+    });
+    let output = world
+        .lives(
+            Velero::NeverEnds,
+            &["restore", "run", "database", "--yes", "--timeout", "1s"],
+        )
+        .await;
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    world.claim("data-postgres-0", "pvc-somebody");
+    for mut restore in world.sim.list("Restore") {
+        restore["status"] = Value::Null;
+        world.put(restore);
+    }
+    let output = world
+        .lives(Velero::Restores, &["restore", "run", "database", "--yes"])
+        .await;
+    let text = said(&output);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("was made by somebody meanwhile"), "{text}");
+    let claim = world
+        .sim
+        .get("PersistentVolumeClaim", Some("database"), "data-postgres-0")
+        .unwrap();
+    assert_eq!(claim["spec"]["volumeName"], "pvc-somebody");
+}
