@@ -425,6 +425,14 @@ fn of_values() -> Vec<Row> {
             )),
         ),
         (
+            "letters of a namespace's name",
+            "at most 63 of them",
+            read_all(&format!(
+                "apiVersion: storage.billyronks.io/v1\nkind: BackupPolicy\nmetadata: {{name: p, namespace: velero}}\nspec:\n  location: s3\n  volumes: fs-backup\n  includedNamespaces: [{}]\n  schedules: [{{name: d, schedule: 0 2 * * *}}]\n",
+                "a".repeat(64)
+            )),
+        ),
+        (
             "gates of a phase",
             "at most 20 gates",
             read_all(&format!(

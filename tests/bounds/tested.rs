@@ -16,7 +16,7 @@ enum Proof {
 use Proof::{LeftOut, Row, Test};
 
 #[rustfmt::skip]
-const ALL: [(&str, &str, Proof); 107] = [
+const ALL: [(&str, &str, Proof); 108] = [
     ("formats/cron.rs", "TEXT_MAX", Row("bytes of a schedule")),
     ("formats/duration.rs", "TEXT_MAX", Row("bytes of a duration")),
     ("formats/pattern.rs", "TEXT_BYTES_MAX", Row("bytes of any pattern")),
@@ -73,6 +73,7 @@ const ALL: [(&str, &str, Proof); 107] = [
     ("parse/schema.rs", "FINDINGS_MAX", Row("mistakes of an object of ours")),
     ("parse/schema.rs", "VALUES_MAX", Row("values of an object of ours")),
     ("parse/schema.rs", "WORD_BYTES_MAX", LeftOut("a longer word is like none of ours, and nothing is suggested")),
+    ("parse/understand/backups.rs", "NAMESPACE_MAX", Row("letters of a namespace's name")),
     ("parse/understand/backups/rollouts.rs", "PHASES_MAX", Row("phases of a rollout")),
     ("parse/understand/backups/rollouts.rs", "GATES_MAX", Row("gates of a phase")),
     ("parse/understand/tiers.rs", "TIERS_MAX", Row("tiers")),
