@@ -196,7 +196,9 @@ fn built_with(module: &str, name: &str, package: &str, tags: &[&str]) -> PathBuf
     let _one = BUILD.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
     std::fs::create_dir_all(&folder).expect("target/ can be written");
     if !binary.exists() {
-        eprintln!("building {name} for the tests (once; kube-apiserver and gitea take a few minutes)");
+        eprintln!(
+            "building {name} for the tests (once; kube-apiserver, velero and gitea take a few minutes)"
+        );
         // The name of the temporary file is this process's own; the rename at the end is atomic.
         let temporary = folder.join(format!(".{name}-{}", std::process::id()));
         // Built from a copy, because `-mod=mod` may complete go.mod and go.sum.
