@@ -212,11 +212,11 @@ impl Judging<'_> {
         let observation = self.seen.observation;
         let is_of = |volume: &BoundVolume, one: &WorkloadSelector| {
             let group = observation.group(volume);
-            let labels = one.selector.iter().flat_map(|selector| &selector.match_labels);
+            let mut labels = one.selector.iter().flat_map(|selector| &selector.match_labels);
             let carries = |(key, value): (&String, &String)| {
                 group.and_then(|group| group.label(key)) == Some(value.as_str())
             };
-            *volume.namespace == *one.namespace && labels.map(carries).all(|carries| carries)
+            *volume.namespace == *one.namespace && labels.all(carries)
         };
         let volumes = observation.volumes.iter();
         let of_phase = volumes.filter(|volume| phase.workloads.iter().any(|one| is_of(volume, one)));
