@@ -86,7 +86,7 @@ fn pod_of(world: &World, version: &str, kind: &str) {
     world.pod("mine-1", "data-postgres-0", Some(owner));
 }
 
-const ROWS: [Row; 27] = [
+const ROWS: [Row; 29] = [
     ("it exists", |_| {}, &[], "ClaimExists"),
     ("unknown backup", |_| {}, &["--backup", "nope"], "BackupUnknown"),
     ("unknown policy", |_| {}, &["--policy", "nope"], "NoBackup"),
@@ -273,6 +273,27 @@ const ROWS: [Row; 27] = [
         |world| world.pod("bare", "data-postgres-0", None),
         &["--replace"],
         "BarePod",
+    ),
+    (
+        "a pod that has ended",
+        |world| {
+            world.pod("ended", "data-postgres-0", None);
+            world.change("Pod", Some("database"), "ended", |one| {
+                one["status"]["phase"] = json!("Succeeded")
+            });
+        },
+        &["--replace"],
+        "EndedPod",
+    ),
+    (
+        "a StatefulSet that deletes claims",
+        |world| {
+            world.change("StatefulSet", Some("database"), "postgres", |one| {
+                one["spec"]["persistentVolumeClaimRetentionPolicy"] = json!({"whenScaled": "Delete"});
+            });
+        },
+        &["--replace"],
+        "ScalingDeletesClaims",
     ),
     (
         "an operator",

@@ -119,6 +119,7 @@ pub fn report(
         policies: Vec::with_capacity(rules.len()),
         locations: Vec::new(),
         excluded_namespaces: BTreeSet::new(),
+        restoring: BTreeMap::new(),
     };
     let nothing = Evidence::default();
     let evidence = seen.unwrap_or(&nothing);
@@ -127,6 +128,7 @@ pub fn report(
         reading
             .excluded_namespaces
             .clone_from(&evidence.state.excluded_namespaces);
+        reading.restoring.clone_from(&evidence.state.restoring);
     }
     for one in rules {
         let policy = policy(one, evidence, &reading, &mut asked);

@@ -1,4 +1,4 @@
-//! What backups keep from being moved: a volume that a backup or a drill is busy with, and, on the way to a colder tier, one whose policy's
+//! What backups keep from being moved: a volume that a backup, a drill or a restore is busy with, and, on the way to a colder tier, one whose policy's
 //! newest backup is too old. What is not known keeps it too.
 
 use super::View;
@@ -34,6 +34,11 @@ pub(super) fn lets_move(view: &View, bound: &BoundVolume) -> Result<(), Why<'sta
     let Some(reading) = &view.in_flight.backups else {
         return Ok(());
     };
+    if let Some(restore) = reading.restoring.get(&*bound.namespace) {
+        return Err(Why::RestoreRuns {
+            restore: restore.as_str().into(),
+        });
+    }
     let claim = bound.claim_ref();
     for policy in policies(view, reading, bound) {
         if let Some(Unseen::Unreadable(error)) = &reading.unseen {

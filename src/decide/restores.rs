@@ -1,6 +1,6 @@
 //! What a restore would do, and everything that it would silently do wrong: those are refused, with what to do.
 //!
-//! Velero (1.18) fills no claim that exists, makes a volume anew and empty when it holds no data of it, and brings data only together with
+//! Velero (1.18) makes no claim anew that exists, makes a volume anew and empty when it holds no data of it, and brings data only together with
 //! pods that nobody else starts. None of that is an error to it, so it is looked for here, before anything is changed.
 
 use crate::decide::coverage::judge;
@@ -422,7 +422,7 @@ fn claims(asked: &Asked, facts: &Facts, backup: &BackupFacts, plan: &Plan) -> Ve
     for one in &held {
         if one.exists && !asked.replace {
             let words = format!(
-                "claim {} exists, and Velero never fills a claim that does; with --replace it gets a new volume, and the old one is kept",
+                "claim {} exists, and Velero would leave it as it is, or write over its files; with --replace it gets a new volume, and the old one is kept",
                 one.claim
             );
             out.push(refusal("ClaimExists", words));

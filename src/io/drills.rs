@@ -4,7 +4,7 @@
 //! (`velero.io/backup-uid`, `velero.io/restore-name`, `pkg/podvolume/{backupper,restorer}.go`).
 
 use super::cluster::{Cluster, ClusterError, Foreign, Live, Which};
-use super::velero::{BACKUP_UID, DATA_UPLOADS, NAMESPACES, POD_VOLUME_BACKUPS, core, velero};
+use super::velero::{BACKUP_UID, DATA_UPLOADS, NAMESPACES, POD_VOLUME_BACKUPS, RESTORES, core, velero};
 use crate::model::desired::text_at;
 use crate::model::drills::{
     DrillSeen, JobSeen, Leftovers, PodSeen, RestoreSeen, ScratchSeen, VolumeSeen, object_name,
@@ -21,7 +21,6 @@ const DATA_DOWNLOADS: Foreign = Foreign {
     version: "v2alpha1",
     ..velero("DataDownload", "datadownloads")
 };
-const RESTORES: Foreign = velero("Restore", "restores");
 const JOBS: Foreign = Foreign {
     group: "batch",
     ..core("Job", "jobs")

@@ -2,7 +2,7 @@
 
 use super::cluster::{Cluster, ClusterError, Foreign, Which};
 use super::velero::{
-    BACKUP_UID, BACKUPS, DATA_UPLOADS, LOCATIONS, POD_VOLUME_BACKUPS, VeleroError, core, velero,
+    BACKUP_UID, BACKUPS, DATA_UPLOADS, LOCATIONS, POD_VOLUME_BACKUPS, RESTORES, VeleroError, core,
 };
 use crate::model::backups::{BackupClaim, Method};
 use crate::model::desired::text_at;
@@ -26,7 +26,6 @@ const CLAIMS: Foreign = core("PersistentVolumeClaim", "persistentvolumeclaims");
 const VOLUMES: Foreign = core("PersistentVolume", "persistentvolumes");
 const PODS: Foreign = core("Pod", "pods");
 const CONFIG_MAPS: Foreign = core("ConfigMap", "configmaps");
-const RESTORES: Foreign = velero("Restore", "restores");
 const CLASSES: Foreign = of("storage.k8s.io", "v1", "StorageClass", "storageclasses");
 const SCALERS: [Foreign; 2] = [
     of(
@@ -134,8 +133,7 @@ impl<'a> Restores<'a> {
         let claims = self.within(&CLAIMS, namespace).await?;
         facts.claims = claims.iter().map(|one| claim(one, &volumes)).collect();
         let pods = self.within(&PODS, namespace).await?;
-        let ended = |one: &&Value| matches!(text_at(one, &["status", "phase"]), "Succeeded" | "Failed");
-        facts.pods = pods.iter().filter(|one| !ended(one)).map(pod).collect();
+        facts.pods = pods.iter().map(pod).collect();
         let mut kept: Vec<(String, Value)> = claims
             .iter()
             .map(|one| kept("PersistentVolumeClaim", one))
@@ -368,6 +366,7 @@ fn pod(one: &Value) -> PodFacts {
     PodFacts {
         name: name(one).to_owned(),
         owner: owner(one),
+        ended: matches!(text_at(one, &["status", "phase"]), "Succeeded" | "Failed"),
         claims: mounted(one.get("spec")),
     }
 }
@@ -395,6 +394,10 @@ fn workload(kind: &Foreign, one: &Value) -> WorkloadFacts {
         replicas: replicas(kind.kind, one),
         claims: mounted(one.pointer(template)),
         templates: templates.collect(),
+        deletes_claims: text_at(
+            one,
+            &["spec", "persistentVolumeClaimRetentionPolicy", "whenScaled"],
+        ) == "Delete",
     }
 }
 

@@ -6,7 +6,9 @@ use crate::io::cluster::{Cluster, ClusterError, Foreign, Which};
 use crate::model::backups::{
     EXCLUDE_LABEL, FoundBackup, FoundLocation, FoundPod, Method, POLICY_LABEL, Unseen, Upload, VeleroState,
 };
+use crate::model::desired::text_at;
 use crate::model::failure::{Class, Failure};
+use crate::model::restores::run::{RESTORE_LABEL, RESTORE_OF_LABEL};
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::collections::BTreeSet;
@@ -36,6 +38,8 @@ pub const DATA_UPLOADS: Foreign = Foreign {
 pub const LOCATIONS: Foreign = velero("BackupStorageLocation", "backupstoragelocations");
 /// Schedules.
 pub const SCHEDULES: Foreign = velero("Schedule", "schedules");
+/// Restores.
+pub const RESTORES: Foreign = velero("Restore", "restores");
 /// Repositories.
 pub const REPOSITORIES: Foreign = velero("BackupRepository", "backuprepositories");
 
@@ -115,19 +119,27 @@ impl Velero {
     pub async fn state(&self) -> Result<VeleroState, VeleroError> {
         let all = Which::default();
         let (of_policies, left_out) = (labelled(POLICY_LABEL), labelled(&format!("{EXCLUDE_LABEL}=true")));
-        let (backups, locations, schedules, repositories, namespaces) = tokio::try_join!(
+        let ours = labelled(RESTORE_OF_LABEL);
+        let restores = async { Ok(self.0.list_foreign(&RESTORES, &ours).await?.unwrap_or_default()) };
+        let (backups, locations, schedules, repositories, namespaces, restores) = tokio::try_join!(
             self.all::<raw::Backup>(&BACKUPS, &of_policies),
             self.all::<raw::Location>(&LOCATIONS, &all),
             self.all::<raw::Schedule>(&SCHEDULES, &all),
             self.all::<raw::Repository>(&REPOSITORIES, &all),
             self.all::<raw::Named>(&NAMESPACES, &left_out),
+            restores,
         )?;
+        let label = |one: &Value, key: &str| text_at(one, &["metadata", "labels", key]).to_owned();
         Ok(VeleroState {
             backups: backups.into_iter().map(FoundBackup::from).collect(),
             locations: locations.into_iter().map(Into::into).collect(),
             schedules: schedules.into_iter().map(Into::into).collect(),
             repositories: repositories.into_iter().map(Into::into).collect(),
             excluded_namespaces: namespaces.into_iter().map(|one| one.metadata.name).collect(),
+            restoring: restores
+                .iter()
+                .map(|one| (label(one, RESTORE_OF_LABEL), label(one, RESTORE_LABEL)))
+                .collect(),
         })
     }
 

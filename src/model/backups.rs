@@ -330,6 +330,8 @@ pub struct VeleroState {
     pub repositories: Vec<FoundRepository>,
     /// Namespaces that are left out of every backup.
     pub excluded_namespaces: BTreeSet<String>,
+    /// Restores of claims that people have asked for and that have not ended, by namespace.
+    pub restoring: BTreeMap<String, String>,
 }
 
 /// Why nothing is known of backups.

@@ -257,6 +257,8 @@ pub struct BackupReading {
     pub locations: Vec<LocationReport>,
     /// Namespaces that Velero leaves out.
     pub excluded_namespaces: std::collections::BTreeSet<String>,
+    /// Restores that people have asked for and that have not ended, by namespace.
+    pub restoring: BTreeMap<String, String>,
 }
 
 impl BackupReading {

@@ -103,6 +103,7 @@ impl Why<'_> {
             | Self::NodeJustReturned { .. }
             | Self::BackupRuns { .. }
             | Self::DrillRuns { .. }
+            | Self::RestoreRuns { .. }
             | Self::BackupStale { .. }
             | Self::BackupUnknown { .. }
             | Self::Unfit(_)

@@ -81,13 +81,15 @@ pub struct Owner {
     pub name: String,
 }
 
-/// A pod that has not ended.
+/// A pod.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct PodFacts {
     /// Its name.
     pub name: String,
     /// What makes it.
     pub owner: Option<Owner>,
+    /// Whether it has ended. It holds its claims all the same: none of them goes while its pod is there.
+    pub ended: bool,
     /// Claims that it mounts.
     pub claims: BTreeSet<String>,
 }
@@ -107,6 +109,8 @@ pub struct WorkloadFacts {
     pub claims: BTreeSet<String>,
     /// Beginnings of the names of claims that a StatefulSet makes, which an ordinal follows.
     pub templates: BTreeSet<String>,
+    /// Whether a StatefulSet deletes claims of pods that it scales away.
+    pub deletes_claims: bool,
 }
 
 /// A Kustomization or a HelmRelease of Flux.

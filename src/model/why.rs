@@ -233,6 +233,11 @@ pub enum Why<'a> {
         /// The drill.
         drill: Arc<str>,
     },
+    /// A person restores claims of its namespace.
+    RestoreRuns {
+        /// The restore.
+        restore: Arc<str>,
+    },
     /// It would go to a colder tier, and the newest backup that holds every volume of its backup policy is too old.
     BackupStale {
         /// The BackupPolicy, by namespace and name.
@@ -338,6 +343,7 @@ impl Why<'_> {
             Self::NodeJustReturned { .. } => "NodeJustReturned",
             Self::BackupRuns { .. } => "BackupRuns",
             Self::DrillRuns { .. } => "DrillRuns",
+            Self::RestoreRuns { .. } => "RestoreRuns",
             Self::BackupStale { .. } => "BackupStale",
             Self::BackupUnknown { .. } => "BackupUnknown",
             Self::Unfit(Unfit::Unpublished) => "NotPublished",

@@ -1,8 +1,10 @@
 //! Restores that are carried out, broken off anywhere, and taken back.
 
-use super::player::Velero;
+use super::player::Velero as Plays;
 use super::world::{World, said};
 use crate::support::{say, seed};
+use couchestor::io::cluster::Cluster;
+use couchestor::io::velero::Velero;
 use couchestor::sim::kubernetes::{On, What};
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -42,7 +44,7 @@ fn assert_untouched(world: &World, what: &str) {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_claim_gets_what_the_backup_holds_and_its_old_volume_is_kept() {
     let world = World::busy().await;
-    let output = world.lives(Velero::Restores, &REPLACE).await;
+    let output = world.lives(Plays::Restores, &REPLACE).await;
     let text = said(&output);
     assert_eq!(output.status.code(), Some(0), "{text}");
     assert_restored(&world, &text);
@@ -54,7 +56,7 @@ async fn a_claim_gets_what_the_backup_holds_and_its_old_volume_is_kept() {
         assert!(text.contains(words), "{words}\n{text}");
     }
     // Asked again it is another restore, from the same backup.
-    let output = world.lives(Velero::Restores, &REPLACE).await;
+    let output = world.lives(Plays::Restores, &REPLACE).await;
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
     assert_eq!(world.data("data-postgres-0"), "restored");
 }
@@ -69,7 +71,7 @@ async fn a_namespace_comes_back_from_nothing_and_flux_stays_as_it_was_found() {
             "status": {"inventory": {"entries": [{"id": "database_postgres_apps_StatefulSet", "v": "v1"}]}}}),
         );
         let output = world
-            .lives(Velero::Restores, &["restore", "run", "database", "--yes"])
+            .lives(Plays::Restores, &["restore", "run", "database", "--yes"])
             .await;
         let text = said(&output);
         assert_eq!(output.status.code(), Some(0), "{text}");
@@ -79,7 +81,7 @@ async fn a_namespace_comes_back_from_nothing_and_flux_stays_as_it_was_found() {
             .get("Kustomization", Some("flux-system"), "database")
             .unwrap();
         assert_eq!(flux["spec"]["suspend"] == true, suspended, "{text}");
-        assert_eq!(text.contains("suspending Flux"), true, "{text}");
+        assert!(text.contains("suspending Flux"), "{text}");
     }
 }
 
@@ -116,8 +118,8 @@ async fn nothing_is_done_without_a_yes_nor_against_a_refusal() {
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restore_that_fails_has_touched_nothing() {
     for (velero, words) in [
-        (Velero::Fails, "PartiallyFailed: 4 of 4 objects, 1 errors"),
-        (Velero::LosesAByte, "41 of 41 bytes, the backup has 42"),
+        (Plays::Fails, "PartiallyFailed: 4 of 4 objects, 1 errors"),
+        (Plays::LosesAByte, "41 of 41 bytes, the backup has 42"),
     ] {
         let world = World::busy().await;
         let output = world.lives(velero, &REPLACE).await;
@@ -152,7 +154,7 @@ async fn a_namespace_that_velero_restores_in_part_says_what_is_suspended_until_i
         "status": {"inventory": {"entries": [{"id": "database_postgres_apps_StatefulSet", "v": "v1"}]}}}),
     );
     let output = world
-        .lives(Velero::Fails, &["restore", "run", "database", "--yes"])
+        .lives(Plays::Fails, &["restore", "run", "database", "--yes"])
         .await;
     let text = said(&output);
     let id = under_way(&world).unwrap();
@@ -164,7 +166,7 @@ async fn a_namespace_that_velero_restores_in_part_says_what_is_suspended_until_i
     ] {
         assert!(text.contains(words), "{words}\n{text}");
     }
-    let output = world.lives(Velero::Fails, &["restore", "abort", &id]).await;
+    let output = world.lives(Plays::Fails, &["restore", "abort", &id]).await;
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
     world.assert_as_before("taken back");
 }
@@ -173,7 +175,7 @@ async fn a_namespace_that_velero_restores_in_part_says_what_is_suspended_until_i
 async fn what_does_not_end_in_time_goes_on_later_or_is_taken_back() {
     let world = World::busy().await;
     let output = world
-        .lives(Velero::NeverEnds, &[&REPLACE[..], &["--timeout", "1s"]].concat())
+        .lives(Plays::NeverEnds, &[&REPLACE[..], &["--timeout", "1s"]].concat())
         .await;
     let text = said(&output);
     assert!(
@@ -182,7 +184,10 @@ async fn what_does_not_end_in_time_goes_on_later_or_is_taken_back() {
     );
     assert!(text.contains("Flux and workloads are as they were."), "{text}");
     let id = under_way(&world).unwrap();
-    // Meanwhile nobody begins another one.
+    // Meanwhile no volume of the namespace is moved, and nobody begins another one.
+    let cluster = Cluster::from_kubeconfig(&world.sim.kubeconfig()).await.unwrap();
+    let state = Velero::of(&cluster).state().await.unwrap();
+    assert_eq!(state.restoring, [("database".to_owned(), id.clone())].into());
     let other = world
         .couchestor(&["restore", "run", "database", "--claim", "other", "--yes"])
         .await;
@@ -191,7 +196,7 @@ async fn what_does_not_end_in_time_goes_on_later_or_is_taken_back() {
         "{}",
         said(&other)
     );
-    let output = world.lives(Velero::Restores, &["restore", "abort", &id]).await;
+    let output = world.lives(Plays::Restores, &["restore", "abort", &id]).await;
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
     assert_untouched(&world, "taken back");
 }
@@ -203,7 +208,7 @@ async fn broken_off(world: &World, place: usize, what: &What) -> bool {
         .faults()
         .order(On::Writes, place - 1, What::Delay(Duration::ZERO));
     world.sim.faults().order(On::Writes, 1, what.clone());
-    let output = world.lives(Velero::Restores, &REPLACE).await;
+    let output = world.lives(Plays::Restores, &REPLACE).await;
     let happened = world.sim.faults().left() == 0;
     world.sim.faults().clear();
     assert_eq!(
@@ -226,7 +231,7 @@ async fn a_restore_that_is_broken_off_at_any_write_goes_on_to_the_same_end() {
                 break;
             }
             struck += 1;
-            let output = world.lives(Velero::Restores, &REPLACE).await;
+            let output = world.lives(Plays::Restores, &REPLACE).await;
             let text = format!("{place} {what:?}: {}", said(&output));
             assert_eq!(output.status.code(), Some(0), "{text}");
             assert_restored(&world, &text);
@@ -250,7 +255,7 @@ async fn a_restore_that_is_broken_off_at_any_write_is_taken_back_as_if_nobody_ha
         struck += 1;
         // The last write deletes the record: the restore has ended.
         let Some(id) = under_way(&world) else { continue };
-        let output = world.lives(Velero::Restores, &["restore", "abort", &id]).await;
+        let output = world.lives(Plays::Restores, &["restore", "abort", &id]).await;
         let text = format!("{place}: {}", said(&output));
         assert_eq!(output.status.code(), Some(0), "{text}");
         assert_untouched(&world, &text);
@@ -266,16 +271,69 @@ async fn a_restore_that_is_killed_again_and_again_comes_to_the_same_end() {
         let world = World::busy().await;
         for _ in 0..6 {
             let after = Duration::from_millis(random.u64(50..500));
-            world.killed(Velero::Restores, after, &REPLACE).await;
+            world.killed(Plays::Restores, after, &REPLACE).await;
         }
         // It may have ended before, and this is the next.
-        let output = world.lives(Velero::Restores, &REPLACE).await;
+        let output = world.lives(Plays::Restores, &REPLACE).await;
         let text = format!("{round}: {}", said(&output));
         assert_eq!(output.status.code(), Some(0), "{text}");
         assert_eq!(world.data("data-postgres-0"), "restored", "{text}");
         assert_eq!(policy(&world, "pvc-old"), "Retain", "{text}");
         world.assert_as_before(&text);
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn only_what_is_asked_for_is_touched() {
+    let world = World::busy().await;
+    world.claim("logs", "pvc-logs");
+    world.upload(super::world::BACKUP, "logs", 7);
+    world.put(
+        json!({"apiVersion": "helm.toolkit.fluxcd.io/v2", "kind": "HelmRelease",
+        "metadata": {"name": "pg", "namespace": "database"}, "spec": {}}),
+    );
+    world.change("StatefulSet", Some("database"), "postgres", |one| {
+        let labels = one["metadata"]["labels"].as_object_mut().unwrap();
+        labels.insert("helm.toolkit.fluxcd.io/name".into(), json!("pg"));
+        labels.insert("helm.toolkit.fluxcd.io/namespace".into(), json!("database"));
+    });
+    for (name, claim, suspend) in [
+        ("report", "data-postgres-0", false),
+        ("rested", "data-postgres-0", true),
+        ("archive", "logs", false),
+    ] {
+        let volumes = json!([{"name": "x", "persistentVolumeClaim": {"claimName": claim}}]);
+        world.put(json!({"apiVersion": "batch/v1", "kind": "CronJob", "metadata": {"name": name, "namespace": "database"},
+            "spec": {"schedule": "0 * * * *", "suspend": suspend, "jobTemplate": {"spec": {"template": {"spec": {"volumes": volumes}}}}}}));
+    }
+    let archive = world.sim.get("CronJob", Some("database"), "archive");
+    let output = world
+        .lives(
+            Plays::Restores,
+            &[&REPLACE[..], &["--claim", "data-postgres-0"]].concat(),
+        )
+        .await;
+    let text = said(&output);
+    assert_eq!(output.status.code(), Some(0), "{text}");
+    assert_restored(&world, &text);
+    for words in [
+        "CronJob         report                 suspended, and resumed",
+        "CronJob         rested                 stays suspended",
+        "HelmRelease     database/pg            suspended, and resumed",
+    ] {
+        assert!(text.contains(words), "{words}\n{text}");
+    }
+    assert_eq!(
+        (world.data("logs"), policy(&world, "pvc-logs")),
+        ("old".to_owned(), "Delete".to_owned())
+    );
+    assert_eq!(world.sim.get("CronJob", Some("database"), "archive"), archive);
+    for (name, suspended) in [("report", false), ("rested", true)] {
+        let job = world.sim.get("CronJob", Some("database"), name).unwrap();
+        assert_eq!(job["spec"]["suspend"] == true, suspended, "{name}");
+    }
+    let release = world.sim.get("HelmRelease", Some("database"), "pg").unwrap();
+    assert_ne!(release["spec"]["suspend"], true, "{text}");
 }
 
 /// Somebody who makes the claim anew while it is exchanged keeps what he made.
@@ -295,7 +353,7 @@ async fn a_claim_that_appears_meanwhile_is_nobody_s_to_replace() {
     });
     let output = world
         .lives(
-            Velero::NeverEnds,
+            Plays::NeverEnds,
             &["restore", "run", "database", "--yes", "--timeout", "1s"],
         )
         .await;
@@ -306,7 +364,7 @@ async fn a_claim_that_appears_meanwhile_is_nobody_s_to_replace() {
         world.put(restore);
     }
     let output = world
-        .lives(Velero::Restores, &["restore", "run", "database", "--yes"])
+        .lives(Plays::Restores, &["restore", "run", "database", "--yes"])
         .await;
     let text = said(&output);
     assert_eq!(output.status.code(), Some(1), "{text}");

@@ -25,7 +25,7 @@ pub fn kinds() -> Vec<Value> {
     ]
 }
 
-/// What scales workloads up again: Flux, KEDA, and what only looks so.
+/// What else a restore looks at: Velero's repositories, and what scales workloads up again.
 pub fn others() -> Vec<Value> {
     vec![
         crd(
@@ -35,6 +35,7 @@ pub fn others() -> Vec<Value> {
             "kustomizations",
         ),
         crd("helm.toolkit.fluxcd.io", "v2", "HelmRelease", "helmreleases"),
+        crd("velero.io", "v1", "BackupRepository", "backuprepositories"),
         crd("keda.sh", "v1alpha1", "ScaledObject", "scaledobjects"),
         crd("postgresql.cnpg.io", "v1", "Cluster", "clusters"),
     ]

@@ -60,8 +60,13 @@ pub(super) async fn run(asked_for: &AskedFor, yes: bool, how: &How) -> Result<u8
     if let Some(first) = records.first() {
         let recorded = recorded(first)?;
         same(&asked, &recorded.run)?;
+        let goes = if recorded.run.aborted {
+            "is being taken back"
+        } else {
+            "goes on"
+        };
         words(&format!(
-            "restore {} of namespace {} goes on",
+            "restore {} of namespace {} {goes}",
             recorded.run.id, asked.namespace
         ));
         return drive(&cluster, recorded, timeout, &how.image).await;
@@ -210,6 +215,7 @@ async fn drive(
 ) -> Result<u8, Failed> {
     let began = Instant::now();
     let (mut pause, mut told, mut last) = (PAUSE_MIN, String::new(), None);
+    say(&mut told, doing(recorded.run.phase));
     loop {
         let step = step(cluster, &mut recorded, image).await;
         let step = step.map_err(|Failed(why)| stands(&recorded.run, &why))?;

@@ -1,7 +1,7 @@
 //! Which names belong to whom; the refusals stand in a table of tests/restores.rs.
 
 use super::*;
-use crate::model::restores::{Owner, PodFacts, WorkloadFacts};
+use crate::model::restores::{Owner, PodFacts, ScalerFacts, WorkloadFacts};
 
 fn named(kind: &str, name: &str) -> Owner {
     Owner {
@@ -34,9 +34,29 @@ fn facts() -> Facts {
         pods: vec![PodFacts {
             name: "web-1-x".into(),
             owner: Some(named("ReplicaSet", "web-1")),
+            ended: false,
             claims: ["files".to_owned()].into(),
         }],
         ..Facts::default()
+    }
+}
+
+/// A plan that gives one claim a new volume.
+fn restores_of(claim: &str) -> Plan {
+    Plan {
+        way: Way::Volumes,
+        claims: vec![PlannedClaim {
+            claim: claim.into(),
+            method: Some("fs-backup"),
+            bytes: Some(1),
+            missing: None,
+            exists: true,
+            volume: String::new(),
+            storage_class: String::new(),
+            used_by: vec![],
+            fate: Fate::Replaced,
+        }],
+        ..Plan::default()
     }
 }
 
@@ -50,24 +70,33 @@ fn the_workloads_of_a_claim_are_those_that_people_wrote_also_while_they_have_no_
         ("data-db-", &[]),
         ("other", &[]),
     ] {
-        let mut plan = Plan {
-            way: Way::Volumes,
-            claims: vec![PlannedClaim {
-                claim: claim.into(),
-                method: Some("fs-backup"),
-                bytes: Some(1),
-                missing: None,
-                exists: true,
-                volume: String::new(),
-                storage_class: String::new(),
-                used_by: vec![],
-                fate: Fate::Replaced,
-            }],
-            ..Plan::default()
-        };
+        let mut plan = restores_of(claim);
         users::add(&facts(), &mut plan);
         let names: Vec<&str> = plan.workloads.iter().map(|one| one.name.as_str()).collect();
         assert_eq!((names, plan.refusals), (expected.to_vec(), vec![]), "{claim}");
+    }
+}
+
+#[test]
+fn what_scales_by_itself_is_told_or_refused() {
+    for (kind, target, paused, told, refused) in [
+        ("HorizontalPodAutoscaler", "StatefulSet/db", false, 1, 0),
+        ("HorizontalPodAutoscaler", "StatefulSet/other", false, 0, 0),
+        ("ScaledObject", "StatefulSet/db", false, 0, 1),
+        ("ScaledObject", "StatefulSet/db", true, 0, 0),
+        ("ScaledObject", "Deployment/db", false, 0, 0),
+    ] {
+        let mut facts = facts();
+        facts.scalers = vec![ScalerFacts {
+            kind: kind.into(),
+            name: "x".into(),
+            target: target.into(),
+            paused,
+        }];
+        let mut plan = restores_of("data-db-0");
+        users::add(&facts, &mut plan);
+        let counts = (plan.notes.len(), plan.refusals.len());
+        assert_eq!(counts, (told, refused), "{kind} of {target}");
     }
 }
 

@@ -33,6 +33,7 @@ pub(super) fn add(facts: &Facts, plan: &mut Plan) {
         for workload in &workloads {
             kept.insert(told(&workload.itself));
             refusals.extend(driven(facts, workload));
+            plan.notes.extend(at_rest(facts, workload));
             plan.workloads.push(PlannedWorkload {
                 kind: workload.itself.kind.clone(),
                 name: workload.itself.name.clone(),
@@ -72,6 +73,14 @@ fn using<'f>(
         .filter(|one| one.kind != "Job")
         .collect();
     for pod in facts.pods.iter().filter(|pod| uses(pod, claims)) {
+        if pod.ended {
+            let words = format!(
+                "pod {} has ended, and its claim does not go before it; delete it first",
+                pod.name
+            );
+            refused.insert(("EndedPod", words));
+            continue;
+        }
         match &pod.owner {
             Some(owner) if owner.kind == "Job" => {
                 let words = format!(
@@ -92,6 +101,14 @@ fn using<'f>(
     }
     for start in starts {
         match top(facts, start) {
+            Ok(workload) if workload.deletes_claims => {
+                let words = format!(
+                    "{} deletes its claims when it is scaled down (persistentVolumeClaimRetentionPolicy), those with it that are not \
+                     restored; set whenScaled: Retain first",
+                    told(&workload.itself)
+                );
+                refused.insert(("ScalingDeletesClaims", words));
+            }
             Ok(workload) if SCALED.contains(&workload.itself.kind.as_str()) => {
                 found.insert(&workload.itself);
             }
@@ -149,7 +166,22 @@ fn top<'f>(facts: &'f Facts, start: &'f Owner) -> Result<&'f WorkloadFacts, &'f 
     Err(at)
 }
 
-/// What would scale a workload up again while it is down. A HorizontalPodAutoscaler leaves alone what has no replicas.
+/// A HorizontalPodAutoscaler leaves alone what has no replicas.
+fn at_rest(facts: &Facts, workload: &WorkloadFacts) -> Vec<String> {
+    let target = told(&workload.itself);
+    let of_it = facts
+        .scalers
+        .iter()
+        .filter(|one| one.kind == "HorizontalPodAutoscaler" && one.target == target);
+    let words = |name: &str| {
+        format!(
+            "HorizontalPodAutoscaler {name} does nothing while {target} is scaled to 0, and goes on afterwards"
+        )
+    };
+    of_it.map(|one| words(&one.name)).collect()
+}
+
+/// What would scale a workload up again while it is down.
 fn driven(facts: &Facts, workload: &WorkloadFacts) -> Vec<Refusal> {
     let target = told(&workload.itself);
     let of_it = facts

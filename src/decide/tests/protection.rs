@@ -45,6 +45,7 @@ fn backed_up() -> (BackupReading, BackupRules) {
         }],
         locations: Vec::new(),
         excluded_namespaces: BTreeSet::new(),
+        restoring: BTreeMap::new(),
     };
     (reading, rules)
 }
@@ -91,7 +92,7 @@ fn verdicts(change: &dyn Fn(&mut BackupReading, &mut BackupRules)) -> [String; 3
 fn what_backups_do_decides_which_moves_start() {
     type Change = fn(&mut BackupReading, &mut BackupRules);
     let free = ["start hot", "start cold", "propose cold"];
-    let cases: [(&str, Change, [&str; 3]); 14] = [
+    let cases: [(&str, Change, [&str; 3]); 16] = [
         ("fresh and at rest", |_, _| {}, free),
         (
             "a backup reads volumes",
@@ -130,6 +131,16 @@ fn what_backups_do_decides_which_moves_start() {
                     ..DrillRun::default()
                 });
             },
+            free,
+        ),
+        (
+            "a restore of its namespace is under way",
+            |reading, _| drop(reading.restoring.insert("db".into(), "0f3a".into())),
+            ["RestoreRuns", "RestoreRuns", "propose cold"],
+        ),
+        (
+            "a restore of another namespace is under way",
+            |reading, _| drop(reading.restoring.insert("web".into(), "0f3a".into())),
             free,
         ),
         (

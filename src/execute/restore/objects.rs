@@ -51,8 +51,9 @@ pub fn restore(run: &RestoreRun, velero: &str) -> Value {
             "existingResourcePolicy": "none",
         },
     });
-    made["metadata"]["labels"][RESTORE_OF_LABEL] = json!(run.namespace);
     if run.way == Way::Volumes {
+        // It stays until the claims are exchanged: so long no volume of the namespace is moved.
+        made["metadata"]["labels"][RESTORE_OF_LABEL] = json!(run.namespace);
         let spec = &mut made["spec"];
         spec["namespaceMapping"] = json!({run.namespace.as_str(): run.scratch});
         spec["includedResources"] = json!(crate::execute::drill::objects::RESTORED);

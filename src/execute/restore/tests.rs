@@ -111,9 +111,7 @@ fn a_claim_is_deleted_only_when_both_volumes_stay_without_it_and_nobody_uses_it(
         ),
         (
             "a pod uses it",
-            |_, seen| {
-                seen.users.insert("pg-0".into());
-            },
+            |_, seen| seen.users = ["pg-0".to_owned()].into(),
             || Step::Wait("waiting for pods that use the claims to end: pg-0".into()),
         ),
         (

@@ -181,11 +181,9 @@ impl Driver<'_> {
         let claims: BTreeSet<&str> = run.claims.iter().map(|one| one.name.as_str()).collect();
         let pods = self.within(&PODS, &run.namespace).await?;
         let uses = |one: &&Value| {
-            let ended = matches!(text_at(one, &["status", "phase"]), "Succeeded" | "Failed");
-            !ended
-                && mounted(one.get("spec"))
-                    .iter()
-                    .any(|claim| claims.contains(claim.as_str()))
+            mounted(one.get("spec"))
+                .iter()
+                .any(|claim| claims.contains(claim.as_str()))
         };
         Ok(pods.iter().filter(uses).map(|one| name(one).to_owned()).collect())
     }

@@ -183,6 +183,10 @@ impl fmt::Display for Why<'_> {
                 f,
                 "approved, but drill {drill} restores a backup of its namespace; starts when that has ended"
             ),
+            Self::RestoreRuns { restore } => write!(
+                f,
+                "approved, but restore {restore} of its namespace is under way; starts when that has ended"
+            ),
             Self::BackupStale {
                 policy,
                 since,
