@@ -137,6 +137,7 @@ fn scene() -> Scene {
             policies: vec![report],
             locations: Vec::new(),
             excluded_namespaces: BTreeSet::new(),
+            restoring: Default::default(),
         }),
         figures: BTreeMap::from([("q".to_owned(), Ok(0.0))]),
         secret: false,
