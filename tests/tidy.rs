@@ -10,7 +10,7 @@ const STAGES: [&str; 11] = [
 /// Files that may name every stage: the line, and the edge.
 const EVERYWHERE: [&str; 5] = ["turn.rs", "turn/", "wiring/", "lib.rs", "cli/"];
 
-const PURE: [&str; 12] = [
+const PURE: [&str; 14] = [
     "backtest/",
     "model/",
     "parse/",
@@ -20,6 +20,8 @@ const PURE: [&str; 12] = [
     "review/",
     "formats/",
     "execute/journal/",
+    "execute/drill/",
+    "execute/restore/",
     "execute/safety.rs",
     "ha/elector.rs",
     "execute/steering.rs",
