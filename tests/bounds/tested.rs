@@ -16,7 +16,7 @@ enum Proof {
 use Proof::{LeftOut, Row, Test};
 
 #[rustfmt::skip]
-const ALL: [(&str, &str, Proof); 108] = [
+const ALL: [(&str, &str, Proof); 112] = [
     ("formats/cron.rs", "TEXT_MAX", Row("bytes of a schedule")),
     ("formats/duration.rs", "TEXT_MAX", Row("bytes of a duration")),
     ("formats/pattern.rs", "TEXT_BYTES_MAX", Row("bytes of any pattern")),
@@ -124,6 +124,10 @@ const ALL: [(&str, &str, Proof); 108] = [
     ("cli/demo.rs", "STEP_MAX", LeftOut("the demonstration waits so long for itself")),
     ("cli/demo.rs", "STOP_MAX", LeftOut("a controller that takes longer to stop is killed")),
     ("cli/folder.rs", "FILES_MAX", Test("a_folder_with_too_many_files_is_probably_the_wrong_one")),
+    ("cli/restore/plan.rs", "LOOKED_AT_MAX", LeftOut("older backups than a month of daily ones are named by --backup")),
+    ("cli/restore/plan.rs", "PASSED_MAX", LeftOut("the rest of those that were passed over is counted")),
+    ("cli/restore/run.rs", "NAME_MAX", LeftOut("the name of a scratch namespace is cut, and its id makes it another one")),
+    ("cli/restore/run.rs", "PAUSE_MAX", LeftOut("a pause grows no longer than that")),
     ("cli/report.rs", "SHOWN_MAX", LeftOut("the rest of a long report is counted")),
 ];
 
