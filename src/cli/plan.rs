@@ -23,7 +23,7 @@ use crate::model::moves::Stop;
 use crate::model::observation::Observation;
 use crate::model::pace::Pace;
 use crate::model::rollouts::Report;
-use crate::observe::{self, volumes};
+use crate::observe::{self, claims, volumes};
 use crate::render::backups::PlannedBackups;
 use crate::render::proposal::{self, Site, Template};
 use crate::turn::holding::{FREEZE, first_line};
@@ -94,6 +94,7 @@ pub async fn plan(arguments: Arguments) -> Result<u8, Failed> {
             let (found, claims) = cluster.volumes().await?;
             let now = crate::io::clock::now();
             let backups = backups::known(&cluster, &desired, &found, &claims, now).await;
+            let unbound = claims::unbound(&decide::rollouts::namespaces(&desired), &claims);
             let joined = volumes::join(found, claims);
             let questions = decide::questions(&desired, now);
             let engines = observe::Engines {
@@ -102,6 +103,7 @@ pub async fn plan(arguments: Arguments) -> Result<u8, Failed> {
             };
             let prometheus = prometheus.as_ref();
             let mut observation = observe::observe(joined, engines, prometheus, &questions, now).await;
+            observation.unbound = unbound;
             let figures = decide::rollouts::questions(&desired);
             observation.figures = observe::figures(prometheus, &figures, now).await;
             let migrations: Vec<VolumeMigration> = cluster.list().await?;

@@ -1,6 +1,7 @@
 //! Which restore drill starts now, why others wait, and what drills have proved so far.
 
 use crate::formats::{cron, duration};
+use crate::model::coverage::age;
 use crate::model::drills::scratch_name;
 use crate::model::kinds::backup::BackupPolicySpec;
 pub use crate::model::kinds::backup::drilled_namespaces as namespaces;
@@ -226,10 +227,8 @@ pub fn proved(
         return Err(("DrillFailed", message));
     }
     let seconds = |text: &str| duration::parse(text).map_or(0, |length| length.as_secs());
-    let age = at.parse::<Timestamp>().map_or(u64::MAX, |at| {
-        u64::try_from(now.as_second() - at.as_second()).unwrap_or(0)
-    });
-    if age > seconds(asks.evidence_age) {
+    let age = at.parse::<Timestamp>().ok().and_then(|at| age(at, now));
+    if age.unwrap_or(u64::MAX) > seconds(asks.evidence_age) {
         let allowed = asks.evidence_age;
         let message = format!(
             "namespace {namespace} was last restored at {at}, and a drill proves something for {allowed}"

@@ -14,13 +14,14 @@ use crate::model::kinds::rollout::{
     BackupGate, Gate, GateStatus, MetricGate, PhaseState, PhaseStatus, RolloutPhase, RolloutSpec,
     RolloutStatus, WorkloadSelector,
 };
-use crate::model::observation::{BoundVolume, Observation};
+use crate::model::observation::Observation;
 use crate::model::pull_request::cut;
 use crate::model::quantities::span;
 use crate::model::rollouts::Report;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroI64;
 
 #[cfg(test)]
 mod tests;
@@ -56,6 +57,15 @@ pub fn questions(desired: &Desired) -> BTreeSet<String> {
 /// Whether a repository has rollouts.
 pub fn any(desired: &Desired) -> bool {
     desired.ours::<RolloutSpec>("Rollout").next().is_some()
+}
+
+/// Namespaces of the workloads of a repository's rollouts.
+pub fn namespaces(desired: &Desired) -> BTreeSet<String> {
+    let all = desired.ours::<RolloutSpec>("Rollout");
+    let workloads = all
+        .flat_map(|(_, spec)| spec.phases)
+        .flat_map(|phase| phase.workloads);
+    workloads.map(|one| one.namespace).collect()
 }
 
 /// Judges every rollout of a repository. `before` is what the statuses of their objects say, by name.
@@ -94,6 +104,29 @@ struct Judging<'a> {
     class: &'a str,
     secret: bool,
 }
+
+/// A claim of a phase.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Claim {
+    /// It has no volume yet.
+    Unbound,
+    /// It has one.
+    Bound {
+        /// Whether that is of the rollout's class.
+        on_class: bool,
+        /// When it was made, in seconds since the epoch. A claim that is made anew is not the one that an older backup holds.
+        made: Option<i64>,
+    },
+}
+
+impl Claim {
+    fn is_placed(self) -> bool {
+        matches!(self, Self::Bound { on_class: true, .. })
+    }
+}
+
+/// The claims of a phase.
+type Claims = BTreeMap<ClaimRef, Claim>;
 
 /// A backup policy that a gate asks about.
 struct Backed<'a> {
@@ -134,7 +167,7 @@ impl Judging<'_> {
         fingerprint: String,
     ) -> PhaseStatus {
         let claims = self.claims(phase);
-        let placed = claims.iter().filter(|(_, on_class)| **on_class).count();
+        let placed = claims.values().filter(|claim| claim.is_placed()).count();
         let gates: Vec<GateStatus> = phase
             .gates
             .iter()
@@ -142,9 +175,9 @@ impl Judging<'_> {
             .collect();
         let mut lacks = Vec::new();
         match (placed, claims.len()) {
-            (_, 0) => lacks.push("its workloads have no bound claim".to_owned()),
+            (_, 0) => lacks.push("its workloads have no claim".to_owned()),
             (placed, all) if placed < all => {
-                let elsewhere = claims.iter().filter(|(_, on_class)| !**on_class);
+                let elsewhere = claims.iter().filter(|(_, claim)| !claim.is_placed());
                 let names = named(elsewhere.map(|(claim, _)| claim.to_string()), all - placed);
                 lacks.push(format!("{names} on {}", self.class));
             }
@@ -207,35 +240,39 @@ impl Judging<'_> {
         digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
     }
 
-    /// The bound claims of a phase's workloads, in order, and whether each is on the class.
-    fn claims(&self, phase: &RolloutPhase) -> BTreeMap<ClaimRef, bool> {
+    /// The claims of a phase's workloads, in order.
+    fn claims(&self, phase: &RolloutPhase) -> Claims {
         let observation = self.seen.observation;
-        let is_of = |volume: &BoundVolume, one: &WorkloadSelector| {
+        let mut all = Claims::new();
+        for volume in observation.volumes.iter() {
             let group = observation.group(volume);
-            let mut labels = one.selector.iter().flat_map(|selector| &selector.match_labels);
-            let carries = |(key, value): (&String, &String)| {
-                group.and_then(|group| group.label(key)) == Some(value.as_str())
-            };
-            *volume.namespace == *one.namespace && labels.all(carries)
-        };
-        let volumes = observation.volumes.iter();
-        let of_phase = volumes.filter(|volume| phase.workloads.iter().any(|one| is_of(volume, one)));
-        of_phase
-            .map(|volume| {
-                let class = observation.group(volume).map(|group| &*group.storage_class);
-                (volume.claim_ref(), class == Some(self.class))
-            })
-            .collect()
+            let label = |key: &str| group.and_then(|group| group.label(key));
+            if takes(phase, &volume.namespace, label) {
+                let class = group.map(|group| &*group.storage_class);
+                let claim = Claim::Bound {
+                    on_class: class == Some(self.class),
+                    made: volume.created.map(NonZeroI64::get),
+                };
+                all.insert(volume.claim_ref(), claim);
+            }
+        }
+        for one in &observation.unbound {
+            let label = |key: &str| one.labels.get(key).map(String::as_str);
+            if takes(phase, &one.claim.namespace, label) {
+                all.insert(one.claim.clone(), Claim::Unbound);
+            }
+        }
+        all
     }
 
-    fn gate(&self, phase: &RolloutPhase, gate: &Gate, claims: &BTreeMap<ClaimRef, bool>) -> GateStatus {
+    fn gate(&self, phase: &RolloutPhase, gate: &Gate, claims: &Claims) -> GateStatus {
         let (gate, found) = if let Some(one) = &gate.coverage {
             let found = self.backed(one).and_then(|backed| covers(&backed, claims));
             (named_gate("coverage", one), found)
         } else if let Some(one) = &gate.rpo {
             let found = self
                 .backed(one)
-                .and_then(|backed| fresh(&backed, one, self.seen.now));
+                .and_then(|backed| fresh(&backed, claims, one, self.seen.now));
             (named_gate("rpo", one), found)
         } else if let Some(one) = &gate.drill {
             let found = self
@@ -315,7 +352,8 @@ impl Judging<'_> {
             slowest = slowest.max(p95);
         }
         Ok(match rto {
-            Some(_) => format!("restores take {}", span(slowest)),
+            Some(_) if backed.told => format!("restores take {}", span(slowest)),
+            Some(_) => "restores are fast enough".to_owned(),
             None => "the last drills passed".to_owned(),
         })
     }
@@ -343,6 +381,15 @@ impl Judging<'_> {
             (false, false) => Err(format!("it is {} and must be {bounds}", short(value))),
         }
     }
+}
+
+/// Whether a claim with these labels is of a phase's workloads.
+fn takes<'l>(phase: &RolloutPhase, namespace: &str, label: impl Fn(&str) -> Option<&'l str>) -> bool {
+    let is_of = |one: &WorkloadSelector| {
+        let mut labels = one.selector.iter().flat_map(|selector| &selector.match_labels);
+        namespace == one.namespace && labels.all(|(key, value)| label(key) == Some(value.as_str()))
+    };
+    phase.workloads.iter().any(is_of)
 }
 
 fn seconds(text: &str) -> u64 {
@@ -378,16 +425,25 @@ fn named(names: impl Iterator<Item = String>, count: usize) -> String {
 }
 
 /// Whether the newest full backup holds every claim.
-fn covers(backed: &Backed, claims: &BTreeMap<ClaimRef, bool>) -> Result<String, String> {
+fn covers(backed: &Backed, claims: &Claims) -> Result<String, String> {
     let covered = backed
         .report
         .covered
         .as_ref()
         .ok_or_else(|| "no backup holds every volume".to_owned())?;
     let volumes = covered.volumes.iter();
-    let of_it = volumes.filter(|(_, verdict)| !matches!(verdict, Verdict::Uncovered { .. }));
-    let held: BTreeSet<&ClaimRef> = of_it.map(|(claim, _)| claim).collect();
-    let missing: Vec<&ClaimRef> = claims.keys().filter(|claim| !held.contains(claim)).collect();
+    let verdicts: BTreeMap<&ClaimRef, &Verdict> = volumes.map(|(claim, verdict)| (claim, verdict)).collect();
+    let started = covered.backup.started.map(Timestamp::as_second);
+    let held = |name: &ClaimRef, claim: Claim| match (verdicts.get(name), claim) {
+        (Some(Verdict::Exempt { .. }), _) => true,
+        // One that was made later has the name of what the backup holds, and nothing else of it.
+        (Some(Verdict::Covered { .. }), Claim::Bound { made: Some(made), .. }) => {
+            started.is_some_and(|started| made <= started)
+        }
+        _ => false,
+    };
+    let missing = claims.iter().filter(|(name, claim)| !held(name, **claim));
+    let missing: Vec<&ClaimRef> = missing.map(|(name, _)| name).collect();
     let name = &covered.backup.name;
     match missing.len() {
         0 => Ok(format!("backup {name} holds them")),
@@ -398,14 +454,16 @@ fn covers(backed: &Backed, claims: &BTreeMap<ClaimRef, bool>) -> Result<String, 
     }
 }
 
-/// Whether the newest full backup is young enough.
-fn fresh(backed: &Backed, gate: &BackupGate, now: Timestamp) -> Result<String, String> {
+/// Whether the newest full backup holds every claim and is young enough.
+fn fresh(backed: &Backed, claims: &Claims, gate: &BackupGate, now: Timestamp) -> Result<String, String> {
     let allowed = gate.within.as_deref().or(backed.spec.rpo.as_deref());
     let allowed = allowed.ok_or_else(|| "the policy promises no rpo".to_owned())?;
     let age = backed
         .report
         .age(now)
         .ok_or_else(|| "no backup holds every volume".to_owned())?;
+    // A backup without the claims says nothing of how much of them would be lost.
+    covers(backed, claims)?;
     let young = age <= seconds(allowed);
     match (young, backed.told) {
         // An age that is told changes all the time, and with it the status.

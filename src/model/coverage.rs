@@ -13,6 +13,16 @@ mod says;
 
 pub use says::{COVERED, DRILLED, FRESH, Said};
 
+/// How far the clocks of a cluster may be apart, in seconds.
+const CLOCKS_APART_SECS: i64 = 300;
+
+/// How many seconds ago something was; none when it is dated in the future, by a clock that was wrong then or is now: such evidence would
+/// hold for as long as the clock was wrong.
+pub fn age(at: Timestamp, now: Timestamp) -> Option<u64> {
+    let age = now.as_second().saturating_sub(at.as_second());
+    (age >= -CLOCKS_APART_SECS).then(|| u64::try_from(age).unwrap_or(0))
+}
+
 /// Volumes that a status names as uncovered: etcd takes a megabyte and a half, and a person mends one kind of gap at a time.
 pub const NAMED_MAX: usize = 20;
 
@@ -202,10 +212,9 @@ impl PolicyReport {
         self.covered.as_ref()?.backup.started
     }
 
-    /// How many seconds of work would be lost now.
+    /// How many seconds of work would be lost now. What is dated in the future says nothing.
     pub fn age(&self, now: Timestamp) -> Option<u64> {
-        let since = self.covered_at()?.as_second();
-        Some(u64::try_from(now.as_second().saturating_sub(since)).unwrap_or(0))
+        age(self.covered_at()?, now)
     }
 
     /// Whether no more would be lost than the policy allows; nothing when it says nothing about that.

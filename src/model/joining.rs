@@ -56,6 +56,7 @@ impl Observation {
             classes_in_use,
             engine,
             answers,
+            unbound: Vec::new(),
             figures: BTreeMap::new(),
             claims,
         }

@@ -382,6 +382,15 @@ pub type Answer = Result<Vec<f64>, String>;
 /// What a server said to a question: values by PersistentVolume.
 pub type RawAnswer = Result<HashMap<String, f64>, String>;
 
+/// A claim without a volume.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct UnboundClaim {
+    /// Which.
+    pub claim: ClaimRef,
+    /// Its labels.
+    pub labels: BTreeMap<String, String>,
+}
+
 /// One reading of the world.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Observation {
@@ -398,6 +407,9 @@ pub struct Observation {
     /// Signals by the query that was asked.
     #[serde(with = "answers")]
     pub answers: BTreeMap<String, Answer>,
+    /// Claims in the namespaces of rollouts that have no volume yet.
+    #[serde(default)]
+    pub unbound: Vec<UnboundClaim>,
     /// Figures that are of no volume, by the query that was asked.
     #[serde(default)]
     pub figures: BTreeMap<String, Result<f64, String>>,

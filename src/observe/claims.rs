@@ -1,7 +1,8 @@
-//! Kubernetes' claims and volumes → the bound claims that backup policies may take. Pure.
+//! Kubernetes' claims and volumes → the bound claims that backup policies may take, and those that wait for a volume. Pure.
 
 use crate::model::backups::{BackupClaim, BackupRules};
 use crate::model::ids::ClaimRef;
+use crate::model::observation::UnboundClaim;
 use k8s_openapi::api::core::v1::{PersistentVolume, PersistentVolumeClaim};
 use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
@@ -54,6 +55,26 @@ pub fn bound(
         })
     };
     let mut found: Vec<BackupClaim> = claims.iter().filter_map(one).collect();
+    found.sort_by(|a, b| a.claim.cmp(&b.claim));
+    found
+}
+
+/// The claims in some namespaces that have no volume yet, in order.
+pub fn unbound(namespaces: &BTreeSet<String>, claims: &[PersistentVolumeClaim]) -> Vec<UnboundClaim> {
+    let one = |claim: &PersistentVolumeClaim| {
+        let meta = &claim.metadata;
+        let namespace = meta.namespace.clone().filter(|one| namespaces.contains(one))?;
+        let phase = claim.status.as_ref().and_then(|status| status.phase.as_deref());
+        let named = claim.spec.as_ref().is_some_and(|spec| spec.volume_name.is_some());
+        (!named || phase.is_some_and(|phase| phase != "Bound")).then(|| UnboundClaim {
+            claim: ClaimRef {
+                namespace,
+                name: meta.name.clone().unwrap_or_default(),
+            },
+            labels: meta.labels.clone().unwrap_or_default(),
+        })
+    };
+    let mut found: Vec<UnboundClaim> = claims.iter().filter_map(one).collect();
     found.sort_by(|a, b| a.claim.cmp(&b.claim));
     found
 }

@@ -7,7 +7,7 @@ use crate::model::coverage::{Gap, Judged};
 use crate::model::desired::{Origin, Resource};
 use crate::model::ids::ClaimRef;
 use crate::model::kinds::drill::DrillRecord;
-use crate::model::observation::{ClusterVolume, Provider};
+use crate::model::observation::{ClusterVolume, Provider, UnboundClaim};
 use serde_json::{Value, json};
 use std::sync::Arc;
 
@@ -43,7 +43,9 @@ struct Scene {
     policy: Value,
     backups: Option<BackupReading>,
     figures: BTreeMap<String, Result<f64, String>>,
+    unbound: Vec<UnboundClaim>,
     secret: bool,
+    secret_policy: bool,
 }
 
 fn bound(namespace: &str, name: &str, class: &str) -> ClusterVolume {
@@ -57,7 +59,7 @@ fn bound(namespace: &str, name: &str, class: &str) -> ClusterVolume {
         storage_class: class.to_owned(),
         provider: Provider::Local,
         last_migration: None,
-        created: None,
+        created: Some(at(30 * DAY)),
         pin: None,
     }
 }
@@ -140,7 +142,9 @@ fn scene() -> Scene {
             restoring: Default::default(),
         }),
         figures: BTreeMap::from([("q".to_owned(), Ok(0.0))]),
+        unbound: Vec::new(),
         secret: false,
+        secret_policy: false,
     }
 }
 
@@ -159,12 +163,14 @@ impl Scene {
         let mut desired = world().desired;
         let mut rollout = resource("Rollout", None, "r", &self.rollout);
         rollout.origin.secret = self.secret;
-        let policy = resource("BackupPolicy", Some("velero"), "daily", &self.policy);
+        let mut policy = resource("BackupPolicy", Some("velero"), "daily", &self.policy);
+        policy.origin.secret = self.secret_policy;
         desired.resources = vec![policy, rollout];
         let engine = Err("not asked".to_owned());
         let (classes, none) = (BTreeSet::new(), BTreeMap::new());
         let mut observation = Observation::assemble(at(ago), self.claims.clone(), classes, engine, none);
         observation.figures.clone_from(&self.figures);
+        observation.unbound.clone_from(&self.unbound);
         let seen = Seen {
             desired: &desired,
             observation: &observation,
@@ -213,7 +219,7 @@ type Row = (&'static str, fn(&mut Scene), &'static str, &'static str);
 
 #[test]
 fn a_gate_that_does_not_hold_or_cannot_be_known_keeps_its_phase_open() {
-    let rows: [Row; 17] = [
+    let rows: [Row; 22] = [
         (
             "a claim is not in the backup",
             |s| drop(s.report().covered.as_mut().unwrap().volumes.pop()),
@@ -231,6 +237,36 @@ fn a_gate_that_does_not_hold_or_cannot_be_known_keeps_its_phase_open() {
             },
             "coverage",
             "does not hold test/a",
+        ),
+        (
+            "it was made anew since",
+            |s| s.claims[0].created = Some(at(60)),
+            "coverage",
+            "does not hold test/a",
+        ),
+        (
+            "it was made anew since",
+            |s| s.claims[0].created = Some(at(60)),
+            "rpo",
+            "does not hold test/a",
+        ),
+        (
+            "nobody knows when it was made",
+            |s| s.claims[0].created = None,
+            "rpo",
+            "does not hold test/a",
+        ),
+        (
+            "the backup is of tomorrow",
+            |s| s.report().covered.as_mut().unwrap().backup.started = Some(at(-DAY)),
+            "rpo",
+            "no backup holds every volume",
+        ),
+        (
+            "the drill is of tomorrow",
+            |s| s.report().drills[0] = drilled("test", true, -DAY, 9),
+            "drill",
+            "proves something for",
         ),
         (
             "no backup is whole",
@@ -342,7 +378,27 @@ fn a_gate_that_does_not_hold_or_cannot_be_known_keeps_its_phase_open() {
 fn a_phase_without_claims_is_not_done() {
     let phases = Scene::with(|scene| drop(scene.claims.remove(0))).phases();
     assert_eq!(states(&phases)[0], PhaseState::Open);
-    assert_eq!(phases[0].waits_for, "its workloads have no bound claim");
+    assert_eq!(phases[0].waits_for, "its workloads have no claim");
+}
+
+#[test]
+fn a_claim_without_a_volume_is_not_on_the_class() {
+    let waits = Scene::with(|scene| {
+        scene.unbound = vec![UnboundClaim {
+            claim: ClaimRef {
+                namespace: "test".into(),
+                name: "b".into(),
+            },
+            labels: BTreeMap::new(),
+        }];
+    });
+    let phases = waits.phases();
+    assert_eq!((phases[0].claims, phases[0].placed), (2, 1));
+    assert!(
+        phases[0].waits_for.starts_with("test/b on fast"),
+        "{}",
+        phases[0].waits_for
+    );
 }
 
 #[test]
@@ -429,6 +485,23 @@ fn of_what_was_encrypted_no_figure_is_told() {
     let told = serde_json::to_string(&hidden.phases()).unwrap();
     for canary in ["24h", "15m", " 7", "below 1", "48h"] {
         assert!(!told.contains(canary), "{canary}: {told}");
+    }
+}
+
+#[test]
+fn of_an_encrypted_policy_no_figure_is_told_either() {
+    for stale in [false, true] {
+        let hidden = Scene::with(|scene| {
+            scene.secret_policy = true;
+            if stale {
+                scene.report().covered.as_mut().unwrap().backup.started = Some(at(2 * DAY));
+                scene.report().drills[0] = drilled("test", true, 60, 4242);
+            }
+        });
+        let told = serde_json::to_string(&hidden.phases()).unwrap();
+        for canary in ["24h", "15m", "168h", "2 m", "1 h 10", "4242"] {
+            assert!(!told.contains(canary), "{canary}: {told}");
+        }
     }
 }
 

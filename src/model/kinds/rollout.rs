@@ -166,7 +166,7 @@ pub struct PhaseStatus {
     /// What it waits for, in words; empty when it waits for nothing.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub waits_for: String,
-    /// Bound claims of its workloads.
+    /// Claims of its workloads.
     pub claims: u32,
     /// Those on the class.
     pub placed: u32,
