@@ -203,8 +203,17 @@ impl<'a> Restores<'a> {
             labels: Some(format!("{RESTORE_OF_LABEL}{of}")),
             ..Which::default()
         };
-        let found = self.0.list_foreign(&CONFIG_MAPS, &which).await?;
-        Ok(found.unwrap_or_default())
+        let mut found = self
+            .0
+            .list_foreign(&CONFIG_MAPS, &which)
+            .await?
+            .unwrap_or_default();
+        // Whoever may write ConfigMaps of some other namespace must not lead a restore.
+        let locations = self.all(&LOCATIONS).await?;
+        let within = |one: &Value| text_at(one, &["metadata", "namespace"]).to_owned();
+        let velero: BTreeSet<String> = locations.iter().map(within).collect();
+        found.retain(|one| velero.contains(&within(one)));
+        Ok(found)
     }
 
     /// What a backup holds of the claims of a namespace.
@@ -327,6 +336,8 @@ fn claim(one: &Value, volumes: &BTreeMap<&str, &Value>) -> ClaimFacts {
             csi: of.pointer("/spec/csi").is_some(),
         },
         volume: volume.to_owned(),
+        volume_gone: !volume.is_empty() && of.is_null(),
+        volume_going: is_going(of),
     }
 }
 
