@@ -86,7 +86,7 @@ fn pod_of(world: &World, version: &str, kind: &str) {
     world.pod("mine-1", "data-postgres-0", Some(owner));
 }
 
-const ROWS: [Row; 31] = [
+const ROWS: [Row; 32] = [
     ("it exists", |_| {}, &[], "ClaimExists"),
     ("unknown backup", |_| {}, &["--backup", "nope"], "BackupUnknown"),
     ("unknown policy", |_| {}, &["--policy", "nope"], "NoBackup"),
@@ -218,6 +218,17 @@ const ROWS: [Row; 31] = [
         },
         &["--replace"],
         "VolumeGoing",
+    ),
+    (
+        "a volume that Git declares",
+        |world| {
+            world.change("Kustomization", Some("flux-system"), "database", |one| {
+                one["status"] =
+                    json!({"inventory": {"entries": [{"id": "_pvc-old__PersistentVolume", "v": "v1"}]}});
+            });
+        },
+        &["--replace"],
+        "VolumeFromGit",
     ),
     (
         "no class",

@@ -438,6 +438,15 @@ fn claims(asked: &Asked, facts: &Facts, backup: &BackupFacts, plan: &Plan) -> Ve
             );
             out.push(refusal("VolumeGone", words));
         }
+        let declares = facts.flux.iter().find(|flux| flux.volumes.contains(&one.volume));
+        if let Some(flux) = declares.filter(|_| live.is_some_and(|live| !live.volume_stays)) {
+            let words = format!(
+                "volume {} of claim {} is declared in Git, by {} {}/{}, which would undo that it is kept; write \
+                 persistentVolumeReclaimPolicy: Retain in Git first",
+                one.volume, one.claim, flux.kind, flux.namespace, flux.name
+            );
+            out.push(refusal("VolumeFromGit", words));
+        }
         if live.is_some_and(|live| live.volume_going) {
             let words = format!(
                 "volume {} of claim {} is being deleted, and would be gone with the claim instead of being kept; save what is on it first, \

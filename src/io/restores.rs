@@ -338,6 +338,7 @@ fn claim(one: &Value, volumes: &BTreeMap<&str, &Value>) -> ClaimFacts {
         volume: volume.to_owned(),
         volume_gone: !volume.is_empty() && of.is_null(),
         volume_going: is_going(of),
+        volume_stays: text_at(of, &["spec", "persistentVolumeReclaimPolicy"]) == "Retain",
     }
 }
 
@@ -427,11 +428,17 @@ fn flux(kind: &Foreign, one: &Value, namespace: &str) -> FluxFacts {
         .into_iter()
         .flatten()
         .filter_map(|entry| entry["id"].as_str());
-    let keeps = ids.filter_map(|id| {
-        let mut parts = id.splitn(4, '_');
-        let (of, name, _, kind) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-        (of == namespace).then(|| format!("{kind}/{name}"))
-    });
+    let entries: Vec<(&str, &str, &str)> = ids
+        .filter_map(|id| {
+            let mut parts = id.splitn(4, '_');
+            let (of, name, _, kind) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+            Some((of, kind, name))
+        })
+        .collect();
+    let keeps = entries.iter().filter(|(of, ..)| *of == namespace);
+    let volumes = entries
+        .iter()
+        .filter(|(of, kind, _)| of.is_empty() && *kind == "PersistentVolume");
     let own = text_at(one, &["metadata", "namespace"]);
     let target = match text_at(one, &["spec", "targetNamespace"]) {
         "" => own,
@@ -442,7 +449,8 @@ fn flux(kind: &Foreign, one: &Value, namespace: &str) -> FluxFacts {
         namespace: own.to_owned(),
         name: name(one).to_owned(),
         suspended: one["spec"]["suspend"] == true,
-        keeps: keeps.collect(),
+        keeps: keeps.map(|(_, kind, name)| format!("{kind}/{name}")).collect(),
+        volumes: volumes.map(|(.., name)| (*name).to_owned()).collect(),
         installs: kind.kind == "HelmRelease" && target == namespace,
     }
 }

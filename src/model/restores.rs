@@ -73,6 +73,8 @@ pub struct ClaimFacts {
     pub volume_gone: bool,
     /// Whether that volume is being deleted: nothing would keep it once its claim is gone.
     pub volume_going: bool,
+    /// Whether that volume stays when its claim goes.
+    pub volume_stays: bool,
 }
 
 /// The object that makes another one.
@@ -131,6 +133,8 @@ pub struct FluxFacts {
     pub suspended: bool,
     /// What it keeps in the namespace: `Kind/name`.
     pub keeps: BTreeSet<String>,
+    /// PersistentVolumes that it keeps.
+    pub volumes: BTreeSet<String>,
     /// Whether it installs into the namespace, whatever it keeps there.
     pub installs: bool,
 }
