@@ -262,6 +262,31 @@ async fn what_is_taken_back_beside_a_run_that_waits_stays_back() {
     assert_untouched(&world, &said(&abort));
 }
 
+/// Whoever breaks it off is told what stands.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signal_ends_it_with_what_stands() {
+    for signal in ["-TERM", "-INT", "-HUP"] {
+        let world = World::busy().await;
+        let mut command = world.command(&REPLACE);
+        let piped = std::process::Stdio::piped;
+        let child = command.stdout(piped()).stderr(piped()).spawn().unwrap();
+        let id = child.id().unwrap().to_string();
+        while phase(&world).as_deref() != Some("Restore") {
+            world.tick(Plays::NeverEnds);
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let sent = std::process::Command::new("kill").args([signal, &id]).status();
+        assert!(sent.unwrap().success());
+        let output = child.wait_with_output().await.unwrap();
+        let text = said(&output);
+        assert_eq!(output.status.code(), Some(1), "{signal}: {text}");
+        assert!(
+            text.contains("stands at Restore: it was broken off"),
+            "{signal}: {text}"
+        );
+    }
+}
+
 /// What anybody else writes into a ConfigMap deletes nothing.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_record_that_somebody_else_wrote_leads_nobody() {

@@ -19,6 +19,7 @@ use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::io::{BufRead, IsTerminal, Write};
 use std::time::{Duration, Instant};
+use tokio::signal::unix::{SignalKind, signal};
 use told::{doing, ended, say, stands};
 
 /// The pause after the first look that finds nothing to do; each that follows is twice as long.
@@ -272,6 +273,21 @@ impl<E: Into<Failed>> From<E> for Off {
     }
 }
 
+/// Ends when somebody wants this process to end, and says so: what is down by then must not stay untold.
+async fn signals() -> String {
+    let (Ok(mut ends), Ok(mut hangs_up)) = (signal(SignalKind::terminate()), signal(SignalKind::hangup()))
+    else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        Ok(()) = tokio::signal::ctrl_c() => {}
+        Some(()) = ends.recv() => {}
+        Some(()) = hangs_up.recv() => {}
+        else => std::future::pending().await,
+    }
+    "it was broken off".to_owned()
+}
+
 /// Goes on to the end, or to what keeps it.
 async fn drive(
     cluster: &Cluster,
@@ -282,8 +298,13 @@ async fn drive(
     let began = Instant::now();
     let (mut pause, mut told, mut last) = (PAUSE_MIN, String::new(), None);
     say(&mut told, doing(recorded.run.phase));
+    let mut signals = std::pin::pin!(signals());
     loop {
-        let step = match step(cluster, &mut recorded, image).await {
+        let step = tokio::select! {
+            step = step(cluster, &mut recorded, image) => step,
+            why = &mut signals => return Err(stands(&recorded.run, &why)),
+        };
+        let step = match step {
             Ok(step) => step,
             Err(Off::Failed(Failed(why))) => return Err(stands(&recorded.run, &why)),
             Err(Off::Fenced) => {
@@ -324,7 +345,10 @@ async fn drive(
             let why = format!("it has not ended within {}: {waits}", span(timeout.as_secs()));
             return Err(stands(&recorded.run, &why));
         }
-        tokio::time::sleep(pause).await;
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            why = &mut signals => return Err(stands(&recorded.run, &why)),
+        }
         pause = (pause * 2).min(PAUSE_MAX);
     }
 }
