@@ -86,7 +86,7 @@ fn pod_of(world: &World, version: &str, kind: &str) {
     world.pod("mine-1", "data-postgres-0", Some(owner));
 }
 
-const ROWS: [Row; 29] = [
+const ROWS: [Row; 32] = [
     ("it exists", |_| {}, &[], "ClaimExists"),
     ("unknown backup", |_| {}, &["--backup", "nope"], "BackupUnknown"),
     ("unknown policy", |_| {}, &["--policy", "nope"], "NoBackup"),
@@ -202,6 +202,33 @@ const ROWS: [Row; 29] = [
         },
         &["--replace"],
         "PodsNotInBackup",
+    ),
+    (
+        "a volume that is gone",
+        |world| drop(world.sim.remove("PersistentVolume", None, "pvc-old")),
+        &["--replace"],
+        "VolumeGone",
+    ),
+    (
+        "a volume that is being deleted",
+        |world| {
+            world.change("PersistentVolume", None, "pvc-old", |one| {
+                one["metadata"]["deletionTimestamp"] = json!("2026-11-29T02:00:00Z");
+            });
+        },
+        &["--replace"],
+        "VolumeGoing",
+    ),
+    (
+        "a volume that Git declares",
+        |world| {
+            world.change("Kustomization", Some("flux-system"), "database", |one| {
+                one["status"] =
+                    json!({"inventory": {"entries": [{"id": "_pvc-old__PersistentVolume", "v": "v1"}]}});
+            });
+        },
+        &["--replace"],
+        "VolumeFromGit",
     ),
     (
         "no class",

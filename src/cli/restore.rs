@@ -93,6 +93,9 @@ pub struct How {
     /// The image that stands in for workloads in the scratch namespace; it needs `sh` and `sleep`.
     #[arg(long, default_value = "docker.io/library/busybox:1.37")]
     image: String,
+    /// How long `abort` leaves a `run` beside it to see that it is taken back.
+    #[arg(long, default_value = "5s", hide = true)]
+    settle: String,
 }
 
 /// `restore`.

@@ -427,6 +427,34 @@ fn claims(asked: &Asked, facts: &Facts, backup: &BackupFacts, plan: &Plan) -> Ve
             );
             out.push(refusal("ClaimExists", words));
         }
+        let live = facts
+            .claims
+            .iter()
+            .find(|live| live.claim.claim.name == one.claim);
+        if live.is_some_and(|live| live.volume_gone) {
+            let words = format!(
+                "claim {} has lost its volume {}, which is there no more; delete the claim first, and it is made again",
+                one.claim, one.volume
+            );
+            out.push(refusal("VolumeGone", words));
+        }
+        let declares = facts.flux.iter().find(|flux| flux.volumes.contains(&one.volume));
+        if let Some(flux) = declares.filter(|_| live.is_some_and(|live| !live.volume_stays)) {
+            let words = format!(
+                "volume {} of claim {} is declared in Git, by {} {}/{}, which would undo that it is kept; write \
+                 persistentVolumeReclaimPolicy: Retain in Git first",
+                one.volume, one.claim, flux.kind, flux.namespace, flux.name
+            );
+            out.push(refusal("VolumeFromGit", words));
+        }
+        if live.is_some_and(|live| live.volume_going) {
+            let words = format!(
+                "volume {} of claim {} is being deleted, and would be gone with the claim instead of being kept; save what is on it first, \
+                 then delete the claim",
+                one.volume, one.claim
+            );
+            out.push(refusal("VolumeGoing", words));
+        }
         if one.exists && !one.storage_class.is_empty() && !facts.classes.contains(&one.storage_class) {
             let words = format!(
                 "claim {} is of StorageClass {}, which is not in this cluster, so no volume would be made; declare it first",

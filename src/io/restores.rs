@@ -203,8 +203,17 @@ impl<'a> Restores<'a> {
             labels: Some(format!("{RESTORE_OF_LABEL}{of}")),
             ..Which::default()
         };
-        let found = self.0.list_foreign(&CONFIG_MAPS, &which).await?;
-        Ok(found.unwrap_or_default())
+        let mut found = self
+            .0
+            .list_foreign(&CONFIG_MAPS, &which)
+            .await?
+            .unwrap_or_default();
+        // Whoever may write ConfigMaps of some other namespace must not lead a restore.
+        let locations = self.all(&LOCATIONS).await?;
+        let within = |one: &Value| text_at(one, &["metadata", "namespace"]).to_owned();
+        let velero: BTreeSet<String> = locations.iter().map(within).collect();
+        found.retain(|one| velero.contains(&within(one)));
+        Ok(found)
     }
 
     /// What a backup holds of the claims of a namespace.
@@ -327,6 +336,9 @@ fn claim(one: &Value, volumes: &BTreeMap<&str, &Value>) -> ClaimFacts {
             csi: of.pointer("/spec/csi").is_some(),
         },
         volume: volume.to_owned(),
+        volume_gone: !volume.is_empty() && of.is_null(),
+        volume_going: is_going(of),
+        volume_stays: text_at(of, &["spec", "persistentVolumeReclaimPolicy"]) == "Retain",
     }
 }
 
@@ -416,11 +428,17 @@ fn flux(kind: &Foreign, one: &Value, namespace: &str) -> FluxFacts {
         .into_iter()
         .flatten()
         .filter_map(|entry| entry["id"].as_str());
-    let keeps = ids.filter_map(|id| {
-        let mut parts = id.splitn(4, '_');
-        let (of, name, _, kind) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-        (of == namespace).then(|| format!("{kind}/{name}"))
-    });
+    let entries: Vec<(&str, &str, &str)> = ids
+        .filter_map(|id| {
+            let mut parts = id.splitn(4, '_');
+            let (of, name, _, kind) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
+            Some((of, kind, name))
+        })
+        .collect();
+    let keeps = entries.iter().filter(|(of, ..)| *of == namespace);
+    let volumes = entries
+        .iter()
+        .filter(|(of, kind, _)| of.is_empty() && *kind == "PersistentVolume");
     let own = text_at(one, &["metadata", "namespace"]);
     let target = match text_at(one, &["spec", "targetNamespace"]) {
         "" => own,
@@ -431,7 +449,8 @@ fn flux(kind: &Foreign, one: &Value, namespace: &str) -> FluxFacts {
         namespace: own.to_owned(),
         name: name(one).to_owned(),
         suspended: one["spec"]["suspend"] == true,
-        keeps: keeps.collect(),
+        keeps: keeps.map(|(_, kind, name)| format!("{kind}/{name}")).collect(),
+        volumes: volumes.map(|(.., name)| (*name).to_owned()).collect(),
         installs: kind.kind == "HelmRelease" && target == namespace,
     }
 }

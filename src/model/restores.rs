@@ -9,7 +9,8 @@ use std::collections::{BTreeMap, BTreeSet};
 pub mod run;
 
 /// What a person asks for.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, serde::Deserialize)]
+#[serde(default)]
 pub struct Asked {
     /// The namespace.
     pub namespace: String,
@@ -68,6 +69,12 @@ pub struct ClaimFacts {
     pub claim: super::backups::BackupClaim,
     /// The PersistentVolume that it is bound to; empty while there is none.
     pub volume: String,
+    /// Whether that volume is there no more, so that the claim is Lost.
+    pub volume_gone: bool,
+    /// Whether that volume is being deleted: nothing would keep it once its claim is gone.
+    pub volume_going: bool,
+    /// Whether that volume stays when its claim goes.
+    pub volume_stays: bool,
 }
 
 /// The object that makes another one.
@@ -126,6 +133,8 @@ pub struct FluxFacts {
     pub suspended: bool,
     /// What it keeps in the namespace: `Kind/name`.
     pub keeps: BTreeSet<String>,
+    /// PersistentVolumes that it keeps.
+    pub volumes: BTreeSet<String>,
     /// Whether it installs into the namespace, whatever it keeps there.
     pub installs: bool,
 }

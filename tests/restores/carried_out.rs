@@ -49,7 +49,7 @@ async fn a_claim_gets_what_the_backup_holds_and_its_old_volume_is_kept() {
     assert_eq!(output.status.code(), Some(0), "{text}");
     assert_restored(&world, &text);
     for words in [
-        "restored namespace database from backup daily-backup-20261129020000",
+        "restored 1 claim of namespace database from backup daily-backup-20261129020000",
         "claim data-postgres-0: 42 bytes",
         "kubectl patch pv pvc-old -p '{\"spec\":{\"persistentVolumeReclaimPolicy\":\"Delete\"}}'",
     ] {
@@ -167,8 +167,13 @@ async fn a_namespace_that_velero_restores_in_part_says_what_is_suspended_until_i
         assert!(text.contains(words), "{words}\n{text}");
     }
     let output = world.lives(Plays::Fails, &["restore", "abort", &id]).await;
-    assert_eq!(output.status.code(), Some(0), "{}", said(&output));
-    world.assert_as_before("taken back");
+    let text = said(&output);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(
+        text.contains("was broken off") && text.contains("what Velero restored stays"),
+        "{text}"
+    );
+    world.assert_as_before("broken off");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -196,9 +201,138 @@ async fn what_does_not_end_in_time_goes_on_later_or_is_taken_back() {
         "{}",
         said(&other)
     );
+    // Who asks for something else does not go on with it, and nobody does without a yes.
+    for (arguments, words) in [
+        (
+            &["restore", "run", "database", "--yes"][..],
+            "was asked for otherwise (database --replace)",
+        ),
+        (
+            &["restore", "run", "database", "--replace"],
+            "with --yes it is done without asking",
+        ),
+    ] {
+        let other = world.couchestor(arguments).await;
+        assert_eq!(other.status.code(), Some(1), "{arguments:?}");
+        assert!(said(&other).contains(words), "{arguments:?}: {}", said(&other));
+    }
     let output = world.lives(Plays::Restores, &["restore", "abort", &id]).await;
     assert_eq!(output.status.code(), Some(0), "{}", said(&output));
     assert_untouched(&world, "taken back");
+}
+
+/// Where the restore that is under way is.
+fn phase(world: &World) -> Option<String> {
+    let all = world.sim.list("ConfigMap");
+    let record = all.iter().find_map(|one| one["data"]["record.json"].as_str())?;
+    let record: Value = serde_json::from_str(record).unwrap();
+    Some(record["phase"].as_str()?.to_owned())
+}
+
+/// One who waits for pods sees that another takes the restore back, and leaves alone what he does.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_taken_back_beside_a_run_that_waits_stays_back() {
+    let world = World::busy().await;
+    let beside = async {
+        let mut guest = false;
+        loop {
+            match phase(&world).as_deref() {
+                Some("Drain") if guest => break,
+                Some(_) if !guest => {
+                    world.pod("guest", "data-postgres-0", None);
+                    guest = true;
+                }
+                _ => {}
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+        let id = under_way(&world).unwrap();
+        world.lives(Plays::Restores, &["restore", "abort", &id]).await
+    };
+    let waits = [&REPLACE[..], &["--timeout", "60s"]].concat();
+    let (run, abort) = tokio::join!(world.lives(Plays::Restores, &waits), beside);
+    assert_eq!(abort.status.code(), Some(0), "{}", said(&abort));
+    assert_eq!(run.status.code(), Some(1), "{}", said(&run));
+    assert!(
+        said(&run).contains("somebody else goes on with this restore"),
+        "{}",
+        said(&run)
+    );
+    world.tick(Plays::Restores);
+    assert_untouched(&world, &said(&abort));
+}
+
+/// Whoever breaks it off is told what stands.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signal_ends_it_with_what_stands() {
+    for signal in ["-TERM", "-INT", "-HUP"] {
+        let world = World::busy().await;
+        let mut command = world.command(&REPLACE);
+        let piped = std::process::Stdio::piped;
+        let child = command.stdout(piped()).stderr(piped()).spawn().unwrap();
+        let id = child.id().unwrap().to_string();
+        while phase(&world).as_deref() != Some("Restore") {
+            world.tick(Plays::NeverEnds);
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        let sent = std::process::Command::new("kill").args([signal, &id]).status();
+        assert!(sent.unwrap().success());
+        let output = child.wait_with_output().await.unwrap();
+        let text = said(&output);
+        assert_eq!(output.status.code(), Some(1), "{signal}: {text}");
+        assert!(
+            text.contains("stands at Restore: it was broken off"),
+            "{signal}: {text}"
+        );
+    }
+}
+
+/// What anybody else writes into a ConfigMap deletes nothing.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_record_that_somebody_else_wrote_leads_nobody() {
+    for (namespace, id, spoil, words) in [
+        ("somebody", "0f3a", json!({}), "claim data-postgres-0 exists"),
+        (
+            "velero",
+            "0f3a",
+            json!({"scratch": "kube-system"}),
+            "ConfigMap couchestor-restore-0f3a",
+        ),
+        (
+            "velero",
+            "0f3a",
+            json!({"namespace": "web"}),
+            "ConfigMap couchestor-restore-0f3a",
+        ),
+        ("velero", "0f3b", json!({}), "ConfigMap couchestor-restore-0f3a"),
+    ] {
+        let world = World::busy().await;
+        let mut record = json!({"id": "0f3a", "phase": "CleanUp", "way": "Volumes", "backup": "b", "namespace": "database",
+            "scratch": "restore-database-0f3a", "asked": {"namespace": "database"}});
+        for (key, value) in spoil.as_object().unwrap() {
+            record[key] = value.clone();
+        }
+        world.put(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "couchestor-restore-0f3a", "namespace": namespace,
+            "labels": {"storage.billyronks.io/restore": id, "storage.billyronks.io/restore-of": "database"}},
+            "data": {"record.json": record.to_string()}}));
+        let output = world.couchestor(&["restore", "run", "database", "--yes"]).await;
+        let text = said(&output);
+        assert_eq!(output.status.code(), Some(1), "{text}");
+        assert!(text.contains(words), "{words}: {text}");
+        assert!(!text.contains("is under way"), "{text}");
+    }
+    let world = World::busy().await;
+    for id in ["0f3a", "0f3b"] {
+        world.put(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": format!("couchestor-restore-{id}"), "namespace": "velero",
+            "labels": {"storage.billyronks.io/restore": id, "storage.billyronks.io/restore-of": "database"}},
+            "data": {"record.json": "{}"}}));
+    }
+    let output = world.couchestor(&["restore", "run", "database", "--yes"]).await;
+    let text = said(&output);
+    assert!(
+        text.contains("couchestor-restore-0f3a, couchestor-restore-0f3b"),
+        "{text}"
+    );
 }
 
 /// Runs into a fault at the nth write; whether there was one.
@@ -246,7 +380,7 @@ async fn a_restore_that_is_broken_off_at_any_write_goes_on_to_the_same_end() {
 /// Broken off in the same way, and taken back.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_restore_that_is_broken_off_at_any_write_is_taken_back_as_if_nobody_had_asked() {
-    let mut struck = 0;
+    let (mut struck, mut written) = (0, 0);
     for place in 1..WRITES_MAX {
         let world = World::busy().await;
         if !broken_off(&world, place, &What::LoseReply).await {
@@ -255,12 +389,22 @@ async fn a_restore_that_is_broken_off_at_any_write_is_taken_back_as_if_nobody_ha
         struck += 1;
         // The last write deletes the record: the restore has ended.
         let Some(id) = under_way(&world) else { continue };
+        let up = matches!(phase(&world).as_deref(), Some("ScaleUp" | "Resume" | "CleanUp"));
         let output = world.lives(Plays::Restores, &["restore", "abort", &id]).await;
         let text = format!("{place}: {}", said(&output));
         assert_eq!(output.status.code(), Some(0), "{text}");
         assert_untouched(&world, &text);
+        if up {
+            // Live data may be there.
+            written += 1;
+            let volumes = world.sim.list("PersistentVolume");
+            let kept = volumes
+                .iter()
+                .any(|one| one["metadata"]["annotations"]["what-is-on-it"] == "restored");
+            assert!(kept && text.contains("it is kept"), "{text}");
+        }
     }
-    assert!(struck >= 20, "{struck}");
+    assert!(struck >= 20 && written >= 3, "{struck} {written}");
 }
 
 /// Killed by the system at a random moment, again and again.

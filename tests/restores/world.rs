@@ -142,6 +142,9 @@ impl World {
             .arg(self.folder.path().join("kubeconfig"))
             .stdin(std::process::Stdio::null())
             .kill_on_drop(true);
+        if arguments.contains(&"abort") {
+            command.args(["--settle", "0s"]);
+        }
         command
     }
 

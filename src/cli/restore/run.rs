@@ -1,22 +1,26 @@
 //! Restores, carried out step by step: what is about to be done is written down in the cluster first, so that whoever runs the same command
 //! again goes on where it was.
 
-use super::super::{Failed, data, words};
+use super::super::{Failed, words};
 use super::{AskedFor, How, plan};
 use crate::execute::restore::{self, Step, objects};
 use crate::formats::duration;
-use crate::io::cluster::Cluster;
+use crate::io::cluster::{Cluster, ClusterError};
 use crate::io::drills::Drills;
 use crate::io::restores::{Driver, Restores};
 use crate::model::desired::text_at;
 use crate::model::quantities::span;
-use crate::model::restores::run::{Act, ClaimRun, FluxRun, Phase, RestoreRun, WorkloadRun};
-use crate::model::restores::{Asked, Plan, Way};
+use crate::model::restores::run::{
+    Act, ClaimRun, FluxRun, RESTORE_LABEL, RESTORE_OF_LABEL, RestoreRun, WorkloadRun,
+};
+use crate::model::restores::{Asked, Plan};
 use jiff::Timestamp;
 use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::io::{BufRead, IsTerminal, Write};
 use std::time::{Duration, Instant};
+use tokio::signal::unix::{SignalKind, signal};
+use told::{doing, ended, say, stands};
 
 /// The pause after the first look that finds nothing to do; each that follows is twice as long.
 const PAUSE_MIN: Duration = Duration::from_millis(100);
@@ -24,8 +28,11 @@ const PAUSE_MIN: Duration = Duration::from_millis(100);
 /// The longest pause.
 const PAUSE_MAX: Duration = Duration::from_secs(2);
 
-/// The longest name of a namespace.
-const NAME_MAX: usize = 63;
+/// How often `abort` tries to write beside a `run` that writes too.
+const TRIES_MAX: usize = 10;
+
+/// What a person is told.
+mod told;
 
 /// A restore with its record.
 struct Recorded {
@@ -38,12 +45,23 @@ struct Recorded {
 
 fn recorded(object: &Value) -> Result<Recorded, Failed> {
     let text = text_at(object, &["data", "record.json"]);
-    let run = serde_json::from_str(text).map_err(|error| {
-        let name = text_at(object, &["metadata", "name"]);
+    let name = text_at(object, &["metadata", "name"]);
+    let run: RestoreRun = serde_json::from_str(text).map_err(|error| {
         Failed(format!(
             "ConfigMap {name}: record.json cannot be read: {error}; is it of another release?"
         ))
     })?;
+    // A record leads to deleted claims and namespaces: one that does not fit its own labels was written by somebody else.
+    let label = |key: &str| text_at(object, &["metadata", "labels", key]);
+    let fits = label(RESTORE_OF_LABEL) == run.namespace
+        && label(RESTORE_LABEL) == run.id
+        && name == run.object_name()
+        && run.scratch == run.scratch_name();
+    if !fits {
+        return Err(Failed(format!(
+            "ConfigMap {name}: its record is not of the restore that its name and labels tell; nothing was done. Look who wrote it, and delete it"
+        )));
+    }
     Ok(Recorded {
         run,
         velero: text_at(object, &["metadata", "namespace"]).to_owned(),
@@ -57,6 +75,17 @@ pub(super) async fn run(asked_for: &AskedFor, yes: bool, how: &How) -> Result<u8
     let cluster = Cluster::connect(asked_for.cluster.kubeconfig.as_deref()).await?;
     let asked = asked_for.asked();
     let records = Restores::of(&cluster).records(Some(&asked.namespace)).await?;
+    if records.len() > 1 {
+        let names: Vec<&str> = records
+            .iter()
+            .map(|one| text_at(one, &["metadata", "name"]))
+            .collect();
+        return Err(Failed(format!(
+            "several restores of namespace {} are under way: ConfigMaps {}; take back all but one with `couchestor restore abort`",
+            asked.namespace,
+            names.join(", ")
+        )));
+    }
     if let Some(first) = records.first() {
         let recorded = recorded(first)?;
         same(&asked, &recorded.run)?;
@@ -69,6 +98,9 @@ pub(super) async fn run(asked_for: &AskedFor, yes: bool, how: &How) -> Result<u8
             "restore {} of namespace {} {goes}",
             recorded.run.id, asked.namespace
         ));
+        if !yes && !confirmed()? {
+            return Err(Failed("nothing more was changed".to_owned()));
+        }
         return drive(&cluster, recorded, timeout, &how.image).await;
     }
     let now = crate::io::clock::now();
@@ -80,7 +112,13 @@ pub(super) async fn run(asked_for: &AskedFor, yes: bool, how: &How) -> Result<u8
     if !yes && !confirmed()? {
         return Err(Failed("nothing was changed".to_owned()));
     }
-    let recorded = begin(&cluster, &plan, now).await?;
+    // Whoever was asked may have thought for long.
+    if !yes && plan::made(&cluster, &asked, crate::io::clock::now()).await? != plan {
+        return Err(Failed(
+            "the cluster is not as it was shown any more; nothing was changed: run it again".to_owned(),
+        ));
+    }
+    let recorded = begin(&cluster, &asked, &plan, now).await?;
     words(&format!("restore {} begins", recorded.run.id));
     drive(&cluster, recorded, timeout, &how.image).await
 }
@@ -88,17 +126,31 @@ pub(super) async fn run(asked_for: &AskedFor, yes: bool, how: &How) -> Result<u8
 /// `restore abort`.
 pub(super) async fn abort(id: &str, how: &How, cluster: &Cluster) -> Result<u8, Failed> {
     let timeout = timeout(how)?;
-    for one in &Restores::of(cluster).records(None).await? {
-        let mut recorded = recorded(one)?;
-        if recorded.run.id == id {
+    let settle = duration::parse(&how.settle).map_err(|error| Failed(format!("--settle: {error}")))?;
+    let mut tries = 0;
+    loop {
+        let records = Restores::of(cluster).records(None).await?;
+        let label = |one: &&Value| text_at(one, &["metadata", "labels", RESTORE_LABEL]) == id;
+        let Some(found) = records.iter().find(label) else {
+            return Err(Failed(format!(
+                "no restore {id} is under way; one that has ended is not taken back: its old volumes are still there, and were told"
+            )));
+        };
+        let mut recorded = recorded(found)?;
+        if !recorded.run.aborted {
             recorded.run = restore::abort(&recorded.run);
-            write(cluster, &mut recorded).await?;
-            return drive(cluster, recorded, timeout, &how.image).await;
+            tries += 1;
+            match write(cluster, &mut recorded).await {
+                Ok(()) => {}
+                // A `run` beside it has just written: what it wrote is taken back.
+                Err(ClusterError::Conflict { .. }) if tries < TRIES_MAX => continue,
+                Err(error) => return Err(error.into()),
+            }
+            // A `run` beside it sees the record with its next step, and what it has sent by then has come to pass.
+            tokio::time::sleep(settle).await;
         }
+        return drive(cluster, recorded, timeout, &how.image).await;
     }
-    Err(Failed(format!(
-        "no restore {id} is under way; one that has ended is not taken back: its old volumes are still there, and were told"
-    )))
 }
 
 fn timeout(how: &How) -> Result<Duration, Failed> {
@@ -120,31 +172,31 @@ fn confirmed() -> Result<bool, Failed> {
 
 /// Refuses what asks for something else than what is under way.
 fn same(asked: &Asked, run: &RestoreRun) -> Result<(), Failed> {
-    let claims = run.claims.iter().map(|one| one.name.clone()).collect();
-    let other = !asked.claims.is_empty() && asked.claims != claims
-        || asked.backup.as_ref().is_some_and(|backup| *backup != run.backup);
-    match other {
-        false => Ok(()),
-        true => Err(Failed(format!(
-            "restore {} of namespace {} is under way, from backup {}; let it end, or take it back with `couchestor restore abort {}`",
-            run.id, run.namespace, run.backup, run.id
+    match *asked == run.asked {
+        true => Ok(()),
+        false => Err(Failed(format!(
+            "restore {} of namespace {} is under way, from backup {}, and was asked for otherwise ({}); let it end, or take it back with \
+             `couchestor restore abort {}`",
+            run.id,
+            run.namespace,
+            run.backup,
+            told::asked(&run.asked),
+            run.id
         ))),
     }
 }
 
 /// Writes the record of a new restore.
-async fn begin(cluster: &Cluster, plan: &Plan, now: Timestamp) -> Result<Recorded, Failed> {
+async fn begin(cluster: &Cluster, asked: &Asked, plan: &Plan, now: Timestamp) -> Result<Recorded, Failed> {
     let Some(backup) = &plan.backup else {
         return Err(Failed("no backup was chosen".to_owned()));
     };
     let digest = Sha256::digest(format!("{} {now} {}", plan.namespace, std::process::id()));
     let id: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
-    let room = NAME_MAX.saturating_sub("restore--".len() + id.len());
-    let kept: String = plan.namespace.chars().take(room).collect();
     let held = plan.claims.iter().filter_map(|one| Some((one, one.bytes?)));
-    let run = RestoreRun {
-        scratch: format!("restore-{}-{id}", kept.trim_end_matches('-')),
+    let mut run = RestoreRun {
         id,
+        asked: asked.clone(),
         way: plan.way,
         backup: backup.name.clone(),
         namespace: plan.namespace.clone(),
@@ -178,6 +230,7 @@ async fn begin(cluster: &Cluster, plan: &Plan, now: Timestamp) -> Result<Recorde
             .collect(),
         ..RestoreRun::default()
     };
+    run.scratch = run.scratch_name();
     let driver = Driver {
         cluster,
         velero: &backup.namespace,
@@ -196,7 +249,7 @@ async fn begin(cluster: &Cluster, plan: &Plan, now: Timestamp) -> Result<Recorde
         .ok_or_else(|| Failed("the record of the restore is gone; somebody deleted it".to_owned()))
 }
 
-async fn write(cluster: &Cluster, recorded: &mut Recorded) -> Result<(), Failed> {
+async fn write(cluster: &Cluster, recorded: &mut Recorded) -> Result<(), ClusterError> {
     let driver = Driver {
         cluster,
         velero: &recorded.velero,
@@ -204,6 +257,35 @@ async fn write(cluster: &Cluster, recorded: &mut Recorded) -> Result<(), Failed>
     let object = objects::record(&recorded.run, &recorded.velero);
     recorded.version = driver.record(&object, &recorded.version).await?;
     Ok(())
+}
+
+/// Why a step was not taken.
+enum Off {
+    /// Something failed.
+    Failed(Failed),
+    /// The record is not as this process wrote it: it is somebody else's to go on.
+    Fenced,
+}
+
+impl<E: Into<Failed>> From<E> for Off {
+    fn from(error: E) -> Self {
+        Self::Failed(error.into())
+    }
+}
+
+/// Ends when somebody wants this process to end, and says so: what is down by then must not stay untold.
+async fn signals() -> String {
+    let (Ok(mut ends), Ok(mut hangs_up)) = (signal(SignalKind::terminate()), signal(SignalKind::hangup()))
+    else {
+        return std::future::pending().await;
+    };
+    tokio::select! {
+        Ok(()) = tokio::signal::ctrl_c() => {}
+        Some(()) = ends.recv() => {}
+        Some(()) = hangs_up.recv() => {}
+        else => std::future::pending().await,
+    }
+    "it was broken off".to_owned()
 }
 
 /// Goes on to the end, or to what keeps it.
@@ -216,9 +298,21 @@ async fn drive(
     let began = Instant::now();
     let (mut pause, mut told, mut last) = (PAUSE_MIN, String::new(), None);
     say(&mut told, doing(recorded.run.phase));
+    let mut signals = std::pin::pin!(signals());
     loop {
-        let step = step(cluster, &mut recorded, image).await;
-        let step = step.map_err(|Failed(why)| stands(&recorded.run, &why))?;
+        let step = tokio::select! {
+            step = step(cluster, &mut recorded, image) => step,
+            why = &mut signals => return Err(stands(&recorded.run, &why)),
+        };
+        let step = match step {
+            Ok(step) => step,
+            Err(Off::Failed(Failed(why))) => return Err(stands(&recorded.run, &why)),
+            Err(Off::Fenced) => {
+                return Err(Failed(
+                    "somebody else goes on with this restore, or its record is gone; nothing more is done here".to_owned(),
+                ));
+            }
+        };
         let waits = match step {
             Step::End => {
                 let driver = Driver {
@@ -251,12 +345,15 @@ async fn drive(
             let why = format!("it has not ended within {}: {waits}", span(timeout.as_secs()));
             return Err(stands(&recorded.run, &why));
         }
-        tokio::time::sleep(pause).await;
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            why = &mut signals => return Err(stands(&recorded.run, &why)),
+        }
         pause = (pause * 2).min(PAUSE_MAX);
     }
 }
 
-async fn step(cluster: &Cluster, recorded: &mut Recorded, image: &str) -> Result<Step, Failed> {
+async fn step(cluster: &Cluster, recorded: &mut Recorded, image: &str) -> Result<Step, Off> {
     let velero = recorded.velero.clone();
     let driver = Driver {
         cluster,
@@ -264,10 +361,22 @@ async fn step(cluster: &Cluster, recorded: &mut Recorded, image: &str) -> Result
     };
     let seen = driver.look(&recorded.run, crate::io::clock::now()).await?;
     let step = restore::next(&recorded.run, &seen);
+    // What follows from a record that somebody has changed since, such as `abort`, would undo what he does.
+    if !matches!(step, Step::Record(_))
+        && driver.version(&recorded.run).await?.as_ref() != Some(&recorded.version)
+    {
+        return Err(Off::Fenced);
+    }
     match &step {
         Step::Record(after) => {
-            recorded.run.clone_from(after);
-            write(cluster, recorded).await?;
+            let before = std::mem::replace(&mut recorded.run, (**after).clone());
+            if let Err(error) = write(cluster, recorded).await {
+                recorded.run = before;
+                return Err(match error {
+                    ClusterError::Conflict { .. } | ClusterError::Api { code: 404, .. } => Off::Fenced,
+                    error => error.into(),
+                });
+            }
         }
         Step::Act(Act::Prepare) => {
             let run = &recorded.run;
@@ -280,110 +389,8 @@ async fn step(cluster: &Cluster, recorded: &mut Recorded, image: &str) -> Result
             }
         }
         Step::Act(Act::Restore) => driver.create(&objects::restore(&recorded.run, &velero)).await?,
-        Step::Act(act) => driver.act(&recorded.run, act).await?,
+        Step::Act(act) => driver.act(&recorded.run, &seen, act).await?,
         Step::Wait(_) | Step::Stopped(_) | Step::End => {}
     }
     Ok(step)
-}
-
-fn say(told: &mut String, what: &str) {
-    if told != what {
-        words(what);
-        what.clone_into(told);
-    }
-}
-
-fn doing(phase: Phase) -> &'static str {
-    match phase {
-        Phase::Prepare => "making the scratch namespace",
-        Phase::Restore => "having Velero restore",
-        Phase::Check => "comparing what was restored with what the backup holds",
-        Phase::Keep => "keeping volumes from being deleted with their claims",
-        Phase::Suspend => "suspending Flux",
-        Phase::ScaleDown => "scaling workloads down",
-        Phase::Drain => "waiting for pods to end",
-        Phase::Exchange => "binding claims to their other volumes",
-        Phase::ScaleUp => "scaling workloads up",
-        Phase::Resume => "resuming Flux",
-        Phase::CleanUp => "deleting what the restore made",
-    }
-}
-
-/// Why it does not go on, what is not as it was, and what to do.
-fn stands(run: &RestoreRun, why: &str) -> Failed {
-    let mut text = format!("restore {} stands at {:?}: {why}\n", run.id, run.phase);
-    let asleep = run.flux.iter().filter(|one| one.was_suspended == Some(false));
-    let mut down: Vec<String> = asleep
-        .map(|one| format!("{} {}/{} is suspended", one.kind, one.namespace, one.name))
-        .collect();
-    for one in &run.workloads {
-        match (one.kind.as_str(), one.replicas) {
-            (_, None | Some(0)) => {}
-            ("CronJob", _) => down.push(format!("CronJob {} is suspended", one.name)),
-            (kind, Some(count)) => down.push(format!("{kind} {} is scaled down from {count}", one.name)),
-        }
-    }
-    match (
-        run.phase < Phase::Suspend && run.way == Way::Volumes || down.is_empty(),
-        run.phase,
-    ) {
-        (true, _) => text += "Flux and workloads are as they were.\n",
-        (false, Phase::ScaleUp | Phase::Resume | Phase::CleanUp) => {
-            text += &format!("What may not be as it was yet: {}.\n", down.join("; "));
-        }
-        (false, _) => text += &format!("What is not as it was: {}.\n", down.join("; ")),
-    }
-    text += &format!(
-        "Run the same command again to go on, or take it back with `couchestor restore abort {}`.",
-        run.id
-    );
-    Failed(text)
-}
-
-/// Tells what came of it.
-fn ended(run: &RestoreRun) -> u8 {
-    let now = crate::io::clock::now().as_second();
-    let since: Option<Timestamp> = run.started_at.parse().ok();
-    let took = since
-        .and_then(|since| u64::try_from(now - since.as_second()).ok())
-        .map(span);
-    let took = took.map_or(String::new(), |took| format!(" after {took}"));
-    let (id, namespace) = (&run.id, &run.namespace);
-    match (run.aborted, &run.failure) {
-        (true, _) => {
-            data(&format!(
-                "restore {id} of namespace {namespace} was taken back{took}"
-            ));
-            0
-        }
-        (false, Some(why)) => {
-            words(&format!(
-                "restore {id} of namespace {namespace} failed{took}, and nothing of the namespace was touched: {why}"
-            ));
-            1
-        }
-        (false, None) => {
-            data(&format!(
-                "restored namespace {namespace} from backup {}{took}",
-                run.backup
-            ));
-            for claim in &run.claims {
-                data(&format!("  claim {}: {} bytes", claim.name, claim.bytes));
-            }
-            let old: Vec<&str> = run
-                .claims
-                .iter()
-                .filter_map(|one| one.old_volume.as_deref())
-                .collect();
-            if !old.is_empty() {
-                data("What the claims held before is kept; when nobody needs it any more, let it go:");
-            }
-            for volume in old {
-                data(&format!(
-                    "  kubectl patch pv {volume} -p '{{\"spec\":{{\"persistentVolumeReclaimPolicy\":\"Delete\"}}}}'"
-                ));
-            }
-            0
-        }
-    }
 }

@@ -5,12 +5,18 @@
 //! never writes over data that is there. A claim is deleted only when its volume is seen to stay without it. What is about to be done is
 //! written down first, and each act may be done twice.
 
-use crate::model::drills::{Leftovers, RestoreSeen, ScratchSeen, VolumeSeen};
+use crate::model::drills::{RestoreSeen, ScratchSeen, VolumeSeen};
 use crate::model::restores::Way;
-use crate::model::restores::run::{Act, ClaimRun, ClaimSeen, Phase, RestoreRun, Seen};
+use crate::model::restores::run::{Act, ClaimRun, Phase, RestoreRun, Seen};
 
 /// What a restore makes.
 pub mod objects;
+
+/// The exchange of volumes under claims.
+mod exchange;
+
+/// What ends a restore.
+mod ending;
 
 #[cfg(test)]
 mod tests;
@@ -63,15 +69,29 @@ pub fn abort(run: &RestoreRun) -> RestoreRun {
         // Workloads may be up again with what was restored.
         (Way::Volumes, Phase::ScaleUp | Phase::Resume | Phase::CleanUp) => Phase::Suspend,
     };
-    match run.aborted {
-        true => run.clone(),
-        false => RestoreRun {
-            phase,
-            aborted: true,
-            failure: run.failure.clone().or(Some("it was taken back".to_owned())),
-            ..run.clone()
-        },
+    if run.aborted {
+        return run.clone();
     }
+    let mut after = RestoreRun {
+        phase,
+        aborted: true,
+        failure: run.failure.clone().or(Some("it was taken back".to_owned())),
+        ..run.clone()
+    };
+    if written_since(run) {
+        // Live data has gone there since: it is set aside, and never deleted.
+        for claim in &mut after.claims {
+            claim.new_policy = Some(RETAIN.to_owned());
+        }
+    }
+    after
+}
+
+/// Whether workloads may have written to what was restored.
+pub fn written_since(run: &RestoreRun) -> bool {
+    run.way == Way::Volumes
+        && run.failure.is_none()
+        && matches!(run.phase, Phase::ScaleUp | Phase::Resume | Phase::CleanUp)
 }
 
 /// Which step comes next.
@@ -88,10 +108,10 @@ pub fn next(run: &RestoreRun, seen: &Seen) -> Step {
             (None, Some(users)) => Step::Wait(users),
             (None, None) => at(run, Phase::Exchange),
         },
-        Phase::Exchange => exchanging(run, seen),
-        Phase::ScaleUp => scaling_up(run, seen),
-        Phase::Resume => resuming(run, seen),
-        Phase::CleanUp => cleaning_up(run, seen),
+        Phase::Exchange => exchange::exchanging(run, seen),
+        Phase::ScaleUp => ending::scaling_up(run, seen),
+        Phase::Resume => ending::resuming(run, seen),
+        Phase::CleanUp => ending::cleaning_up(run, seen),
     }
 }
 
@@ -130,6 +150,11 @@ fn restoring(run: &RestoreRun, seen: &Seen) -> Step {
         return match (&run.restore_started_at, &seen.backup_lost) {
             (Some(_), _) => failed(run, "somebody deleted the Restore".to_owned()),
             (None, Some(why)) => failed(run, why.clone()),
+            // Velero would write over files of claims that are there.
+            (None, None) if run.way == Way::Everything && !(seen.claims.is_empty() && seen.users.is_empty()) => failed(
+                run,
+                "something made claims or pods in the namespace meanwhile; take this back, and restore with --replace".to_owned(),
+            ),
             (None, None) => Step::Act(Act::Restore),
         };
     };
@@ -247,16 +272,13 @@ fn keeping(run: &RestoreRun, seen: &Seen) -> Step {
     if let Some(why) = &seen.backup_lost {
         return failed(run, why.clone());
     }
-    for name in run
-        .claims
-        .iter()
-        .flat_map(|one| [&one.new_volume, &one.old_volume])
-        .flatten()
-    {
-        match seen.volumes.get(name) {
-            None => return failed(run, format!("volume {name} is gone")),
-            Some(volume) if volume.policy != RETAIN => return Step::Act(Act::Retain(name.clone())),
-            Some(_) => {}
+    for claim in &run.claims {
+        for volume in [&claim.new_volume, &claim.old_volume].into_iter().flatten() {
+            match exchange::kept(run, seen, claim, volume) {
+                Err(why) => return failed(run, why),
+                Ok(Some(act)) => return Step::Act(act),
+                Ok(None) => {}
+            }
         }
     }
     match seen.scratch_pods {
@@ -310,147 +332,4 @@ fn up_again(run: &RestoreRun, seen: &Seen) -> Option<Act> {
         .iter()
         .position(|now| now.is_some_and(|now| now > 0));
     awake(run, seen).or(up.map(Act::ScaleDown))
-}
-
-fn exchanging(run: &RestoreRun, seen: &Seen) -> Step {
-    if let Some(act) = up_again(run, seen) {
-        return Step::Act(act);
-    }
-    if let Some(users) = told(seen) {
-        return Step::Wait(users);
-    }
-    for (place, claim) in run.claims.iter().enumerate() {
-        if let Some(step) = exchange(run, seen, place, claim) {
-            return step;
-        }
-    }
-    at(run, Phase::ScaleUp)
-}
-
-/// What binds one claim to its other volume; nothing when it is.
-fn exchange(run: &RestoreRun, seen: &Seen, place: usize, claim: &ClaimRun) -> Option<Step> {
-    let (wanted, other, made) = match run.aborted {
-        false => (&claim.new_volume, &claim.old_volume, &claim.new_claim),
-        true => (&claim.old_volume, &claim.new_volume, &claim.old_claim),
-    };
-    let name = &claim.name;
-    match seen.claims.get(name) {
-        Some(one) if one.going => Some(Step::Wait(format!("waiting for claim {name} to be gone"))),
-        Some(one) if wanted.as_ref() == Some(&one.volume) => {
-            let bound = one.phase == "Bound";
-            (!bound).then(|| {
-                Step::Wait(format!(
-                    "waiting for claim {name} to be bound to volume {}",
-                    one.volume
-                ))
-            })
-        }
-        // A claim that never had a volume is as it was.
-        Some(one) if run.aborted && wanted.is_none() && made.is_some() && one.volume.is_empty() => None,
-        Some(one) => Some(leave(run, seen, (place, claim), (one, other))),
-        None if made.is_none() => None,
-        None => Some(take(run, seen, place, (claim, wanted.as_ref()))),
-    }
-}
-
-/// A claim is deleted when it is bound to the volume that is known of it, and both volumes stay without it.
-fn leave(
-    run: &RestoreRun,
-    seen: &Seen,
-    (place, claim): (usize, &ClaimRun),
-    (now, other): (&ClaimSeen, &Option<String>),
-) -> Step {
-    let name = &claim.name;
-    let unbound = now.volume.is_empty() && other.is_none() && claim.there;
-    if other.as_ref() != Some(&now.volume) && !unbound {
-        return Step::Stopped(format!(
-            "claim {name} is bound to volume {:?}, which this restore does not know; somebody made it anew: delete it, or bind it by hand",
-            now.volume
-        ));
-    }
-    if let Some(why) = seen.backup_lost.as_ref().filter(|_| !run.aborted) {
-        return Step::Stopped(why.clone());
-    }
-    for volume in [&claim.old_volume, &claim.new_volume].into_iter().flatten() {
-        match seen.volumes.get(volume) {
-            None => return Step::Stopped(format!("volume {volume} of claim {name} is gone")),
-            Some(one) if one.policy != RETAIN => return Step::Act(Act::Retain(volume.clone())),
-            Some(_) => {}
-        }
-    }
-    Step::Act(Act::DeleteClaim(place, now.volume.clone()))
-}
-
-/// A claim is made when its volume is for it and for no other.
-fn take(run: &RestoreRun, seen: &Seen, place: usize, (claim, wanted): (&ClaimRun, Option<&String>)) -> Step {
-    let Some(wanted) = wanted else {
-        return Step::Act(Act::MakeClaim(place, None));
-    };
-    let name = &claim.name;
-    let Some(volume) = seen.volumes.get(wanted) else {
-        return Step::Stopped(format!("volume {wanted} of claim {name} is gone"));
-    };
-    if volume.policy != RETAIN {
-        return Step::Act(Act::Retain(wanted.clone()));
-    }
-    match seen.scratch_claims.get(name).filter(|one| one.volume == *wanted) {
-        Some(one) if one.going => {
-            return Step::Wait(format!(
-                "waiting for claim {name} of the scratch namespace to be gone"
-            ));
-        }
-        Some(_) => return Step::Act(Act::DeleteScratchClaim(place)),
-        None => {}
-    }
-    let ours = volume.claim == (run.namespace.clone(), name.clone()) && volume.claim_uid.is_empty();
-    match ours {
-        false => Step::Act(Act::Reserve(place, wanted.clone())),
-        true => Step::Act(Act::MakeClaim(place, Some(wanted.clone()))),
-    }
-}
-
-fn scaling_up(run: &RestoreRun, seen: &Seen) -> Step {
-    let mut all = run.workloads.iter().zip(&seen.workloads);
-    let down = all.position(|(one, now)| one.replicas.is_some_and(|count| count > 0) && *now == Some(0));
-    match down {
-        Some(place) => Step::Act(Act::ScaleUp(place)),
-        None => at(run, Phase::Resume),
-    }
-}
-
-fn resuming(run: &RestoreRun, seen: &Seen) -> Step {
-    let mut all = run.flux.iter().zip(&seen.flux);
-    let asleep = all.position(|(one, now)| one.was_suspended == Some(false) && *now == Some(true));
-    match asleep {
-        Some(place) => Step::Act(Act::Resume(place)),
-        None => at(run, Phase::CleanUp),
-    }
-}
-
-fn cleaning_up(run: &RestoreRun, seen: &Seen) -> Step {
-    // An old volume stays kept after a restore; any other is treated as before. One whose claim is elsewhere is not touched.
-    for claim in &run.claims {
-        let bound = seen.claims.get(&claim.name).map(|one| &one.volume);
-        let back = run.failure.is_some();
-        let ours = |volume: &&String| back || bound == Some(*volume);
-        let new = claim
-            .new_volume
-            .as_ref()
-            .zip(claim.new_policy.as_ref())
-            .filter(|(one, _)| ours(one));
-        let old = claim.old_volume.as_ref().zip(claim.old_policy.as_ref());
-        let old = old.filter(|(one, _)| back && bound == Some(*one));
-        for (volume, policy) in [new, old].into_iter().flatten() {
-            if seen.volumes.get(volume).is_some_and(|one| one.policy != *policy) {
-                return Step::Act(Act::Release(volume.clone(), policy.clone()));
-            }
-        }
-    }
-    let ours = seen.scratch.as_ref().filter(|scratch| scratch.ours);
-    match (ours, seen.leftovers) {
-        (None, Leftovers::Nothing) => Step::End,
-        (Some(ScratchSeen { going: false, .. }), _) | (_, Leftovers::Something) => Step::Act(Act::CleanUp),
-        (Some(_), _) => Step::Wait(format!("waiting for namespace {} to be gone", run.scratch)),
-        (None, Leftovers::Going) => Step::Wait("waiting for Velero to let its Restore go".to_owned()),
-    }
 }

@@ -1,7 +1,8 @@
 //! What never happens to data, whatever a restore sees.
 
 use super::*;
-use crate::model::restores::run::{FluxRun, VolumeNow, WorkloadRun};
+use crate::model::drills::Leftovers;
+use crate::model::restores::run::{ClaimSeen, FluxRun, VolumeNow, WorkloadRun};
 use serde_json::json;
 
 fn volume(policy: &str, namespace: &str, uid: &str) -> VolumeNow {
@@ -9,6 +10,7 @@ fn volume(policy: &str, namespace: &str, uid: &str) -> VolumeNow {
         policy: policy.into(),
         claim: (namespace.into(), "data".into()),
         claim_uid: uid.into(),
+        ..VolumeNow::default()
     }
 }
 
@@ -83,7 +85,7 @@ type Row = (&'static str, fn(&mut RestoreRun, &mut Seen), fn() -> Step);
 
 #[test]
 fn a_claim_is_deleted_only_when_both_volumes_stay_without_it_and_nobody_uses_it() {
-    let rows: [Row; 10] = [
+    let rows: [Row; 12] = [
         (
             "all is well",
             |_, _| {},
@@ -102,7 +104,17 @@ fn a_claim_is_deleted_only_when_both_volumes_stay_without_it_and_nobody_uses_it(
         (
             "the new volume is gone",
             |_, seen| drop(seen.volumes.remove("new")),
-            || Step::Stopped("volume new of claim data is gone".into()),
+            || Step::Stopped("volume new of claim data is gone or being deleted".into()),
+        ),
+        (
+            "the old volume goes with its claim",
+            |_, seen| seen.volumes.get_mut("old").unwrap().going = true,
+            || Step::Stopped("volume old of claim data is gone or being deleted".into()),
+        ),
+        (
+            "somebody uses the new volume",
+            |_, seen| drop(seen.volumes.insert("new".into(), volume("Retain", "web", "u3"))),
+            || Step::Stopped("volume new is for claim web/data now; somebody uses it".into()),
         ),
         (
             "the backup is gone",
@@ -173,6 +185,22 @@ fn a_claim_is_made_only_when_its_volume_is_for_it_alone() {
         act(Act::Reserve(0, "new".into())),
         "of an older claim"
     );
+    for (spoil, words) in [
+        (volume("Retain", "web", "u3"), "for claim web/data now"),
+        (
+            VolumeNow {
+                going: true,
+                ..volume("Retain", "db", "")
+            },
+            "gone or being deleted",
+        ),
+    ] {
+        seen.volumes.insert("new".into(), spoil);
+        assert!(
+            matches!(next(&run, &seen), Step::Stopped(why) if why.contains(words)),
+            "{words}"
+        );
+    }
     seen.volumes.insert("new".into(), volume("Retain", "db", ""));
     assert_eq!(next(&run, &seen), act(Act::MakeClaim(0, Some("new".into()))));
     seen.claims.insert("data".into(), claim("new"));
@@ -240,6 +268,7 @@ fn a_namespace_that_somebody_else_made_is_never_touched() {
     assert!(after.failure.as_ref().unwrap().contains("did not make"));
     run = *after;
     run.claims.clear();
+    (run.workloads[0].replicas, run.flux[0].was_suspended) = (None, None);
     assert_eq!(next(&run, &seen), Step::End);
 }
 
@@ -292,4 +321,91 @@ fn taking_back_leads_back_from_everywhere() {
         assert_eq!((back.phase, back.aborted), (expected, true), "{phase:?}");
         assert_eq!(abort(&back), back, "{phase:?}: twice is once");
     }
+}
+
+/// Workloads may have written to the new volume by then.
+#[test]
+fn what_was_written_since_is_set_aside_and_not_deleted() {
+    for phase in [Phase::Exchange, Phase::ScaleUp, Phase::Resume, Phase::CleanUp] {
+        let (mut run, mut seen) = exchange_begins();
+        run.phase = phase;
+        let mut back = abort(&run);
+        let written = phase != Phase::Exchange;
+        back.phase = Phase::CleanUp;
+        seen.volumes.get_mut("old").unwrap().policy = "Delete".into();
+        let released = next(&back, &seen) == act(Act::Release("new".into(), "Delete".into()));
+        assert_eq!(released, !written, "{phase:?}");
+    }
+}
+
+#[test]
+fn nothing_ends_while_something_is_down_nor_touches_what_is_somebody_s() {
+    let (mut run, mut seen) = exchange_begins();
+    (run.phase, run.failure, run.aborted) = (Phase::CleanUp, Some("it was taken back".into()), true);
+    (seen.scratch, seen.leftovers) = (None, Leftovers::Nothing);
+    seen.volumes.insert("old".into(), volume("Delete", "db", "u1"));
+    seen.volumes.insert("new".into(), volume("Retain", "web", "u3"));
+    assert_eq!(
+        next(&run, &seen),
+        act(Act::ScaleUp(0)),
+        "and no volume of another claim is released"
+    );
+    seen.workloads = vec![Some(3)];
+    assert_eq!(next(&run, &seen), act(Act::Resume(0)));
+    seen.flux = vec![Some(false)];
+    assert_eq!(next(&run, &seen), Step::End);
+    // A claim that is not bound yet is not known to have its volume.
+    seen.volumes.insert("old".into(), volume("Retain", "db", "u1"));
+    assert_eq!(
+        next(&run, &seen),
+        act(Act::Release("old".into(), "Delete".into()))
+    );
+    seen.claims.get_mut("data").unwrap().phase = "Pending".into();
+    assert_eq!(next(&run, &seen), Step::End);
+}
+
+/// A restore of everything, with Flux suspended.
+fn everything(phase: Phase) -> (RestoreRun, Seen) {
+    let (mut run, mut seen) = exchange_begins();
+    (run.way, run.phase) = (Way::Everything, phase);
+    run.workloads.clear();
+    seen.workloads.clear();
+    seen.claims.clear();
+    (run, seen)
+}
+
+#[test]
+fn velero_is_not_let_into_a_namespace_that_is_empty_no_more() {
+    let (run, mut seen) = everything(Phase::Restore);
+    assert_eq!(next(&run, &seen), act(Act::Restore));
+    for filled in [true, false] {
+        if filled {
+            seen.claims.insert("data".into(), claim("third"));
+        } else {
+            seen.claims.clear();
+            seen.users.insert("pg-0".into());
+        }
+        let Step::Record(after) = next(&run, &seen) else {
+            panic!("Velero writes over what is there")
+        };
+        assert!(
+            after.failure.as_ref().unwrap().contains("meanwhile"),
+            "{after:#?}"
+        );
+        assert!(matches!(next(&after, &seen), Step::Stopped(_)));
+    }
+}
+
+#[test]
+fn flux_is_not_resumed_under_velero_s_running_restore() {
+    let (run, mut seen) = everything(Phase::Restore);
+    let restore = |phase: &str| crate::model::drills::RestoreSeen {
+        phase: phase.into(),
+        ..Default::default()
+    };
+    seen.restore = Some(restore("InProgress"));
+    let back = abort(&run);
+    assert!(matches!(next(&back, &seen), Step::Wait(why) if why.contains("cannot be broken off")));
+    seen.restore = Some(restore("PartiallyFailed"));
+    assert_eq!(next(&back, &seen), act(Act::Resume(0)));
 }

@@ -117,7 +117,8 @@ impl Cluster {
         })
     }
 
-    /// Merges a change into an object. With `metadata.resourceVersion` in it, it is refused when somebody has written since.
+    /// Merges a change into an object, and answers its new version. With `metadata.resourceVersion` in it, it is refused when somebody has
+    /// written since.
     ///
     /// # Errors
     /// [`ClusterError::Conflict`] when somebody has.
@@ -127,12 +128,12 @@ impl Cluster {
         namespace: &str,
         name: &str,
         change: &Value,
-    ) -> Result<(), ClusterError> {
+    ) -> Result<String, ClusterError> {
         self.wrote()?;
         let api = self.foreign(kind, namespace);
         api.patch(name, &manager(), &Patch::Merge(change))
             .await
-            .map(drop)
+            .map(|written| written.metadata.resource_version.unwrap_or_default())
             .map_err(|error| translate(&kind.named(namespace, name), error))
     }
 

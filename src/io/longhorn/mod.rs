@@ -284,7 +284,7 @@ impl Longhorn {
 
     async fn write(&self, kind: &Foreign, of: &raw::Meta, change: &Value) -> Result<(), Wrote> {
         let written = self.0.patch_foreign(kind, &of.namespace, &of.name, change);
-        written.await.map_err(wrote)
+        written.await.map(drop).map_err(wrote)
     }
 
     async fn there(&self, volume: &str) -> Result<Whole, LonghornError> {

@@ -210,12 +210,19 @@ impl Driver<'_> {
     pub async fn record(&self, record: &Value, version: &str) -> Result<String, ClusterError> {
         let name = name(record);
         let change = json!({"metadata": {"resourceVersion": version}, "data": record["data"]});
+        // A second read would take over what somebody has written in between.
         self.cluster
             .patch_foreign(&CONFIG_MAPS, self.velero, name, &change)
-            .await?;
-        let written = self.get(&CONFIG_MAPS, self.velero, name).await?;
-        let version = written.map(|live| text_at(&live.0, &["metadata", "resourceVersion"]).to_owned());
-        Ok(version.unwrap_or_default())
+            .await
+    }
+
+    /// The version of a restore's record; nothing when it is gone.
+    ///
+    /// # Errors
+    /// Any [`ClusterError`].
+    pub async fn version(&self, run: &RestoreRun) -> Result<Option<String>, ClusterError> {
+        let found = self.get(&CONFIG_MAPS, self.velero, &run.object_name()).await?;
+        Ok(found.map(|live| text_at(&live.0, &["metadata", "resourceVersion"]).to_owned()))
     }
 
     /// Deletes the record of a restore that has ended.
@@ -250,12 +257,12 @@ impl Driver<'_> {
     ///
     /// # Errors
     /// Any [`ClusterError`]; the act is done again with the next look.
-    pub async fn act(&self, run: &RestoreRun, act: &Act) -> Result<(), ClusterError> {
+    pub async fn act(&self, run: &RestoreRun, seen: &Seen, act: &Act) -> Result<(), ClusterError> {
         let namespace = run.namespace.as_str();
         match act {
             Act::Prepare | Act::Restore => Ok(()),
-            Act::Retain(volume) => self.keep(volume, "Retain").await,
-            Act::Release(volume, policy) => self.keep(volume, policy).await,
+            Act::Retain(volume) => self.keep(seen, volume, "Retain").await,
+            Act::Release(volume, policy) => self.keep(seen, volume, policy).await,
             Act::EndCarriers => self.end_carriers(run).await,
             Act::Suspend(place) => self.suspend(run.flux.get(*place), true).await,
             Act::Resume(place) => self.suspend(run.flux.get(*place), false).await,
@@ -277,16 +284,28 @@ impl Driver<'_> {
                 let reference = json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim", "namespace": namespace, "name": claim,
                     "uid": null, "resourceVersion": null});
                 let change = json!({"spec": {"claimRef": reference}});
-                self.cluster.patch_foreign(&VOLUMES, "", volume, &change).await
+                self.change_volume(seen, volume, change).await
             }
             Act::MakeClaim(place, volume) => self.make_claim(run, *place, volume.as_deref()).await,
             Act::CleanUp => self.clean_up(run).await,
         }
     }
 
-    async fn keep(&self, volume: &str, policy: &str) -> Result<(), ClusterError> {
+    async fn keep(&self, seen: &Seen, volume: &str, policy: &str) -> Result<(), ClusterError> {
         let change = json!({"spec": {"persistentVolumeReclaimPolicy": policy}});
-        self.cluster.patch_foreign(&VOLUMES, "", volume, &change).await
+        self.change_volume(seen, volume, change).await
+    }
+
+    /// Changes a volume that is as it was seen; one that has changed is looked at again first.
+    async fn change_volume(&self, seen: &Seen, volume: &str, mut change: Value) -> Result<(), ClusterError> {
+        let Some(found) = seen.volumes.get(volume) else {
+            return Ok(());
+        };
+        change["metadata"] = json!({"resourceVersion": found.version});
+        match self.cluster.patch_foreign(&VOLUMES, "", volume, &change).await {
+            Ok(_) | Err(ClusterError::Conflict { .. }) => Ok(()),
+            Err(error) => Err(error),
+        }
     }
 
     async fn end_carriers(&self, run: &RestoreRun) -> Result<(), ClusterError> {
@@ -305,6 +324,7 @@ impl Driver<'_> {
         self.cluster
             .patch_foreign(&kind, &flux.namespace, &flux.name, &change)
             .await
+            .map(drop)
     }
 
     async fn scale(
@@ -323,6 +343,7 @@ impl Driver<'_> {
         self.cluster
             .patch_foreign(&kind, namespace, &workload.name, &change)
             .await
+            .map(drop)
     }
 
     /// Deletes a claim that is bound to this volume, once more looking whether the volume stays.
@@ -332,7 +353,8 @@ impl Driver<'_> {
                 .cluster
                 .get_object("v1", &id("", "PersistentVolume", "", bound))
                 .await?;
-            let stays = volume.is_some_and(|live| self::volume(&live.0).policy == "Retain");
+            let volume = volume.map(|live| self::volume(&live.0));
+            let stays = volume.is_some_and(|one| one.policy == "Retain" && !one.going);
             if !stays {
                 return Ok(());
             }
@@ -387,6 +409,8 @@ fn volume(one: &Value) -> VolumeNow {
         policy: text_at(one, &["spec", "persistentVolumeReclaimPolicy"]).to_owned(),
         claim: (of("namespace"), of("name")),
         claim_uid: of("uid"),
+        going: is_going(one),
+        version: text_at(one, &["metadata", "resourceVersion"]).to_owned(),
     }
 }
 

@@ -1,6 +1,6 @@
 //! A restore that is under way: what is written down of it, and what is seen of it.
 
-use super::Way;
+use super::{Asked, Way};
 use crate::model::drills::{RestoreSeen, ScratchSeen, VolumeSeen};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -11,6 +11,9 @@ pub const RESTORE_LABEL: &str = "storage.billyronks.io/restore";
 
 /// The label of a record with the namespace that is restored.
 pub const RESTORE_OF_LABEL: &str = "storage.billyronks.io/restore-of";
+
+/// The longest name of a namespace.
+const NAME_MAX: usize = 63;
 
 /// The steps of a restore, in order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -104,6 +107,8 @@ pub struct RestoreRun {
     pub namespace: String,
     /// The scratch namespace.
     pub scratch: String,
+    /// What was asked: whoever asks for something else does not go on with it.
+    pub asked: Asked,
     /// When it began (RFC 3339).
     pub started_at: String,
     /// When Velero's Restore was made (RFC 3339).
@@ -124,6 +129,13 @@ impl RestoreRun {
     /// The name of its record, its Restore and its changes to what is restored.
     pub fn object_name(&self) -> String {
         format!("couchestor-restore-{}", self.id)
+    }
+
+    /// The name of its scratch namespace; a record that names another one is not this release's.
+    pub fn scratch_name(&self) -> String {
+        let room = NAME_MAX.saturating_sub("restore--".len() + self.id.len());
+        let kept: String = self.namespace.chars().take(room).collect();
+        format!("restore-{}-{}", kept.trim_end_matches('-'), self.id)
     }
 }
 
@@ -149,6 +161,10 @@ pub struct VolumeNow {
     pub claim: (String, String),
     /// The uid of that claim; empty when any of that name may have it.
     pub claim_uid: String,
+    /// Whether it is being deleted: then nothing keeps it once its claim is gone.
+    pub going: bool,
+    /// The version that was seen.
+    pub version: String,
 }
 
 /// Everything that the next step depends on, read at one time.

@@ -213,7 +213,10 @@ impl LonghornSim {
     /// # Errors
     /// Any [`ClusterError`].
     pub async fn change(&self, kind: &Foreign, name: &str, change: &Value) -> Result<(), ClusterError> {
-        self.cluster.patch_foreign(kind, NAMESPACE, name, change).await
+        self.cluster
+            .patch_foreign(kind, NAMESPACE, name, change)
+            .await
+            .map(drop)
     }
 
     /// The copies of a volume, by name.
