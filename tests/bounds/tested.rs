@@ -126,7 +126,7 @@ const ALL: [(&str, &str, Proof); 112] = [
     ("cli/folder.rs", "FILES_MAX", Test("a_folder_with_too_many_files_is_probably_the_wrong_one")),
     ("cli/restore/plan.rs", "LOOKED_AT_MAX", LeftOut("older backups than a month of daily ones are named by --backup")),
     ("cli/restore/plan.rs", "PASSED_MAX", LeftOut("the rest of those that were passed over is counted")),
-    ("cli/restore/run.rs", "NAME_MAX", LeftOut("the name of a scratch namespace is cut, and its id makes it another one")),
+    ("cli/restore/run.rs", "TRIES_MAX", LeftOut("who writes beside us so often goes on, and it is said")),
     ("cli/restore/run.rs", "PAUSE_MAX", LeftOut("a pause grows no longer than that")),
     ("cli/report.rs", "SHOWN_MAX", LeftOut("the rest of a long report is counted")),
 ];
