@@ -1,7 +1,6 @@
 //! What hostile files cost, file by file: `cargo bench --bench hostile`. Every case must end as it says that it ends, within 50 ms of
 //! CPU time for each hostile file and 32 MiB beside its own bytes, or this program ends with 1. What the honest objects that a case
-//! says it has may take besides is part of what is allowed, and is printed next to what was taken; so is what thousands of objects that
-//! a server sends take. `COUCHESTOR_BENCH_ONLY=word` runs
+//! says it has may take besides is part of what is allowed, and is printed next to what was taken. `COUCHESTOR_BENCH_ONLY=word` runs
 //! those whose name has the word, and `COUCHESTOR_BENCH_RUNS=n` makes n runs of each, so that the least of them is told.
 //!
 //! `cargo test` runs the same cases once each and holds how they end and how much memory they took: of files the bytes that our

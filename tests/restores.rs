@@ -9,6 +9,9 @@ mod player;
 /// Restores that are carried out.
 mod carried_out;
 
+/// What breaks off goes on.
+mod broken_off;
+
 use serde_json::{Value, json};
 use world::{BACKUP, World, reasons, said};
 

@@ -146,7 +146,7 @@ async fn a_figure_is_exactly_one_number() {
             Err("has 2 values"),
         ),
         ("count(", Err("refused the query")),
-        ("vector(1)[5m:1m]", Err("")),
+        ("vector(1)[5m:1m]", Err("cannot be read")),
     ] {
         let found = client.figure(query, at).await.map_err(|error| error.to_string());
         match (&found, expected) {

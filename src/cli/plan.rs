@@ -94,7 +94,8 @@ pub async fn plan(arguments: Arguments) -> Result<u8, Failed> {
             let (found, claims) = cluster.volumes().await?;
             let now = crate::io::clock::now();
             let backups = backups::known(&cluster, &desired, &found, &claims, now).await;
-            let unbound = claims::unbound(&decide::rollouts::namespaces(&desired), &claims);
+            let beside = decide::rollouts::asked(&desired);
+            let unbound = claims::unbound(&beside.namespaces, &claims);
             let joined = volumes::join(found, claims);
             let questions = decide::questions(&desired, now);
             let engines = observe::Engines {
@@ -104,8 +105,7 @@ pub async fn plan(arguments: Arguments) -> Result<u8, Failed> {
             let prometheus = prometheus.as_ref();
             let mut observation = observe::observe(joined, engines, prometheus, &questions, now).await;
             observation.unbound = unbound;
-            let figures = decide::rollouts::questions(&desired);
-            observation.figures = observe::figures(prometheus, &figures, now).await;
+            observation.figures = observe::figures(prometheus, &beside.figures, now).await;
             let migrations: Vec<VolumeMigration> = cluster.list().await?;
             phases = rollouts::remembered(&cluster).await?;
             let sources: Vec<PolicySource> = cluster.list().await?;

@@ -3,6 +3,7 @@
 use crate::formats::{cron, duration};
 use crate::model::coverage::age;
 use crate::model::drills::scratch_name;
+use crate::model::ids::hex;
 use crate::model::kinds::backup::BackupPolicySpec;
 pub use crate::model::kinds::backup::drilled_namespaces as namespaces;
 use crate::model::kinds::drill::{BackupPolicyStatus, DrillPhase, DrillRecord, DrillRun};
@@ -112,7 +113,7 @@ fn of_policy(policy: &DrillPolicy, now: Timestamp) -> Due {
     };
     let id = drill_id(policy, namespace, now);
     Due::Starts(Box::new(DrillRun {
-        scratch: scratch_name(namespace, &id),
+        scratch: scratch_name("drill", namespace, &id),
         id,
         phase: DrillPhase::Pending,
         backup: backup.name.clone(),
@@ -133,8 +134,7 @@ fn drill_id(policy: &DrillPolicy, namespace: &str, now: Timestamp) -> String {
         .first()
         .map_or("", |record| record.id.as_str());
     let whole = format!("{}/{}/{namespace}/{now}/{before}", policy.namespace, policy.name);
-    let digest = Sha256::digest(whole.as_bytes());
-    digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect()
+    hex(&Sha256::digest(whole.as_bytes())[..4])
 }
 
 fn last<'a>(policy: &DrillPolicy<'a>, namespace: &str) -> Option<&'a DrillRecord> {

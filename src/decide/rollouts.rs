@@ -8,7 +8,7 @@ use crate::formats::duration;
 use crate::model::backups::PolicyKey;
 use crate::model::coverage::{BackupReading, PolicyReport, Verdict};
 use crate::model::desired::Desired;
-use crate::model::ids::ClaimRef;
+use crate::model::ids::{ClaimRef, hex};
 use crate::model::kinds::backup::BackupPolicySpec;
 use crate::model::kinds::rollout::{
     BackupGate, Gate, GateStatus, MetricGate, PhaseState, PhaseStatus, RolloutPhase, RolloutSpec,
@@ -45,27 +45,26 @@ pub struct Seen<'a> {
     pub now: Timestamp,
 }
 
-/// Every figure that the gates of a repository's rollouts ask Prometheus for.
-pub fn questions(desired: &Desired) -> BTreeSet<String> {
-    let all = desired.ours::<RolloutSpec>("Rollout");
-    let gates = all
-        .flat_map(|(_, spec)| spec.phases)
-        .flat_map(|phase| phase.gates);
-    gates.filter_map(|gate| Some(gate.metric?.query)).collect()
+/// What has to be read for a repository's rollouts; nothing where it has none.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Asked {
+    /// Figures that their gates ask Prometheus for.
+    pub figures: BTreeSet<String>,
+    /// Namespaces of their workloads.
+    pub namespaces: BTreeSet<String>,
 }
 
-/// Whether a repository has rollouts.
-pub fn any(desired: &Desired) -> bool {
-    desired.ours::<RolloutSpec>("Rollout").next().is_some()
-}
-
-/// Namespaces of the workloads of a repository's rollouts.
-pub fn namespaces(desired: &Desired) -> BTreeSet<String> {
+/// What has to be read.
+pub fn asked(desired: &Desired) -> Asked {
     let all = desired.ours::<RolloutSpec>("Rollout");
-    let workloads = all
-        .flat_map(|(_, spec)| spec.phases)
-        .flat_map(|phase| phase.workloads);
-    workloads.map(|one| one.namespace).collect()
+    let mut asked = Asked::default();
+    for phase in all.flat_map(|(_, spec)| spec.phases) {
+        let metrics = phase.gates.into_iter().filter_map(|gate| gate.metric);
+        asked.figures.extend(metrics.map(|metric| metric.query));
+        let workloads = phase.workloads.into_iter();
+        asked.namespaces.extend(workloads.map(|one| one.namespace));
+    }
+    asked
 }
 
 /// Judges every rollout of a repository. `before` is what the statuses of their objects say, by name.
@@ -236,8 +235,7 @@ impl Judging<'_> {
     /// A phase in short, with the class: what was proved of another one proves nothing.
     fn fingerprint(&self, phase: &RolloutPhase) -> String {
         let whole = serde_json::to_vec(&(self.class, phase)).unwrap_or_default();
-        let digest = Sha256::digest(&whole);
-        digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect()
+        hex(&Sha256::digest(&whole)[..8])
     }
 
     /// The claims of a phase's workloads, in order.

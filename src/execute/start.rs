@@ -2,7 +2,7 @@
 
 use crate::model::approval::{Approved, Move};
 use crate::model::decision::{Start, Superseded};
-use crate::model::ids::{SourceRef, TierName};
+use crate::model::ids::{SourceRef, TierName, hex};
 use crate::model::kinds::UNFINISHED_MOVE;
 use crate::model::kinds::merges::MergeStatus;
 use crate::model::kinds::volume_migration::{ApprovedBy, Named, VolumeMigration, VolumeMigrationSpec};
@@ -123,8 +123,5 @@ pub fn cordon_label(migration: &str) -> String {
 }
 
 fn short_hash(text: &str) -> String {
-    Sha256::digest(text.as_bytes())[..4]
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    hex(&Sha256::digest(text.as_bytes())[..4])
 }

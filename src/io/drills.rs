@@ -4,7 +4,7 @@
 //! (`velero.io/backup-uid`, `velero.io/restore-name`, `pkg/podvolume/{backupper,restorer}.go`).
 
 use super::cluster::{Cluster, ClusterError, Foreign, Live, Which};
-use super::velero::{BACKUP_UID, DATA_UPLOADS, NAMESPACES, POD_VOLUME_BACKUPS, RESTORES, core, velero};
+use super::velero::{BACKUP_UID, DATA_UPLOADS, NAMESPACES, POD_VOLUME_BACKUPS, RESTORES, is_going, velero};
 use crate::model::desired::text_at;
 use crate::model::drills::{
     DrillSeen, JobSeen, Leftovers, PodSeen, RestoreSeen, ScratchSeen, VolumeSeen, object_name,
@@ -17,14 +17,8 @@ use std::collections::{BTreeMap, BTreeSet};
 const VELERO: &str = "velero.io/v1";
 
 const POD_VOLUME_RESTORES: Foreign = velero("PodVolumeRestore", "podvolumerestores");
-const DATA_DOWNLOADS: Foreign = Foreign {
-    version: "v2alpha1",
-    ..velero("DataDownload", "datadownloads")
-};
-const JOBS: Foreign = Foreign {
-    group: "batch",
-    ..core("Job", "jobs")
-};
+const DATA_DOWNLOADS: Foreign = Foreign::of("velero.io", "v2alpha1", "DataDownload", "datadownloads");
+const JOBS: Foreign = Foreign::of("batch", "v1", "Job", "jobs");
 
 /// The label of what a Restore makes, with its name; ours are short enough for a label.
 const RESTORE_NAME: &str = "velero.io/restore-name";
@@ -80,10 +74,6 @@ fn number(object: &Value, pointer: &str) -> u64 {
         .pointer(pointer)
         .and_then(Value::as_u64)
         .unwrap_or_default()
-}
-
-pub(super) fn is_going(live: &Live) -> bool {
-    !text_at(&live.0, &["metadata", "deletionTimestamp"]).is_empty()
 }
 
 impl<'a> Drills<'a> {
@@ -157,11 +147,11 @@ impl<'a> Drills<'a> {
         let mut seen = DrillSeen {
             scratch: scratch.as_ref().map(|live| ScratchSeen {
                 ours: text_at(&live.0, &["metadata", "labels", DRILL_LABEL]) == run.id,
-                going: is_going(live),
+                going: is_going(&live.0),
             }),
             leftovers: match (&config, &restore) {
                 (None, None) => Leftovers::Nothing,
-                (None, Some(restore)) if is_going(restore) => Leftovers::Going,
+                (None, Some(restore)) if is_going(&restore.0) => Leftovers::Going,
                 _ => Leftovers::Something,
             },
             restore: restore.as_ref().map(|live| restore_of(&live.0)),
@@ -316,7 +306,7 @@ impl<'a> Drills<'a> {
                 continue;
             };
             let ours = text_at(&live.0, &["metadata", "labels", DRILL_LABEL]) == run.id;
-            if let Some(uid) = live.uid().filter(|_| ours && !is_going(&live)) {
+            if let Some(uid) = live.uid().filter(|_| ours && !is_going(&live.0)) {
                 self.cluster.delete_object(version, &id, uid).await?;
             }
         }

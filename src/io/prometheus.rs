@@ -101,11 +101,8 @@ impl Prometheus {
     pub async fn ask(&self, query: &str, at: Timestamp) -> Result<HashMap<String, f64>, PrometheusError> {
         let mut failed = None;
         for url in &self.urls {
-            match self.ask_one(url, query, at).await {
-                // Another server would refuse the same text.
-                Err(error @ PrometheusError::Refused { .. }) => return Err(error),
-                Err(error) => failed = Some(error),
-                Ok(values) => return Ok(values),
+            if let Some(settled) = settled(self.ask_one(url, query, at).await, &mut failed) {
+                return settled;
             }
         }
         Err(failed.unwrap_or_else(no_address))
@@ -140,9 +137,8 @@ impl Prometheus {
     pub async fn figure(&self, query: &str, at: Timestamp) -> Result<f64, PrometheusError> {
         let mut failed = None;
         for url in &self.urls {
-            match self.figure_one(url, query, at).await {
-                Err(error @ PrometheusError::Unreachable { .. }) => failed = Some(error),
-                found => return found,
+            if let Some(settled) = settled(self.figure_one(url, query, at).await, &mut failed) {
+                return settled;
             }
         }
         Err(failed.unwrap_or_else(no_address))
@@ -176,10 +172,8 @@ impl Prometheus {
         }
         let mut failed = None;
         for url in &self.urls {
-            match self.ask_range_one(url, query, span).await {
-                Err(error @ PrometheusError::Refused { .. }) => return Err(error),
-                Err(error) => failed = Some(error),
-                Ok(values) => return Ok(values),
+            if let Some(settled) = settled(self.ask_range_one(url, query, span).await, &mut failed) {
+                return settled;
             }
         }
         Err(failed.unwrap_or_else(no_address))
@@ -264,6 +258,20 @@ fn causes(error: &dyn std::error::Error) -> String {
         cause = inner.source();
     }
     told
+}
+
+/// What a server has settled: nothing when the next one is asked, because this one did not answer. Another would refuse the same text.
+fn settled<T>(
+    found: Result<T, PrometheusError>,
+    failed: &mut Option<PrometheusError>,
+) -> Option<Result<T, PrometheusError>> {
+    match found {
+        Ok(_) | Err(PrometheusError::Refused { .. }) => Some(found),
+        Err(error) => {
+            *failed = Some(error);
+            None
+        }
+    }
 }
 
 fn finite(text: &str) -> Option<f64> {

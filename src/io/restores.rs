@@ -1,8 +1,10 @@
 //! What a cluster holds of a namespace that a person wants restored: only reads.
 
 use super::cluster::{Cluster, ClusterError, Foreign, Which};
+use super::drills::restore_of;
 use super::velero::{
-    BACKUP_UID, BACKUPS, DATA_UPLOADS, LOCATIONS, POD_VOLUME_BACKUPS, RESTORES, VeleroError, core,
+    BACKUP_UID, BACKUPS, DATA_UPLOADS, LOCATIONS, NAMESPACES, POD_VOLUME_BACKUPS, PODS, RESTORES,
+    VeleroError, core, is_going,
 };
 use crate::model::backups::{BackupClaim, Method};
 use crate::model::desired::text_at;
@@ -21,47 +23,36 @@ mod run;
 
 pub use run::Driver;
 
-const NAMESPACES: Foreign = core("Namespace", "namespaces");
 const CLAIMS: Foreign = core("PersistentVolumeClaim", "persistentvolumeclaims");
 const VOLUMES: Foreign = core("PersistentVolume", "persistentvolumes");
-const PODS: Foreign = core("Pod", "pods");
 const CONFIG_MAPS: Foreign = core("ConfigMap", "configmaps");
-const CLASSES: Foreign = of("storage.k8s.io", "v1", "StorageClass", "storageclasses");
+const CLASSES: Foreign = Foreign::of("storage.k8s.io", "v1", "StorageClass", "storageclasses");
 const SCALERS: [Foreign; 2] = [
-    of(
+    Foreign::of(
         "autoscaling",
         "v2",
         "HorizontalPodAutoscaler",
         "horizontalpodautoscalers",
     ),
-    of("keda.sh", "v1alpha1", "ScaledObject", "scaledobjects"),
+    Foreign::of("keda.sh", "v1alpha1", "ScaledObject", "scaledobjects"),
 ];
 const WORKLOADS: [Foreign; 6] = [
-    of("apps", "v1", "Deployment", "deployments"),
-    of("apps", "v1", "StatefulSet", "statefulsets"),
-    of("apps", "v1", "ReplicaSet", "replicasets"),
-    of("apps", "v1", "DaemonSet", "daemonsets"),
-    of("batch", "v1", "CronJob", "cronjobs"),
-    of("batch", "v1", "Job", "jobs"),
+    Foreign::of("apps", "v1", "Deployment", "deployments"),
+    Foreign::of("apps", "v1", "StatefulSet", "statefulsets"),
+    Foreign::of("apps", "v1", "ReplicaSet", "replicasets"),
+    Foreign::of("apps", "v1", "DaemonSet", "daemonsets"),
+    Foreign::of("batch", "v1", "CronJob", "cronjobs"),
+    Foreign::of("batch", "v1", "Job", "jobs"),
 ];
 const FLUX: [Foreign; 2] = [
-    of(
+    Foreign::of(
         "kustomize.toolkit.fluxcd.io",
         "v1",
         "Kustomization",
         "kustomizations",
     ),
-    of("helm.toolkit.fluxcd.io", "v2", "HelmRelease", "helmreleases"),
+    Foreign::of("helm.toolkit.fluxcd.io", "v2", "HelmRelease", "helmreleases"),
 ];
-
-const fn of(group: &'static str, version: &'static str, kind: &'static str, plural: &'static str) -> Foreign {
-    Foreign {
-        group,
-        version,
-        kind,
-        plural,
-    }
-}
 
 /// Everything that is known of a namespace.
 pub struct Found {
@@ -171,15 +162,11 @@ impl<'a> Restores<'a> {
             .map(|drill| format!("drill {} of namespace {namespace} is under way", drill.id))
             .collect();
         for one in self.all(&RESTORES).await? {
-            let ended = matches!(
-                text_at(&one, &["status", "phase"]),
-                "Completed" | "PartiallyFailed" | "Failed" | "FailedValidation"
-            );
             let into = one.pointer("/spec/namespaceMapping").and_then(Value::as_object);
             let mapped = into.is_some_and(|into| !into.is_empty() && into.values().all(|to| to != namespace));
             let included = texts(&one, "/spec/includedNamespaces");
             let takes = included.is_empty() || included.iter().any(|one| one == namespace || one == "*");
-            if !ended && !mapped && takes {
+            if !restore_of(&one).has_ended() && !mapped && takes {
                 let name = name(&one);
                 busy.push(format!(
                     "Velero's Restore {name} into namespace {namespace} is under way"
@@ -226,29 +213,24 @@ impl<'a> Restores<'a> {
             ..Which::default()
         };
         let within = &backup.found.namespace;
+        let files: [&[&str]; 2] = [
+            &["spec", "pod", "namespace"],
+            &["metadata", "annotations", "velero.io/pvc-name"],
+        ];
+        let snapshots: [&[&str]; 2] = [&["spec", "sourceNamespace"], &["spec", "sourcePVC"]];
         let mut held = Vec::new();
-        for one in self
-            .0
-            .list_foreign_in(&POD_VOLUME_BACKUPS, within, &which)
-            .await?
-            .unwrap_or_default()
-        {
-            let claim = text_at(&one, &["metadata", "annotations", "velero.io/pvc-name"]).to_owned();
-            if text_at(&one, &["spec", "pod", "namespace"]) == namespace && !claim.is_empty() {
-                let upload = super::velero::upload(one, Method::FsBackup)?;
-                held.push(Held { claim, upload });
-            }
-        }
-        for one in self
-            .0
-            .list_foreign_in(&DATA_UPLOADS, within, &which)
-            .await?
-            .unwrap_or_default()
-        {
-            let claim = text_at(&one, &["spec", "sourcePVC"]).to_owned();
-            if text_at(&one, &["spec", "sourceNamespace"]) == namespace && !claim.is_empty() {
-                let upload = super::velero::upload(one, Method::SnapshotMove)?;
-                held.push(Held { claim, upload });
+        for (kind, method, [of, claim]) in [
+            (&POD_VOLUME_BACKUPS, Method::FsBackup, files),
+            (&DATA_UPLOADS, Method::SnapshotMove, snapshots),
+        ] {
+            // Velero without the data mover's kind has no uploads of it.
+            let all = self.0.list_foreign_in(kind, within, &which).await?;
+            for one in all.unwrap_or_default() {
+                let claim = text_at(&one, claim).to_owned();
+                if text_at(&one, of) == namespace && !claim.is_empty() {
+                    let upload = super::velero::upload(one, method)?;
+                    held.push(Held { claim, upload });
+                }
             }
         }
         Ok(held)
@@ -257,10 +239,6 @@ impl<'a> Restores<'a> {
 
 fn name(one: &Value) -> &str {
     text_at(one, &["metadata", "name"])
-}
-
-fn is_going(one: &Value) -> bool {
-    !text_at(one, &["metadata", "deletionTimestamp"]).is_empty()
 }
 
 fn texts(one: &Value, pointer: &str) -> Vec<String> {

@@ -17,12 +17,7 @@ use std::collections::BTreeSet;
 mod raw;
 
 pub(super) const fn velero(kind: &'static str, plural: &'static str) -> Foreign {
-    Foreign {
-        group: "velero.io",
-        version: "v1",
-        kind,
-        plural,
-    }
+    Foreign::of("velero.io", "v1", kind, plural)
 }
 
 /// Backups.
@@ -30,10 +25,7 @@ pub const BACKUPS: Foreign = velero("Backup", "backups");
 /// Uploads of pods' volumes, file by file.
 pub const POD_VOLUME_BACKUPS: Foreign = velero("PodVolumeBackup", "podvolumebackups");
 /// Uploads of snapshots.
-pub const DATA_UPLOADS: Foreign = Foreign {
-    version: "v2alpha1",
-    ..velero("DataUpload", "datauploads")
-};
+pub const DATA_UPLOADS: Foreign = Foreign::of("velero.io", "v2alpha1", "DataUpload", "datauploads");
 /// Locations.
 pub const LOCATIONS: Foreign = velero("BackupStorageLocation", "backupstoragelocations");
 /// Schedules.
@@ -44,15 +36,15 @@ pub const RESTORES: Foreign = velero("Restore", "restores");
 pub const REPOSITORIES: Foreign = velero("BackupRepository", "backuprepositories");
 
 pub(super) const NAMESPACES: Foreign = core("Namespace", "namespaces");
-const PODS: Foreign = core("Pod", "pods");
+pub(super) const PODS: Foreign = core("Pod", "pods");
 
 pub(super) const fn core(kind: &'static str, plural: &'static str) -> Foreign {
-    Foreign {
-        group: "",
-        version: "v1",
-        kind,
-        plural,
-    }
+    Foreign::of("", "v1", kind, plural)
+}
+
+/// Whether an object is being deleted.
+pub(super) fn is_going(object: &Value) -> bool {
+    !text_at(object, &["metadata", "deletionTimestamp"]).is_empty()
 }
 
 /// The label of what belongs to a Backup, with its uid: a name that is longer than a label's value stands there as a hash.

@@ -108,11 +108,11 @@ pub enum JobSeen {
 /// The longest name of a namespace.
 const NAME_MAX: usize = 63;
 
-/// The scratch namespace of a drill: it names what is restored as far as there is room, and always the drill.
-pub fn scratch_name(namespace: &str, id: &str) -> String {
-    let room = NAME_MAX.saturating_sub("drill--".len() + id.len());
+/// The scratch namespace of a `drill` or a `restore`: it names what is restored as far as there is room, and always ends with the id.
+pub fn scratch_name(of: &str, namespace: &str, id: &str) -> String {
+    let room = NAME_MAX.saturating_sub(of.len() + "--".len() + id.len());
     let kept: String = namespace.chars().take(room).collect();
-    format!("drill-{}-{id}", kept.trim_end_matches('-'))
+    format!("{of}-{}-{id}", kept.trim_end_matches('-'))
 }
 
 /// The name of what a drill makes in Velero's namespace: the Restore, and the ConfigMap with the changes to what is restored.
@@ -134,7 +134,7 @@ mod tests {
                 format!("drill-{}-0f3a", "x".repeat(51)),
             ),
         ] {
-            let name = scratch_name(namespace, "0f3a");
+            let name = scratch_name("drill", namespace, "0f3a");
             assert_eq!(name, expected);
             assert!(name.len() <= NAME_MAX);
         }

@@ -158,6 +158,11 @@ impl fmt::Display for ObjectId {
     }
 }
 
+/// Bytes as small hexadecimal digits: digests name things by the first of theirs.
+pub fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -56,20 +56,14 @@ fn told(report: &Report) -> (bool, &'static str, String) {
         };
     };
     let (reason, is) = match phase.state {
-        PhaseState::Soaking => ("Soaking", "soaks"),
+        PhaseState::Soaking => ("Soaking", "soaks:"),
         PhaseState::Waiting => ("Waiting", "waits for"),
-        PhaseState::Open | PhaseState::Done => ("PhaseOpen", "is open"),
+        PhaseState::Open | PhaseState::Done => ("PhaseOpen", "is open:"),
     };
-    let message = match phase.state {
-        PhaseState::Waiting => format!(
-            "phase {place} of {count}, {}, {is} {}",
-            phase.name, phase.waits_for
-        ),
-        _ => format!(
-            "phase {place} of {count}, {}, {is}: {}",
-            phase.name, phase.waits_for
-        ),
-    };
+    let message = format!(
+        "phase {place} of {count}, {}, {is} {}",
+        phase.name, phase.waits_for
+    );
     (false, reason, message)
 }
 

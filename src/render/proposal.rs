@@ -2,7 +2,7 @@
 
 use crate::model::decision::{LeftAlone, ProposedMove};
 use crate::model::desired::Desired;
-use crate::model::ids::{ClaimRef, PolicyName};
+use crate::model::ids::{ClaimRef, PolicyName, hex};
 use crate::model::pace::Pace;
 use crate::model::rendering::{FileChange, ProposalText};
 use crate::render::markdown::{plain, shown};
@@ -146,11 +146,7 @@ fn key(policy: &PolicyName, moves: &[ProposedMove]) -> String {
             hash.update([0]);
         }
     }
-    let digest: String = hash.finalize()[..8]
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    format!("{}/{digest}", shown(policy.as_str()))
+    format!("{}/{}", shown(policy.as_str()), hex(&hash.finalize()[..8]))
 }
 
 fn title(policy: &str, moves: &[ProposedMove]) -> String {

@@ -5,7 +5,7 @@ use super::proposal::Site;
 use crate::formats::yaml::edit;
 use crate::model::decision::ProposedMove;
 use crate::model::desired::Desired;
-use crate::model::ids::{ClaimRef, PolicyName};
+use crate::model::ids::{ClaimRef, PolicyName, hex};
 use crate::model::kinds::volume_migration::Phase;
 use crate::model::rendering::{FileChange, ProposalText};
 use serde_json::json;
@@ -111,11 +111,7 @@ fn key(identity: &PolicyName, all: &[Back]) -> String {
             hash.update([0]);
         }
     }
-    let digest: String = hash.finalize()[..8]
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    format!("{}/{digest}", identity.as_str())
+    format!("{}/{}", identity.as_str(), hex(&hash.finalize()[..8]))
 }
 
 fn title(kept: &[Back]) -> String {

@@ -1,6 +1,6 @@
 //! What is remembered of pull requests, and which of them are looked at.
 
-use crate::model::ids::CommitId;
+use crate::model::ids::{CommitId, hex};
 use crate::model::kinds::review::ReviewStatus;
 use crate::model::pull_request::PullRequest;
 use jiff::{SignedDuration, Timestamp};
@@ -84,8 +84,5 @@ pub fn key(parts: &[&str]) -> String {
         hash.update(part.as_bytes());
         hash.update([0]);
     }
-    hash.finalize()[..8]
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    hex(&hash.finalize()[..8])
 }

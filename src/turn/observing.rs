@@ -51,7 +51,8 @@ pub(super) async fn observe_all(
     let found = world.cluster.volumes().await;
     let (volumes, bound) = found.map_err(|error: ClusterError| TurnFailure::from(&error))?;
     let claims = claims::bound(rules, &volumes, &bound);
-    let unbound = claims::unbound(&rollouts::namespaces(desired), &bound);
+    let beside = rollouts::asked(desired);
+    let unbound = claims::unbound(&beside.namespaces, &bound);
     let joined = volumes::join(volumes, bound);
     let engines = observe::Engines {
         mayastor: &world.mayastor,
@@ -60,8 +61,7 @@ pub(super) async fn observe_all(
     let prometheus = world.prometheus.as_ref();
     let mut observation = observe::observe(joined, engines, prometheus, asked, now).await;
     observation.unbound = unbound;
-    let figures = rollouts::questions(desired);
-    observation.figures = observe::figures(prometheus, &figures, now).await;
+    observation.figures = observe::figures(prometheus, &beside.figures, now).await;
     Ok(Seen { observation, claims })
 }
 

@@ -114,7 +114,7 @@ pub(super) async fn publish(
 
 /// Judges rollouts by what the statuses of their objects remember of them; nobody is asked where Git has none.
 async fn rollouts(world: &World, seen: &Seen<'_>) -> Result<Vec<Report>, ClusterError> {
-    if !decide::rollouts::any(seen.desired) {
+    if decide::rollouts::asked(seen.desired) == decide::rollouts::Asked::default() {
         return Ok(Vec::new());
     }
     let objects = world.cluster.list::<Rollout>().await?;

@@ -6,7 +6,7 @@ use crate::model::approval::{Approved, Move};
 use crate::model::decision::{Decision, Why};
 use crate::model::desired::Desired;
 use crate::model::failure::{Class, Failure};
-use crate::model::ids::CommitId;
+use crate::model::ids::{CommitId, hex};
 use crate::model::kinds::merges::MergeStatus;
 use crate::model::kinds::policy_source::{ProposalState, ProposalStatus};
 use crate::model::kinds::volume_migration::{Phase, VolumeMigration};
@@ -125,8 +125,7 @@ pub(super) async fn tell(
         let verdict = results::verdict(&rows);
         let bad = rows.iter().filter(|row| row.standing.is_bad()).count();
         let hash = Sha256::digest(text.as_bytes());
-        let id: String = hash[..6].iter().map(|byte| format!("{byte:02x}")).collect();
-        let id = format!("{bad}/{id}");
+        let id = format!("{bad}/{}", hex(&hash[..6]));
         let first = &merges[group[0]];
         let settled = rows.iter().all(|row| row.standing.is_settled());
         if first.told == id || !(settled || due(first, bad, seen.now)) || rests(first, seen.now) {

@@ -198,6 +198,7 @@ fn every_bound_of_what_is_read_is_exceeded_by_a_test() {
     let rows = [
         include_str!("../bounds.rs"),
         include_str!("sealed.rs"),
+        include_str!("overlays.rs"),
         include_str!("patches.rs"),
     ]
     .concat();

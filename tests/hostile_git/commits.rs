@@ -98,12 +98,10 @@ impl Remote {
         self.git(&["read-tree", "main"], b"").0
     }
 
-    /// What the controller makes of the tip that is found at this address, in a new clone: what it renders from, or how it ends.
+    /// What the controller makes of the tip that is found at this address: what it renders from, or how it ends.
     pub async fn read_at(&self, url: &str) -> Result<Vec<String>, String> {
         let _ = rustls::crypto::ring::default_provider().install_default();
         let clone = self.folder.path().join("clone");
-        // There is none the first time.
-        let _ = std::fs::remove_dir_all(&clone);
         let limit = Duration::from_secs(60);
         let repository = Repository::new(url, &clone, Credentials::default(), limit, true).unwrap();
         let fetched = fetch(&repository, "main", &Follow::Branch, None, "p/assignments", None).await;

@@ -1,11 +1,11 @@
 //! A real Kubernetes API server with etcd on loopback: one per test process, or one's own.
 
-use super::servers;
+use super::{ready, servers};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Ready takes three seconds on an idle machine.
 const READY_MAX: Duration = Duration::from_secs(90);
@@ -110,27 +110,21 @@ rm -rf "{folder}"
     }
 
     fn wait_until_ready(&self) {
-        let until = Instant::now() + READY_MAX;
-        loop {
+        let answers = || {
             let ready = Command::new(servers::kubectl())
                 .arg("--kubeconfig")
                 .arg(self.kubeconfig_path())
                 .args(["get", "--raw", "/readyz"])
                 .output()
                 .expect("kubectl starts");
-            if ready.status.success() {
-                return;
-            }
-            if Instant::now() > until {
-                let log = std::fs::read_to_string(self.folder.join("apiserver.log")).unwrap_or_default();
-                let tail: Vec<&str> = log.lines().rev().take(20).collect();
-                panic!(
-                    "kube-apiserver was not ready within {READY_MAX:?}; the end of its log, newest first:\n{}",
-                    tail.join("\n")
-                );
-            }
-            std::thread::sleep(Duration::from_millis(200));
-        }
+            ready.status.success()
+        };
+        // The end of it, newest first.
+        let log = || {
+            let log = std::fs::read_to_string(self.folder.join("apiserver.log")).unwrap_or_default();
+            log.lines().rev().take(20).collect::<Vec<_>>().join("\n")
+        };
+        ready::wait("kube-apiserver", READY_MAX, answers, log);
     }
 
     /// An administrator's kubeconfig.

@@ -1,6 +1,6 @@
 //! A real Gitea on loopback: one per test process, each test with a repository of its own.
 
-use super::servers;
+use super::{ready, servers};
 use serde_json::{Value, json};
 use std::net::TcpListener;
 use std::path::{Path, PathBuf};
@@ -266,23 +266,6 @@ fn command(binary: &PathBuf, folder: &Path, arguments: &[&str]) -> String {
 }
 
 fn wait_until_ready(port: u16, folder: &Path) {
-    use std::io::{Read, Write};
-    let until = Instant::now() + READY_MAX;
-    loop {
-        let asked = std::net::TcpStream::connect(("127.0.0.1", port)).and_then(|mut socket| {
-            socket.set_read_timeout(Some(Duration::from_secs(5)))?;
-            socket.write_all(b"GET /api/healthz HTTP/1.0\r\nHost: localhost\r\n\r\n")?;
-            let mut answer = String::new();
-            socket.read_to_string(&mut answer)?;
-            Ok(answer)
-        });
-        if asked.is_ok_and(|answer| answer.contains(" 200 ")) {
-            return;
-        }
-        if Instant::now() > until {
-            let log = std::fs::read_to_string(folder.join("web.log")).unwrap_or_default();
-            panic!("Gitea was not ready within {READY_MAX:?}; its log:\n{log}");
-        }
-        std::thread::sleep(Duration::from_millis(100));
-    }
+    let log = || std::fs::read_to_string(folder.join("web.log")).unwrap_or_default();
+    ready::wait("Gitea", READY_MAX, || ready::answers(port, "/api/healthz"), log);
 }

@@ -49,6 +49,9 @@ pub mod seal;
 /// The line by itself.
 pub mod line;
 
+/// Whether servers answer yet.
+pub mod ready;
+
 /// Keys of OpenPGP.
 pub mod gpg;
 

@@ -1,10 +1,10 @@
 //! A real Prometheus on loopback, with recorded series of the past: blocks that promtool makes from OpenMetrics text.
 
-use super::servers;
+use super::{ready, servers};
 use std::fmt::Write;
-use std::net::{TcpListener, TcpStream};
+use std::net::TcpListener;
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Ready takes a fifth of a second on an idle machine.
 const READY_MAX: Duration = Duration::from_secs(60);
@@ -85,7 +85,7 @@ impl Recording {
 pub struct Prometheus {
     pub url: String,
     child: Child,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 impl Prometheus {
@@ -129,28 +129,11 @@ impl Prometheus {
         let server = Self {
             url: format!("http://127.0.0.1:{port}"),
             child,
-            _folder: folder,
+            folder,
         };
-        let began = Instant::now();
-        while !server.ready(port) {
-            assert!(
-                began.elapsed() < READY_MAX,
-                "Prometheus was not ready within {READY_MAX:?}"
-            );
-            std::thread::sleep(Duration::from_millis(50));
-        }
+        let log = || std::fs::read_to_string(server.folder.path().join("log")).unwrap_or_default();
+        ready::wait("Prometheus", READY_MAX, || ready::answers(port, "/-/ready"), log);
         server
-    }
-
-    fn ready(&self, port: u16) -> bool {
-        use std::io::{Read, Write};
-        let Ok(mut stream) = TcpStream::connect(("127.0.0.1", port)) else {
-            return false;
-        };
-        let _ = stream.set_read_timeout(Some(Duration::from_secs(5)));
-        let asked = stream.write_all(b"GET /-/ready HTTP/1.0\r\n\r\n");
-        let mut answer = String::new();
-        asked.is_ok() && stream.read_to_string(&mut answer).is_ok() && answer.contains(" 200 ")
     }
 }
 

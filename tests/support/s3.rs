@@ -1,10 +1,10 @@
 //! A real S3 server on loopback, with one bucket that is a folder.
 
-use super::servers;
+use super::{ready, servers};
 use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Ready takes a hundredth of a second on an idle machine.
 const READY_MAX: Duration = Duration::from_secs(60);
@@ -75,15 +75,13 @@ impl S3 {
                 .spawn()
                 .expect("sh is there"),
         );
-        let began = Instant::now();
-        while TcpStream::connect(("127.0.0.1", self.port)).is_err() {
-            let log = std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
-            assert!(
-                began.elapsed() < READY_MAX,
-                "s3s-fs was not ready within {READY_MAX:?}: {log}"
-            );
-            std::thread::sleep(Duration::from_millis(10));
-        }
+        // Who asks for nothing in particular is answered with an error, so a connection has to do.
+        ready::wait(
+            "s3s-fs",
+            READY_MAX,
+            || TcpStream::connect(("127.0.0.1", self.port)).is_ok(),
+            || std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default(),
+        );
     }
 
     fn root(&self) -> PathBuf {

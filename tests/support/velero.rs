@@ -9,14 +9,12 @@ use super::cluster::{Cluster, free_port};
 use super::kubelet::Kubelet;
 use super::objects::{client, send, until};
 use super::s3::S3;
-use super::servers;
+use super::{ready, servers};
 use kube::Client;
 use serde_json::{Value, json};
-use std::io::{Read, Write};
-use std::net::TcpStream;
 use std::process::{Child, Command, Stdio};
 use std::sync::OnceLock;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 /// Where the shared Velero is; the example's policies say the same.
 pub const NAMESPACE: &str = "velero";
@@ -219,23 +217,8 @@ impl Velero {
     }
 
     fn wait_until_ready(&self, metrics: u16) {
-        let began = Instant::now();
-        let answers = || {
-            let mut stream = TcpStream::connect(("127.0.0.1", metrics)).ok()?;
-            stream.set_read_timeout(Some(Duration::from_secs(5))).ok()?;
-            stream.write_all(b"GET /metrics HTTP/1.0\r\n\r\n").ok()?;
-            let mut answer = String::new();
-            stream.read_to_string(&mut answer).ok()?;
-            answer.contains(" 200 ").then_some(())
-        };
-        while answers().is_none() {
-            let log = self.log();
-            assert!(
-                began.elapsed() < READY_MAX,
-                "Velero was not ready within {READY_MAX:?}; the end of its log, newest first:\n{log}"
-            );
-            std::thread::sleep(Duration::from_millis(100));
-        }
+        let answers = || ready::answers(metrics, "/metrics");
+        ready::wait("Velero", READY_MAX, answers, || self.log());
     }
 
     /// The end of Velero's log, newest line first.

@@ -9,6 +9,7 @@ use crate::io::cluster::{Cluster, ClusterError};
 use crate::io::drills::Drills;
 use crate::io::restores::{Driver, Restores};
 use crate::model::desired::text_at;
+use crate::model::ids::hex;
 use crate::model::quantities::span;
 use crate::model::restores::run::{
     Act, ClaimRun, FluxRun, RESTORE_LABEL, RESTORE_OF_LABEL, RestoreRun, WorkloadRun,
@@ -192,10 +193,9 @@ async fn begin(cluster: &Cluster, asked: &Asked, plan: &Plan, now: Timestamp) ->
         return Err(Failed("no backup was chosen".to_owned()));
     };
     let digest = Sha256::digest(format!("{} {now} {}", plan.namespace, std::process::id()));
-    let id: String = digest.iter().take(4).map(|byte| format!("{byte:02x}")).collect();
     let held = plan.claims.iter().filter_map(|one| Some((one, one.bytes?)));
     let mut run = RestoreRun {
-        id,
+        id: hex(&digest[..4]),
         asked: asked.clone(),
         way: plan.way,
         backup: backup.name.clone(),

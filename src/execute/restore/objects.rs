@@ -28,15 +28,10 @@ pub fn surroundings(run: &RestoreRun, velero: &str, image: &str, pods: &[PodSeen
         json!({
             "apiVersion": "v1",
             "kind": "ConfigMap",
-            "metadata": {"name": changes(run), "namespace": velero, "labels": labels(run)},
+            "metadata": {"name": run.changes_name(), "namespace": velero, "labels": labels(run)},
             "data": {"modifiers.yaml": modifiers(&run.namespace, image, pods).to_string()},
         }),
     ]
-}
-
-/// The name of the changes to what is restored.
-pub fn changes(run: &RestoreRun) -> String {
-    format!("{}-changes", run.object_name())
 }
 
 /// Velero's Restore: of everything as it was, or of data into the scratch namespace.
@@ -58,7 +53,7 @@ pub fn restore(run: &RestoreRun, velero: &str) -> Value {
         spec["namespaceMapping"] = json!({run.namespace.as_str(): run.scratch});
         spec["includedResources"] = json!(crate::execute::drill::objects::RESTORED);
         spec["includeClusterResources"] = json!(false);
-        spec["resourceModifier"] = json!({"kind": "ConfigMap", "name": changes(run)});
+        spec["resourceModifier"] = json!({"kind": "ConfigMap", "name": run.changes_name()});
     }
     made
 }

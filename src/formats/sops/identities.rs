@@ -2,6 +2,7 @@
 
 use super::metadata::{Group, Metadata, Recipient};
 use super::{SopsError, digest, openpgp, shamir};
+use crate::model::ids::hex;
 use hmac::{Hmac, Mac};
 use sha2::{Digest, Sha256};
 use std::io::Read;
@@ -135,8 +136,7 @@ impl Identities {
             return String::new();
         };
         mac.update(text.as_bytes());
-        let sum = mac.finalize().into_bytes();
-        sum.iter().take(4).map(|byte| format!("{byte:02x}")).collect()
+        hex(&mac.finalize().into_bytes()[..4])
     }
 
     /// Names the set without telling anything about it, for caches.

@@ -22,15 +22,34 @@ pub struct Foreign {
 }
 
 impl Foreign {
+    /// A kind.
+    pub const fn of(
+        group: &'static str,
+        version: &'static str,
+        kind: &'static str,
+        plural: &'static str,
+    ) -> Self {
+        Self {
+            group,
+            version,
+            kind,
+            plural,
+        }
+    }
+
+    /// Its group and version, as objects write them; the core group has no name.
+    pub fn api_version(&self) -> String {
+        match self.group {
+            "" => self.version.to_owned(),
+            group => format!("{group}/{}", self.version),
+        }
+    }
+
     fn resource(&self) -> ApiResource {
         ApiResource {
             group: self.group.to_owned(),
             version: self.version.to_owned(),
-            // The core group has no name.
-            api_version: match self.group {
-                "" => self.version.to_owned(),
-                group => format!("{group}/{}", self.version),
-            },
+            api_version: self.api_version(),
             kind: self.kind.to_owned(),
             plural: self.plural.to_owned(),
         }

@@ -9,12 +9,7 @@ use serde_json::Value;
 use std::collections::BTreeMap;
 
 const fn kind(kind: &'static str, plural: &'static str) -> Foreign {
-    Foreign {
-        group: "longhorn.io",
-        version: "v1beta2",
-        kind,
-        plural,
-    }
+    Foreign::of("longhorn.io", "v1beta2", kind, plural)
 }
 
 /// Volumes.

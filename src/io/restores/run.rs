@@ -45,17 +45,10 @@ fn kind(all: &[Foreign], wanted: &str) -> Result<Foreign, ClusterError> {
     })
 }
 
-fn version(kind: &Foreign) -> String {
-    match kind.group {
-        "" => kind.version.to_owned(),
-        group => format!("{group}/{}", kind.version),
-    }
-}
-
 impl Driver<'_> {
     async fn get(&self, kind: &Foreign, namespace: &str, name: &str) -> Result<Option<Live>, ClusterError> {
         let id = id(kind.group, kind.kind, namespace, name);
-        match self.cluster.get_object(&version(kind), &id).await {
+        match self.cluster.get_object(&kind.api_version(), &id).await {
             Err(ClusterError::UnknownKind { .. }) => Ok(None),
             other => other,
         }
@@ -119,12 +112,12 @@ impl Driver<'_> {
             .await?;
         seen.scratch = scratch.as_ref().map(|live| ScratchSeen {
             ours: ours(live),
-            going: drills::is_going(live),
+            going: is_going(&live.0),
         });
-        let changes = self.get(&CONFIG_MAPS, self.velero, &changes(run)).await?;
+        let changes = self.get(&CONFIG_MAPS, self.velero, &run.changes_name()).await?;
         seen.leftovers = match (&changes, restore) {
             (None, None) => Leftovers::Nothing,
-            (None, Some(restore)) if drills::is_going(restore) => Leftovers::Going,
+            (None, Some(restore)) if is_going(&restore.0) => Leftovers::Going,
             _ => Leftovers::Something,
         };
         if seen.scratch.as_ref().is_some_and(|scratch| scratch.ours) {
@@ -164,7 +157,7 @@ impl Driver<'_> {
         let phase = text_at(&backup.0, &["status", "phase"]);
         let expires: Option<Timestamp> = text_at(&backup.0, &["status", "expiration"]).parse().ok();
         let soon = expires.is_some_and(|at| at.as_second() - now.as_second() < LEFT_SECS_MIN);
-        Ok(match (phase, soon, drills::is_going(&backup)) {
+        Ok(match (phase, soon, is_going(&backup.0)) {
             ("Completed", false, false) => None,
             ("Completed", true, false) => Some(format!("backup {name} expires within the hour")),
             _ => Some(format!("backup {name} is being deleted, or is Completed no more")),
@@ -247,7 +240,7 @@ impl Driver<'_> {
         let Some(live) = self.cluster.get_object(version, id).await? else {
             return Ok(());
         };
-        match live.uid().filter(|_| may(&live) && !drills::is_going(&live)) {
+        match live.uid().filter(|_| may(&live) && !is_going(&live.0)) {
             Some(uid) => self.cluster.delete_object(version, id, uid).await,
             None => Ok(()),
         }
@@ -394,13 +387,9 @@ impl Driver<'_> {
             .await?;
         let restore = id("velero.io", "Restore", self.velero, &run.object_name());
         self.delete(VELERO, &restore, ours).await?;
-        self.delete("v1", &id("", "ConfigMap", self.velero, &changes(run)), ours)
+        self.delete("v1", &id("", "ConfigMap", self.velero, &run.changes_name()), ours)
             .await
     }
-}
-
-fn changes(run: &RestoreRun) -> String {
-    format!("{}-changes", run.object_name())
 }
 
 fn volume(one: &Value) -> VolumeNow {

@@ -1,7 +1,7 @@
 //! A restore that is under way: what is written down of it, and what is seen of it.
 
 use super::{Asked, Way};
-use crate::model::drills::{RestoreSeen, ScratchSeen, VolumeSeen};
+use crate::model::drills::{RestoreSeen, ScratchSeen, VolumeSeen, scratch_name};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -11,9 +11,6 @@ pub const RESTORE_LABEL: &str = "storage.billyronks.io/restore";
 
 /// The label of a record with the namespace that is restored.
 pub const RESTORE_OF_LABEL: &str = "storage.billyronks.io/restore-of";
-
-/// The longest name of a namespace.
-const NAME_MAX: usize = 63;
 
 /// The steps of a restore, in order.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -126,16 +123,19 @@ pub struct RestoreRun {
 }
 
 impl RestoreRun {
-    /// The name of its record, its Restore and its changes to what is restored.
+    /// The name of its record and of its Restore.
     pub fn object_name(&self) -> String {
         format!("couchestor-restore-{}", self.id)
     }
 
     /// The name of its scratch namespace; a record that names another one is not this release's.
     pub fn scratch_name(&self) -> String {
-        let room = NAME_MAX.saturating_sub("restore--".len() + self.id.len());
-        let kept: String = self.namespace.chars().take(room).collect();
-        format!("restore-{}-{}", kept.trim_end_matches('-'), self.id)
+        scratch_name("restore", &self.namespace, &self.id)
+    }
+
+    /// The name of the ConfigMap with the changes to what is restored.
+    pub fn changes_name(&self) -> String {
+        format!("{}-changes", self.object_name())
     }
 }
 

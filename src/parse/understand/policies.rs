@@ -5,7 +5,7 @@ use crate::formats::{duration, quantity};
 use crate::model::desired::{
     Budgets, Fullness, Measure, Policy, Resource, Rollback, SEALED, Signal, Tier, TierPools,
 };
-use crate::model::ids::{PolicyName, TierName};
+use crate::model::ids::{PolicyName, TierName, hex};
 use crate::model::kinds::LabelSelector;
 use crate::model::kinds::storage_policy::{SignalSpec, StoragePolicySpec, WindowSpec};
 use crate::model::week::{self, WeekWindow};
@@ -481,8 +481,5 @@ impl Reader<'_> {
 }
 
 fn hash(text: &str) -> String {
-    Sha256::digest(text.as_bytes())[..8]
-        .iter()
-        .map(|byte| format!("{byte:02x}"))
-        .collect()
+    hex(&Sha256::digest(text.as_bytes())[..8])
 }
