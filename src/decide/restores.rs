@@ -8,8 +8,8 @@ use crate::model::backups::{BackupClaim, BackupRules, Upload, Way as Means};
 use crate::model::coverage::{Gap, Verdict};
 use crate::model::ids::ClaimRef;
 use crate::model::restores::{
-    Asked, BackupFacts, Chosen, ClaimFacts, Facts, Fate, Held, NamespaceSeen, Plan, PlannedClaim, Refusal,
-    Way,
+    Asked, BackupFacts, Chosen, ClaimFacts, Facts, Fate, Held, LEFT_SECS_MIN, NamespaceSeen, Plan,
+    PlannedClaim, Refusal, Way,
 };
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
@@ -19,9 +19,6 @@ mod users;
 
 #[cfg(test)]
 mod tests;
-
-/// How long a backup must still be there when a restore begins, in seconds: claims are exchanged only while it is.
-pub const LEFT_SECS_MIN: i64 = 3600;
 
 /// How many claims one restore takes: its record is one object of the cluster.
 pub const CLAIMS_MAX: usize = 50;

@@ -8,6 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 /// The record of a restore that is under way.
 pub mod run;
 
+/// How long a backup must still be there when a restore begins and when claims are exchanged, in seconds.
+pub const LEFT_SECS_MIN: i64 = 3600;
+
 /// What a person asks for.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, serde::Deserialize)]
 #[serde(default)]

@@ -1,5 +1,6 @@
 //! What a restore would do, looked up in the cluster and shown to a person.
 
+use super::super::screen::size;
 use super::super::table::table;
 use super::super::{Failed, Output, data, value};
 use super::AskedFor;
@@ -63,17 +64,6 @@ pub(super) async fn made(cluster: &Cluster, asked: &Asked, now: Timestamp) -> Re
         Some((backup, judged)) => Ok(restores::plan(asked, &facts, backup, judged)),
         None => Err(Failed("no backup was looked into".to_owned())),
     }
-}
-
-fn bytes(count: u64) -> String {
-    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
-    let mut at = 0;
-    let mut shown = count;
-    while shown >= 10 * 1024 && at < UNITS.len() - 1 {
-        shown /= 1024;
-        at += 1;
-    }
-    format!("{shown} {}", UNITS[at])
 }
 
 /// The plan as a person reads it.
@@ -145,7 +135,7 @@ pub(super) fn text(plan: &Plan, now: Timestamp) -> String {
 
 fn row(claim: &PlannedClaim) -> Vec<String> {
     let holds = match (&claim.method, claim.bytes, &claim.missing) {
-        (Some(method), Some(count), _) => format!("{} by {method}", bytes(count)),
+        (Some(method), Some(count), _) => format!("{} by {method}", size(count)),
         (_, _, Some(_)) => "nothing".to_owned(),
         _ => "-".to_owned(),
     };

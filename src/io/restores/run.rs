@@ -6,18 +6,15 @@ use crate::io::drills::{self, Drills, id};
 use crate::model::desired::text_at;
 use crate::model::drills::{Leftovers, ScratchSeen};
 use crate::model::ids::ObjectId;
-use crate::model::restores::Way;
 use crate::model::restores::run::{
     Act, ClaimSeen, FluxRun, Phase, RESTORE_LABEL, RestoreRun, Seen, VolumeNow, WorkloadRun,
 };
+use crate::model::restores::{LEFT_SECS_MIN, Way};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
 const VELERO: &str = "velero.io/v1";
-
-/// How long a backup must still be there when a claim is deleted, in seconds.
-const LEFT_SECS_MIN: i64 = 3600;
 
 /// Annotations and labels that Kubernetes and Velero write for one binding of a claim, and that another must not have.
 const OF_ONE_BINDING: [&str; 4] = [
