@@ -275,7 +275,10 @@ fn open(
         let place = Place::at(path, lost.line, lost.column);
         Diagnostic::error(place, "sops", lost.error.to_string(), "")
     };
-    let opened = sops::open_or_place(path, &bytes, identities).map_err(broken)?;
+    let opened = match left_sealed(path, &bytes)? {
+        true => None,
+        false => sops::open_or_place(path, &bytes, identities).map_err(broken)?,
+    };
     let secret = opened.is_some();
     *decryptions += u64::from(secret);
     let mut doubts = Vec::new();
@@ -308,6 +311,40 @@ fn open(
     })
 }
 
+/// Whether all encrypted objects of a file say that they are to be left as they are. Flux asks each object; a file whose objects differ
+/// has one sum over all of them, and is refused.
+fn left_sealed(path: &str, bytes: &[u8]) -> Result<bool, Diagnostic> {
+    let text = std::str::from_utf8(bytes).ok();
+    let Some(text) = text.filter(|text| text.contains(sops::OPT_OUT) && text.contains(sops::SEALED)) else {
+        return Ok(false);
+    };
+    let Ok(documents) = yaml::load(text) else {
+        return Ok(false);
+    };
+    let sealed = |one: &&yaml::Node| sops::is_sops(std::slice::from_ref(*one));
+    let sealed: Vec<&yaml::Node> = documents.iter().filter(sealed).collect();
+    let said: Vec<&&yaml::Node> = sealed.iter().filter(|one| sops::opts_out(one)).collect();
+    let refuse = |line, message: &str, help: &str| {
+        Err(Diagnostic::error(Place::at(path, line, 1), "sops", message, help))
+    };
+    let is_secret = |one: &&&&yaml::Node| one.get("kind").and_then(yaml::Node::text) == Some("Secret");
+    if let Some(secret) = said.iter().find(is_secret) {
+        return refuse(
+            secret.line,
+            "this Secret is encrypted and not to be decrypted: its ciphertext would be what is read in the cluster",
+            "take the annotation kustomize.toolkit.fluxcd.io/decrypt out, or the object",
+        );
+    }
+    match said.first() {
+        Some(first) if said.len() < sealed.len() => refuse(
+            first.line,
+            "this object is not to be decrypted, and others of the same file are: one MAC is over all of them",
+            "put it into a file of its own",
+        ),
+        first => Ok(first.is_some()),
+    }
+}
+
 /// Longest list of doubts that one file gives; the first few say enough.
 const DOUBTS_MAX: usize = 5;
 
@@ -318,7 +355,8 @@ fn doubts(path: &str, opened: &sops::Opened) -> Vec<Diagnostic> {
     if opened.mac_only_encrypted {
         return vec![mac_only_encrypted(path)];
     }
-    let heads: &[&str] = match sops::Format::of(path) {
+    // A Secret under a name with another ending is read as what it is.
+    let heads: &[&str] = match opened.format {
         Format::Yaml | Format::Json if opened.text.expose_str().is_ok_and(somebody_elses) => {
             return Vec::new();
         }

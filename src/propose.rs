@@ -10,8 +10,10 @@ use crate::model::ids::CommitId;
 use crate::model::kinds::policy_source::{ProposalState, ProposalStatus, ProposedMoveStatus};
 use crate::model::pull_request::{NewPullRequest, PullRequest, PullRequestState, cut};
 use crate::model::rendering::ProposalText;
+use crate::model::tree::Entry;
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 /// How it is done.
 mod act;
@@ -26,11 +28,12 @@ mod plan;
 mod remembered;
 
 use act::{Here, carry_out};
+use plan::is_of;
+pub use plan::is_open;
 pub use plan::{Action, Known, Pulls, plan};
-use plan::{is_of, is_open};
-use remembered::{forget_oldest, set_state};
+use remembered::{Worth, forget, set_state};
 
-/// Open pull requests that are looked through: also people's own.
+/// Open pull requests that are looked through, the newest: also people's own. docs/pull-requests.md names it.
 const LISTED_MAX: usize = 200;
 
 /// The trailer by which couchestor knows a commit of its own again.
@@ -78,6 +81,43 @@ pub struct Proposed {
     pub again: bool,
 }
 
+/// What is said on a pull request of its end.
+#[derive(Clone, Copy, Debug)]
+pub struct Words {
+    /// When it is withdrawn and nothing more is known of why.
+    pub withdrawn: &'static str,
+    /// When a person has changed the branch.
+    pub edited: &'static str,
+    /// When a person has said no.
+    pub declined: &'static str,
+    /// When base holds what was proposed and the forge does not know.
+    pub merged: &'static str,
+}
+
+impl Words {
+    /// Of moves.
+    pub const MOVES: Self = Self {
+        withdrawn: "What spoke for these moves has changed, so they are not proposed any more. couchestor has closed this and will ask \
+            again if they are needed.",
+        edited: "Somebody else has changed this branch, so couchestor writes to it no more. Merge it or close it as it is; delete the \
+            branch's own commits to have it kept up to date again.",
+        declined: "Understood: these moves are not asked for again unless the load or the policy changes materially, or the memory of \
+            this expires (`proposals.rejections`). Reopen this to change your mind.",
+        merged: "The base branch holds these moves already, so this is done and closed. They are carried out as if this had been merged \
+            here.",
+    };
+
+    /// Of manifests.
+    pub const MANIFESTS: Self = Self {
+        withdrawn: "The branch holds what is rendered now, or manifests are not delivered by pull request any more. couchestor has closed \
+            this and will ask again when something else is rendered.",
+        edited: Self::MOVES.edited,
+        declined: "Understood: this is not asked again until something else is rendered, or the memory of it expires \
+            (`proposals.rejections`). Reopen this to change your mind.",
+        merged: "The branch holds these manifests already, so this is done and closed.",
+    };
+}
+
 /// What proposing starts from.
 #[derive(Clone, Copy)]
 pub struct Proposals<'a> {
@@ -99,8 +139,12 @@ pub struct Proposals<'a> {
     pub known: &'a Known,
     /// Whose proposals these are: several clusters may use one repository, and have policies of the same name.
     pub owner: &'a str,
+    /// What is said of its end.
+    pub words: &'a Words,
     /// Hashes of the policies' specs, by name.
     pub fingerprints: &'a BTreeMap<String, String>,
+    /// How long a no holds; `None`: for ever.
+    pub expire: Option<Duration>,
     /// Now.
     pub now: Timestamp,
 }
@@ -114,6 +158,8 @@ pub struct Polled {
     pub merges: BTreeMap<u64, Merge>,
     /// All that are open, newest first; `None` when nobody asked.
     pub open: Option<Vec<PullRequest>>,
+    /// Requests that it took to list them: one for each page.
+    pub pages: u64,
 }
 
 /// What merging a pull request made.
@@ -125,8 +171,8 @@ pub struct Merge {
     pub at: Option<Timestamp>,
 }
 
-/// Asks the forge where the pull requests of the records stand: one question for all that are open, and one for each that is not
-/// among them any more. `all`: the open ones are of interest even when there is no record.
+/// Asks the forge where the pull requests of the records stand: a question for each page of those that are open, and one for each that
+/// is not among them any more. `all`: the open ones are of interest even when there is no record.
 ///
 /// # Errors
 /// Any [`ForgeError`].
@@ -139,7 +185,9 @@ pub async fn poll(forge: &Forge, recorded: &[ProposalStatus], all: bool) -> Resu
     if !all && numbers().next().is_none() {
         return Ok(Polled::default());
     }
+    let before = forge.requests().reads;
     let listed = forge.list_open(LISTED_MAX).await?;
+    let pages = forge.requests().reads.saturating_sub(before);
     let open: BTreeSet<u64> = listed.iter().map(|pull| pull.number).collect();
     let (mut pulls, mut merges) = (Pulls::new(), BTreeMap::new());
     for (number, is_open) in numbers() {
@@ -164,7 +212,46 @@ pub async fn poll(forge: &Forge, recorded: &[ProposalStatus], all: bool) -> Resu
         pulls,
         merges,
         open: Some(listed),
+        pages,
     })
+}
+
+/// Branches of the recorded proposals for which nothing has changed on base since they were made: nothing in the folder that is built,
+/// nor in that of the assignments.
+pub async fn untouched(
+    repository: &Repository,
+    folders: [&str; 2],
+    base: &CommitId,
+    recorded: &[ProposalStatus],
+) -> BTreeSet<String> {
+    let (mut untouched, mut files) = (BTreeSet::new(), None);
+    let asked = |record: &&ProposalStatus| record.base != base.as_str() && record.state.is_asked();
+    for record in recorded.iter().filter(asked) {
+        if files.is_none() {
+            files = files_in(repository, folders, base).await;
+        }
+        // One that cannot be read any more was rewritten.
+        let before = files_in(repository, folders, &CommitId(record.base.clone())).await;
+        if before.is_some() && before == files {
+            untouched.insert(record.branch.clone());
+        }
+    }
+    untouched
+}
+
+/// The files of a commit in these folders; `None` when it is not here.
+async fn files_in(
+    repository: &Repository,
+    folders: [&str; 2],
+    commit: &CommitId,
+) -> Option<BTreeMap<String, Entry>> {
+    let inside = |folder: &str, path: &str| {
+        let rest = path.strip_prefix(folder.trim_end_matches('/'));
+        folder.is_empty() || rest.is_some_and(|rest| rest.starts_with('/'))
+    };
+    let mut files = repository.entries(commit).await.ok()?;
+    files.retain(|path, _| folders.iter().any(|folder| inside(folder, path)));
+    Some(files)
 }
 
 /// Carries the plan out. `in_base` says whether base already holds what a recorded move asked for.
@@ -206,7 +293,8 @@ pub async fn propose(
     if let Some(forge) = forge {
         show(forge, proposals, &mut proposed).await;
     }
-    forget_oldest(&mut proposed.records);
+    let worth = |record: &ProposalStatus| Worth::of(record, &in_base, proposals.expire, proposals.now);
+    forget(&mut proposed.records, worth);
     let withdrawing = |record: &&ProposalStatus| record.state == ProposalState::Withdrawing;
     let before: Vec<&str> = proposals
         .recorded

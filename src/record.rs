@@ -25,6 +25,12 @@ mod backups;
 /// Statuses of rollouts.
 mod rollouts;
 
+/// Statuses of their promotions.
+mod promotions;
+
+/// Moves of workloads.
+pub mod workload_moves;
+
 /// What statuses count.
 mod tally;
 

@@ -3,9 +3,10 @@
 
 use crate::model::approval::{Approved, Move};
 use crate::model::decision::{Decision, LeftAlone, ProposedMove};
-use crate::model::desired::Desired;
+use crate::model::desired::{Desired, text_at};
 use crate::model::diagnostic::{Diagnostic, Severity};
 use crate::model::ids::{ClaimRef, ObjectId, TierName};
+use crate::model::kinds::{PRUNE, PRUNE_ENABLED, is_schedule};
 use crate::model::rendering::RenderedObject;
 use crate::model::review::{Change, Fate, ObjectChange, PlannedMove, ScheduleChange, Tried};
 use serde_json::Value;
@@ -38,10 +39,11 @@ const KINDS: [&str; 10] = [
 ];
 
 /// Compares what is rendered. `public` says of an object that was encrypted whether its kind and name stand in the clear in the
-/// repository all the same.
+/// repository all the same; `pauses`, whether Schedules that leave Git are paused by us and kept.
 pub fn compare(
     before: &[RenderedObject],
     after: &[RenderedObject],
+    pauses: bool,
     public: &dyn Fn(Change, &RenderedObject) -> bool,
 ) -> Vec<ObjectChange> {
     let by_id = |objects: &'_ [RenderedObject]| -> BTreeMap<ObjectId, usize> {
@@ -61,7 +63,11 @@ pub fn compare(
         }
     }
     for (_, index) in old.iter().filter(|(id, _)| !new.contains_key(*id)) {
-        changes.push(change(Change::Deleted, None, &before[*index], public));
+        let gone = &before[*index];
+        let said = text_at(&gone.value, &["metadata", "annotations", PRUNE[0]]);
+        let paused = pauses && is_schedule(&gone.id) && said != PRUNE_ENABLED;
+        let how = if paused { Change::Paused } else { Change::Deleted };
+        changes.push(change(how, None, gone, public));
     }
     changes
 }

@@ -1,9 +1,8 @@
 //! The line: every stage in order, for one PolicySource, once. Read this page first.
 
-use crate::apply::{self, Applied, ApplyMemory};
+use crate::apply::{Applied, ApplyMemory};
 use crate::decide::{self, InFlight, Limits, shortages};
 use crate::decrypt::ClearCache;
-use crate::execute::engine;
 use crate::fetch::Verification;
 use crate::formats::follow::Follow;
 use crate::formats::sops::Identities;
@@ -14,6 +13,7 @@ use crate::io::forge::Forge;
 use crate::io::git::Repository;
 use crate::io::mayastor::Mayastor;
 use crate::io::prometheus::Prometheus;
+use crate::model::delivery::Target;
 use crate::model::desired::Desired;
 use crate::model::diagnostic::Diagnostic;
 use crate::model::failure::{Class, Failure};
@@ -21,16 +21,13 @@ use crate::model::ids::{CommitId, Revision, SourceRef};
 use crate::model::kinds::merges::{ApprovalRule, MergeStatus};
 use crate::model::kinds::policy_source::{Inventory, MovesStatus, PolicySourceStatus, ShortageStatus};
 use crate::model::kinds::review::{Plans, ReviewStatus};
-use crate::model::kinds::volume_migration::VolumeMigration;
 use crate::model::migration_brief::MigrationBrief;
 use crate::model::moves::{Rules, Stop};
 use crate::parse::ParseCache;
 use crate::propose::Proposed;
-use crate::record;
-use crate::render;
 use crate::telemetry::Metrics;
 use jiff::Timestamp;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// Fetch, verify, decrypt and parse.
@@ -44,6 +41,12 @@ mod approvals;
 
 /// The world is looked at.
 pub(crate) mod observing;
+
+/// What is rendered goes to where it belongs.
+mod applying;
+
+/// Manifests are delivered by pull request.
+mod delivering;
 
 /// Approved moves become migrations.
 mod starting;
@@ -60,7 +63,19 @@ pub mod leaving;
 /// Restore drills.
 mod drilling;
 
-/// What became of them.
+/// Moves of workloads.
+mod moving;
+
+/// Promotions of rollouts.
+mod promoting;
+
+/// Old volumes.
+mod letting_go;
+
+/// What became of migrations is recorded.
+mod recording;
+
+/// What became of merged moves is told.
 mod results;
 
 /// Moves that failed or did harm are taken back.
@@ -80,8 +95,9 @@ pub use planning::Remembered;
 use planning::Scene;
 pub use proposing::Asked;
 use proposing::{poll, propose_all};
-use publishing::{APPLY_FAILED, apply_failure, publish};
+use publishing::{APPLY_FAILED, publish};
 use reading::read;
+use recording::{brief, ended, record_outcomes};
 
 /// How often everything is compared with the cluster although nothing changed, so that what others changed is set right.
 const COMPARE_SECS: i64 = 600;
@@ -132,6 +148,8 @@ pub struct Source<'a> {
     pub root: String,
     /// The folder of the assignments.
     pub assignments: String,
+    /// Where manifests are delivered by pull request; without it they are applied.
+    pub delivery: Option<Target>,
     /// What proposal branches start with.
     pub prefix: String,
     /// The audit branch.
@@ -171,8 +189,10 @@ pub struct Memory {
     pub verification: Option<Result<String, String>>,
     /// What is wrong with it.
     pub diagnostics: Vec<Diagnostic>,
-    /// Whether the last apply was complete.
+    /// Whether the last apply was complete, or all could be prepared for delivery.
     pub applied: bool,
+    /// What is to be delivered by pull request.
+    pub delivery: Option<delivering::Prepared>,
     /// When everything was last compared with the cluster.
     pub compared: Option<Timestamp>,
     /// Clear files.
@@ -193,6 +213,10 @@ pub struct Memory {
     pub backups: observing::BackupMemory,
     /// Whether a drill was under way; unknown at the start.
     pub drilling: Option<bool>,
+    /// Whether a move of workloads was under way; unknown at the start.
+    pub moving: Option<bool>,
+    /// What was told of promotions, by the number of the pull request.
+    pub promotions_told: BTreeMap<u64, String>,
     /// Why the followed commit freezes all moves, if it does; none when no commit was read since the start.
     pub frozen: Option<Option<String>>,
 }
@@ -210,6 +234,8 @@ pub struct Turned {
     pub inventory: Option<Inventory>,
     /// What was applied.
     pub actions: Option<Applied>,
+    /// What became of a delivery by pull request.
+    pub delivered: Option<delivering::Delivered>,
     /// What became of proposals.
     pub proposed: Option<Proposed>,
     /// What the forge says of merges.
@@ -226,6 +252,8 @@ pub struct Turned {
     pub unfinished: usize,
     /// Drills that have not ended.
     pub drilling: usize,
+    /// Moves of workloads that have not ended.
+    pub moving: usize,
     /// Migrations that ended in this turn.
     pub outcomes: Vec<crate::model::outcome::Outcome>,
     /// What went wrong, the worst first.
@@ -266,36 +294,25 @@ pub async fn turn(
     let mut turned = Turned::default();
     let now = (world.clock)();
     let _allowance = source.forge.map(|forge| forge.allow(FORGE_BUDGET));
-    let (mut migrations, foreign) = migrations_of(world, source).await?;
+    let (mut migrations, mut foreign) = migrations_of(world, source).await?;
 
     // fetch, decrypt, parse: nothing of it happens for an unchanged tip (git, keys)
-    let finished = migrations
-        .iter()
-        .filter(|migration| brief(migration).phase.is_final())
-        .count();
+    let finished = ended(&migrations);
     let read = read(source, memory, &migrations, finished, &mut turned).await;
 
     // resume: what is under way goes on before anything new is decided (engine)
-    let others_cordon = foreign.iter().any(engine::holds_cordons);
+    let others_cordon = advancing::claim(world, &mut foreign).await;
     let mut moves = holding::begin(source, before.moves.as_ref(), memory.frozen.as_ref(), now);
     let stop = holding::stop(source, &moves, &migrations);
-    migrations = advance(
-        world,
-        memory,
-        migrations,
-        (others_cordon, stop.as_ref()),
-        &mut turned,
-    )
-    .await;
+    let stands = (others_cordon, stop.as_ref());
+    let cordons;
+    (migrations, cordons) = advance(world, memory, migrations, stands, &mut turned).await;
     // What has failed just now may be one too many.
     let stop = holding::stop(source, &moves, &migrations);
     turned.moves = (moves.clone(), stop.clone());
     record_outcomes(world, source, &mut migrations, &mut turned).await;
     publishing::moves(world, source, &migrations, stop.as_ref());
-    turned.unfinished = migrations
-        .iter()
-        .filter(|migration| !brief(migration).phase.is_final())
-        .count();
+    turned.unfinished = migrations.len() - ended(&migrations);
     // drills under way go on too, by what Git said last (cluster, git)
     let drills = match &memory.desired {
         Some((desired, _)) => drilling::go_on(world, source, desired, memory.drilling, &mut turned).await,
@@ -304,6 +321,8 @@ pub async fn turn(
     if memory.desired.is_some() {
         memory.drilling = Some(turned.drilling > 0);
     }
+    // and so do moves of workloads (cluster, git)
+    let workload_moves = moving::go_on(world, source, memory, &mut turned).await;
     let tips = match read {
         Ok(tips) => tips,
         // Without Git nothing new is decided, but what is under way has gone on.
@@ -311,6 +330,10 @@ pub async fn turn(
             turned.failures.insert(0, failure);
             return Ok(turned);
         }
+    };
+    // Nor without them: whoever does not know which namespaces are being moved starts nothing there, and lets nothing go.
+    let Some(mut workload_moves) = workload_moves else {
+        return Ok(turned);
     };
     let Some((desired, _)) = memory.desired.as_ref().filter(|_| !source.suspended) else {
         return Ok(turned);
@@ -337,43 +360,54 @@ pub async fn turn(
         shortages: shortages::known(&before.shortages),
         control,
         backups,
+        workload_moves: moving::busy(&workload_moves),
     };
     let decision = decide::decide(desired, &observation, &in_flight, source.limits, now);
     let short = (&in_flight.migrations, &in_flight.shortages);
     turned.shortages = Some(shortages::shortages(desired, &decision, short.0, short.1, now));
     turned.unmeasured = Some(publishing::unmeasured(desired, &observation));
-    // render (pure) and apply (cluster): when the tip or the spec changed, when asked, and every ten minutes
-    let due = memory
-        .compared
-        .is_none_or(|at| now.as_second() - at.as_second() >= COMPARE_SECS);
+    let by = (desired, &observation, &in_flight);
+    let mut promoted = promoting::decide(world, source, by, &workload_moves, now, &mut turned).await;
+    // render (pure) and apply (cluster), or prepare for delivery (git): when the tip or the spec changed, when asked, and every ten minutes
     let current = memory.tried.as_ref() == Some(&desired.revision);
-    if current && (!memory.applied || source.poked || due) {
-        memory.renders += 1;
-        let objects = render::render(desired);
-        let empty = Inventory::default();
-        let options = apply::Options {
-            prune: source.prune,
-            previous: before.inventory.as_ref().unwrap_or(&empty),
-            classes_in_use: Some(&observation.classes_in_use),
-            full: source.poked || due,
+    if current {
+        let kept = applying::Kept {
+            tree: memory.tree.as_ref(),
+            objects: &mut memory.objects,
+            delivery: &mut memory.delivery,
+            applied: &mut memory.applied,
+            compared: &mut memory.compared,
+            renders: &mut memory.renders,
         };
-        let applied = apply::apply(&world.cluster, &objects, options, &mut memory.objects).await;
-        turned.failures.extend(applied.failures.iter().map(apply_failure));
-        turned.inventory = Some(applied.inventory.clone());
-        memory.applied = applied.failures.is_empty();
-        memory.compared = Some(now);
-        turned.actions = Some(applied);
+        let seen = (desired, &observation);
+        applying::bring(world, source, seen, (before, &tips), kept, now, &mut turned).await;
     }
-    turned.applied = current && memory.applied;
+    let settled = current && memory.applied;
+    let delivery = memory.delivery.as_ref();
+    turned.applied = settled && delivery.is_none_or(delivering::Prepared::is_delivered);
 
     // propose (git): only on a tip that is read and applied
     let polled = poll(source, &mut memory.pulls, before, &tips, now, &mut turned).await;
-    if turned.applied {
+    if settled {
         let polled = polled.clone().unwrap_or_default();
-        let returns = returning::texts(source, desired, &observation, &in_flight, &migrations, now);
+        let where_to = (&tips, &polled);
+        turned.delivered = delivering::propose(source, desired, delivery, before, where_to, now).await;
+        let mut returns = returning::texts(source, desired, &observation, &in_flight, &migrations, now);
+        returns.extend(promoted.texts(source));
         let held = review::held(source, before);
         let (seen, polled) = ((&decision, &observation), (&tips, &polled, held));
-        turned.proposed = Some(propose_all(source, desired, seen, returns, &in_flight, polled, now).await);
+        turned.proposed = Some(
+            propose_all(
+                source,
+                desired,
+                seen,
+                (returns, &promoted),
+                &in_flight,
+                polled,
+                now,
+            )
+            .await,
+        );
     }
     // review (git, forge, cluster): what pull requests would change, and what came of those that were merged
     if let Some(open) = polled.and_then(|polled| polled.open) {
@@ -405,26 +439,24 @@ pub async fn turn(
         .keys()
         .filter(|commit| asked(commit))
         .cloned();
-    let relevant = results::relevant(&decision, unapproved, &migrations, now);
+    let mut relevant = results::relevant(&decision, unapproved, &migrations, now);
+    relevant.extend(promoting::relevant(desired, &promoted, &workload_moves));
     approvals::ask(source, &relevant, &mut merges, now, &mut turned).await;
     let approvals = starting::Approvals {
         merges: &merges,
         current,
     };
     let decided = (desired, &observation, &decision);
-    let started = starting::start_all(world, source, decided, approvals, &mut turned).await;
+    let started = starting::start_all(world, source, decided, &approvals, &mut turned).await;
     holding::handled(world, &mut migrations, &started).await;
-    let others_cordon = others_cordon || migrations.iter().any(engine::holds_cordons);
-    let started = advance(
-        world,
-        memory,
-        started,
-        (others_cordon, stop.as_ref()),
-        &mut turned,
-    )
-    .await;
+    let stands = (others_cordon || cordons, stop.as_ref());
+    let (started, _) = advance(world, memory, started, stands, &mut turned).await;
     migrations.extend(started);
     record_outcomes(world, source, &mut migrations, &mut turned).await;
+    // moves of workloads (cluster, git): old volumes that nobody needs are let go, and the next one starts
+    let moves = &mut workload_moves;
+    promoting::carry_out(world, source, by, &approvals, moves, &mut promoted, &mut turned).await;
+    memory.moving = Some(turned.moving > 0);
     // drills (cluster, git): those that are due start
     drilling::begin(world, source, desired, drills, &mut turned).await;
     memory.drilling = Some(turned.drilling > 0);
@@ -441,6 +473,8 @@ pub async fn turn(
         now,
     };
     results::tell(source, &seen, &mut merges, &mut turned).await;
+    let told = (&workload_moves[..], &merges[..], &mut memory.promotions_told);
+    promoting::tell(source, desired, &promoted, told, &mut turned).await;
     turned.merges = Some(merges);
     publish(
         world,
@@ -449,52 +483,14 @@ pub async fn turn(
         &observation,
         &decision,
         &migrations,
-        &in_flight.backups,
+        (
+            &in_flight.backups,
+            &promoted.reports,
+            moving::needing_person(source, &workload_moves),
+        ),
         &mut turned,
         now,
     )
     .await;
     Ok(turned)
-}
-
-fn brief(migration: &VolumeMigration) -> MigrationBrief {
-    MigrationBrief::from(migration)
-}
-
-async fn record_outcomes(
-    world: &World,
-    source: &Source<'_>,
-    migrations: &mut [VolumeMigration],
-    turned: &mut Turned,
-) {
-    for migration in migrations {
-        let now = (world.clock)();
-        if let Err(error) = record::events::tell(&world.cluster, migration, &world.metrics, now).await {
-            tracing::warn!(%error, "what became of a migration is told with the next turn");
-        }
-        match record::record(
-            &world.cluster,
-            source.repository,
-            &source.audit,
-            migration,
-            &world.metrics,
-        )
-        .await
-        {
-            Ok(outcome) => {
-                turned.outcomes.extend(outcome);
-                if let Err(error) = leaving::let_go(world, migration).await {
-                    tracing::warn!(%error, "an ended migration is let go with the next turn");
-                }
-            }
-            Err(error) => {
-                let message = error.to_string();
-                turned.failures.push(TurnFailure {
-                    class: Class::Retry,
-                    reason: "RecordFailed".to_owned(),
-                    message,
-                });
-            }
-        }
-    }
 }

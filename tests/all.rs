@@ -108,6 +108,9 @@ mod longhorn;
 /// Webhooks of forges.
 mod webhooks;
 
+/// Moves of workloads onto another class.
+mod workload_moves;
+
 /// Branches, tags, ranges, references, commits.
 mod references;
 
@@ -135,3 +138,6 @@ mod velero;
 
 /// What Flux delivers.
 mod flux;
+
+/// Manifests by pull request.
+mod delivery;

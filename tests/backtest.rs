@@ -132,7 +132,7 @@ fn world() -> Observation {
         state: Health::Online,
         cordons: Vec::new(),
         draining: false,
-        version: None,
+        version: Some("v2.10.1".to_owned()),
     };
     let engine = EngineState {
         volumes: [(1, "cold-1", "n1"), (2, "cold-1", "n1"), (3, "hot-2", "n2")]

@@ -233,6 +233,14 @@ fn of_values() -> Vec<Row> {
             )),
         ),
         (
+            "letters of a phase's name",
+            "at most 63 of them",
+            read_all(&format!(
+                "apiVersion: storage.billyronks.io/v1\nkind: Rollout\nmetadata: {{name: r}}\nspec:\n  storageClassName: x\n  phases:\n  - {{name: {}, workloads: [{{namespace: a}}]}}\n",
+                "a".repeat(64)
+            )),
+        ),
+        (
             "letters of a namespace's name",
             "at most 63 of them",
             read_all(&format!(

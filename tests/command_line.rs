@@ -6,8 +6,23 @@ use std::path::Path;
 use std::process::{Command, Output, Stdio};
 use std::time::{Duration, Instant};
 
+/// Links to folders.
+mod linked;
+
+/// What masks tell.
+mod masks;
+
+/// Several at one time.
+mod several;
+
+/// Servers that do not answer.
+mod silent;
+
 /// Commands against simulated servers.
 mod simulated;
+
+/// One controller taken over from by another.
+mod superseded;
 
 fn command(folder: &Path, arguments: &[&str]) -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_couchestor"));
@@ -35,6 +50,24 @@ fn folder(files: &[(&str, &str)]) -> tempfile::TempDir {
     }
     folder
 }
+
+/// Two tiers and a policy, to whose spec more can be added.
+const POLICIES: &str = "apiVersion: storage.billyronks.io/v1
+kind: StorageTier
+metadata: {name: hot}
+spec: {rank: 2, poolSelector: {matchLabels: {storage-tier: hot}}}
+---
+apiVersion: storage.billyronks.io/v1
+kind: StorageTier
+metadata: {name: cold}
+spec: {rank: 1, poolSelector: {matchLabels: {storage-tier: cold}}}
+---
+apiVersion: storage.billyronks.io/v1
+kind: StoragePolicy
+metadata: {name: busy}
+spec:
+  tiers: [hot, cold]
+";
 
 const MAP: &str = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, namespace: b}\n";
 
@@ -262,5 +295,174 @@ fn what_the_readme_says_is_so() {
         assert_eq!(output.status.code(), Some(code), "{script}: {}", said(&output));
         assert!(said(&output).contains(words), "{script}: {}", said(&output));
         canary.assert_absent(&said(&output));
+    }
+}
+
+#[test]
+fn variables_are_those_of_the_source_that_reads_the_folder_and_those_that_are_given() {
+    let tier = "apiVersion: storage.billyronks.io/v1\nkind: StorageTier\nmetadata: {name: t}\nspec:\n  rank: ${RANK:-10}\n  poolSelector: {matchLabels: {storage-tier: cold}}\n";
+    let source = |rank: &str| {
+        format!(
+            "apiVersion: storage.billyronks.io/v1\nkind: PolicySource\nmetadata: {{name: home, namespace: couchestor-system}}\nspec:\n  url: https://git.example.org/a.git\n  branch: main\n  path: p\n  postBuild: {{substitute: {{RANK: \"{rank}\", OTHER: x}}}}\n"
+        )
+    };
+    let map = MAP.to_owned() + "data: {k: \"${OTHER:-none}\"}\n";
+    let (seven, eight) = (source("7"), source("8"));
+    let folder = folder(&[
+        ("p/t.yaml", tier),
+        ("q/t.yaml", tier),
+        ("q/source.yaml", &seven),
+        ("r/t.yaml", tier),
+        ("r/a.yaml", &seven),
+        ("r/b.yaml", &eight.replace("name: home", "name: other")),
+        ("elsewhere.yaml", &eight),
+        ("none.yaml", MAP),
+        ("maps/m.yaml", &map),
+    ]);
+    for (arguments, code, words) in [
+        // Without any variable nothing is put in, as in Flux.
+        (
+            &["validate", "p"][..],
+            1,
+            "`rank` needs a whole number, not a text",
+        ),
+        (
+            &["validate", "p", "--substitute", "OTHER=1"],
+            0,
+            "nothing wrong found",
+        ),
+        (
+            &[
+                "render",
+                "maps",
+                "--substitute",
+                "OTHER=five",
+                "--substitute",
+                "X=1",
+            ],
+            0,
+            "k: five",
+        ),
+        (&["render", "maps", "--source", "elsewhere.yaml"], 0, "k: x"),
+        (
+            &[
+                "render",
+                "maps",
+                "--source",
+                "elsewhere.yaml",
+                "--substitute",
+                "OTHER=nine",
+            ],
+            0,
+            "k: nine",
+        ),
+        (
+            &["validate", "p", "--source", "elsewhere.yaml"],
+            0,
+            "nothing wrong found",
+        ),
+        (&["validate", "r"], 1, "several PolicySources here have variables"),
+        (
+            &["validate", "p", "--source", "none.yaml"],
+            1,
+            "holds 0 PolicySources",
+        ),
+        (&["validate", "p", "--source", "gone.yaml"], 1, "gone.yaml"),
+        (&["validate", "p", "--substitute", "RANK"], 1, "write NAME=VALUE"),
+        (
+            &["validate", "p", "--substitute", "1=2"],
+            1,
+            "is no name of a variable",
+        ),
+    ] {
+        let output = run(folder.path(), arguments);
+        let told = said(&output);
+        assert!(told.contains(words), "{arguments:?}: {told}");
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}: {told}");
+    }
+    // The one in the folder.
+    let told = said(&run(folder.path(), &["validate", "q"]));
+    assert!(!told.contains("`rank`"), "{told}");
+}
+
+#[test]
+fn the_line_of_a_finding_is_shown_wherever_no_secret_stands_in_its_document() {
+    let tier = "apiVersion: storage.billyronks.io/v1\nkind: StoragTier\nmetadata: {name: t}\n";
+    let canary = Canary::new();
+    let secret = format!(
+        "apiVersion: v1\nkind: Secret\nmetadata: {{name: s, namespace: y}}\nstringData: {{a: {}}}\n",
+        canary.word
+    );
+    let shown = "2 | kind: StoragTier\n    | ^^^^";
+    for (what, text, words) in [
+        ("plain", tier.to_owned(), shown),
+        ("a mark of the encoding", format!("\u{feff}{tier}"), shown),
+        ("returns alone", tier.replace('\n', "\r"), shown),
+        ("Windows", tier.replace('\n', "\r\n"), shown),
+        ("a Secret behind it", format!("{tier}---\n{secret}"), shown),
+        (
+            "a Secret before it",
+            format!("{secret}---\n{tier}"),
+            "7 | kind: StoragTier",
+        ),
+        (
+            "a key in the first line behind a mark",
+            "\u{feff}y: 1\n".to_owned(),
+            "1 | y: 1\n    | ^",
+        ),
+    ] {
+        let folder = folder(&[("p/a.yaml", &text)]);
+        let told = said(&run(folder.path(), &["validate", "p"]));
+        assert!(told.contains(words), "{what}: {told}");
+        canary.assert_absent(&told);
+    }
+}
+
+#[test]
+fn messages_say_what_was_read_and_each_thing_once() {
+    let tier = |rank: &str| {
+        format!(
+            "apiVersion: storage.billyronks.io/v1\nkind: StorageTier\nmetadata: {{name: t}}\nspec:\n  rank: {rank}\n  poolSelector: {{matchLabels: {{storage-tier: cold}}}}\n"
+        )
+    };
+    for (files, words) in [
+        (
+            vec![("p/a.yaml", MAP.to_owned() + "data: {y: a}\n")],
+            "YAML reads `y` as true; put it in quotes",
+        ),
+        (
+            vec![("p/a.yaml", MAP.to_owned() + "data: {no: a}\n")],
+            "YAML reads `no` as false",
+        ),
+        (
+            vec![("p/a.yaml", MAP.to_owned() + "data: {12: a}\n")],
+            "YAML reads `12` as a number",
+        ),
+        (
+            vec![("p/a.yaml", tier("9999999999999999999999"))],
+            "needs a whole number, not one as large",
+        ),
+        (
+            vec![("p/a.yaml", tier("1.5"))],
+            "needs a whole number, not one with a fraction",
+        ),
+        (
+            vec![("p/a.yaml", tier("\"1\""))],
+            "needs a whole number, not a text",
+        ),
+        (
+            vec![
+                (
+                    "p/kustomization.yaml",
+                    "configMapGenerator: [{name: a, files: [d]}]\n".to_owned(),
+                ),
+                ("p/d/x", "x".to_owned()),
+            ],
+            "d does not exist",
+        ),
+    ] {
+        let files: Vec<(&str, &str)> = files.iter().map(|(path, text)| (*path, text.as_str())).collect();
+        let told = said(&run(folder(&files).path(), &["validate", "p"]));
+        assert_eq!(told.matches(words).count(), 1, "{words}: {told}");
     }
 }

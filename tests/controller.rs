@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 /// What the process is run in.
 mod stage;
 
-pub(crate) use stage::{ASSIGNMENT, Stage, UUID};
+pub(crate) use stage::{ASSIGNMENT, Stage, UUID, all_rights_that_the_manifests_give};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_commit_reaches_the_cluster_heat_becomes_a_proposal_a_merge_moves_the_volume_and_a_revert_moves_it_back()

@@ -127,7 +127,17 @@ struct Stage {
 const BACKUP: &str = "daily-backup-20261129020000";
 
 impl Stage {
+    /// A policy with a backup that holds every volume.
     async fn new(plays: Plays) -> Self {
+        let stage = Self::set(plays, true).await;
+        stage.change(|policy| {
+            policy["status"]["covered"] = json!({"name": BACKUP, "location": "s3", "startedAt": "2026-11-29T02:00:00Z", "phase": "Completed",
+                "volumes": 1, "covered": 1, "exempt": 0, "bytes": 42});
+        });
+        stage
+    }
+
+    async fn set(plays: Plays, backed_up: bool) -> Self {
         let mut follow = Follow::new().await;
         for kind in kinds() {
             follow.put(kind);
@@ -140,15 +150,17 @@ impl Stage {
             ("10m", "5m")
         };
         publish(&follow, &POLICY.replace("TIMEOUT", timeout).replace("RTO", rto));
-        follow.put(json!({"apiVersion": "velero.io/v1", "kind": "Backup",
-            "metadata": {"name": BACKUP, "namespace": "velero", "uid": "b1", "labels": {"storage.billyronks.io/backup-policy": "daily"}},
-            "spec": {"storageLocation": "s3"},
-            "status": {"phase": "Completed", "startTimestamp": "2026-11-29T02:00:00Z"}}));
-        follow.put(json!({"apiVersion": "velero.io/v1", "kind": "PodVolumeBackup",
-            "metadata": {"name": format!("{BACKUP}-1"), "namespace": "velero", "labels": {"velero.io/backup-uid": "b1"},
-                "annotations": {"velero.io/pvc-name": "data"}},
-            "spec": {"pod": {"namespace": "database", "name": "postgres-0"}, "volume": "data"},
-            "status": {"phase": "Completed", "progress": {"bytesDone": 42, "totalBytes": 42}}}));
+        if backed_up {
+            follow.put(json!({"apiVersion": "velero.io/v1", "kind": "Backup",
+                "metadata": {"name": BACKUP, "namespace": "velero", "uid": "b1", "labels": {"storage.billyronks.io/backup-policy": "daily"}},
+                "spec": {"storageLocation": "s3"},
+                "status": {"phase": "Completed", "startTimestamp": "2026-11-29T02:00:00Z"}}));
+            follow.put(json!({"apiVersion": "velero.io/v1", "kind": "PodVolumeBackup",
+                "metadata": {"name": format!("{BACKUP}-1"), "namespace": "velero", "labels": {"velero.io/backup-uid": "b1"},
+                    "annotations": {"velero.io/pvc-name": "data"}},
+                "spec": {"pod": {"namespace": "database", "name": "postgres-0"}, "volume": "data"},
+                "status": {"phase": "Completed", "progress": {"bytesDone": 42, "totalBytes": 42}}}));
+        }
         let bare = follow.folder.path().join("bare.git");
         follow.source(json!({"url": format!("file://{}", bare.display())}));
         follow.run().await;
@@ -156,10 +168,6 @@ impl Stage {
         stage
             .until("the policy is applied", |policy| !policy.is_null())
             .await;
-        stage.change(|policy| {
-            policy["status"]["covered"] = json!({"name": BACKUP, "location": "s3", "startedAt": "2026-11-29T02:00:00Z", "phase": "Completed",
-                "volumes": 1, "covered": 1, "exempt": 0, "bytes": 42});
-        });
         stage
     }
 
@@ -309,6 +317,38 @@ async fn a_drill_does_what_git_says_whatever_is_written_into_the_cluster() {
     stage.end().await;
 }
 
+/// What keeps a drill waiting is told where people look for what drills have proved.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_drill_that_waits_says_what_for() {
+    let stage = Stage::new(Plays::Well).await;
+    let upload = format!("{BACKUP}-1");
+    assert!(
+        stage
+            .sim()
+            .remove("PodVolumeBackup", Some("velero"), &upload)
+            .is_some()
+    );
+    stage.request("now");
+    let told = |policy: &Value| {
+        let mut all = policy["status"]["conditions"].as_array().into_iter().flatten();
+        all.any(|one| {
+            let message = one["message"].as_str().unwrap_or_default();
+            one["type"] == "Drilled"
+                && message.contains("one is due, and waits: no backup holds every volume")
+        })
+    };
+    let look = async || {
+        // A turn that began before the upload was gone writes down what it saw then, and that is remembered.
+        if !stage.policy()["status"]["covered"].is_null() {
+            stage.change(|policy| policy["status"]["covered"] = Value::Null);
+        }
+        Some(stage.policy()).filter(told)
+    };
+    let found = stage.follow.found("it says what it waits for", PATIENCE, look);
+    found.await;
+    stage.end().await;
+}
+
 /// A drill under way goes on although its source is suspended: what it made does not stay until somebody resumes it.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_suspended_source_ends_its_drills() {
@@ -373,7 +413,84 @@ async fn a_policy_that_leaves_git_under_way_leaves_nothing_in_the_cluster() {
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
     stage.assert_tidy("the policy is gone");
+    // And no backup is made any more, by a Schedule that stays.
+    let paused = async || {
+        let schedule = stage.sim().get("Schedule", Some("velero"), "daily-backup");
+        (schedule.expect("it is kept")["spec"]["paused"] == true).then_some(())
+    };
+    stage
+        .follow
+        .found("the schedule is paused", PATIENCE, paused)
+        .await;
+    let told = async || {
+        let events = stage.sim().list("Event");
+        let mut kept = events.iter().filter(|one| one["reason"] == "Kept");
+        kept.any(|one| one.to_string().contains("daily-backup: it is paused"))
+            .then_some(())
+    };
+    stage.follow.found("it is told", PATIENCE, told).await;
     stage.end().await;
+}
+
+/// Who takes a policy out by mistake loses no schedule, and hears of it first; who means it says so while it is there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_plan_says_whether_a_schedule_that_leaves_would_be_paused_or_removed() {
+    let stage = Stage::set(Plays::Well, false).await;
+    let policy = POLICY.replace("TIMEOUT", "10m").replace("RTO", "5m");
+    let without = policy.split_once("\n---\n").unwrap().0;
+    let schedule = || stage.sim().get("Schedule", Some("velero"), "daily-backup");
+    let applied = async || schedule().map(drop);
+    stage.follow.found("the schedule", PATIENCE, applied).await;
+    assert_eq!(planned(&stage, without), ["paused"]);
+    assert_eq!(planned(&stage, &policy), [""; 0], "it stays in Git");
+
+    let named = "metadata: {name: daily, namespace: velero}";
+    let says =
+        "metadata: {name: daily, namespace: velero, annotations: {storage.billyronks.io/prune: enabled}}";
+    publish(&stage.follow, &policy.replace(named, says));
+    let annotated = async || {
+        let annotations = schedule()?["metadata"]["annotations"].clone();
+        (annotations["storage.billyronks.io/prune"] == "enabled").then_some(())
+    };
+    stage.follow.found("the word of Git", PATIENCE, annotated).await;
+    assert_eq!(planned(&stage, without), ["pruned"]);
+    publish(&stage.follow, without);
+    let gone = async || schedule().is_none().then_some(());
+    stage
+        .follow
+        .found("the schedule to be removed", PATIENCE, gone)
+        .await;
+    assert!(
+        stage
+            .sim()
+            .get("BackupStorageLocation", Some("velero"), "s3")
+            .is_some()
+    );
+    stage.end().await;
+}
+
+/// What `couchestor plan` would do with Schedules, for a folder with this file.
+fn planned(stage: &Stage, file: &str) -> Vec<String> {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::write(folder.path().join("policies.yaml"), file).unwrap();
+    let kubeconfig = stage.follow.folder.path().join("kubeconfig");
+    std::fs::write(&kubeconfig, stage.sim().kubeconfig()).unwrap();
+    let running = &stage.follow.running;
+    let output = Command::new(env!("CARGO_BIN_EXE_couchestor"))
+        .args(["plan", "-o", "json"])
+        .arg(folder.path())
+        .env("KUBECONFIG", &kubeconfig)
+        .env("MAYASTOR_URL", running.mayastor.url())
+        .env("PROMETHEUS_URL", running.prometheus.url())
+        .output()
+        .unwrap();
+    let words = String::from_utf8_lossy(&output.stderr);
+    let plan: Value =
+        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {words}"));
+    let objects = plan["objects"].as_array().unwrap_or_else(|| panic!("{plan:#}"));
+    let schedules = objects.iter().filter(|one| one["kind"] == "Schedule");
+    let action = |one: &Value| one["action"].as_str().unwrap_or_default().to_owned();
+    schedules.map(action).collect()
 }
 
 /// Faults between all steps, and a controller that is started anew now and then: each drill ends once, with the same result.

@@ -5,6 +5,15 @@ use couchestor::formats::yaml;
 use serde_json::Value;
 use std::path::{Path, PathBuf};
 
+/// The whole of it, applied by Flux.
+mod delivered;
+
+/// Variables and what stays sealed, by Flux and by us.
+mod meaning;
+
+/// The policies, applied by Flux.
+mod policies;
+
 fn files(folder: &Path, found: &mut Vec<PathBuf>) {
     for entry in std::fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();

@@ -38,6 +38,18 @@ fn cases() -> Vec<(&'static str, Vec<u8>, &'static str)> {
             "more than 10000 documents",
         ),
         ("control characters", b"kind: \x1b[31m\n".to_vec(), "a.yaml"),
+        (
+            "a name that turns the text around",
+            "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: \"a\u{202e}b\"}\n"
+                .as_bytes()
+                .to_vec(),
+            "`a\\u{202e}b` is no name of any kind",
+        ),
+        (
+            "a name that colours the terminal",
+            b"apiVersion: v1\nkind: ConfigMap\nmetadata: {name: \"\\e[31ma\\nb\"}\n".to_vec(),
+            "is no name of any kind",
+        ),
         // Each is told of with its place, and the file is looked through once for all of them.
         (
             "thousands of mistakes",
@@ -75,9 +87,33 @@ fn hostile_files_end_with_an_error() {
         assert_eq!(output.status.code(), Some(1), "{name}: {shown}");
         assert!(text.contains("error") && text.contains(says), "{name}: {shown}");
         assert!(
-            !text.contains("panicked") && !text.contains('\u{1b}'),
+            !text.contains("panicked") && !text.contains(['\u{1b}', '\u{202e}']),
             "{name}: {shown}"
         );
+    }
+}
+
+#[test]
+fn what_is_rendered_turns_no_text_around_and_reads_as_the_same() {
+    let folder = tempfile::tempdir().unwrap();
+    let text = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndata: {one: \"x\u{202e}y\\u0085\", two: \"a\\nb\u{2066}c\"}\n";
+    std::fs::write(folder.path().join("a.yaml"), text).unwrap();
+    for form in ["yaml", "json"] {
+        let output = Command::new(env!("CARGO_BIN_EXE_couchestor"))
+            .args(["render", "-o", form])
+            .arg(folder.path())
+            .env("HOME", folder.path())
+            .output()
+            .unwrap();
+        let printed = String::from_utf8(output.stdout).unwrap();
+        assert!(!printed.contains(['\u{202e}', '\u{2066}', '\u{85}']), "{printed}");
+        assert!(printed.contains("\\u202e"), "{printed}");
+        let read = couchestor::formats::yaml::load(&printed).unwrap()[0]
+            .to_json()
+            .unwrap();
+        let object = if read.is_array() { &read[0] } else { &read };
+        let data = serde_json::json!({"one": "x\u{202e}y\u{85}", "two": "a\nb\u{2066}c"});
+        assert_eq!(object["data"], data, "{printed}");
     }
 }
 

@@ -7,7 +7,7 @@ use crate::controller::{ASSIGNMENT, Stage, UUID};
 use crate::support::{say, seed, servers};
 use couchestor::io::git::Lease;
 use couchestor::model::ids::CommitId;
-use couchestor::model::kinds::volume_migration::Phase;
+use couchestor::model::kinds::volume_migration::{Phase, VolumeMigration};
 use couchestor::model::rendering::FileChange;
 use couchestor::sim::mayastor::How;
 use fastrand::Rng;
@@ -20,6 +20,9 @@ const KILLS: usize = 50;
 
 /// An undisturbed move takes about three seconds: kills fall on every part of it, and some before and after.
 const KILLED_WITHIN: Duration = Duration::from_millis(3500);
+
+/// Of a move that has begun, most of the time that it takes.
+const MIDST: Duration = Duration::from_millis(1500);
 
 /// Calls are given up after a second, so that a new leadership waits for two and not for sixty.
 const IMPATIENT: [&str; 2] = ["--mayastor-timeout-seconds", "1"];
@@ -66,6 +69,25 @@ impl Shuttle {
         };
         let lease = Lease::At(self.tip.clone());
         self.tip = self.stage.commit(lease, vec![change], "Move it\n").await;
+    }
+
+    /// Waits until the move has begun to do something, and for a moment of its time then.
+    async fn in_the_midst(&self, rng: &mut Rng) {
+        let moves = self.moves;
+        let stage = &self.stage;
+        stage
+            .wait(&format!("move {moves} to begin"), async || {
+                let all = stage.migrations().await;
+                (all.len() == moves && all.iter().any(under_way)).then_some(())
+            })
+            .await;
+        tokio::time::sleep(within(rng, MIDST)).await;
+    }
+
+    /// How many moves are under way.
+    async fn under_way(&self) -> usize {
+        let all = self.stage.migrations().await;
+        all.iter().filter(|one| under_way(one)).count()
     }
 
     /// What must hold at every moment.
@@ -119,6 +141,11 @@ impl Shuttle {
     }
 }
 
+fn under_way(one: &VolumeMigration) -> bool {
+    let phase = one.status.as_ref().map(|status| status.phase);
+    phase.is_some_and(|phase| !phase.is_final() && phase != Phase::Pending)
+}
+
 fn kill(mut child: Child) {
     child.kill().unwrap();
     child.wait().unwrap();
@@ -143,13 +170,7 @@ async fn killed_at_random_moments_it_loses_nothing_and_every_move_ends() {
         tokio::time::sleep(within(&mut rng, KILLED_WITHIN)).await;
         shuttle.stage.kill_controller();
         shuttle.is_whole();
-        let all = shuttle.stage.migrations().await;
-        let under_way = |phase: Phase| !phase.is_final() && phase != Phase::Pending;
-        inside += all
-            .iter()
-            .filter_map(|one| one.status.as_ref())
-            .filter(|status| under_way(status.phase))
-            .count();
+        inside += shuttle.under_way().await;
         shuttle.stage.controller = Some(shuttle.stage.spawn("", &IMPATIENT));
         shuttle.ends().await;
     }
@@ -169,10 +190,12 @@ async fn two_controllers_without_election_an_api_server_that_dies_and_a_mayastor
     }
     let mut rng = Rng::with_seed(seed("troubles"));
     let mut shuttle = Shuttle::set().await;
+    let (mut met, mut dead, mut cut) = (0, 0, 0);
     for round in 0..4 {
         // The second one takes the next epoch, while the first believes that it is alone.
         shuttle.turn_round().await;
-        tokio::time::sleep(within(&mut rng, KILLED_WITHIN / 2)).await;
+        shuttle.in_the_midst(&mut rng).await;
+        met += shuttle.under_way().await;
         let second = shuttle.stage.spawn(&format!("second-{round}-"), &IMPATIENT);
         tokio::time::sleep(within(&mut rng, KILLED_WITHIN)).await;
         shuttle.is_whole();
@@ -185,14 +208,15 @@ async fn two_controllers_without_election_an_api_server_that_dies_and_a_mayastor
     }
     for _ in 0..3 {
         shuttle.turn_round().await;
-        tokio::time::sleep(within(&mut rng, KILLED_WITHIN)).await;
+        shuttle.in_the_midst(&mut rng).await;
+        dead += shuttle.under_way().await;
         shuttle.stage.server.restart_api();
         shuttle.is_whole();
         shuttle.ends().await;
     }
     for _ in 0..3 {
         shuttle.turn_round().await;
-        tokio::time::sleep(within(&mut rng, KILLED_WITHIN)).await;
+        shuttle.in_the_midst(&mut rng).await;
         let cuts = [How::CutBefore, How::CutAfter];
         let chance = rng.u64(..);
         shuttle
@@ -200,13 +224,21 @@ async fn two_controllers_without_election_an_api_server_that_dies_and_a_mayastor
             .mayastor
             .with(|state| state.faults.by_chance(chance, 1, &cuts));
         tokio::time::sleep(within(&mut rng, Duration::from_secs(4))).await;
-        shuttle.stage.mayastor.with(|state| state.faults.none());
+        cut += shuttle.stage.mayastor.with(|state| {
+            state.faults.none();
+            std::mem::take(&mut state.faults.happened).len()
+        });
         shuttle.is_whole();
         shuttle.ends().await;
     }
     shuttle.was_recorded().await;
     say(&format!(
-        "two controllers at once, the API server killed, Mayastor cut off: {} moves completed, each recorded once",
+        "a second controller in the midst of {met} moves, the API server killed in the midst of {dead}, {cut} calls to Mayastor cut: \
+         {} moves completed, each recorded once",
         shuttle.moves
     ));
+    assert!(
+        met > 0 && dead > 0 && cut > 0,
+        "troubles beside the moves prove nothing"
+    );
 }

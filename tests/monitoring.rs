@@ -277,6 +277,13 @@ fn each_alert_is_raised_by_what_it_is_for_and_by_nothing_else() {
             &[("couchestor_migrations_needing_person", "1+0x60")],
         ),
         case(
+            "CouchestorWorkloadMoveNeedsPerson",
+            "critical",
+            json!({}),
+            2,
+            &[("couchestor_workload_moves_needing_person", "1+0x60")],
+        ),
+        case(
             "CouchestorMovesStopped",
             "warning",
             json!({}),

@@ -27,7 +27,7 @@ mod withdrawn;
 mod outages;
 
 /// The controller itself.
-mod followed;
+pub mod followed;
 
 /// What the controller does with what was merged.
 mod afterwards;
@@ -83,7 +83,8 @@ lives! {
     merged_in_any_way_it_is_done
     merged_on_the_command_line_it_is_done
     what_a_person_took_out_before_the_merge_is_a_no_for_that_volume
-    when_base_moves_on_the_proposal_stands_on_it
+    when_what_is_built_changes_the_proposal_stands_on_it
+    when_base_moves_on_elsewhere_the_proposal_stays_as_it_is
     what_conflicts_with_base_is_made_anew_unless_a_person_works_on_it
     while_the_forge_is_down_nothing_is_lost_doubled_or_concluded
     a_forge_that_is_down_at_first_gets_one_pull_request
@@ -248,10 +249,25 @@ async fn what_a_person_took_out_before_the_merge_is_a_no_for_that_volume(mut lif
     assert_eq!(accepted, [("a", true), ("b", false)]);
 }
 
-async fn when_base_moves_on_the_proposal_stands_on_it(mut life: Life) {
+/// Approvals are dismissed by a push, so nothing is pushed for what does not concern it.
+async fn when_base_moves_on_elsewhere_the_proposal_stays_as_it_is(mut life: Life) {
+    life.done(&["a"]).await;
+    let before = life.record().clone();
+    let base = life.commit("main", "other.md", Some("x\n")).await;
+    assert!(life.done(&["a"]).await.is_empty());
+    assert_eq!(life.tips().await.branches[&life.branch()].as_str(), before.commit);
+    // It is compared with that from now on.
+    assert_eq!(life.record().base, base.as_str());
+    assert_eq!(
+        (life.record().number, &life.record().shown),
+        (before.number, &before.shown)
+    );
+}
+
+async fn when_what_is_built_changes_the_proposal_stands_on_it(mut life: Life) {
     life.done(&["a"]).await;
     let number = life.record().number;
-    let base = life.commit("main", "other.md", Some("x\n")).await;
+    let base = life.commit("main", "p/other.yaml", Some("# x\n")).await;
     assert_eq!(life.done(&["a"]).await, ["Refresh"]);
     assert_eq!(
         (life.record().base.as_str(), life.record().number),

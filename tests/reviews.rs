@@ -5,6 +5,7 @@ use couchestor::model::kinds::review::ReviewResult;
 use couchestor::sim::prometheus::Load;
 use ended::*;
 use life::{BACKUPS, Life, POLICY, TIERS, assignment};
+use own::*;
 
 /// A repository, its forge, a cluster and a controller.
 mod life;
@@ -20,6 +21,9 @@ mod steady;
 
 /// What becomes of a plan when its pull request ends.
 mod ended;
+
+/// Plans on proposals of ours.
+mod own;
 
 /// Each claim on each host.
 macro_rules! reviews {
@@ -64,6 +68,7 @@ reviews! {
     a_fork_gets_neither_keys_nor_the_cluster
     what_was_encrypted_stays_unsaid
     a_quiet_turn_writes_nothing
+    one_of_ours_that_somebody_holds_stays_as_it_is
 }
 
 async fn it_says_what_is_created_changed_deleted_scheduled_and_moved(mut life: Life) {
@@ -402,7 +407,9 @@ async fn a_fork_gets_neither_keys_nor_the_cluster(mut life: Life) {
         "the cluster was asked: {asked:?}"
     );
     life.canary.assert_absent(&comment);
-    assert_eq!(life.state(&life.head(number).await).await.0, "success");
+    let (state, words) = life.state(&life.head(number).await).await;
+    assert_eq!(state, "success");
+    assert!(words.starts_with("validated only: a fork's"), "{words}");
 }
 
 async fn what_was_encrypted_stays_unsaid(mut life: Life) {

@@ -73,10 +73,15 @@ apiVersion: storage.billyronks.io/v1
 kind: Rollout
 metadata: {name: r}
 spec: {storageClassName: mayastor, phases: [{name: one, workloads: [{namespace: db}]}]}
+---
+apiVersion: storage.billyronks.io/v1
+kind: RolloutPromotion
+metadata: {name: r.one}
+spec: {rollout: r, phase: one, fingerprint: a0112233, claims: [db/data-0]}
 ";
 
 /// A kind, and a field of it that gets a value of another type, or that does not exist.
-const MISTAKES: [(&str, &str); 11] = [
+const MISTAKES: [(&str, &str); 13] = [
     ("StorageTier", "/spec/rank=\"fast\""),
     ("StoragePolicy", "/spec/enabled=\"sometimes\""),
     ("StoragePolicy", "/spec/highWatermark=5"),
@@ -88,6 +93,8 @@ const MISTAKES: [(&str, &str); 11] = [
     ("PolicySource", "/spec/prune=\"yes\""),
     ("PolicySource", "/spec/secretRef=\"homelab-git\""),
     ("Rollout", "/spec/phases={}"),
+    ("Rollout", "/spec/copy={\"imege\": \"debian\"}"),
+    ("RolloutPromotion", "/spec/keepOldVolumes=\"yes\""),
 ];
 
 #[test]
@@ -183,7 +190,7 @@ fn editors_and_validate_agree_about_objects() {
 
 #[test]
 fn a_kind_that_does_not_exist_or_is_not_written_by_hand_has_no_schema() {
-    for kind in ["StorageTear", "VolumeMigration"] {
+    for kind in ["StorageTear", "VolumeMigration", "WorkloadMove"] {
         let output = couchestor(&["schema", kind]);
         let told = String::from_utf8(output.stderr).unwrap();
         assert!(!output.status.success());

@@ -7,6 +7,9 @@ use std::process::{Command, Output};
 
 const SEALED: &str = "ENC[AES256_GCM,";
 
+/// Where errors point to.
+mod errors;
+
 /// `.sops.yaml` read by us and by sops.
 mod rules;
 
@@ -144,23 +147,54 @@ fn check_diff_and_textconv_say_what_people_need_and_no_secret() {
     ] {
         assert!(told.contains(words), "{words}: {told}");
     }
-    let row = |name: &str| {
-        told.lines()
-            .find(|line| line.starts_with(name))
-            .unwrap_or_default()
-            .to_owned()
-    };
-    assert!(
-        row("a.sops.yaml").ends_with("2   OPENS") || row("a.sops.yaml").ends_with("yes"),
-        "{told}"
-    );
-    assert!(
-        row("c.env").contains("1") && row("c.env").ends_with("yes"),
-        "{told}"
-    );
-    assert!(row("strange.sops.yaml  ").ends_with("no"), "{told}");
-    assert!(!told.contains("config.yaml"), "{told}");
+    let rows = [
+        ["a.sops.yaml", &ours.1, "2", "yes"],
+        ["b.sops.yaml", &ours.1, "2", "yes"],
+        ["broken.sops.yaml", &ours.1, "2", "broken"],
+        ["c.env", &ours.1, "1", "yes"],
+        ["forgotten.sops.yaml", "nobody", "2", "plain"],
+        ["plain.yaml", "nobody", "-", "plain"],
+        ["strange.sops.yaml", &other.1, "2", "no"],
+    ];
+    let head = ["FILE", "ENCRYPTED TO", "RULE", "OPENS"];
+    // The longest cell of a column, and three blanks.
+    let (file, to) = ("forgotten.sops.yaml".len() + 3, ours.1.len() + 3);
+    let table: Vec<String> = [head]
+        .iter()
+        .chain(&rows)
+        .map(|[a, b, c, d]| format!("{a:file$}{b:to$}{c:7}{d}"))
+        .collect();
+    let printed = String::from_utf8_lossy(&checked.stdout).into_owned();
+    let lines: Vec<&str> = printed.lines().collect();
+    assert_eq!(lines[..table.len()], table, "{told}");
+    assert_eq!(lines.len() - table.len(), 4, "a line for each finding: {told}");
     canary.assert_absent(&told);
+    let json = couchestor(folder, Some(&ours.0), &["check", ".", "-o", "json"]);
+    assert_eq!(json.status.code(), Some(1));
+    canary.assert_absent(&text(&json));
+    let json: serde_json::Value = serde_json::from_slice(&json.stdout).unwrap();
+    let files: Vec<serde_json::Value> = rows
+        .iter()
+        .map(|[file, to, rule, opens]| {
+            serde_json::json!({"file": file, "encryptedTo": to, "rule": rule, "opens": opens})
+        })
+        .collect();
+    assert_eq!(json["files"], serde_json::json!(files));
+    let found: Vec<&str> = json["findings"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|one| one["file"].as_str().unwrap())
+        .collect();
+    assert_eq!(
+        found,
+        [
+            "broken.sops.yaml",
+            "forgotten.sops.yaml",
+            "plain.yaml",
+            "strange.sops.yaml"
+        ]
+    );
 
     let different = couchestor(folder, Some(&ours.0), &["diff", "a.sops.yaml", "b.sops.yaml"]);
     let told = text(&different);
@@ -308,108 +342,122 @@ fn secrets_that_cannot_be_read_are_told_outside_of_any_rule() {
 }
 
 #[test]
-fn errors_of_encrypted_files_point_to_the_line_that_they_are_about() {
-    let sealed = include_str!("../policies/base/velero-s3.sops.yaml");
-    let key = include_str!("../policies/demo.agekey");
-    let line_of = |text: &str, start: &str| {
-        let found = text.lines().position(|line| line.trim_start().starts_with(start));
-        found.unwrap_or_else(|| panic!("no {start}")) + 1
-    };
-    let value = sealed.lines().find(|line| line.contains(SEALED)).unwrap();
-    let (value_line, value_column) = (
-        line_of(sealed, value.trim_start()),
-        value.find(SEALED).unwrap() + 1,
-    );
-    let flipped = {
-        let (at, letter) = sealed
-            .match_indices(SEALED)
-            .next()
-            .map(|(at, _)| (at + SEALED.len() + 6, 'A'))
-            .unwrap();
-        let other = if sealed[at..].starts_with(letter) {
-            "B"
-        } else {
-            "A"
-        };
-        format!("{}{other}{}", &sealed[..at], &sealed[at + 1..])
-    };
+fn a_difference_is_told_by_path_and_type_and_no_secret_of_either_side_is_shown() {
+    let folder = tempfile::tempdir().unwrap();
     let canary = Canary::new();
-    let plain = sealed.replacen(&value[value.find(SEALED).unwrap()..], &canary.word, 1);
-    let renamed = sealed.replacen("name: ", "name: other-", 1);
-    let without_mac = {
-        let mac = sealed
+    let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    for (old, new, rows) in [
+        // A key with a dot is not the way through two keys.
+        (
+            "{a.b: 1, a: {b: 2}}",
+            "{a.b: 3, a: {b: 2}}",
+            &["changed a\\.b 1 3"][..],
+        ),
+        ("{a.b: 1}", "{a: {b: 1}}", &["added a.b 1", "removed a\\.b 1"]),
+        ("{a: \"42\"}", "{a: 42}", &["changed a \"42\" 42"]),
+        ("{a: 'yes'}", "{a: yes}", &["changed a \"yes\" yes"]),
+        ("{a: \"\"}", "{a: }", &["changed a \"\" ~"]),
+        ("{a: 'text'}", "{a: text}", &[]),
+        ("{a: 1, m: {}}", "{a: 1}", &["removed m {}"]),
+        ("{a: 1, m: {}}", "{a: 1, m: []}", &["changed m {} []"]),
+        ("[a]", "[a, b]", &["added 1 b"]),
+    ] {
+        write("a.yaml", old);
+        write("b.yaml", new);
+        let told = couchestor(folder.path(), None, &["diff", "a.yaml", "b.yaml"]);
+        let found: Vec<String> = text(&told)
             .lines()
-            .find(|line| line.trim_start().starts_with("mac: "))
-            .unwrap();
-        sealed.replacen(&format!("{mac}\n"), "", 1)
-    };
-    let block = line_of(sealed, "sops:");
-    let inside = base64::Engine::encode(&base64::engine::general_purpose::STANDARD, &renamed);
-    let inside = format!(
-        "apiVersion: v1\nkind: Secret\nmetadata: {{name: a, namespace: b}}\ndata:\n  a.yaml: {inside}\n"
-    );
-    for (what, text, keys, line, column, words) in [
-        ("no key", sealed, None, block, 1, "no key opens it"),
+            .skip(1)
+            .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
+            .collect();
+        assert_eq!(found, rows, "{old} against {new}");
+        assert_eq!(
+            told.status.code(),
+            Some(i32::from(!rows.is_empty())),
+            "{old} against {new}"
+        );
+    }
+    // A plain file beside its sealed form: what is secret in one is secret in both.
+    let sealer = crate::support::seal::Sealer::new();
+    let plain = format!("kind: Mine\npassword: {}\n", canary.word);
+    write("plain.yaml", &plain);
+    write("sealed.yaml", &sealer.yaml(&plain));
+    for files in [["plain.yaml", "sealed.yaml"], ["sealed.yaml", "plain.yaml"]] {
+        for key in [Some(sealer.key.as_str()), None] {
+            let told = couchestor(folder.path(), key, &["diff", files[0], files[1]]);
+            canary.assert_absent(&text(&told));
+        }
+    }
+}
+
+#[test]
+fn keys_and_environments_in_plain_text_are_told_outside_of_any_rule() {
+    let folder = tempfile::tempdir().unwrap();
+    let sealer = crate::support::seal::Sealer::new();
+    let identity = sealer.key.lines().find(|line| line.starts_with("AGE-")).unwrap();
+    let pem = |what: &str| format!("-----BEGIN {what}-----\nAAAA\n-----END {what}-----\n");
+    for (name, content, words) in [
         (
-            "MAC",
-            &renamed,
-            Some(key),
-            line_of(&renamed, "mac: "),
-            5,
-            "the MAC does not match",
+            "age.agekey",
+            format!("# created\n{identity}\n"),
+            "an age identity",
         ),
+        ("values.yaml", format!("key: {identity}\n"), "an age identity"),
+        ("tls.key", pem("RSA PRIVATE KEY"), "a private key"),
+        ("id", pem("OPENSSH PRIVATE KEY"), "a private key"),
+        ("gpg.asc", pem("PGP PRIVATE KEY BLOCK"), "a private key"),
         (
-            "value",
-            &flipped,
-            Some(key),
-            value_line,
-            value_column,
-            "does not decrypt",
+            "a.yaml",
+            format!("k: |\n  {}", pem("PRIVATE KEY").replace('\n', "\n  ")),
+            "a private key",
         ),
-        ("plain", &plain, Some(key), value_line, 1, "should be encrypted"),
-        ("no MAC", &without_mac, Some(key), block, 1, "has no `mac`"),
+        (".env", "# words\nTOKEN=x\n".to_owned(), "an environment"),
+        ("prod.env", "A=\nTOKEN='x'\n".to_owned(), "an environment"),
+        ("empty.env", "# A=1\nTOKEN=\nB=\"\"\n".to_owned(), ""),
+        ("tls.crt", pem("CERTIFICATE"), ""),
         (
-            "no block",
-            &sealed[..sealed.find("sops:").unwrap()],
-            Some(key),
-            value_line,
-            value_column,
-            "no `sops` block",
-        ),
-        (
-            "inside",
-            &inside,
-            Some(key),
-            5,
-            1,
-            "inside of this value: the MAC does not match",
+            "about.md",
+            "Identities begin with AGE-SECRET-KEY-1, keys with BEGIN PRIVATE KEY.\n".to_owned(),
+            "",
         ),
     ] {
-        let folder = tempfile::tempdir().unwrap();
-        std::fs::write(folder.path().join("a.yaml"), text).unwrap();
+        let path = folder.path().join(name);
+        std::fs::write(&path, content).unwrap();
+        let checked = couchestor(folder.path(), None, &["check", "."]);
+        let told = text(&checked);
+        let found = told
+            .lines()
+            .any(|line| line.starts_with(&format!("{name}: ")) && line.contains(words));
+        assert_eq!(found, !words.is_empty(), "{name}: {told}");
+        assert_eq!(
+            checked.status.code(),
+            Some(i32::from(!words.is_empty())),
+            "{name}: {told}"
+        );
+        assert!(!told.contains(identity), "{told}");
+        std::fs::remove_file(path).unwrap();
+    }
+}
+
+#[test]
+fn a_sealed_secret_is_judged_by_what_it_is_and_not_by_its_ending() {
+    let folder = tempfile::tempdir().unwrap();
+    let sealed = include_str!("../policies/base/velero-s3.sops.yaml");
+    for name in ["a.enc", "a.yaml.sops", "a.sops", "a.yaml", "a"] {
+        std::fs::write(folder.path().join(name), sealed).unwrap();
+        let kustomization = format!("resources: [{name}]\n");
+        std::fs::write(folder.path().join("kustomization.yaml"), kustomization).unwrap();
         let mut command = Command::new(env!("CARGO_BIN_EXE_couchestor"));
         command
-            .current_dir(folder.path())
-            .args(["validate", ".", "-o", "json"]);
-        command
+            .args(["validate", "-o", "json"])
+            .arg(folder.path())
             .env("HOME", folder.path())
-            .env("SOPS_AGE_KEY", keys.unwrap_or_default());
+            .env("SOPS_AGE_KEY", include_str!("../policies/demo.agekey"));
         for name in ["SOPS_AGE_KEY_FILE", "XDG_CONFIG_HOME"] {
             command.env_remove(name);
         }
-        let output = command.output().unwrap();
-        let told = self::text(&output);
-        let findings: serde_json::Value =
-            serde_json::from_slice(&output.stdout).unwrap_or_else(|_| panic!("{what}: {told}"));
-        let one = &findings[0];
-        assert_eq!(findings.as_array().map(Vec::len), Some(1), "{what}: {told}");
-        assert!(
-            one["message"].as_str().unwrap_or_default().contains(words),
-            "{what}: {told}"
-        );
-        let place = (one["place"]["line"].as_u64(), one["place"]["column"].as_u64());
-        assert_eq!(place, (Some(line as u64), Some(column as u64)), "{what}: {told}");
-        canary.assert_absent(&told);
-        assert!(!told.contains("AGE-SECRET"), "{what}: {told}");
+        let found = text(&command.output().unwrap());
+        assert_eq!(found.trim(), "[]", "{name}");
+        std::fs::remove_file(folder.path().join(name)).unwrap();
     }
 }

@@ -17,6 +17,9 @@ mod bound;
 /// Recipients and keys of every kind, and blocks of early versions.
 mod recipients;
 
+/// The bytes of opened files.
+mod written;
+
 /// What a MAC does not see.
 mod unseen;
 

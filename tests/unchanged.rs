@@ -64,6 +64,54 @@ async fn an_unchanged_tip_reads_no_blob_decrypts_renders_and_writes_nothing() {
     assert_eq!(counts(&memory), settled);
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn an_unchanged_tip_that_is_delivered_by_pull_request_costs_no_more() {
+    let running = line::servers().await;
+    let folder = tempfile::tempdir().unwrap();
+    let map = "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, namespace: default}\n";
+    let files = vec![FileChange {
+        path: "p/map.yaml".into(),
+        content: Some(map.into()),
+    }];
+    let world = line::outside(&running, None).await;
+    let repository = line::pushed(folder.path(), files).await;
+    let identities = Identities::default();
+    let mut source = line::source(&repository, &identities);
+    source.delivery = Some(couchestor::model::delivery::Target {
+        path: "rendered".into(),
+        branch: "main".into(),
+    });
+    let (mut memory, mut status) = (Memory::default(), PolicySourceStatus::default());
+    let mut settled = None;
+    for turns in 0..5 {
+        let turned = turn(&world, &source, &status, &mut memory)
+            .await
+            .unwrap_or_else(|failure| panic!("{failure:?}"));
+        assert!(
+            turned.failures.is_empty() && !turned.applied,
+            "{:?}",
+            turned.failures
+        );
+        let delivered = turned.delivered.expect("it is delivered by pull request");
+        assert_eq!(
+            delivered.proposed.done.len(),
+            usize::from(turns == 0),
+            "{:?}",
+            delivered.proposed
+        );
+        status.delivery = Some(delivered.status);
+        let counts = (
+            repository.blob_reads(),
+            memory.renders,
+            repository.list().await.unwrap(),
+        );
+        if turns > 0 {
+            assert_eq!(settled.get_or_insert(counts.clone()), &counts);
+        }
+    }
+    assert_eq!(settled.unwrap().1, 1);
+}
+
 #[test]
 fn ten_changed_files_of_many_are_the_only_ones_that_are_read_decrypted_and_parsed() {
     use couchestor::decrypt::{ClearCache, Vouched, decrypt};

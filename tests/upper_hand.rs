@@ -191,6 +191,60 @@ async fn a_move_is_paused_resumed_cancelled_and_tried_again_by_commands() {
     assert!(said.contains(&format!("see {name}-2")), "{said}");
     let listed: Value = serde_json::from_str(&stage.says(&["migrations", "-o", "json"], 0)).unwrap();
     assert_eq!(listed.as_array().unwrap().len(), 2);
+    let text = stage.follow.metrics.text(couchestor::io::clock::now());
+    for sample in [
+        "couchestor_migration_phase_seconds_count{phase=\"WaitSync\"} 2",
+        "couchestor_migration_phase_seconds_count{phase=\"ScaleDown\"} 1",
+        "couchestor_migration_phase_seconds_count{phase=\"RollingBack\"} 1",
+        // Twice 20 GiB: what was copied before it was cancelled counts too.
+        "couchestor_migration_bytes_total{from=\"cold\",to=\"hot\"} 42949672960",
+        "couchestor_cordons_held 0",
+        "couchestor_replica_tier{tier=\"hot\"} 1",
+    ] {
+        assert!(
+            text.lines().any(|line| line == sample),
+            "{sample} is not in:\n{text}\n{:#}",
+            stage.follow.status()
+        );
+    }
+    stage.follow.halt().await;
+}
+
+/// As a journal leaves it that was deleted by force, finalizer and all.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cordon_of_ours_that_no_journal_speaks_for_is_taken_back_and_told_of_and_those_of_others_stay() {
+    let mut stage = Stage::set().await;
+    let labels = ["couchestor-0badcafe", "couchestor-of-mine", "maintenance"];
+    let node = stage.follow.running.mayastor.with(|state| {
+        let node = state.nodes.keys().next().unwrap().clone();
+        for label in labels {
+            state.cordon_node(&node, label).unwrap();
+        }
+        node
+    });
+    stage.follow.source(json!({}));
+    stage.follow.run().await;
+    stage
+        .until("the end of the cordon", || {
+            let held = stage
+                .follow
+                .running
+                .mayastor
+                .with(|state| state.nodes[&node].cordons.clone());
+            let others = ["couchestor-of-mine".to_owned(), "maintenance".to_owned()];
+            assert!(others.iter().all(|label| held.contains(label)), "{held:?}");
+            (!held.contains(labels[0])).then_some(())
+        })
+        .await;
+    let told = stage
+        .until("the Event", || {
+            let mut all = stage.follow.running.kubernetes.list("Event").into_iter();
+            all.find(|one| one["reason"] == "CordonSwept")
+        })
+        .await;
+    let note = told["message"].as_str().unwrap();
+    assert!(note.contains(&node) && note.contains(labels[0]), "{told:#}");
+    assert_eq!(told["involvedObject"]["kind"], "PolicySource", "{told:#}");
     stage.follow.halt().await;
 }
 

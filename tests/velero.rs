@@ -16,6 +16,9 @@ mod volumes;
 /// Drills of the whole controller.
 mod drill;
 
+/// Restores that people ask for.
+mod returned;
+
 /// A policy folder on disk.
 pub(crate) struct Folder(tempfile::TempDir);
 

@@ -135,7 +135,7 @@ fn engine() -> EngineState {
         state: Health::Online,
         cordons: Vec::new(),
         draining: false,
-        version: None,
+        version: Some("v2.10.1".to_owned()),
     };
     EngineState {
         volumes: [("u".to_owned(), volume)].into(),

@@ -415,3 +415,28 @@ fn values_and_refusals_are_those_of_kubectl() {
     assert!(meant < DOCUMENTS / 50, "{meant} read otherwise");
     assert!(equal > DOCUMENTS / 2 && refused > 50 && stricter > 20);
 }
+
+#[test]
+fn a_block_ends_as_the_text_does() {
+    for (text, value) in [
+        ("a: |\n  x\n", "x\n"),
+        ("a: |\n  x", "x"),
+        ("a: |\n  x\n  z", "x\nz"),
+        ("a: |+\n  x", "x"),
+        ("a: |-\n  x", "x"),
+        ("a: >\n  x\n  z", "x z"),
+        ("a: |\n  x\n# comment", "x\n"),
+        ("a: |\n  x\n\n# comment", "x\n"),
+        ("a: |\n  x\n...", "x\n"),
+        ("a: |\n  x\n---\nb: 1", "x\n"),
+        ("a: |\r\n  x\r\n", "x\n"),
+        ("a: |\r\n  x", "x"),
+    ] {
+        let found = couchestor::formats::yaml::load(text).unwrap()[0]
+            .get("a")
+            .unwrap()
+            .to_json()
+            .unwrap();
+        assert_eq!(found, serde_json::json!(value), "{text:?}");
+    }
+}

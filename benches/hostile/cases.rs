@@ -85,7 +85,7 @@ pub fn plain() -> Case {
 pub fn variables() -> Variables {
     let mut variables = Variables::default();
     variables.set("LONG", "x".repeat(100_000), false).unwrap();
-    variables.set("SHORT", "y".to_owned(), false).unwrap();
+    variables.set("SHORT", "short".to_owned(), false).unwrap();
     variables
 }
 
@@ -103,6 +103,11 @@ fn head(kind: &str, name: &str) -> String {
 
 fn map(number: usize) -> String {
     format!("{}data: {{a: b}}\n", head("ConfigMap", &format!("m{number}")))
+}
+
+/// An object whose data the API server does not have to be texts.
+fn source() -> String {
+    format!("{}data: {{a: b}}\n", head("Source", "s"))
 }
 
 fn maps(count: usize) -> String {

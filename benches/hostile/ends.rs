@@ -232,8 +232,8 @@ pub const ENDS: &[(&str, Ends)] = &[
         "many values of a variable",
         Error("larger by more than 12582912 bytes"),
     ),
-    ("defaults in defaults", Error("steps, so no more is substituted")),
-    ("unclosed variables", Error("has no `}`")),
+    ("defaults in defaults", Error("more than 10 levels")),
+    ("unclosed variables", Error("followed by no name of a variable")),
     ("replacing every letter", Error("makes more than 1048576 bytes")),
     (
         "replacing again and again",

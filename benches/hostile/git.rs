@@ -10,6 +10,9 @@ struct Case {
     name: &'static str,
     remote: Remote,
     says: Vec<&'static str>,
+    /// A harmless commit with as many objects, which may take its own time to fetch: of a `file://` address libgit2 plays the server
+    /// too, and both sides of that count as ours.
+    beside: Option<Remote>,
 }
 
 /// What was taken by all of them.
@@ -35,21 +38,57 @@ fn many_folders(name: &'static str) -> Case {
         name,
         remote,
         says: vec!["too-many-files", "1000000"],
+        beside: None,
     }
 }
+
+/// Somewhat more levels than the longest path has.
+const LEVELS: usize = 2_100;
 
 fn deep_folders(name: &'static str) -> Case {
     let remote = Remote::new();
     let mut id = remote.tree(&[("100644", b"c.yaml".to_vec(), remote.class("c"))]);
-    for _ in 0..3_000 {
+    for _ in 0..LEVELS {
         id = remote.tree(&[("40000", b"d".to_vec(), id)]);
     }
     remote.commit(&around(&remote, &[("40000", b"b".to_vec(), id)]));
+    packed(&remote);
     Case {
         name,
         remote,
         says: vec!["long-path", "p/b/d/d/"],
+        beside: Some(many_files(LEVELS)),
     }
+}
+
+/// So many different files in one folder that is not read.
+fn many_files(count: usize) -> Remote {
+    let remote = Remote::new();
+    let folder = tempfile::tempdir().unwrap();
+    let mut paths = String::new();
+    for number in 0..count {
+        let path = folder.path().join(number.to_string());
+        std::fs::write(&path, format!("{number}: a file like many\n")).unwrap();
+        paths += &format!("{}\n", path.display());
+    }
+    let (made, ids) = remote.git(&["hash-object", "-w", "--stdin-paths"], paths.as_bytes());
+    assert!(made, "{ids}");
+    let mut entries: Vec<Entry> = ids
+        .lines()
+        .enumerate()
+        .map(|(number, id)| ("100644", format!("f{number:05}").into_bytes(), id.to_owned()))
+        .collect();
+    entries.sort_by(|a, b| a.1.cmp(&b.1));
+    let files = remote.tree(&entries);
+    let root = remote.tree(&[("40000", b"other".to_vec(), files)]);
+    remote.commit(&root);
+    packed(&remote);
+    remote
+}
+
+/// As a server keeps a push of so many objects (`receive.unpackLimit` is 100); what it takes to open thousands of files counts for nobody.
+fn packed(remote: &Remote) {
+    assert!(remote.git(&["repack", "-adq"], b"").0);
 }
 
 /// Those whose name has a word. To name them all of them are made once in a repository of no consequence.
@@ -65,14 +104,23 @@ fn all(only: &str) -> Vec<Case> {
             Ends::Read(_) => Vec::new(),
             Ends::Refused(words) | Ends::Stricter(words) => words.to_vec(),
         };
-        Case { name, remote, says }
+        Case {
+            name,
+            remote,
+            says,
+            beside: None,
+        }
     });
     let broken = BROKEN.into_iter().chain(ABSENCES).filter(|case| chosen(case.0));
     let broken = broken.map(|(name, make, says, _)| {
         let remote = Remote::new();
         remote.commit(&make(&remote));
-        let says = vec![says];
-        Case { name, remote, says }
+        Case {
+            name,
+            remote,
+            says: vec![says],
+            beside: None,
+        }
     });
     let mut all: Vec<Case> = entries.chain(broken).collect();
     for (name, make) in [
@@ -96,6 +144,13 @@ pub fn run(only: &str, is_bench: bool) -> Sum {
     runtime.block_on(harmless.read_at(&url(&harmless))).unwrap();
     let mut sum = Sum::default();
     for case in all(only) {
+        let beside = case.beside.as_ref().filter(|_| is_bench).map(|remote| {
+            let began = measure::cpu_millis();
+            // It has no policies, which is said once it was fetched and listed.
+            drop(runtime.block_on(remote.read_at(&url(remote))));
+            measure::cpu_millis() - began
+        });
+        let allowed = MILLIS_MAX + beside.unwrap_or(0.0);
         let resident = measure::mark_resident();
         let began = measure::cpu_millis();
         let outcome = runtime.block_on(case.remote.read_at(&url(&case.remote)));
@@ -106,12 +161,12 @@ pub fn run(only: &str, is_bench: bool) -> Sum {
             Ok(_) => case.says.is_empty(),
             Err(text) => !case.says.is_empty() && case.says.iter().all(|word| text.contains(word)),
         };
-        let over = is_bench && millis > MILLIS_MAX || mib > MIB_MAX;
+        let over = is_bench && millis > allowed || mib > MIB_MAX;
         sum.cases += 1;
         sum.beyond += usize::from(over);
         sum.surprising += usize::from(!expected);
         println!(
-            "{millis:>8.1} {MILLIS_MAX:>8.1} {mib:>8.1} {MIB_MAX:>8.1} {:>8}  Git: {}{}{}\n{:46}{}",
+            "{millis:>8.1} {allowed:>8.1} {mib:>8.1} {MIB_MAX:>8.1} {:>8}  Git: {}{}{}\n{:46}{}",
             "",
             case.name,
             if over { "  BEYOND" } else { "" },

@@ -46,10 +46,10 @@ pub fn overlays() -> Vec<fn(&Sealer) -> Case> {
                         "    - {op: copy, from: /data, path: /data/x}\n".to_owned()
                     });
                     format!(
-                        "resources: [a.yaml]\npatches:\n- target: {{kind: ConfigMap}}\n  patch: |\n{operations}"
+                        "resources: [a.yaml]\npatches:\n- target: {{kind: Source}}\n  patch: |\n{operations}"
                     )
                 },
-                &[("a.yaml", map(1))],
+                &[("a.yaml", source())],
             )
         },
         |_| {
@@ -81,10 +81,10 @@ pub fn overlays() -> Vec<fn(&Sealer) -> Case> {
             overlay(
                 "replacements that double",
                 {
-                    let one = "- source: {kind: ConfigMap, fieldPath: data}\n  targets: [{select: {kind: ConfigMap}, fieldPaths: [data.x], options: {create: true}}]\n".repeat(40);
+                    let one = "- source: {kind: Source, fieldPath: data}\n  targets: [{select: {kind: Source}, fieldPaths: [data.x], options: {create: true}}]\n".repeat(40);
                     format!("resources: [a.yaml]\nreplacements:\n{one}")
                 },
-                &[("a.yaml", map(1))],
+                &[("a.yaml", source())],
             )
         },
         |_| {

@@ -138,6 +138,7 @@ pub fn world(volumes: usize, policies: usize, signals: usize, seed: u64) -> Worl
         assignments: BTreeMap::new(),
         approved: Vec::new(),
         reverted: BTreeSet::new(),
+        promotions: Default::default(),
     };
     let mut builder = Builder {
         random: fastrand::Rng::with_seed(seed),
@@ -322,6 +323,9 @@ impl Builder {
             value: 1.0,
             watermark: Some(HOT),
             window: Some("1h".into()),
+            percentile: None,
+            also: Vec::new(),
+            sustained_for: None,
             after: None,
         };
         let to = if TIERS[tier] == "cold" { "warm" } else { "hot" };
@@ -424,7 +428,7 @@ impl Builder {
                     },
                     cordons: Vec::new(),
                     draining: node == 77,
-                    version: None,
+                    version: Some("v2.10.1".to_owned()),
                 },
             );
             for (tier, of) in TIERS.iter().zip(&self.used) {

@@ -6,7 +6,7 @@ use crate::model::diagnostic::Place;
 use crate::model::failure::{Class, Failure};
 use crate::model::ids::ObjectId;
 use crate::model::kinds::policy_source::{Inventory, InventoryEntry};
-use crate::model::kinds::{FIELD_MANAGER, MADE_ONCE, REPOSITORY_SECRET};
+use crate::model::kinds::{FIELD_MANAGER, MADE_ONCE, is_repository_secret, is_schedule};
 use crate::model::rendering::{RenderedObject, Stage};
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
@@ -14,6 +14,9 @@ use std::time::Duration;
 
 /// What is removed and what is kept. Pure.
 pub mod prune;
+
+/// What somebody else applies from now on.
+pub mod hand_over;
 
 /// How long CRDs may take to be served before the objects that need them are tried.
 const ESTABLISH_TRIES: u32 = 20;
@@ -30,7 +33,7 @@ pub enum Action {
     Unchanged,
     /// It left the repository and was removed.
     Pruned,
-    /// It left the repository and was kept.
+    /// It left the repository and was kept, for this reason; what can be paused is paused.
     Kept(String),
 }
 
@@ -58,6 +61,8 @@ pub struct Applied {
     pub actions: Vec<(ObjectId, Action)>,
     /// What failed.
     pub failures: Vec<ApplyFailure>,
+    /// What left the repository and was kept, and why, as far as that was not told before.
+    pub newly_kept: Vec<(ObjectId, String)>,
 }
 
 impl Applied {
@@ -74,6 +79,8 @@ impl Applied {
 #[derive(Debug, Default)]
 pub struct ApplyMemory {
     hashes: BTreeMap<ObjectId, [u8; 32]>,
+    /// What left the repository and was kept, and why.
+    kept: BTreeMap<ObjectId, String>,
 }
 
 /// How to apply.
@@ -225,8 +232,7 @@ pub async fn difference(cluster: &Cluster, object: &RenderedObject) -> Result<Ac
     // What was made once is left as it is, whoever made it.
     let (key, once) = MADE_ONCE;
     let held = text_at(&object.value, &["metadata", "annotations", key]) == once;
-    let password =
-        object.id.group.is_empty() && object.id.kind == "Secret" && object.id.name == REPOSITORY_SECRET;
+    let password = is_repository_secret(&object.id);
     if held && !password {
         return Ok(Action::Unchanged);
     }
@@ -300,6 +306,7 @@ async fn prune_all(
     applied: &mut Applied,
 ) {
     let wanted: BTreeSet<String> = objects.iter().map(|object| object.id.inventory_id()).collect();
+    let before = std::mem::take(&mut memory.kept);
     for entry in options
         .previous
         .entries
@@ -309,27 +316,33 @@ async fn prune_all(
         let Some(id) = ObjectId::from_inventory_id(&entry.id) else {
             continue;
         };
-        let api_version = match id.group.as_str() {
-            "" => entry.v.clone(),
-            group => format!("{group}/{}", entry.v),
-        };
+        let api_version = id.api_version(&entry.v);
         let outcome = prune_one(cluster, &api_version, &id, options).await;
         match outcome {
             Ok(None) => {}
             Ok(Some(action)) => {
-                if let Action::Kept(_) = action {
+                // It is not as it was applied any more, or may be so no longer: what comes back is compared.
+                memory.hashes.remove(&id);
+                if let Action::Kept(why) = &action {
                     applied.inventory.entries.push(entry.clone());
-                } else {
-                    memory.hashes.remove(&id);
+                    if before.get(&id) != Some(why) {
+                        applied.newly_kept.push((id.clone(), why.clone()));
+                    }
+                    memory.kept.insert(id.clone(), why.clone());
                 }
                 applied.actions.push((id, action));
             }
             Err(error) => {
                 applied.inventory.entries.push(entry.clone());
+                let what = if is_schedule(&id) {
+                    "paused or removed"
+                } else {
+                    "removed"
+                };
                 applied.failures.push(ApplyFailure {
                     place: None,
                     class: error.class(),
-                    message: format!("could not be removed: {error}"),
+                    message: format!("could not be {what}: {error}"),
                     help: String::new(),
                     id,
                 });
@@ -354,6 +367,13 @@ async fn prune_one(
             let uid = live.uid().unwrap_or_default();
             cluster.delete_object(api_version, id, uid).await?;
             Ok(Some(Action::Pruned))
+        }
+        prune::Verdict::Pause(why) => {
+            if !prune::is_paused(&live) {
+                let uid = live.uid().unwrap_or_default();
+                cluster.pause_object(api_version, id, uid).await?;
+            }
+            Ok(Some(Action::Kept(why)))
         }
         prune::Verdict::Keep(why) => Ok(Some(Action::Kept(why))),
         prune::Verdict::Forget => Ok(None),

@@ -2,18 +2,11 @@
 
 use crate::io::cluster::Live;
 use crate::model::ids::ObjectId;
-use crate::model::kinds::{FIELD_MANAGER, PRUNE, REPOSITORY_SECRET};
+use crate::model::kinds::{
+    FIELD_MANAGER, FLUX_MANAGER, NEVER_PRUNED, PRUNE, PRUNE_ENABLED, is_repository_secret, is_schedule,
+};
+use serde_json::Value;
 use std::collections::BTreeSet;
-
-/// Kinds that hold data or other people's objects: removing one from Git never removes it from the cluster.
-const NEVER: [(&str, &str); 5] = [
-    ("", "PersistentVolume"),
-    ("", "PersistentVolumeClaim"),
-    ("", "Namespace"),
-    ("apiextensions.k8s.io", "CustomResourceDefinition"),
-    // Without it Velero neither restores what is in the bucket nor deletes what is too old.
-    ("velero.io", "BackupStorageLocation"),
-];
 
 /// What becomes of an object that left the repository.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,6 +15,8 @@ pub enum Verdict {
     Remove,
     /// It is kept, and looked at again next time.
     Keep(String),
+    /// The same, and it is paused.
+    Pause(String),
     /// It is not ours (any more), and is forgotten.
     Forget,
 }
@@ -36,16 +31,22 @@ pub fn verdict(
     if !live.is_applied_by(FIELD_MANAGER) {
         return Verdict::Forget;
     }
+    // It may have been handed over to Flux. Where Flux is gone and has left its mark, nobody removes it; so it is told of.
+    if live.is_applied_by(FLUX_MANAGER) {
+        return Verdict::Keep(
+            "Flux applies it too, or did: it is Flux's to remove, or delete it by hand".to_owned(),
+        );
+    }
     if !prune {
         return Verdict::Keep("spec.prune is false".to_owned());
     }
-    if NEVER.contains(&(id.group.as_str(), id.kind.as_str())) {
+    if NEVER_PRUNED.contains(&(id.group.as_str(), id.kind.as_str())) {
         return Verdict::Keep(format!(
             "{} objects are never removed: delete it by hand",
             id.kind
         ));
     }
-    if id.group.is_empty() && id.kind == "Secret" && id.name == REPOSITORY_SECRET {
+    if is_repository_secret(id) {
         return Verdict::Keep("backups can be read only with it: delete it by hand".to_owned());
     }
     if let Some(key) = PRUNE.iter().find(|key| live.annotation(key) == Some("disabled")) {
@@ -60,7 +61,29 @@ pub fn verdict(
             Some(_) => {}
         }
     }
+    if is_schedule(id) && !may_go(live) {
+        return Verdict::Pause(format!(
+            "it is paused, so it makes no backups any more; only what Git had annotated {}: {PRUNE_ENABLED} before is removed. Delete it by \
+             hand, or bring it back",
+            PRUNE[0]
+        ));
+    }
     Verdict::Remove
+}
+
+/// Whether it is paused already.
+pub fn is_paused(live: &Live) -> bool {
+    live.0.pointer("/spec/paused").and_then(Value::as_bool) == Some(true)
+}
+
+/// Whether Git has said that it may be removed. What others have written there is not Git's word.
+fn may_go(live: &Live) -> bool {
+    let ours = |(manager, fields): (&str, &Value)| {
+        let annotations = fields.get("f:metadata").and_then(|all| all.get("f:annotations"));
+        let key = format!("f:{}", PRUNE[0]);
+        manager == FIELD_MANAGER && annotations.is_some_and(|all| all.get(key).is_some())
+    };
+    live.annotation(PRUNE[0]) == Some(PRUNE_ENABLED) && live.applied().any(ours)
 }
 
 #[cfg(test)]
@@ -69,10 +92,13 @@ mod tests {
     use serde_json::json;
 
     fn live(manager: &str, annotations: serde_json::Value) -> Live {
-        Live(json!({"metadata": {
-            "annotations": annotations,
-            "managedFields": [{"manager": manager, "operation": "Apply"}],
-        }}))
+        let managers = match manager {
+            "both" => vec![FIELD_MANAGER, FLUX_MANAGER],
+            one => vec![one],
+        };
+        let applied = |manager: &&str| json!({"manager": manager, "operation": "Apply"});
+        let applied: Vec<serde_json::Value> = managers.iter().map(applied).collect();
+        Live(json!({"metadata": {"annotations": annotations, "managedFields": applied}}))
     }
 
     #[test]
@@ -101,6 +127,15 @@ mod tests {
             ("", "ConfigMap", "a", "helm", json!({}), true, Verdict::Forget),
             (
                 "",
+                "ConfigMap",
+                "a",
+                "both",
+                json!({}),
+                true,
+                keep("Flux applies it too, or did: it is Flux's to remove, or delete it by hand"),
+            ),
+            (
+                "",
                 "PersistentVolumeClaim",
                 "a",
                 "couchestor",
@@ -117,15 +152,23 @@ mod tests {
                 true,
                 keep("BackupStorageLocation objects are never removed: delete it by hand"),
             ),
-            // Backups that a Schedule made stay when it goes, until their time has come.
             (
                 "velero.io",
                 "Schedule",
                 "daily-backup",
                 "couchestor",
                 json!({}),
+                false,
+                keep("spec.prune is false"),
+            ),
+            (
+                "velero.io",
+                "Schedule",
+                "daily-backup",
+                "couchestor",
+                json!({"storage.billyronks.io/prune": "disabled"}),
                 true,
-                Verdict::Remove,
+                keep("it carries storage.billyronks.io/prune: disabled"),
             ),
             (
                 "",
@@ -191,5 +234,48 @@ mod tests {
             verdict(&id, &live("couchestor", json!({})), true, None),
             Verdict::Keep(_)
         ));
+    }
+
+    #[test]
+    fn a_schedule_is_paused_and_kept_unless_git_itself_has_said_that_it_may_go() {
+        let id = |group: &str| ObjectId {
+            group: group.to_owned(),
+            kind: "Schedule".to_owned(),
+            namespace: "velero".to_owned(),
+            name: "daily-backup".to_owned(),
+        };
+        let said = |value: &str, by: &str| {
+            let annotation = json!({"f:metadata": {"f:annotations": {"f:storage.billyronks.io/prune": {}}}});
+            let spec = json!({"f:spec": {"f:schedule": {}}});
+            let of = |manager: &str| if by == manager { &annotation } else { &spec };
+            let managers = [FIELD_MANAGER, "kubectl"];
+            let applied =
+                managers.map(|one| json!({"manager": one, "operation": "Apply", "fieldsV1": of(one)}));
+            Live(
+                json!({"metadata": {"managedFields": applied, "annotations": {"storage.billyronks.io/prune": value}}}),
+            )
+        };
+        let verdict = |group: &str, live: &Live| verdict(&id(group), live, true, None);
+        let Verdict::Pause(why) = verdict("velero.io", &live("couchestor", json!({}))) else {
+            panic!("it is not paused");
+        };
+        assert!(why.contains("storage.billyronks.io/prune: enabled"), "{why}");
+        for (value, by) in [
+            ("enabled", "kubectl"),
+            ("", FIELD_MANAGER),
+            ("true", FIELD_MANAGER),
+        ] {
+            let found = verdict("velero.io", &said(value, by));
+            assert!(matches!(found, Verdict::Pause(_)), "{value} by {by}: {found:?}");
+        }
+        assert_eq!(
+            verdict("velero.io", &said("enabled", FIELD_MANAGER)),
+            Verdict::Remove
+        );
+        // A Schedule of somebody else's kinds.
+        assert_eq!(
+            verdict("example.org", &live("couchestor", json!({}))),
+            Verdict::Remove
+        );
     }
 }

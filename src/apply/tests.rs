@@ -71,7 +71,7 @@ fn class(repl: &str) -> RenderedObject {
 }
 
 struct World {
-    _sim: KubernetesSim,
+    sim: KubernetesSim,
     cluster: Cluster,
     memory: ApplyMemory,
     inventory: Inventory,
@@ -86,7 +86,7 @@ impl World {
             .unwrap();
         let cluster = Cluster::from_kubeconfig(&sim.kubeconfig()).await.unwrap();
         Self {
-            _sim: sim,
+            sim,
             cluster,
             memory: ApplyMemory::default(),
             inventory: Inventory::default(),
@@ -147,6 +147,16 @@ async fn a_class_in_use_is_kept_until_nothing_uses_it() {
         "{:?}",
         kept.actions
     );
+    // Why is told once, and again after it was wanted meanwhile.
+    let said = |applied: &Applied| {
+        let all = applied.newly_kept.iter();
+        all.map(|(id, why)| format!("{id}: {why}")).collect::<Vec<_>>()
+    };
+    assert_eq!(said(&kept).len(), 1, "{kept:?}");
+    assert!(said(&kept)[0].contains("fast: "), "{kept:?}");
+    assert_eq!(said(&world.apply(&[]).await), [""; 0]);
+    assert_eq!(said(&world.apply(&[class("1")]).await), [""; 0]);
+    assert_eq!(said(&world.apply(&[]).await), said(&kept));
     world.used.clear();
     assert_eq!(world.apply(&[]).await.changes(), 1);
 }
@@ -227,4 +237,89 @@ async fn what_is_made_once_is_left_as_it_is() {
     assert_eq!((other.changes(), other.failures.len()), (0, 0));
     let free = world.apply(&[secret("s", "Yg==", &json!({}))]).await;
     assert_eq!(free.changes(), 1);
+}
+
+fn schedule(paused: bool, annotations: &Value) -> RenderedObject {
+    object(
+        json!({"apiVersion": "velero.io/v1", "kind": "Schedule", "metadata": {"name": "daily-backup", "namespace": "default", "annotations": annotations},
+        "spec": {"schedule": "0 2 * * *", "paused": paused, "template": {"ttl": "720h"}}}),
+    )
+}
+
+#[tokio::test]
+async fn a_schedule_that_leaves_is_paused_and_kept_and_goes_on_when_it_comes_back() {
+    let mut world = World::new().await;
+    for kind in crate::sim::world::velero_crds() {
+        world.sim.put(kind).unwrap();
+    }
+    let live = |world: &World| world.sim.get("Schedule", Some("default"), "daily-backup");
+    let wanted = schedule(false, &json!({}));
+    assert_eq!(world.apply(std::slice::from_ref(&wanted)).await.changes(), 1);
+    // Velero writes into it too.
+    let mut written = live(&world).unwrap();
+    written["spec"]["skipImmediately"] = json!(false);
+    world.sim.put(written).unwrap();
+
+    let left = world.apply(&[]).await;
+    let [(_, why)] = left.newly_kept.as_slice() else {
+        panic!("{left:?}")
+    };
+    assert!(why.starts_with("it is paused"), "{why}");
+    assert_eq!((left.changes(), left.failures.len()), (0, 0), "{left:?}");
+    let paused = live(&world).unwrap();
+    let spec = json!({"schedule": "0 2 * * *", "paused": true, "template": {"ttl": "720h"}, "skipImmediately": false});
+    assert_eq!(paused["spec"], spec, "nothing else of it changes");
+    assert_eq!(world.inventory.entries.len(), 1, "it is not forgotten");
+    // It is told once, and paused again where somebody lets it run.
+    let settled = world.writes();
+    let again = world.apply(&[]).await;
+    assert_eq!((again.newly_kept.len(), world.writes()), (0, settled));
+    let mut runs = live(&world).unwrap();
+    runs["spec"]["paused"] = json!(false);
+    world.sim.put(runs).unwrap();
+    world.apply(&[]).await;
+    assert_eq!(live(&world).unwrap()["spec"]["paused"], true);
+
+    // As it was applied before, by the same process, whose memory is of no use here.
+    let options = Options {
+        prune: true,
+        previous: &world.inventory,
+        classes_in_use: Some(&world.used),
+        full: false,
+    };
+    let back = apply(&world.cluster, &[wanted], options, &mut world.memory).await;
+    assert_eq!(back.changes(), 1, "{back:?}");
+    assert_eq!(live(&world).unwrap()["spec"]["paused"], false);
+    let managed = live(&world).unwrap()["metadata"]["managedFields"].clone();
+    let owners = managed.as_array().unwrap().iter();
+    let owners = owners.filter(|one| one.pointer("/fieldsV1/f:spec/f:paused").is_some());
+    let owners: Vec<&Value> = owners.map(|one| &one["manager"]).collect();
+    assert_eq!(owners, ["couchestor"], "{managed:#}");
+
+    let may_go = schedule(false, &json!({"storage.billyronks.io/prune": "enabled"}));
+    world.apply(&[may_go]).await;
+    assert_eq!(world.apply(&[]).await.changes(), 1);
+    assert_eq!(live(&world), None);
+}
+
+#[tokio::test]
+async fn while_nothing_is_pruned_a_schedule_that_leaves_goes_on() {
+    let mut world = World::new().await;
+    for kind in crate::sim::world::velero_crds() {
+        world.sim.put(kind).unwrap();
+    }
+    world.apply(&[schedule(false, &json!({}))]).await;
+    let options = Options {
+        prune: false,
+        previous: &world.inventory,
+        classes_in_use: Some(&world.used),
+        full: true,
+    };
+    let kept = apply(&world.cluster, &[], options, &mut world.memory).await;
+    assert!(matches!(&kept.actions[..], [(_, Action::Kept(_))]), "{kept:?}");
+    let live = world
+        .sim
+        .get("Schedule", Some("default"), "daily-backup")
+        .unwrap();
+    assert_eq!(live["spec"]["paused"], false);
 }

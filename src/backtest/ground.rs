@@ -19,6 +19,15 @@ pub(super) struct Taken {
     pub(super) cooldown: u64,
     /// Whether it could be moved at all as it is now.
     pub(super) movable: bool,
+    /// When it was made, in seconds since the epoch; always there when that is not known.
+    created: Option<i64>,
+}
+
+impl Taken {
+    /// Whether it was there at that time, in seconds since the epoch.
+    pub(super) fn exists(&self, at: i64) -> bool {
+        self.created.is_none_or(|created| created <= at)
+    }
 }
 
 /// What all strategies have in common.
@@ -45,6 +54,7 @@ impl Ground {
                 ladder: policy.tiers.iter().filter_map(place).collect(),
                 cooldown: policy.cooldown.as_secs(),
                 movable: volume.unfit.is_none() && bound.pin.is_none(),
+                created: bound.created.map(std::num::NonZeroI64::get),
             })
         });
         Self {

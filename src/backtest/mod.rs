@@ -73,6 +73,7 @@ impl Desires {
             resources: Vec::new(),
             approved: Vec::new(),
             reverted: Default::default(),
+            promotions: Default::default(),
             ..desired
         };
         policies.assignments.retain(|_, assignment| pinned(assignment));
@@ -133,7 +134,7 @@ pub fn replay(desires: &Desires, observation: &Observation, history: &History, s
         if at > span.first
             && let Some(load) = history.row(&operations, at)
         {
-            oracle.step(&ground, load, &[&nothing, &placed[0], &placed[1]]);
+            oracle.step(&ground, at, load, &[&nothing, &placed[0], &placed[1]]);
             let all: [&Placed; 4] = [&placed[0], &nothing, &placed[1], &oracle.placed];
             for (tally, placed) in tallies.iter_mut().zip(all) {
                 tally.add(&ground, placed, load);

@@ -38,12 +38,17 @@ impl Oracle {
         }
     }
 
-    /// Places volumes for the load that is to come. `others` are the placements of the other strategies: the greedy choice is not
+    /// Places volumes for the load of the time that ends at `at`. `others` are the placements of the other strategies: the greedy choice is not
     /// always the best one, and who knows the future knows theirs.
-    pub(super) fn step(&mut self, ground: &Ground, load: &[f64], others: &[&Placed]) {
-        let dense = self.filled(ground, load, |rate, bytes| rate / bytes as f64);
-        let busy = self.filled(ground, load, |rate, _| rate);
-        let mut best = (ground.served(&self.placed, load).1, None);
+    pub(super) fn step(&mut self, ground: &Ground, at: i64, load: &[f64], others: &[&Placed]) {
+        let dense = self.filled(ground, at, load, |rate, bytes| rate / bytes as f64);
+        let busy = self.filled(ground, at, load, |rate, _| rate);
+        // What came into being since may have taken the room of what was moved before.
+        let stays = match self.fits(ground, at) {
+            true => ground.served(&self.placed, load).1,
+            false => f64::NEG_INFINITY,
+        };
+        let mut best = (stays, None);
         for candidate in [&dense, &busy].into_iter().chain(others.iter().copied()) {
             let hot = ground.served(candidate, load).1;
             // What is equally good is not worth a move.
@@ -61,8 +66,19 @@ impl Oracle {
         self.placed = chosen;
     }
 
-    /// The hottest tiers filled from the most useful volume on; idle ones stay while there is room.
-    fn filled(&self, ground: &Ground, load: &[f64], useful: impl Fn(f64, u64) -> f64) -> Placed {
+    /// Whether the hottest tiers have room for what is on them.
+    fn fits(&self, ground: &Ground, at: i64) -> bool {
+        self.tiers.iter().all(|(tier, (room, volumes))| {
+            let there = volumes.iter().filter(|index| self.placed[**index] == Some(*tier));
+            let taken = there.filter_map(|index| ground.volumes[*index].as_ref());
+            let bytes = taken.filter(|one| one.exists(at)).map(|one| one.bytes);
+            bytes.fold(0_u64, u64::saturating_add) <= *room
+        })
+    }
+
+    /// The hottest tiers filled from the most useful volume on; idle ones stay while there is room. A volume that has yet to be made
+    /// takes none, and is not moved.
+    fn filled(&self, ground: &Ground, at: i64, load: &[f64], useful: impl Fn(f64, u64) -> f64) -> Placed {
         let mut placed = self.placed.clone();
         for (tier, (room, volumes)) in &self.tiers {
             let usefulness = |index: usize| {
@@ -76,8 +92,10 @@ impl Oracle {
                     .map_or(1, |taken| taken.bytes.max(1));
                 (useful(rate, bytes), self.placed[index] == Some(*tier))
             };
+            let exists = |index: &&usize| ground.volumes[**index].as_ref().is_some_and(|one| one.exists(at));
             let mut order: Vec<(f64, bool, usize)> = volumes
                 .iter()
+                .filter(exists)
                 .map(|index| {
                     let (useful, there) = usefulness(*index);
                     (useful, there, *index)

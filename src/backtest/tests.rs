@@ -25,9 +25,14 @@ type Loads<'a> = BTreeMap<&'a str, Box<dyn Fn(i64) -> f64>>;
 
 /// Answers as Prometheus would give them for loads that are constant within an hour and windows of an hour.
 fn answered(desires: &Desires, world: &World, span: Span, loads: &Loads) -> History {
+    answered_in_parts(desires, world, span, loads, i64::MAX)
+}
+
+/// The same in answers of so many times at most.
+fn answered_in_parts(desires: &Desires, world: &World, span: Span, loads: &Loads, most: i64) -> History {
     let mut history = History::of(&world.observation());
     for (query, spans) in desires.asked(span) {
-        for span in spans {
+        for span in spans.into_iter().flat_map(|span| span.parts(most)) {
             let of = |name: &str, load: &dyn Fn(i64) -> f64| {
                 let value = |at: i64| {
                     let hour = |back: i64| load((at - FIRST) / HOUR - back);
@@ -245,6 +250,49 @@ fn the_oracle_is_never_worse_than_the_others() {
     }
     println!("the oracle was better than the policies in {better} of 60 rounds; COUCHESTOR_SEED={seed}");
     assert!(better > 0);
+}
+
+#[test]
+fn a_history_that_comes_in_many_answers_is_replayed_as_one() {
+    let mut world = world();
+    let night = world.window("02:00", "04:00");
+    world.policy().excluded_windows = vec![night];
+    let span = Span {
+        first: FIRST,
+        last: FIRST + 96 * HOUR,
+        step: HOUR,
+    };
+    let loads = || one(|hour| if hour % 40 < 25 { 6000.0 } else { 100.0 });
+    let desires = Desires::of(world.desired.clone());
+    let settings = Settings {
+        span,
+        approval_delay: HOUR,
+    };
+    let replayed = |most: i64| {
+        let history = answered_in_parts(&desires, &world, span, &loads(), most);
+        let report = replay(&desires, &world.observation(), &history, settings);
+        assert!(report.ours().unwrap().moves.len() > 1);
+        serde_json::to_string(&report).unwrap()
+    };
+    let whole = replayed(i64::MAX);
+    for most in [1, 7, 50] {
+        assert_eq!(replayed(most), whole, "answers of {most} times");
+    }
+}
+
+#[test]
+fn the_oracle_leaves_volumes_alone_until_they_are_made() {
+    for (made, moved) in [(Some(FIRST + 60 * HOUR), 2), (None, 4)] {
+        let mut world = world();
+        // Room for one of both: the one that is always there is busy at first, the other one is on the hot tier and busier later.
+        world.pool("hot-2").capacity = 5 << 30;
+        world.beside("late", 10, "hot-2", "n2", 0.0);
+        world.seen.last_mut().unwrap().created = made.map(|at| Timestamp::from_second(at).unwrap());
+        let mut loads = one(|hour| if hour < 48 { 6000.0 } else { 10.0 });
+        loads.insert("pvc-late", Box::new(|hour| if hour < 60 { 0.0 } else { 9000.0 }));
+        let report = ran(&world, 96, HOUR, loads);
+        assert_eq!(report.strategies[3].moved, moved, "made at {made:?}");
+    }
 }
 
 #[test]

@@ -5,7 +5,6 @@ use super::{ClusterArguments, EngineArguments, Failed, Output, data, folder, val
 use crate::backtest::report::{Outcome, Report};
 use crate::backtest::{self, Desires, History, Settings, page, shown};
 use crate::formats::duration;
-use crate::io::cluster::Cluster;
 use crate::io::longhorn::Longhorn;
 use crate::io::mayastor::Mayastor;
 use crate::io::prometheus::{self, Prometheus};
@@ -149,7 +148,7 @@ async fn observation(arguments: &Arguments) -> Result<Observation, Failed> {
     if let Some(path) = &arguments.observation {
         return super::plan::recorded(path);
     }
-    let cluster = Cluster::connect(arguments.cluster.kubeconfig.as_deref()).await?;
+    let cluster = arguments.cluster.connect().await?;
     let mayastor = Mayastor::new(&arguments.engine.mayastor_url)?;
     let (found, claims) = cluster.volumes().await?;
     let joined = volumes::join(found, claims);

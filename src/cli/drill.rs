@@ -60,12 +60,12 @@ pub async fn drill(command: Command) -> Result<u8, Failed> {
             wait,
             cluster,
         } => {
-            let cluster = Cluster::connect(cluster.kubeconfig.as_deref()).await?;
+            let cluster = cluster.connect().await?;
             run(&cluster, (namespace.as_deref(), &policy), of, wait).await
         }
         Command::List { cluster, output } => {
             super::no_sarif(output)?;
-            list(&Cluster::connect(cluster.kubeconfig.as_deref()).await?, output).await
+            list(&cluster.connect().await?, output).await
         }
     }
 }

@@ -1,14 +1,16 @@
 //! `validate` and `render`: policy folders on disk, read by the very code that reads commits.
 
+use super::variables::{VariableArguments, variables};
 use super::{Failed, Output, about, counted, data, no_sarif, report, value, words};
 use crate::decrypt::{self, ClearCache};
+use crate::formats::overlay;
 use crate::formats::sops::Identities;
-use crate::model::desired::{Desired, Resource};
-use crate::model::diagnostic::{Diagnostic, Severity};
+use crate::model::desired::{Desired, Resource, text_at};
+use crate::model::diagnostic::{Diagnostic, Place, Severity};
 use crate::model::ids::{BlobId, Revision};
 use crate::model::observation::Pin;
 use crate::model::rendering::RenderedObject;
-use crate::model::tree::{Checkout, Entry, EntryKind};
+use crate::model::tree::{Checkout, ClearTree, Entry, EntryKind};
 use crate::parse;
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -51,6 +53,8 @@ pub struct FolderArguments {
     pub assignments: String,
     #[command(flatten)]
     pub keys: KeyArguments,
+    #[command(flatten)]
+    pub variables: VariableArguments,
     /// How to print.
     #[arg(short, long, value_enum, default_value = "text")]
     pub output: Output,
@@ -85,6 +89,15 @@ pub(super) fn located(path: &Path, may_be_file: bool) -> Result<(PathBuf, PathBu
 
 /// Reads a folder. Diagnostics stand beside what was understood.
 pub(super) fn read(arguments: &FolderArguments) -> Result<(Option<Desired>, Vec<Diagnostic>), Failed> {
+    let (desired, _, diagnostics) = read_with_files(arguments)?;
+    Ok((desired, diagnostics))
+}
+
+/// What was understood of a folder, its files in clear, and diagnostics.
+type Understood = (Option<Desired>, Option<ClearTree>, Vec<Diagnostic>);
+
+/// The same, with the files that were read.
+pub(super) fn read_with_files(arguments: &FolderArguments) -> Result<Understood, Failed> {
     let (path, root) = located(&arguments.path, false)?;
     if arguments.assignments != ASSIGNMENTS && !path.join(&arguments.assignments).is_dir() {
         return Err(Failed(format!(
@@ -129,6 +142,7 @@ pub(super) fn read(arguments: &FolderArguments) -> Result<(Option<Desired>, Vec<
         }
     };
     let identities = identities(&arguments.keys)?;
+    let linked = linked_folders(&root, &folder, &assignments, &checkout.entries);
     match decrypt::decrypt(
         &checkout,
         &folder,
@@ -139,16 +153,121 @@ pub(super) fn read(arguments: &FolderArguments) -> Result<(Option<Desired>, Vec<
         &mut ClearCache::default(),
     ) {
         Ok(tree) => {
-            let parsed = parse::parse(&tree, &[], &Default::default(), &mut parse::ParseCache::default());
+            let variables = variables(&arguments.variables, clear(&tree))?;
+            let parsed = parse::parse(&tree, &[], &variables, &mut parse::ParseCache::default());
             let mut diagnostics = parsed.diagnostics;
             if let Some(desired) = &parsed.desired {
                 diagnostics.extend(passed(desired, crate::io::clock::now().as_second()));
-                diagnostics.sort();
+                diagnostics.extend(without_template(desired, &folder, &checkout.entries));
             }
-            Ok((parsed.desired, diagnostics))
+            diagnostics.extend(linked);
+            diagnostics.sort();
+            Ok((parsed.desired, Some(tree), diagnostics))
         }
-        Err(refused) => Ok((None, parse::findings(refused, &Default::default()))),
+        Err(refused) => {
+            let rest = refused.rest.iter().flat_map(|tree| clear(tree));
+            let variables = variables(&arguments.variables, rest)?;
+            let mut diagnostics = parse::findings(refused, &variables);
+            diagnostics.extend(linked);
+            diagnostics.sort();
+            Ok((None, None, diagnostics))
+        }
     }
+}
+
+/// Sources whose template is not there. Only of a source that reads this very repository it can be told, and it is taken for one when its
+/// `path` is a folder here.
+fn without_template(desired: &Desired, folder: &str, entries: &BTreeMap<String, Entry>) -> Vec<Diagnostic> {
+    let is_here = |path: &str| {
+        let path = path.trim_matches('/');
+        let below = format!("{path}/");
+        path == folder
+            || entries
+                .range(below.clone()..)
+                .next()
+                .is_some_and(|(one, _)| one.starts_with(&below))
+    };
+    let sources = desired
+        .resources
+        .iter()
+        .filter(|one| one.kind() == "PolicySource");
+    let lacks = |source: &&Resource| {
+        let path = text_at(&source.value, &["spec", "path"]);
+        let template = text_at(&source.value, &["spec", "proposals", "template"]);
+        let there = entries
+            .get(template)
+            .is_some_and(|entry| entry.kind == EntryKind::File);
+        // What is no path at all is told of for what it is.
+        let is_path = !parse::source::leads_nowhere(template);
+        is_path && !there && is_here(path.trim_start_matches("./"))
+    };
+    let warning = |source: &Resource| {
+        Diagnostic::warning(
+            source.origin.place("/spec/proposals/template"),
+            "missing-file",
+            "there is no such file in this repository, so that the built-in template is used",
+            "correct the path, from the root of the repository; leave it if the source reads another repository",
+        )
+    };
+    sources.filter(lacks).map(warning).collect()
+}
+
+/// Links to folders in places that are read whole: what is behind them is left out, as the controller leaves it out, and no file speaks
+/// of it. A link that a kustomization names is refused where it is named.
+fn linked_folders(
+    root: &Path,
+    folder: &str,
+    assignments: &str,
+    entries: &BTreeMap<String, Entry>,
+) -> Vec<Diagnostic> {
+    let above = |path: &str| path.rsplit_once('/').map_or("", |(above, _)| above).to_owned();
+    let built = |folder: &str| {
+        overlay::NAMES.iter().any(|name| {
+            let prefix = if folder.is_empty() { "" } else { "/" };
+            entries.contains_key(&format!("{folder}{prefix}{name}"))
+        })
+    };
+    // From the link up to the folder that is read: a kustomization between them says itself what belongs to it.
+    let read_whole = |path: &str, whole: &str, kustomized: bool| {
+        let mut at = above(path);
+        loop {
+            let inside = whole.is_empty() || at == whole || at.starts_with(&format!("{whole}/"));
+            if !inside || kustomized && built(&at) {
+                return false;
+            }
+            if at == whole {
+                return true;
+            }
+            at = above(&at);
+        }
+    };
+    // What is hidden is not read either, and a link with the name of a file is refused.
+    let passed_over = |path: &str| {
+        let below = path.strip_prefix(folder).unwrap_or(path);
+        below.split('/').any(|part| part.starts_with('.'))
+    };
+    let like_a_file = |path: &str| path.ends_with(".yaml") || path.ends_with(".yml");
+    let links = entries.iter().filter(|(path, entry)| {
+        entry.kind == EntryKind::Symlink
+            && !like_a_file(path)
+            && (read_whole(path, folder, true) && !passed_over(path) || read_whole(path, assignments, false))
+            && root.join(path).is_dir()
+    });
+    let warning = |(path, _): (&String, &Entry)| {
+        Diagnostic::warning(
+            Place::file(path),
+            "linked-folder",
+            format!("{path} is a symbolic link to a folder, and nothing behind it is read"),
+            "put the folder itself here, or name what it holds in a kustomization.yaml",
+        )
+    };
+    links.map(warning).collect()
+}
+
+/// The texts that were not encrypted.
+fn clear(tree: &ClearTree) -> impl Iterator<Item = &str> {
+    let plain = tree.files.values().filter(|file| !file.secret);
+    plain.filter_map(|file| file.text.expose_str().ok())
 }
 
 /// Assignments that were pinned until a time that has passed: they keep nothing any more.

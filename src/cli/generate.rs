@@ -35,7 +35,7 @@ struct Right {
 
 /// Every right in the cluster that couchestor has, and why. Objects that a repository holds need rights of their own:
 /// give them by a ClusterRole that is aggregated by the label below.
-const RIGHTS: [Right; 22] = [
+const RIGHTS: [Right; 32] = [
     Right {
         group: "storage.billyronks.io",
         resources: &["policysources"],
@@ -51,6 +51,7 @@ const RIGHTS: [Right; 22] = [
             "backuplocations",
             "backuppolicies",
             "rollouts",
+            "rolloutpromotions",
         ],
         verbs: &["get", "list", "patch", "create", "delete"],
         because: "applied from Git, and pruned when they leave it",
@@ -63,7 +64,7 @@ const RIGHTS: [Right; 22] = [
     },
     Right {
         group: "storage.billyronks.io",
-        resources: &["volumemigrations"],
+        resources: &["volumemigrations", "workloadmoves"],
         verbs: &["get", "list", "watch", "create", "patch"],
         because: "one per approved move, which can be deleted once it has ended",
     },
@@ -77,7 +78,9 @@ const RIGHTS: [Right; 22] = [
             "backuplocations/status",
             "backuppolicies/status",
             "rollouts/status",
+            "rolloutpromotions/status",
             "volumemigrations/status",
+            "workloadmoves/status",
         ],
         verbs: &["update"],
         because: "status, and the journal of migrations",
@@ -135,13 +138,73 @@ const RIGHTS: [Right; 22] = [
         group: "",
         resources: &["persistentvolumes"],
         verbs: &["get", "list", "patch"],
-        because: "which volumes there are; the time of the last move is written on them",
+        because: "which volumes there are; the time of the last move is written on them, and rollouts keep old ones and let claims have others",
     },
     Right {
         group: "",
         resources: &["persistentvolumeclaims"],
+        verbs: &["get", "list", "create", "delete"],
+        because: "which claims are bound to them; a rollout makes claims anew, and deletes one only when its volumes stay",
+    },
+    Right {
+        group: "postgresql.cnpg.io",
+        resources: &["clusters", "backups"],
         verbs: &["get", "list"],
-        because: "which claims are bound to them",
+        because: "whether an instance of a database may be made anew on another class",
+    },
+    Right {
+        group: "postgresql.cnpg.io",
+        resources: &["clusters/status"],
+        verbs: &["patch"],
+        because: "a rollout lets another instance be the primary, as `kubectl cnpg promote` does",
+    },
+    Right {
+        group: "",
+        resources: &["pods"],
+        verbs: &["delete"],
+        because: "of a replica of a database, whose claims are being deleted and whose operator makes it anew",
+    },
+    Right {
+        group: "apps",
+        resources: &["deployments", "statefulsets", "replicasets"],
+        verbs: &["get", "list", "patch"],
+        because: "a rollout scales what uses claims down, and up again",
+    },
+    Right {
+        group: "apps",
+        resources: &["daemonsets"],
+        verbs: &["list"],
+        because: "what uses claims and cannot be scaled down is not moved",
+    },
+    Right {
+        group: "batch",
+        resources: &["cronjobs"],
+        verbs: &["get", "list", "patch"],
+        because: "a rollout suspends what would use claims, and resumes it",
+    },
+    Right {
+        group: "kustomize.toolkit.fluxcd.io",
+        resources: &["kustomizations"],
+        verbs: &["get", "list", "patch"],
+        because: "a rollout suspends what would scale workloads up again, and resumes it",
+    },
+    Right {
+        group: "helm.toolkit.fluxcd.io",
+        resources: &["helmreleases"],
+        verbs: &["get", "list", "patch"],
+        because: "the same",
+    },
+    Right {
+        group: "autoscaling",
+        resources: &["horizontalpodautoscalers"],
+        verbs: &["list"],
+        because: "what else scales workloads",
+    },
+    Right {
+        group: "keda.sh",
+        resources: &["scaledobjects"],
+        verbs: &["list"],
+        because: "the same",
     },
     Right {
         group: "",
@@ -182,8 +245,8 @@ const RIGHTS: [Right; 22] = [
     Right {
         group: "batch",
         resources: &["jobs"],
-        verbs: &["list", "create"],
-        because: "a drill looks into restored volumes",
+        verbs: &["get", "list", "create", "delete"],
+        because: "a drill looks into restored volumes; a rollout copies volumes",
     },
     Right {
         group: "events.k8s.io",

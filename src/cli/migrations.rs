@@ -90,7 +90,7 @@ pub async fn migrations(arguments: Arguments) -> Result<u8, Failed> {
 }
 
 async fn read(arguments: &ClusterArguments) -> Result<(Cluster, Vec<VolumeMigration>), Failed> {
-    let cluster = Cluster::connect(arguments.kubeconfig.as_deref()).await?;
+    let cluster = arguments.connect().await?;
     let mut all: Vec<VolumeMigration> = cluster.list().await?;
     let key = |one: &VolumeMigration| {
         let status = status_of(one);
@@ -290,7 +290,7 @@ async fn order(which: &One, order: Order, why: Option<String>) -> Result<u8, Fai
 }
 
 async fn resume_all(arguments: &ClusterArguments) -> Result<u8, Failed> {
-    let cluster = Cluster::connect(arguments.kubeconfig.as_deref()).await?;
+    let cluster = arguments.connect().await?;
     let sources: Vec<PolicySource> = cluster.list().await?;
     let (mut resumed, mut others) = (0, Vec::new());
     for source in &sources {

@@ -1,8 +1,10 @@
 //! What a user types: arguments, and one file per command. Data goes to stdout, words go to stderr.
 
+use crate::io::cluster::Cluster;
 use clap::{Args, CommandFactory, Parser, Subcommand, ValueEnum};
+use std::ffi::OsString;
 use std::io::Write;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::ExitCode;
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -67,6 +69,9 @@ mod simulate;
 /// Tables for people.
 mod table;
 
+/// Variables of post-build substitution.
+mod variables;
+
 /// GitOps controller for Kubernetes storage: tiers, backups and volume moves from a Git repository.
 #[derive(Parser)]
 #[command(
@@ -106,7 +111,7 @@ enum Command {
     Run(Box<run::Arguments>),
     /// Name every mistake of a policy folder: file, line, column, rule, what to do.
     #[command(
-        after_help = "Examples:\n  couchestor validate policies/homelab\n  couchestor validate policies/homelab -o json\n  couchestor validate policies/homelab -o sarif > findings.sarif\n\nExit codes: 0 nothing found, 1 mistakes."
+        after_help = "Examples:\n  couchestor validate policies/homelab\n  couchestor validate policies/homelab -o json\n  couchestor validate policies/homelab -o sarif > findings.sarif\n  couchestor validate policies/homelab --source clusters/home/couchestor.yaml --substitute RANK=10\n\nExit codes: 0 nothing found, 1 mistakes."
     )]
     Validate(folder::FolderArguments),
     /// Print the objects that a policy folder would apply, in the order of applying.
@@ -155,7 +160,9 @@ enum Command {
     )]
     Audit(audit::Arguments),
     /// Start simulated servers from a world file, and say how to reach them.
-    #[command(after_help = "Example:\n  couchestor simulate policies/world.yaml")]
+    #[command(
+        after_help = "Examples:\n  couchestor simulate policies/world.yaml\n  couchestor simulate policies/world.yaml --kubeconfig second.kubeconfig"
+    )]
     Simulate(simulate::Arguments),
     /// Print the CustomResourceDefinitions.
     Crds,
@@ -179,9 +186,28 @@ enum Command {
 /// How to reach a cluster.
 #[derive(Args, Clone, Debug)]
 pub struct ClusterArguments {
-    /// The kubeconfig; without it the pod's service account, or the user's own kubeconfig.
-    #[arg(long, env = "KUBECONFIG")]
-    pub kubeconfig: Option<PathBuf>,
+    /// The kubeconfig, or several with colons between them, as kubectl reads KUBECONFIG; without it the pod's service account, or the
+    /// user's own kubeconfig.
+    #[arg(long, env = "KUBECONFIG", value_parser = clap::builder::OsStringValueParser::new())]
+    kubeconfig: Option<OsString>,
+}
+
+impl ClusterArguments {
+    /// A variable that is set to nothing is not set.
+    fn files(&self) -> Option<&Path> {
+        let given = self.kubeconfig.as_deref().filter(|given| !given.is_empty());
+        given.map(Path::new)
+    }
+
+    /// A cluster that somebody waits for: whether it answers is told within seconds.
+    async fn connect(&self) -> Result<Cluster, Failed> {
+        Ok(Cluster::connect_for_person(self.files()).await?)
+    }
+
+    /// A cluster that is waited for.
+    async fn patient(&self) -> Result<Cluster, Failed> {
+        Ok(Cluster::connect(self.files()).await?)
+    }
 }
 
 /// How to reach what is measured and moved.
@@ -299,7 +325,8 @@ pub(crate) fn value(value: &serde_json::Value, output: Output) {
     match output {
         Output::Yaml => data(&crate::formats::yaml::emit::emit(value)),
         Output::Json | Output::Text | Output::Sarif => {
-            data(&serde_json::to_string_pretty(value).unwrap_or_default())
+            let text = serde_json::to_string_pretty(value).unwrap_or_default();
+            data(&crate::formats::yaml::emit::marked(text));
         }
     }
 }

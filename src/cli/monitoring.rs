@@ -14,7 +14,7 @@ struct Alert {
 }
 
 /// Every alert. A test has promtool check each and raise it.
-const ALERTS: [Alert; 13] = [
+const ALERTS: [Alert; 14] = [
     Alert {
         name: "CouchestorCordonHeld",
         expr: "max(couchestor_cordon_held_seconds) > 120",
@@ -56,6 +56,14 @@ const ALERTS: [Alert; 13] = [
         severity: "critical",
         summary: "{{ $value }} moves can go neither forward nor back",
         description: "The volumes keep their data, but a person must look. `couchestor status` names the moves and says why.",
+    },
+    Alert {
+        name: "CouchestorWorkloadMoveNeedsPerson",
+        expr: "max(couchestor_workload_moves_needing_person) > 0",
+        lasting: "0m",
+        severity: "critical",
+        summary: "{{ $value }} moves of workloads stand still, and their workloads may be down",
+        description: "Nothing was deleted. `kubectl get workloadmoves` says what stops them; each goes on by itself once that is mended.",
     },
     Alert {
         name: "CouchestorMovesStopped",

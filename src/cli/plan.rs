@@ -5,31 +5,28 @@ use super::folder;
 use super::table::table;
 use super::{ClusterArguments, EngineArguments, Failed, Output, about, data, value, words};
 use crate::decide::{self, InFlight, Limits, explain};
-use crate::formats::duration;
-use crate::io::cluster::Cluster;
 use crate::io::longhorn::Longhorn;
 use crate::io::mayastor::Mayastor;
 use crate::io::prometheus::Prometheus;
-use crate::model::conditions;
 use crate::model::coverage::BackupReading;
-use crate::model::decision::{Decision, measured, roughly};
+use crate::model::decision::{Decision, roughly};
 use crate::model::desired::Desired;
 use crate::model::engine::gib;
-use crate::model::ids::{ClaimRef, PolicyName};
-use crate::model::kinds::policy_source::{ProposalState, ProposalStatus};
+use crate::model::ids::ClaimRef;
 use crate::model::kinds::{PolicySource, VolumeMigration};
 use crate::model::migration_brief::MigrationBrief;
 use crate::model::moves::Stop;
 use crate::model::observation::Observation;
 use crate::model::pace::Pace;
+use crate::model::quantities::observed;
 use crate::model::rollouts::Report;
 use crate::observe::{self, claims, volumes};
 use crate::render::backups::PlannedBackups;
-use crate::render::proposal::{self, Site, Template};
+use crate::render::delivery::Changes as Delivery;
 use crate::turn::holding::{FREEZE, first_line};
 use jiff::Timestamp;
 use serde_json::json;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 /// When backups are made.
@@ -38,10 +35,20 @@ mod backups;
 /// Which objects would change.
 mod changes;
 
+/// What a delivery by pull request would change.
+mod delivery;
+
 /// Which phases are open.
 mod rollouts;
 
-use changes::{Change, changes};
+/// What the cluster's sources say.
+mod sources;
+
+/// What proposals would say.
+mod template;
+
+use changes::{Change, changes, leaving};
+use sources::{delivers, demands, limited, remembered, stands};
 
 /// Options of `plan`.
 #[derive(clap::Args, Debug)]
@@ -58,6 +65,9 @@ pub struct Arguments {
     /// Print what the proposals would say by this template instead of the plan.
     #[arg(long, value_name = "FILE", conflicts_with = "volume")]
     template: Option<PathBuf>,
+    /// The folder that manifests are delivered to (`spec.delivery.path`): say what the pull request would change there.
+    #[arg(long, value_name = "FOLDER")]
+    deliver: Option<PathBuf>,
     /// A recorded world instead of a cluster.
     #[arg(long)]
     observation: Option<PathBuf>,
@@ -72,7 +82,7 @@ pub async fn plan(arguments: Arguments) -> Result<u8, Failed> {
     if arguments.template.is_some() && arguments.folder.output != super::Output::Text {
         return Err(Failed("--template prints Markdown; leave -o out".to_owned()));
     }
-    let (desired, diagnostics) = folder::read(&arguments.folder)?;
+    let (desired, tree, diagnostics) = folder::read_with_files(&arguments.folder)?;
     folder::complain(&diagnostics);
     let Some(desired) = desired else { return Ok(1) };
     let wanted = arguments.volume.as_deref().map(claim).transpose()?;
@@ -80,10 +90,11 @@ pub async fn plan(arguments: Arguments) -> Result<u8, Failed> {
     let mut demanding = Vec::new();
     let mut standing = Vec::new();
     let mut phases = BTreeMap::new();
+    let mut beside = rollouts::Beside::default();
     let (observation, mut in_flight, changes) = match &arguments.observation {
         Some(path) => (recorded(path)?, InFlight::default(), None),
         None => {
-            let cluster = Cluster::connect(arguments.cluster.kubeconfig.as_deref()).await?;
+            let cluster = arguments.cluster.connect().await?;
             let mayastor = Mayastor::new(&arguments.engine.mayastor_url)?;
             let prometheus = arguments
                 .engine
@@ -94,8 +105,8 @@ pub async fn plan(arguments: Arguments) -> Result<u8, Failed> {
             let (found, claims) = cluster.volumes().await?;
             let now = crate::io::clock::now();
             let backups = backups::known(&cluster, &desired, &found, &claims, now).await;
-            let beside = decide::rollouts::asked(&desired);
-            let unbound = claims::unbound(&beside.namespaces, &claims);
+            let asked = decide::rollouts::asked(&desired);
+            let unbound = claims::unbound(&asked.namespaces, &claims);
             let joined = volumes::join(found, claims);
             let questions = decide::questions(&desired, now);
             let engines = observe::Engines {
@@ -105,13 +116,23 @@ pub async fn plan(arguments: Arguments) -> Result<u8, Failed> {
             let prometheus = prometheus.as_ref();
             let mut observation = observe::observe(joined, engines, prometheus, &questions, now).await;
             observation.unbound = unbound;
-            observation.figures = observe::figures(prometheus, &beside.figures, now).await;
+            observation.figures = observe::figures(prometheus, &asked.figures, now).await;
             let migrations: Vec<VolumeMigration> = cluster.list().await?;
             phases = rollouts::remembered(&cluster).await?;
+            beside = rollouts::Beside::read(&cluster, &desired, &asked).await?;
             let sources: Vec<PolicySource> = cluster.list().await?;
             demanding.extend(sources.iter().filter_map(demands));
             standing.extend(sources.iter().filter_map(stands));
             standing.extend(sources.iter().map(limited));
+            standing.extend(sources.iter().filter_map(delivers));
+            let changes = match arguments.deliver {
+                Some(_) => None,
+                None => {
+                    let mut changes = changes(&cluster, &objects).await?;
+                    changes.extend(leaving(&cluster, &sources, &objects).await?);
+                    Some(changes)
+                }
+            };
             let in_flight = InFlight {
                 migrations: migrations.iter().map(MigrationBrief::from).collect(),
                 proposals: sources
@@ -119,9 +140,10 @@ pub async fn plan(arguments: Arguments) -> Result<u8, Failed> {
                     .flat_map(|source| remembered(source, now))
                     .collect(),
                 backups,
+                workload_moves: beside.busy(),
                 ..InFlight::default()
             };
-            (observation, in_flight, Some(changes(&cluster, &objects).await?))
+            (observation, in_flight, changes)
         }
     };
     if let Some(path) = &arguments.record {
@@ -159,7 +181,7 @@ pub async fn plan(arguments: Arguments) -> Result<u8, Failed> {
     }
     let pace = Pace::of(&in_flight.migrations);
     if let Some(path) = &arguments.template {
-        return proposals(path, &desired, &decision, &pace);
+        return template::proposals(path, &desired, &decision, &pace);
     }
     let backups = crate::render::backups::planned(&desired, observation.at);
     let seen = decide::rollouts::Seen {
@@ -168,8 +190,20 @@ pub async fn plan(arguments: Arguments) -> Result<u8, Failed> {
         backups: in_flight.backups.as_deref(),
         now: observation.at,
     };
-    let rollouts = decide::rollouts::judge(&seen, &phases);
+    let mut rollouts = decide::rollouts::judge(&seen, &phases);
+    beside.tell(&desired, &observation, &in_flight, limits, &mut rollouts);
+    let delivery = match (&arguments.deliver, &tree) {
+        (Some(to), Some(tree)) => Some(delivery::changes(
+            to,
+            &arguments.folder,
+            &objects,
+            tree,
+            &observation,
+        )?),
+        _ => None,
+    };
     let shown = Shown {
+        delivery: delivery.as_ref(),
         rollouts: &rollouts,
         decision: &decision,
         changes: changes.as_deref(),
@@ -180,20 +214,20 @@ pub async fn plan(arguments: Arguments) -> Result<u8, Failed> {
         at: observation.at,
     };
     print(&shown, arguments.folder.output);
-    let changed = changes.is_some_and(|changes| !changes.is_empty());
+    let delivers = delivery.is_some_and(|changes| !changes.is_nothing());
+    let changed = delivers || changes.is_some_and(|changes| !changes.is_empty());
     let nothing = decision.proposals.is_empty() && decision.starts.is_empty() && !changed;
     blind(&desired, &observation).map_or(Ok(if nothing { 0 } else { 2 }), Err)
 }
 
-/// Why too little is known of moves that policies or assignments ask for: the engine could not be read, or no signal that was asked for.
+/// Why too little is known of moves that policies or assignments ask for: the engine could not be read, or a signal that was asked for.
 /// "Nothing to do" would be said of a world that nobody saw.
 fn blind(desired: &Desired, observation: &Observation) -> Option<Failed> {
     let measured = observation.answers.values().any(Result::is_ok);
     let unread = observation
         .answers
         .values()
-        .find_map(|answer| answer.as_ref().err())
-        .filter(|_| !measured);
+        .find_map(|answer| answer.as_ref().err());
     let moves = !desired.policies.is_empty() || !desired.assignments.is_empty();
     let said = match (&observation.engine, unread) {
         _ if !moves => return None,
@@ -206,46 +240,15 @@ fn blind(desired: &Desired, observation: &Observation) -> Option<Failed> {
                 "Mayastor could not be read, so nothing is known of moves; check --mayastor-url ({engine})"
             )
         }
+        (Ok(_), Some(signal)) if measured => {
+            format!("a signal could not be read, so what it decides is not known; mend its query ({signal})")
+        }
         (Ok(_), Some(signals)) => {
             format!("no signal could be read, so no load is known; check --prometheus-url ({signals})")
         }
         (Ok(_), None) => return None,
     };
     Some(Failed(said))
-}
-
-/// What proposals would say.
-fn proposals(path: &Path, desired: &Desired, decision: &Decision, pace: &Pace) -> Result<u8, Failed> {
-    let bytes = std::fs::read(path).map_err(about(path))?;
-    let template = Template::read(&path.display().to_string(), &bytes).map_err(Failed)?;
-    let site = Site {
-        prefix: "couchestor/",
-        assignments: "assignments",
-        trailer: crate::propose::TRAILER,
-        forge: true,
-        pace: Some(pace),
-    };
-    let policies: BTreeSet<&PolicyName> = decision.proposals.iter().map(|one| &one.policy).collect();
-    for policy in &policies {
-        let moves = decision.proposals.iter().filter(|one| one.policy == **policy);
-        let left = decision.left_alone.iter();
-        let left = left.filter(|left| left.policy.is_some_and(|one| one.name == **policy));
-        let (moves, left): (Vec<_>, Vec<_>) = (moves.collect(), left.collect());
-        let rendered = proposal::render(policy, &moves, &left, desired, site, &template);
-        if let Some(complaint) = rendered.complaint {
-            return Err(Failed(complaint));
-        }
-        if let Some(text) = rendered.text {
-            data(&format!("# {}\n\n{}", text.title, text.body));
-        }
-    }
-    if policies.is_empty() {
-        words(&format!(
-            "{}: it is understood; nothing is to be proposed now",
-            path.display()
-        ));
-    }
-    Ok(0)
 }
 
 /// A world that `--record` wrote.
@@ -270,62 +273,6 @@ fn claim(text: &str) -> Result<ClaimRef, Failed> {
         namespace: namespace.to_owned(),
         name: name.to_owned(),
     })
-}
-
-/// The source's name, if it demands approvals. A folder on disk does not say which commit approved what, so who approved it is not
-/// known here.
-fn demands(source: &PolicySource) -> Option<String> {
-    let metadata = &source.metadata;
-    source.spec.proposals.as_ref()?.approvals.as_ref()?;
-    Some(format!(
-        "{}/{}",
-        metadata.namespace.as_deref().unwrap_or_default(),
-        metadata.name.as_deref().unwrap_or_default()
-    ))
-}
-
-/// Why a source's moves stand still in the cluster, if they do.
-fn stands(source: &PolicySource) -> Option<String> {
-    let (metadata, status) = (&source.metadata, source.status.as_ref()?);
-    let stopped = conditions::find(&status.conditions, crate::wiring::MOVING);
-    let stopped = stopped.filter(|one| one.status == "False")?;
-    let name = metadata.name.as_deref().unwrap_or_default();
-    Some(format!(
-        "moves of PolicySource {name} stand still: {}",
-        stopped.message
-    ))
-}
-
-/// What the controller does not do for a source although this plan shows it: a folder on disk does not say whose limits hold for it.
-fn limited(source: &PolicySource) -> String {
-    let metadata = &source.metadata;
-    let (namespace, name) = (metadata.namespace.as_deref(), metadata.name.as_deref());
-    let max_open = source.spec.proposals.clone().unwrap_or_default().max_open;
-    format!(
-        "PolicySource {}/{} has at most {max_open} proposals open at one time (proposals.maxOpen), and the controller starts at most as many \
-         moves as its --max-concurrent-migrations says; this plan shows all of both",
-        namespace.unwrap_or_default(),
-        name.unwrap_or_default()
-    )
-}
-
-/// What a source remembers of its proposals, without the refusals that it has forgotten by now.
-fn remembered(source: PolicySource, now: Timestamp) -> Vec<ProposalStatus> {
-    let rejections = source.spec.proposals.and_then(|proposals| proposals.rejections);
-    let expire = rejections.and_then(|one| duration::parse(&one.expire_after).ok());
-    let mut records = source.status.map(|status| status.proposals).unwrap_or_default();
-    for record in records
-        .iter_mut()
-        .filter(|record| decide::is_forgotten(record, expire, now))
-    {
-        match record.state {
-            ProposalState::Declined => record.moves.clear(),
-            // What was taken out before the merge is a refusal too.
-            ProposalState::Merged => record.moves.retain(|one| one.accepted),
-            ProposalState::Open | ProposalState::Edited | ProposalState::Withdrawing => {}
-        }
-    }
-    records
 }
 
 /// Why the folder freezes all moves, if it does.
@@ -358,6 +305,7 @@ fn cents(cost: f64) -> f64 {
 
 /// All that is printed.
 struct Shown<'a> {
+    delivery: Option<&'a Delivery>,
     rollouts: &'a [Report],
     decision: &'a Decision<'a>,
     changes: Option<&'a [Change]>,
@@ -370,6 +318,7 @@ struct Shown<'a> {
 
 fn print(shown: &Shown, output: Output) {
     let Shown {
+        delivery,
         rollouts,
         decision,
         changes,
@@ -382,6 +331,7 @@ fn print(shown: &Shown, output: Output) {
     if output != Output::Text {
         let report = json!({
             "objects": changes,
+            "delivery": delivery.map(delivery::value),
             "backups": backups,
             "proposals": decision.proposals.iter().map(|one| json!({
                 "claim": one.claim.to_string(), "volume": one.volume, "from": one.from, "to": one.to, "decision": one.note,
@@ -402,7 +352,9 @@ fn print(shown: &Shown, output: Output) {
         });
         return value(&report, output);
     }
-    if let Some(changes) = changes {
+    if let Some(delivery) = delivery {
+        data(&delivery::text(delivery));
+    } else if let Some(changes) = changes {
         let rows: Vec<_> = changes
             .iter()
             .map(|one| {
@@ -424,15 +376,10 @@ fn print(shown: &Shown, output: Output) {
         .proposals
         .iter()
         .map(|one| {
-            let heat = measured(&one.note.signal, one.note.value);
-            let heat = match &one.note.window {
-                Some(window) => format!("{heat} over {window}"),
-                None => heat,
-            };
             vec![
                 one.claim.to_string(),
                 format!("{} → {}", one.from, one.to),
-                heat,
+                observed(&one.note, str::to_owned),
                 gib(one.bytes),
                 pace.seconds(&one.to, one.bytes)
                     .map_or_else(|| "-".to_owned(), roughly),

@@ -3,7 +3,7 @@
 use super::data;
 use crate::decrypt::FILE_BYTES_MAX;
 use crate::formats::sops::SEALED;
-use crate::model::diagnostic::{Diagnostic, Severity};
+use crate::model::diagnostic::{Diagnostic, Severity, hidden};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -37,14 +37,33 @@ impl<'a> Texts<'a> {
                 return None;
             }
             let text = std::fs::read_to_string(&file).ok()?;
-            // Nor is a Secret that somebody forgot to encrypt printed into the log of a pipeline.
-            let secret = [SEALED, "kind: Secret", "\"Secret\"", "stringData"]
-                .iter()
-                .any(|mark| text.contains(mark));
-            (!secret).then_some(text)
+            // The lines of YAML: a return alone ends one too, and a mark of the encoding stands on none.
+            let text = text
+                .trim_start_matches('\u{feff}')
+                .replace("\r\n", "\n")
+                .replace('\r', "\n");
+            (!text.contains(SEALED)).then_some(text)
         });
-        file.as_deref()
+        let text = file.as_deref()?;
+        (!in_secret(text, diagnostic.place.line)).then_some(text)
     }
+}
+
+/// Whether a line stands in a document that may be a Secret: one that somebody forgot to encrypt is not printed into the log of a
+/// pipeline.
+fn in_secret(text: &str, line: u32) -> bool {
+    let says = |line: &&str| {
+        let named = line.contains("Secret") && (line.contains("kind") || line.trim() == "Secret");
+        named || line.contains("\"Secret\"") || line.contains("'Secret'") || line.contains("stringData")
+    };
+    let lines: Vec<&str> = text.lines().collect();
+    let at = usize::try_from(line).unwrap_or(usize::MAX).saturating_sub(1);
+    let at = at.min(lines.len());
+    let begins = |line: &&str| line.starts_with("---");
+    let start = lines[..at].iter().rposition(begins).unwrap_or(0);
+    let end = lines[at..].iter().skip(1).position(begins);
+    let end = end.map_or(lines.len(), |end| at + 1 + end);
+    lines[start..end].iter().any(says)
 }
 
 /// Prints each finding with its line and the place underlined.
@@ -94,8 +113,8 @@ fn meant(text: &str, diagnostic: &Diagnostic) -> Option<(Vec<char>, usize, usize
 fn underlined(text: &str, diagnostic: &Diagnostic) -> Option<String> {
     let (line, column, end) = meant(text, diagnostic)?;
     let from = column.saturating_sub(SHOWN_MAX / 2);
-    // Control characters could move the cursor of whoever looks.
-    let clean = |one: &char| if one.is_control() { '\u{fffd}' } else { *one };
+    // Some letters could move the cursor of whoever looks, or turn the line around.
+    let clean = |one: &char| if hidden(*one) { '\u{fffd}' } else { *one };
     let shown: String = line.iter().skip(from).take(SHOWN_MAX).map(clean).collect();
     let label = diagnostic.place.line.to_string();
     let margin = " ".repeat(label.len());

@@ -1,7 +1,6 @@
 //! `restore`: a namespace or some of its claims back from a backup, as a person needs it at two in the morning.
 
 use super::{ClusterArguments, Failed, Output};
-use crate::io::cluster::Cluster;
 use crate::model::restores::Asked;
 
 /// What would be done.
@@ -106,8 +105,6 @@ pub async fn restore(command: Command) -> Result<u8, Failed> {
             plan::print(&asked, output).await
         }
         Command::Run { asked, yes, how } => run::run(&asked, yes, &how).await,
-        Command::Abort { id, how, cluster } => {
-            run::abort(&id, &how, &Cluster::connect(cluster.kubeconfig.as_deref()).await?).await
-        }
+        Command::Abort { id, how, cluster } => run::abort(&id, &how, &cluster.connect().await?).await,
     }
 }

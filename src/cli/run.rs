@@ -2,7 +2,6 @@
 
 use super::{ClusterArguments, EngineArguments, Failed};
 use crate::ha;
-use crate::io::cluster::Cluster;
 use crate::io::mayastor::Mayastor;
 use crate::io::prometheus::Prometheus;
 use crate::io::webhook::Webhooks;
@@ -22,6 +21,9 @@ use tokio::sync::mpsc;
 
 /// Hints of webhooks that wait; one that does not fit is as good as those that do.
 const POKES_MAX: usize = 64;
+
+/// How long a start without election waits for its epoch, with the tries that it takes when others are first.
+const EPOCH_PATIENCE: Duration = Duration::from_secs(15);
 
 /// How controllers agree on who acts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
@@ -104,7 +106,7 @@ pub async fn run(arguments: Arguments) -> Result<u8, Failed> {
         ));
     }
     let clients = Clients {
-        cluster: Cluster::connect(arguments.cluster.kubeconfig.as_deref()).await?,
+        cluster: arguments.cluster.patient().await?,
         mayastor: Mayastor::new(&arguments.engine.mayastor_url)?
             .patient_for(Duration::from_secs(arguments.mayastor_timeout_seconds)),
         prometheus: arguments
@@ -175,11 +177,22 @@ pub async fn run(arguments: Arguments) -> Result<u8, Failed> {
         return Ok(0);
     }
     let place = format!("{}/{}", lease.namespace, lease.name);
-    let (epoch, holder) = ha::take_epoch(&lease, clients.clock).await.map_err(|error| {
+    let server = lease.cluster.server();
+    let taken = tokio::time::timeout(EPOCH_PATIENCE, ha::take_epoch(&lease, clients.clock)).await;
+    let none = |why: &dyn std::fmt::Display| {
         Failed(format!(
-            "no epoch could be taken from Lease {place}: {error}; without one a controller from before could not be told from this one"
+            "no epoch could be taken from Lease {place} of {server}: {why}; without one a controller from before could not be told from this one"
         ))
-    })?;
+    };
+    let (epoch, holder) = match taken {
+        Ok(taken) => taken.map_err(|error| none(&error))?,
+        Err(_) => {
+            let seconds = EPOCH_PATIENCE.as_secs();
+            return Err(none(&format!(
+                "the Kubernetes API gave no answer within {seconds} seconds; see that it can be reached from here"
+            )));
+        }
+    };
     if let Some(holder) = holder {
         tracing::warn!(
             holder,
@@ -204,12 +217,9 @@ fn identity(name: Option<String>) -> String {
 
 fn health_routes(health: Arc<Health>) -> Router {
     let ready = move || async move {
-        match health.is_ready() {
-            true => (StatusCode::OK, "ok\n"),
-            false => (
-                StatusCode::SERVICE_UNAVAILABLE,
-                "the Kubernetes API does not answer\n",
-            ),
+        match health.why_not() {
+            None => (StatusCode::OK, "ok\n".to_owned()),
+            Some(why) => (StatusCode::SERVICE_UNAVAILABLE, why + "\n"),
         }
     };
     Router::new()

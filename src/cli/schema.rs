@@ -1,7 +1,7 @@
 //! `schema`: our kinds as JSON schemas, by which an editor's YAML language server checks and completes.
 
 use super::{Failed, data};
-use crate::model::kinds::{API_VERSION, all_crds};
+use crate::model::kinds::{API_VERSION, MADE_BY_US, all_crds};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use serde_json::{Map, Value, json};
 
@@ -25,10 +25,10 @@ pub fn schema(arguments: &Arguments) -> Result<u8, Failed> {
         data(crate::render::proposal::BUILT_IN);
         return Ok(0);
     }
-    // A VolumeMigration is never written by hand.
+    // What couchestor makes is never written by hand.
     let crds: Vec<CustomResourceDefinition> = all_crds()
         .into_iter()
-        .filter(|crd| crd.spec.names.kind != "VolumeMigration")
+        .filter(|crd| !MADE_BY_US.contains(&crd.spec.names.kind.as_str()))
         .collect();
     let schema = match &arguments.kind {
         None => all(&crds),

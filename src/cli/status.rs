@@ -6,13 +6,16 @@ use super::table::table;
 use super::{ClusterArguments, Failed, Output, data, value};
 use crate::io::cluster::{Cluster, ClusterError};
 use crate::model::conditions;
-use crate::model::kinds::policy_source::ProposalState;
+use crate::model::kinds::policy_source::{ProposalState, ProposalStatus};
 use crate::model::kinds::volume_migration::Phase;
 use crate::model::kinds::{BackupPolicy, PolicySource, StoragePolicy, VolumeMigration};
 use serde_json::json;
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
+
+/// Moves of workloads.
+mod workloads;
 
 /// Pause between two looks of `--watch`.
 const PAUSE: Duration = Duration::from_secs(2);
@@ -58,12 +61,13 @@ impl Arguments {
 /// `status`.
 pub async fn status(arguments: Arguments) -> Result<u8, Failed> {
     super::no_sarif(arguments.output)?;
-    let cluster = Cluster::connect(arguments.cluster.kubeconfig.as_deref()).await?;
+    let cluster = arguments.cluster.connect().await?;
     if arguments.watch {
         return watch(&cluster, &arguments).await;
     }
     let (sources, migrations) = read(&cluster).await?;
     let backups = backup_policies(&cluster).await?;
+    let workloads = workloads::all(&cluster).await?;
     let policies: Vec<StoragePolicy> = match arguments.volumes {
         true => cluster.list().await?,
         false => Vec::new(),
@@ -72,7 +76,8 @@ pub async fn status(arguments: Arguments) -> Result<u8, Failed> {
         Output::Text => {
             data(&overview(&sources));
             let backed_up = backups::listed(&backups, crate::io::clock::now());
-            for more in [listed(&migrations), backed_up, left_alone(&policies)]
+            let moved = workloads::listed(&workloads);
+            for more in [listed(&migrations), moved, backed_up, left_alone(&policies)]
                 .iter()
                 .flatten()
             {
@@ -81,14 +86,15 @@ pub async fn status(arguments: Arguments) -> Result<u8, Failed> {
             }
         }
         output => {
-            let mut report = json!({"sources": sources, "migrations": migrations, "backupPolicies": backups});
+            let mut report = json!({"sources": sources, "migrations": migrations, "workloadMoves": workloads, "backupPolicies": backups});
             if arguments.volumes {
                 report["policies"] = json!(policies);
             }
             value(&report, output);
         }
     }
-    Ok(judged(&sources, &migrations) | u8::from(backups::are_unready(&backups)))
+    let waits = backups::are_unready(&backups) || workloads::needs_person(&workloads);
+    Ok(judged(&sources, &migrations) | u8::from(waits))
 }
 
 /// Policies of backups; none where an older release's kinds are installed.
@@ -268,6 +274,14 @@ fn overview(sources: &[PolicySource]) -> String {
             ));
         }
     }
+    let deliveries = deliveries(sources);
+    if !deliveries.is_empty() {
+        page.push('\n');
+        page.push_str(&table(
+            &["DELIVERY", "WHAT", "STATE", "WHERE", "SINCE"],
+            &deliveries,
+        ));
+    }
     if !proposals.is_empty() {
         page.push('\n');
         page.push_str(&table(
@@ -276,6 +290,27 @@ fn overview(sources: &[PolicySource]) -> String {
         ));
     }
     page
+}
+
+/// Manifests that are proposed to be delivered, and what became of the last ones.
+fn deliveries(sources: &[PolicySource]) -> Vec<Vec<String>> {
+    let of = |source: &PolicySource| {
+        let name = source.metadata.name.clone().unwrap_or_default();
+        let delivery = source.status.as_ref().and_then(|status| status.delivery.clone());
+        let proposals = delivery.map(|delivery| delivery.proposals).unwrap_or_default();
+        let row = move |one: ProposalStatus| {
+            let place = one.url.unwrap_or(one.branch);
+            vec![
+                name.clone(),
+                one.title,
+                format!("{:?}", one.state),
+                place,
+                one.since,
+            ]
+        };
+        proposals.into_iter().map(row).collect::<Vec<_>>()
+    };
+    sources.iter().flat_map(of).collect()
 }
 
 /// Migrations.

@@ -8,10 +8,11 @@ use super::View;
 use super::heat::Direction;
 use super::judge::Wanted;
 use super::place::Room;
+use crate::formats::duration;
 use crate::model::decision::{Decision, ProposedMove, Why};
-use crate::model::desired::Tier;
+use crate::model::desired::{Signal, Tier};
 use crate::model::engine::GIB;
-use crate::model::kinds::tier_assignment::DecisionNote;
+use crate::model::kinds::tier_assignment::{DecisionNote, SignalNote};
 use crate::model::masked::noted;
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;
@@ -232,7 +233,7 @@ impl<'a> Admitting<'_, 'a> {
             0..=NAMED_MAX => names.join(", "),
             more => format!("{} and {} more", names[..NAMED_MAX].join(", "), more - NAMED_MAX),
         };
-        let tier = self.view.names[self.all[index].to].clone();
+        let tier = &self.view.tiers[self.all[index].to].name;
         self.leave(
             index,
             Why::WaitsForRoom {
@@ -291,7 +292,7 @@ impl<'a> Admitting<'_, 'a> {
 }
 
 fn budgets(view: &View, decision: &Decision) -> Budgets {
-    let mut of_policy = vec![0; view.policies.len()];
+    let mut of_policy = vec![0; view.policies.all.len()];
     let running = view
         .in_flight
         .migrations
@@ -302,16 +303,12 @@ fn budgets(view: &View, decision: &Decision) -> Budgets {
         .starts
         .iter()
         .filter_map(|start| start.approved.what().policy.as_deref());
-    let place = |name: &str| {
-        view.policies
-            .binary_search_by(|measured| measured.policy.name.as_str().cmp(name))
-            .ok()
-    };
+    let place = |name: &str| view.policies.place(name);
     for policy in running.chain(started).filter_map(place) {
         of_policy[policy] += 1;
     }
     // What is open counts, wanted or not: a person may have changed it, or closing it has failed.
-    let mut has_proposal = vec![0; view.policies.len()];
+    let mut has_proposal = vec![0; view.policies.all.len()];
     let mut others = BTreeSet::new();
     for record in &view.in_flight.proposals {
         // What takes a failed move back is no policy's proposal.
@@ -356,7 +353,7 @@ fn proposed(view: &View, wanted: &Wanted, candidates: Vec<crate::model::ids::Poo
         from: from.name.clone(),
         to: to.name.clone(),
         hotter: wanted.pointed.direction == Direction::Hotter,
-        note: note(wanted, from, to),
+        note: note(view, wanted, from, to),
         candidates,
         bytes: wanted.bytes,
         monthly_cost: monthly_cost(from, to, wanted.bytes),
@@ -373,24 +370,28 @@ pub(super) fn monthly_cost(from: &Tier, to: &Tier, bytes: u64) -> Option<f64> {
 }
 
 /// The figures of an open proposal stay as they were proposed: a reviewer's text does not change under their eyes.
-fn note(wanted: &Wanted, from: &Tier, to: &Tier) -> DecisionNote {
-    let policy = wanted.policy;
+fn note(view: &View, wanted: &Wanted, from: &Tier, to: &Tier) -> DecisionNote {
+    let (policy, pointed) = (wanted.policy, &wanted.pointed);
+    let told = !policy.secret;
+    let first = policy.signals.iter().find(|one| *one.name == *pointed.signal);
     let fresh = DecisionNote {
         policy: policy.name.to_string(),
         from: from.name.to_string(),
-        signal: noted(policy, wanted.pointed.signal).to_owned(),
-        value: rounded(wanted.pointed.value),
-        watermark: (!policy.secret).then_some(wanted.pointed.threshold),
-        window: (!policy.secret).then(|| policy.window_text.clone()),
+        signal: noted(policy, pointed.signal).to_owned(),
+        value: rounded(pointed.value),
+        watermark: told.then_some(pointed.threshold),
+        window: told.then(|| policy.window_text.clone()),
+        percentile: first.filter(|_| told).and_then(percent),
+        also: match told && policy.signals.len() > 1 {
+            true => also(view, wanted),
+            false => Vec::new(),
+        },
+        sustained_for: (told && !policy.sustained.is_zero()).then(|| duration::format(policy.sustained)),
         after: wanted.after.as_deref().map(str::to_owned),
     };
     match wanted.open {
         Some(open) if open.to == to.name.as_str() => {
-            let same = DecisionNote {
-                value: fresh.value,
-                ..open.decision.clone()
-            };
-            if same == fresh {
+            if open.decision.measured_as(&fresh) == fresh {
                 open.decision.clone()
             } else {
                 fresh
@@ -398,6 +399,32 @@ fn note(wanted: &Wanted, from: &Tier, to: &Tier) -> DecisionNote {
         }
         _ => fresh,
     }
+}
+
+/// The other signals that had to point the same way.
+fn also(view: &View, wanted: &Wanted) -> Vec<SignalNote> {
+    let bound = wanted.bound;
+    let Some(index) = view
+        .observation
+        .index_of(&bound.namespace, &bound.claim, &bound.name)
+    else {
+        return Vec::new();
+    };
+    let measured = view.policies.measured(wanted.taker);
+    let others = measured.thresholds(index, wanted.pointed.direction);
+    let others = others.filter(|(signal, ..)| *signal.name != *wanted.pointed.signal);
+    let note = |(signal, value, watermark): (&Signal, f64, f64)| SignalNote {
+        signal: signal.name.to_string(),
+        value: rounded(value),
+        watermark,
+        percentile: percent(signal),
+    };
+    others.map(note).collect()
+}
+
+/// A signal's percentile, 0 to 100, without what a part of 1 loses on the way.
+fn percent(signal: &Signal) -> Option<f64> {
+    signal.percentile.map(|part| (part * 100.0 * 1e6).round() / 1e6)
 }
 
 /// Three digits of what is small, whole numbers of what is large: nobody reads more.

@@ -10,7 +10,8 @@ use crate::model::kinds::volume_migration::Phase;
 use crate::model::migration_brief::MigrationBrief;
 use crate::model::quick::Table;
 use jiff::Timestamp;
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
+use std::num::NonZeroI64;
 use std::time::Duration;
 
 /// Attempts of one approval: whoever has tried a move that often should look at it anew, and say so with a new commit.
@@ -75,8 +76,16 @@ impl<'a> Attempts<'a> {
         self.of_approval.get(&key).copied()
     }
 
+    /// Why another volume of the claim than the one that was meant is not moved; once that was written down, its approval is used up.
+    pub(super) fn other_volume<T>(&self, approved: &Approved<Move>) -> Result<T, Why<'static>> {
+        self.not_superseded(approved)?;
+        Err(Why::OtherVolume {
+            assigned: approved.what().volume.clone(),
+        })
+    }
+
     /// Whether an approval was used up without a move.
-    pub(super) fn not_superseded(&self, approved: &Approved<Move>) -> Result<(), Why<'static>> {
+    fn not_superseded(&self, approved: &Approved<Move>) -> Result<(), Why<'static>> {
         match self.latest(approved) {
             Some((done, _)) if done.phase == Phase::Superseded => Err(Why::Superseded {
                 migration: done.name.clone(),
@@ -141,8 +150,8 @@ impl<'a> Attempts<'a> {
         let until = ended.checked_add(pause.min(PAUSE_LAST)).unwrap_or(Timestamp::MAX);
         match now < until {
             true => Err(Why::BacksOff {
-                migration: last.name.clone(),
-                until,
+                migration: last.name.as_str().into(),
+                until: until.as_second(),
             }),
             false => Ok(()),
         }
@@ -165,23 +174,37 @@ fn rested(
     match again {
         Some(until) if view.now >= until => Ok(()),
         again => Err(Why::Drifted {
-            migration: latest.name.clone(),
-            again,
+            migration: latest.name.as_str().into(),
+            again: again.and_then(|again| NonZeroI64::new(again.as_second())),
         }),
     }
 }
 
 /// Volumes whose latest moves were refused at once.
 fn refused(migrations: &[MigrationBrief]) -> HashMap<&str, (&MigrationBrief, u32)> {
-    let at_once = |one: &MigrationBrief| {
+    let at_once = |one: &&MigrationBrief| {
+        if one.phase != Phase::RolledBack {
+            return false;
+        }
         let began: Option<Timestamp> = one.started.as_ref().and_then(|at| at.parse().ok());
         let lasted = began
             .zip(one.ended())
             .map(|(from, to)| to.as_second() - from.as_second());
-        one.phase == Phase::RolledBack && lasted.is_some_and(|lasted| lasted <= AT_ONCE_SECS)
+        lasted.is_some_and(|lasted| lasted <= AT_ONCE_SECS)
     };
     let mut of_volume: HashMap<&str, Vec<&MigrationBrief>> = HashMap::new();
-    for one in migrations.iter().filter(|one| one.phase.is_final()) {
+    // Most volumes never had one.
+    let had: HashSet<&str> = migrations
+        .iter()
+        .filter(at_once)
+        .map(|one| one.volume.as_str())
+        .collect();
+    let had_one = |one: &&MigrationBrief| had.contains(one.volume.as_str());
+    for one in migrations
+        .iter()
+        .filter(|one| one.phase.is_final())
+        .filter(had_one)
+    {
         of_volume.entry(one.volume.as_str()).or_default().push(one);
     }
     let mut refused = HashMap::new();

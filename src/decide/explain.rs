@@ -7,6 +7,7 @@ use crate::model::decision::{Decision, LeftAlone, measured, span};
 use crate::model::desired::{Budgets, Desired, Policy, Signal};
 use crate::model::engine::gib;
 use crate::model::ids::ClaimRef;
+use crate::model::masked::noted;
 use crate::model::observation::{Backing, Observation, Pin};
 use crate::model::week::WeekWindow;
 use jiff::Timestamp;
@@ -92,7 +93,8 @@ pub fn explain(
     let index = observation.find(claim)?;
     let bound = &observation.volumes[index];
     let taker = judge::taker(&view, bound).ok();
-    let taker = taker.map(|taker| &view.policies[taker]);
+    let taker = taker.map(|taker| view.policies.measured(taker));
+    let taker = taker.as_ref();
     let name = |tier: &usize| view.tiers[*tier].name.to_string();
     let mut explanation = Explanation {
         claim: claim.to_string(),
@@ -175,12 +177,12 @@ fn load(explanation: &mut Explanation, view: &View, of: &Measured, index: usize)
     let Some(answers) = &of.kind.answers else { return };
     let coverage = heat::known(&answers.coverage, index);
     explanation.coverage_percent = coverage.map(|part| (part.clamp(0.0, 1.0) * 100.0) as u32);
-    let title = |signal: &Signal| match signal.percentile {
-        Some(part) => format!("{} p{:.0}", signal.name, part * 100.0),
-        None => signal.name.to_string(),
+    let title = |signal: &Signal| match signal.percentile.filter(|_| !policy.secret) {
+        Some(part) => format!("{} p{:.0}", noted(policy, &signal.name), part * 100.0),
+        None => noted(policy, &signal.name).to_owned(),
     };
     let shown = |signal: &Signal, value: Option<f64>| match value {
-        Some(value) => measured(&signal.name, value),
+        Some(value) => measured(noted(policy, &signal.name), value),
         None => "unknown".to_owned(),
     };
     // Of a policy that was encrypted no threshold is told.

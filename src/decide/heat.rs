@@ -72,13 +72,13 @@ pub(super) struct Kind<'a> {
     columns: Option<(&'a [f64], &'a [f64])>,
 }
 
-/// Every policy, in order of name, with its answers; questions were asked at the time of the observation.
+/// Every policy, in order of name, with what its questions were answered; they were asked at the time of the observation.
 pub(super) fn measured<'a>(
     policies: &[&'a Policy],
     desired: &'a Desired,
     observation: &'a Observation,
     tiers: &[&Tier],
-) -> (Vec<Measured<'a>>, Plainly<'a>) {
+) -> Plainly<'a> {
     let digest = desired.policies.digest();
     let place = |name| tiers.binary_search_by(|tier| tier.name.cmp(name)).ok();
     let kind = |first: &u32| {
@@ -92,30 +92,37 @@ pub(super) fn measured<'a>(
             answers,
         })
     };
-    let kinds: Vec<Rc<Kind>> = digest.kinds.iter().map(kind).collect();
-    let of = |(policy, rule): (&&'a Policy, &'a Rule)| Measured {
-        policy,
-        rule,
-        kind: kinds[rule.kind as usize].clone(),
-    };
-    let measured = policies.iter().zip(&digest.rules).map(of).collect();
-    let plainly = Plainly {
+    Plainly {
         digest,
-        kinds,
-        policies: policies.to_vec(),
-    };
-    (measured, plainly)
+        kinds: digest.kinds.iter().map(kind).collect(),
+        all: policies.to_vec(),
+    }
 }
 
 /// What most policies are, told in short and close together: to look at one policy of ten thousand for each volume takes most of the
 /// time of a plan.
 pub(super) struct Plainly<'a> {
-    pub(super) policies: Vec<&'a Policy>,
+    pub(super) all: Vec<&'a Policy>,
     digest: &'a Digest,
     kinds: Vec<Rc<Kind<'a>>>,
 }
 
 impl<'a> Plainly<'a> {
+    /// A policy in full; to make all of them so would take longer than what most plans look at.
+    pub(super) fn measured(&self, policy: usize) -> Measured<'a> {
+        let rule = &self.digest.rules[policy];
+        Measured {
+            policy: self.all[policy],
+            rule,
+            kind: self.kinds[rule.kind as usize].clone(),
+        }
+    }
+
+    /// The place of a policy by its name.
+    pub(super) fn place(&self, name: &str) -> Option<usize> {
+        self.digest.place(name)
+    }
+
     /// The tiers and answers of a policy, which is given by its place, and what [`Measured::points`] says of a volume of which nothing is
     /// decided yet; `None` when the policy cannot be told in short.
     pub(super) fn of(
@@ -303,7 +310,8 @@ impl<'a> Measured<'a> {
             },
             Way::Silent(signal) | Way::Unknown(signal) => Why::NoData { signal: &signal.name },
             Way::Short(signal, value) => {
-                let (signal, needed_seconds) = (&*signal.name, self.policy.sustained.as_secs());
+                let needed_seconds = u32::try_from(self.policy.sustained.as_secs()).unwrap_or(u32::MAX);
+                let signal = &*signal.name;
                 match value {
                     Some(value) => Why::NotSustained {
                         signal,
@@ -351,6 +359,23 @@ impl<'a> Measured<'a> {
             (Way::Silent(_) | Way::Unknown(_), why) => Err(why),
             _ => Ok(None),
         }
+    }
+
+    /// The signals with a threshold on a side whose values are known, with both.
+    pub(super) fn thresholds(
+        &self,
+        volume: usize,
+        direction: Direction,
+    ) -> impl Iterator<Item = (&'a Signal, f64, f64)> {
+        let columns = self.kind.answers.iter().flat_map(|answers| &answers.signals);
+        let all = self.policy.signals.iter().zip(columns);
+        all.filter_map(move |(signal, columns)| {
+            let threshold = match direction {
+                Direction::Hotter => signal.above,
+                Direction::Colder => signal.below,
+            };
+            Some((signal, known(&columns.value, volume)?, threshold?))
+        })
     }
 
     /// Whether all signals with a threshold on that side are beyond it.

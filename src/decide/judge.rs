@@ -6,14 +6,12 @@ use super::{NO_PAST, Past, Proposed, View, place, protection};
 use crate::model::decision::{Decision, LeftAlone, Subject, Why};
 use crate::model::desired::{Assignment, Policy};
 use crate::model::glance::Glance;
-use crate::model::kinds::policy_source::{ProposalState, ProposalStatus, ProposedMoveStatus};
+use crate::model::kinds::policy_source::{ProposalState, ProposedMoveStatus};
 use crate::model::masked::noted;
 use crate::model::observation::{Backing, BoundVolume, CopyAt, MayastorVolume, Pin, UNKNOWN, Unfit};
 use crate::model::policies::Rule;
-use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroI64;
-use std::time::Duration;
 
 /// A refused move is asked for again only when the signal is this many times further out than when it was refused.
 const MATERIAL: f64 = 1.5;
@@ -71,7 +69,7 @@ pub(super) fn judge<'a>(
         let (policy, why) = match taker(view, bound) {
             Err(why) => (None, why),
             Ok(taker) => {
-                let policy = view.policies[taker].policy;
+                let policy = view.policies.all[taker];
                 let why = match one(view, index, bound, taker, tiers, superseded.is_some()) {
                     // What was merged and did not happen is what people ask about.
                     Err(why) => superseded.map_or(why, |migration| Why::Superseded {
@@ -115,7 +113,7 @@ fn at_a_glance<'a>(
         return false;
     }
     let taker = *taker as usize;
-    let Some((kind, pointed)) = view.plainly.of(taker, index) else {
+    let Some((kind, pointed)) = view.policies.of(taker, index) else {
         return false;
     };
     // Only what is in the engine is on a tier.
@@ -123,7 +121,7 @@ fn at_a_glance<'a>(
         return false;
     };
     let subject = Subject::Volume(bound);
-    let policy = Some(view.plainly.policies[taker]);
+    let policy = Some(view.policies.all[taker]);
     let tier = place::only(on_tiers).map(|tier| &view.tiers[tier].name);
     match pointed {
         Err(Why::BetweenWatermarks { signal, value }) => put(reasons, || LeftAlone {
@@ -183,7 +181,7 @@ fn one<'a>(
     on_tiers: u64,
     spent: bool,
 ) -> Result<Wanted<'a>, Why<'a>> {
-    let measured = &view.policies[taker];
+    let measured = &view.policies.measured(taker);
     let past = view.past(index);
     let rule = measured.rule;
     if !rule.enabled {
@@ -225,7 +223,7 @@ fn one<'a>(
         held,
     } = ways;
     let plainly = (held == Held::default())
-        .then(|| view.plainly.of(taker, index))
+        .then(|| view.policies.of(taker, index))
         .flatten();
     let pointed = plainly.map_or_else(|| measured.points(index, held), |(_, pointed)| pointed)?;
     let to = match pointed.direction {
@@ -439,10 +437,10 @@ fn not_declined(
     pointed: &Pointed,
 ) -> Result<(), Why<'static>> {
     let mut refusals = recorded(view, past, to).filter(|(proposal, one)| match proposal.state {
-        ProposalState::Declined => !is_forgotten(proposal, view.limits.rejections_expire, view.now),
+        ProposalState::Declined => !proposal.is_forgotten(view.limits.rejections_expire, view.now),
         ProposalState::Merged if one.accepted => view.desired.reverted.contains(&bound.claim_ref()),
         // It was taken out of the proposal before that was merged.
-        ProposalState::Merged => !is_forgotten(proposal, view.limits.rejections_expire, view.now),
+        ProposalState::Merged => !proposal.is_forgotten(view.limits.rejections_expire, view.now),
         ProposalState::Open | ProposalState::Edited | ProposalState::Withdrawing => false,
     });
     let Some((proposal, refusal)) = refusals.next() else {
@@ -452,7 +450,7 @@ fn not_declined(
     let same_signal = refusal.decision.signal == noted(policy, pointed.signal);
     let further_out = match pointed.direction {
         Direction::Hotter => pointed.value >= then * MATERIAL,
-        Direction::Colder => pointed.value <= then / MATERIAL && then >= 1.0,
+        Direction::Colder => pointed.value <= then / MATERIAL && then >= idle(pointed.signal),
     };
     if proposal.policy_fingerprint != policy.fingerprint || same_signal && further_out {
         return Ok(());
@@ -462,15 +460,11 @@ fn not_declined(
     })
 }
 
-/// Whether a no is so old that it may be asked again.
-pub fn is_forgotten(proposal: &ProposalStatus, expire: Option<Duration>, now: Timestamp) -> bool {
-    let since = proposal.since.parse::<Timestamp>().ok();
-    match (expire, since) {
-        (Some(expire), Some(since)) => {
-            let passed = now.as_second().saturating_sub(since.as_second());
-            u64::try_from(passed).is_ok_and(|passed| passed >= expire.as_secs())
-        }
-        _ => false,
+/// Below that a signal says nothing but that nobody is there: less of it is no other situation.
+fn idle(signal: &str) -> f64 {
+    match signal {
+        "iops" | "throughput" => 1.0,
+        _ => f64::MIN_POSITIVE,
     }
 }
 

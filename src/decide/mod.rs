@@ -69,6 +69,9 @@ pub mod coverage;
 /// Which phases of rollouts are open.
 pub mod rollouts;
 
+/// Which of them are carried out, and which may be proposed.
+pub mod promotions;
+
 /// What a restore would do, and why it is refused.
 pub mod restores;
 
@@ -78,7 +81,6 @@ pub mod protection;
 #[cfg(test)]
 pub(crate) mod tests;
 
-pub use judge::is_forgotten;
 pub use questions::questions;
 pub use spent::spent;
 pub use undecided::{undecided, unmeasured};
@@ -98,6 +100,8 @@ pub struct InFlight {
     pub control: Control,
     /// What is known of backups; nothing where no policy speaks of any.
     pub backups: Option<Arc<BackupReading>>,
+    /// Moves of workloads that have not ended, by their namespaces.
+    pub workload_moves: BTreeMap<String, Arc<str>>,
 }
 
 /// Bounds and switches that the operator set for all policies.
@@ -162,9 +166,7 @@ pub(crate) struct View<'a> {
     /// For each group of volumes the policy that takes it.
     selected: select::Selected,
     /// Policies in order of name, with their signals' answers.
-    policies: Vec<heat::Measured<'a>>,
-    /// The same in short.
-    plainly: heat::Plainly<'a>,
+    policies: heat::Plainly<'a>,
     /// What holds a volume that is on one node's own disk, to be shared by the reasons.
     local: Arc<str>,
     /// For each volume the place of its past, or [`NO_PAST`].
@@ -204,10 +206,8 @@ impl<'a> View<'a> {
             Err(_) => (Vec::new(), vec![place::Filled::default(); tiers.len()]),
         };
         let policies: Vec<&Policy> = desired.policies.values().collect();
-        let (measured, plainly) = heat::measured(&policies, desired, observation, &tiers);
         let mut view = Self {
-            policies: measured,
-            plainly,
+            policies: heat::measured(&policies, desired, observation, &tiers),
             selected: select::select(&policies, desired, observation),
             desired,
             observation,

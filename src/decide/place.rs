@@ -271,12 +271,12 @@ impl Room {
     ///
     /// # Errors
     /// [`Why::NoRoom`], [`Why::Pinned`], or [`Why::NoPool`] with what excludes each pool.
-    pub(super) fn choose(
+    pub(super) fn choose<'a>(
         &self,
-        view: &View,
+        view: &View<'a>,
         volume: &MayastorVolume,
         to: usize,
-    ) -> Result<Vec<u32>, Why<'static>> {
+    ) -> Result<Vec<u32>, Why<'a>> {
         let tier = view.tiers[to];
         let Ok(fleet) = &view.observation.engine else {
             return Err(Why::NotInEngine);
@@ -331,14 +331,14 @@ impl Room {
     }
 
     /// What excludes each pool of a tier.
-    fn why_not(
+    fn why_not<'a>(
         &self,
-        view: &View,
+        view: &View<'a>,
         fleet: &Fleet,
         volume: &MayastorVolume,
         to: usize,
         copies: usize,
-    ) -> Why<'static> {
+    ) -> Why<'a> {
         let tier = view.tiers[to];
         let members = (0..fleet.pools.len()).filter(|pool| view.pool_tiers[*pool] & bit(to) != 0);
         let members: Vec<u32> = members.filter_map(|pool| u32::try_from(pool).ok()).collect();
@@ -349,7 +349,7 @@ impl Room {
         {
             // What is needed tells how much the tier keeps free.
             return Why::NoRoom {
-                tier: view.names[to].clone(),
+                tier: &tier.name,
                 needed: if tier.secret { 0 } else { needed },
                 roomiest: *roomiest,
             };
@@ -386,7 +386,7 @@ impl Room {
             ));
         }
         Why::NoPool {
-            tier: view.names[to].clone(),
+            tier: &tier.name,
             excluded: excluded.into(),
         }
     }

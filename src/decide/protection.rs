@@ -7,6 +7,7 @@ use crate::model::coverage::{BackupReading, PolicyReport};
 use crate::model::decision::Why;
 use crate::model::observation::BoundVolume;
 use crate::model::secret::MASK;
+use crate::model::why::BackupAge;
 
 /// The policies that back a volume up. One that exempts it says nothing of it.
 fn policies<'r>(
@@ -31,6 +32,9 @@ fn policies<'r>(
 /// Whether a volume may be moved as far as its backups are concerned. Only a start is asked about: a proposal that went away with each
 /// night's backup would be of no use to anybody.
 pub(super) fn lets_move(view: &View, bound: &BoundVolume) -> Result<(), Why<'static>> {
+    if let Some(name) = view.in_flight.workload_moves.get(&*bound.namespace) {
+        return Err(Why::WorkloadsMove { name: name.clone() });
+    }
     let Some(reading) = &view.in_flight.backups else {
         return Ok(());
     };
@@ -42,10 +46,8 @@ pub(super) fn lets_move(view: &View, bound: &BoundVolume) -> Result<(), Why<'sta
     let claim = bound.claim_ref();
     for policy in policies(view, reading, bound) {
         if let Some(Unseen::Unreadable(error)) = &reading.unseen {
-            return Err(Why::BackupUnknown {
-                policy: told(&policy.rules).into(),
-                error: error.as_str().into(),
-            });
+            let unread = Box::new((told(&policy.rules).into(), error.as_str().into()));
+            return Err(Why::BackupUnknown { unread });
         }
         let runs = policy.reading.as_ref().or_else(|| policy.uploading.get(&claim));
         if let Some(backup) = runs {
@@ -77,19 +79,19 @@ pub(super) fn lets_demote(view: &View, bound: &BoundVolume) -> Result<(), Why<'s
     };
     let name = told(&policy.rules);
     if let Some(Unseen::Unreadable(error)) = &reading.unseen {
-        return Err(Why::BackupUnknown {
-            policy: name.into(),
-            error: error.as_str().into(),
-        });
+        let unread = Box::new((name.into(), error.as_str().into()));
+        return Err(Why::BackupUnknown { unread });
     }
     Err(Why::BackupStale {
         policy: name.into(),
-        since: policy.covered_at(),
-        allowed_seconds: policy
-            .rules
-            .rpo
-            .filter(|_| !policy.rules.secret)
-            .map(|rpo| rpo.as_secs()),
+        age: Box::new(BackupAge {
+            since: policy.covered_at(),
+            allowed_seconds: policy
+                .rules
+                .rpo
+                .filter(|_| !policy.rules.secret)
+                .map(|rpo| rpo.as_secs()),
+        }),
     })
 }
 

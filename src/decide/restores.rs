@@ -15,7 +15,7 @@ use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 
 /// What keeps volumes in use, and what would undo a restore.
-mod users;
+pub(super) mod users;
 
 #[cfg(test)]
 mod tests;

@@ -6,22 +6,28 @@
 use super::drills::{Asks, proved};
 use crate::formats::duration;
 use crate::model::backups::PolicyKey;
-use crate::model::coverage::{BackupReading, PolicyReport, Verdict};
+use crate::model::coverage::{BackupReading, PolicyReport};
 use crate::model::desired::Desired;
-use crate::model::ids::{ClaimRef, hex};
+use crate::model::ids::ClaimRef;
 use crate::model::kinds::backup::BackupPolicySpec;
 use crate::model::kinds::rollout::{
     BackupGate, Gate, GateStatus, MetricGate, PhaseState, PhaseStatus, RolloutPhase, RolloutSpec,
     RolloutStatus, WorkloadSelector,
 };
+use crate::model::kinds::workload_move::MOVE_LABEL;
 use crate::model::observation::Observation;
+use crate::model::promotions::Candidate;
 use crate::model::pull_request::cut;
 use crate::model::quantities::span;
-use crate::model::rollouts::Report;
+use crate::model::rollouts::{Report, fingerprint};
 use jiff::Timestamp;
-use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::num::NonZeroI64;
+
+/// What backups prove.
+mod backed;
+
+use backed::{covers, fresh};
 
 #[cfg(test)]
 mod tests;
@@ -91,6 +97,8 @@ pub fn judge(seen: &Seen, before: &BTreeMap<String, RolloutStatus>) -> Vec<Repor
             class: spec.storage_class_name.clone(),
             secret: resource.origin.secret,
             phases: judging.phases(&spec.phases, &before.phases),
+            candidates: spec.phases.iter().map(|phase| judging.candidate(phase)).collect(),
+            copy: spec.copy.clone().unwrap_or_default(),
         }
     });
     judged.collect()
@@ -141,7 +149,7 @@ impl Judging<'_> {
         // The first phase that keeps the others waiting.
         let mut waits: Option<String> = None;
         for phase in phases {
-            let fingerprint = self.fingerprint(phase);
+            let fingerprint = fingerprint(self.class, phase);
             let known = before
                 .iter()
                 .find(|one| one.name == phase.name && one.fingerprint == fingerprint);
@@ -232,10 +240,20 @@ impl Judging<'_> {
         status
     }
 
-    /// A phase in short, with the class: what was proved of another one proves nothing.
-    fn fingerprint(&self, phase: &RolloutPhase) -> String {
-        let whole = serde_json::to_vec(&(self.class, phase)).unwrap_or_default();
-        hex(&Sha256::digest(&whole)[..8])
+    /// What the phase's promotion is decided by. A backup of what has just been moved comes with the night, and nothing that is still to
+    /// be moved waits for it: so gates are asked about the claims that are elsewhere.
+    fn candidate(&self, phase: &RolloutPhase) -> Candidate {
+        let mut claims = self.claims(phase);
+        let all = claims.keys().cloned().collect();
+        claims.retain(|_, claim| !claim.is_placed());
+        let gates = phase.gates.iter();
+        Candidate {
+            fingerprint: fingerprint(self.class, phase),
+            method: phase.method.unwrap_or_default(),
+            claims: all,
+            elsewhere: claims.keys().cloned().collect(),
+            gates: gates.map(|gate| self.gate(phase, gate, &claims)).collect(),
+        }
     }
 
     /// The claims of a phase's workloads, in order.
@@ -383,6 +401,10 @@ impl Judging<'_> {
 
 /// Whether a claim with these labels is of a phase's workloads.
 fn takes<'l>(phase: &RolloutPhase, namespace: &str, label: impl Fn(&str) -> Option<&'l str>) -> bool {
+    // The claim of a copy is there for the time of a move.
+    if label(MOVE_LABEL).is_some() {
+        return false;
+    }
     let is_of = |one: &WorkloadSelector| {
         let mut labels = one.selector.iter().flat_map(|selector| &selector.match_labels);
         namespace == one.namespace && labels.all(|(key, value)| label(key) == Some(value.as_str()))
@@ -420,54 +442,4 @@ fn named(names: impl Iterator<Item = String>, count: usize) -> String {
         more => format!(" and {more} more"),
     };
     format!("{}{more}", shown.join(", "))
-}
-
-/// Whether the newest full backup holds every claim.
-fn covers(backed: &Backed, claims: &Claims) -> Result<String, String> {
-    let covered = backed
-        .report
-        .covered
-        .as_ref()
-        .ok_or_else(|| "no backup holds every volume".to_owned())?;
-    let volumes = covered.volumes.iter();
-    let verdicts: BTreeMap<&ClaimRef, &Verdict> = volumes.map(|(claim, verdict)| (claim, verdict)).collect();
-    let started = covered.backup.started.map(Timestamp::as_second);
-    let held = |name: &ClaimRef, claim: Claim| match (verdicts.get(name), claim) {
-        (Some(Verdict::Exempt { .. }), _) => true,
-        // One that was made later has the name of what the backup holds, and nothing else of it.
-        (Some(Verdict::Covered { .. }), Claim::Bound { made: Some(made), .. }) => {
-            started.is_some_and(|started| made <= started)
-        }
-        _ => false,
-    };
-    let missing = claims.iter().filter(|(name, claim)| !held(name, **claim));
-    let missing: Vec<&ClaimRef> = missing.map(|(name, _)| name).collect();
-    let name = &covered.backup.name;
-    match missing.len() {
-        0 => Ok(format!("backup {name} holds them")),
-        count => Err(format!(
-            "backup {name} does not hold {}",
-            named(missing.iter().map(ToString::to_string), count)
-        )),
-    }
-}
-
-/// Whether the newest full backup holds every claim and is young enough.
-fn fresh(backed: &Backed, claims: &Claims, gate: &BackupGate, now: Timestamp) -> Result<String, String> {
-    let allowed = gate.within.as_deref().or(backed.spec.rpo.as_deref());
-    let allowed = allowed.ok_or_else(|| "the policy promises no rpo".to_owned())?;
-    let age = backed
-        .report
-        .age(now)
-        .ok_or_else(|| "no backup holds every volume".to_owned())?;
-    // A backup without the claims says nothing of how much of them would be lost.
-    covers(backed, claims)?;
-    let young = age <= seconds(allowed);
-    match (young, backed.told) {
-        // An age that is told changes all the time, and with it the status.
-        (true, true) => Ok(format!("the newest full backup is no older than {allowed}")),
-        (true, false) => Ok("the newest full backup is young enough".to_owned()),
-        (false, true) => Err(format!("the newest full backup is older than {allowed}")),
-        (false, false) => Err("the newest full backup is too old".to_owned()),
-    }
 }

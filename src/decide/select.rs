@@ -94,8 +94,10 @@ fn asked<'a>(selectors: &Selectors, groups: &'a [Group]) -> Vec<Asked<'a>> {
         let labels = group.labels.iter();
         labels.map(move |(key, value)| (place, key, &**value))
     });
-    let labels: Vec<(u32, &Arc<str>, &str)> = labels.collect();
-    let mut labels = labels.into_iter().peekable();
+    // A list that grows is copied again and again; most groups have a label or two.
+    let mut found: Vec<(u32, &Arc<str>, &str)> = Vec::with_capacity(2 * groups.len());
+    found.extend(labels);
+    let mut labels = found.into_iter().peekable();
     let (mut classes, mut keys) = (Shared::default(), Shared::default());
     let mut all = Vec::with_capacity(groups.len());
     for (group, place) in groups.iter().zip(0..) {

@@ -45,7 +45,7 @@ pub fn shortages(
     for left in &decision.left_alone {
         match &left.why {
             Why::NoRoom { tier, .. } | Why::NoPool { tier, .. } => {
-                lacking.insert(left.claim(), Some(&**tier));
+                lacking.insert(left.claim(), Some(tier.as_str()));
             }
             Why::EngineUnknown { .. } | Why::NotInEngine | Why::Unfit(_) => {
                 lacking.insert(left.claim(), None);

@@ -2,7 +2,7 @@
 
 use super::again::Attempts;
 use super::budgets::Running;
-use super::heat::{self, Direction};
+use super::heat::Direction;
 use super::place::{self, Room, bit};
 use super::shortages::ROOM_SECS;
 use super::{View, judge, protection, rollback};
@@ -75,12 +75,13 @@ pub(super) fn starts<'a>(view: &View<'a>, room: &mut Room, decision: &mut Decisi
     let stands = view.limits.dry_run || view.in_flight.control.stop.is_some();
     // All of them first: their looks at memory then wait together and not one for the other.
     let all: Vec<_> = approved(view).collect();
-    for (approved, found) in all {
+    for (approved, found, meant) in all {
         let what = approved.what();
         let outcome = match found {
             None => Err(Why::NotFound),
             // What was approved twice has one verdict: the first.
             Some(index) if begun.started.contains(&index) || begun.left.contains_key(&index) => Ok(None),
+            Some(_) if !meant => attempts.other_volume(approved),
             Some(index) => start(view, room, &mut running, &attempts, approved, index),
         };
         match (outcome, found) {
@@ -129,17 +130,19 @@ fn is_over(view: &View, approved: &Approved<Move>, why: &Why) -> bool {
     why.supersedes() || lacks && long
 }
 
-/// Approved moves with the places of their volumes: the volume that was meant, or another one of the claim.
+/// Approved moves with the places of their volumes, and whether those are the ones that were meant or others of their claims.
 fn approved<'v, 'a>(
     view: &'v View<'a>,
-) -> impl Iterator<Item = (&'a Approved<Move>, Option<usize>)> + use<'v, 'a> {
+) -> impl Iterator<Item = (&'a Approved<Move>, Option<usize>, bool)> + use<'v, 'a> {
     let mut near = 0;
     view.desired.approved.iter().map(move |approved| {
         let what = approved.what();
         let mut all = view.volumes_of(&what.claim, &mut near);
         let meant = |volume: &usize| *view.observation.volumes[*volume].name == *what.volume.as_str();
-        let found = all.clone().find(meant).or_else(|| all.next());
-        (approved, found)
+        match all.clone().find(meant) {
+            Some(found) => (approved, Some(found), true),
+            None => (approved, all.next(), false),
+        }
     })
 }
 
@@ -171,15 +174,9 @@ fn start<'a>(
 ) -> Result<Option<Start>, Why<'a>> {
     let what = approved.what();
     let bound = &view.observation.volumes[index];
-    if *bound.name != *what.volume.as_str() {
-        attempts.not_superseded(approved)?;
-        return Err(Why::OtherVolume {
-            assigned: what.volume.clone(),
-        });
-    }
     let volume = movable(view, bound)?;
     let to = view.tier(&what.to).ok_or_else(|| Why::NoPool {
-        tier: what.to.as_str().into(),
+        tier: &what.to,
         excluded: Box::new(["the tier does not exist".to_owned()]),
     })?;
     if let Some(running) = view.past(index).and_then(|past| past.running) {
@@ -192,7 +189,7 @@ fn start<'a>(
         return Ok(None);
     }
     // What a person wrote without a policy's proposal is held to the policy that takes the volume.
-    let taker = || Some(view.policies[judge::taker(view, bound).ok()?].policy);
+    let taker = || Some(view.policies.all[judge::taker(view, bound).ok()?]);
     let policy = policy_of(view, what).or_else(taker);
     let attempt = attempts.may(view, approved, policy)?;
     if let Some(missing) = view.in_flight.unapproved.get(&approved.approval().commit) {
@@ -288,7 +285,7 @@ fn none_just_returned(view: &View, volume: &MayastorVolume, to: usize) -> Result
     match found {
         Some((node, until)) => Err(Why::NodeJustReturned {
             node: node.as_str().into(),
-            until,
+            until: until.as_second(),
         }),
         None => Ok(()),
     }
@@ -330,16 +327,15 @@ fn still_holds<'a>(
         return match view.in_flight.migrations.iter().any(ours) {
             true => Ok(()),
             false => Err(Why::Moved {
-                tier: view.names[from].clone(),
+                tier: &view.tiers[from].name,
                 decided: decision.from.as_str().into(),
             }),
         };
     }
-    let by_name = |measured: &heat::Measured| measured.policy.name.as_str().cmp(&decision.policy);
-    let Ok(place) = view.policies.binary_search_by(by_name) else {
+    let Some(place) = view.policies.place(&decision.policy) else {
         return Err(Why::PolicyGone(decision.policy.as_str().into()));
     };
-    let measured = &view.policies[place];
+    let measured = view.policies.measured(place);
     let direction = match view.tiers[to].rank > view.tiers[from].rank {
         true => Direction::Hotter,
         false => Direction::Colder,

@@ -219,6 +219,92 @@ fn each_circumstance_has_its_verdict() {
     }
 }
 
+/// A change to the world, why the volume is left alone then, and the words that say what a person can do about it.
+type Told = (&'static str, fn(&mut World), &'static str, &'static str);
+
+#[test]
+fn what_a_person_can_mend_says_how() {
+    let cases: &[Told] = &[
+        (
+            "a local volume",
+            |w| w.bound().provider = Provider::Local,
+            "NotMovable",
+            "; a Rollout says when their workload may move onto another StorageClass",
+        ),
+        (
+            "several policies take it",
+            |w| {
+                let mut other = w.policy().clone();
+                other.name = PolicyName("z".into());
+                w.desired.policies.insert(other.name.clone(), other);
+            },
+            "ClaimedTwice",
+            "; tell their volumeSelectors apart",
+        ),
+        (
+            "pinned by its topology",
+            |w| w.volume().pool_inclusion = labels("cold"),
+            "Pinned",
+            "; give pools of the other tier these labels, or bring its workload onto a StorageClass without them",
+        ),
+        (
+            "with one snapshot",
+            |w| w.volume().snapshots = 1,
+            "HasSnapshots",
+            "its snapshot would stay behind; delete it, let it expire, or write `acceptSnapshotsStay: true` into its TierAssignment",
+        ),
+        (
+            "with two",
+            |w| w.volume().snapshots = 2,
+            "HasSnapshots",
+            "; delete them, let them expire, or write `acceptSnapshotsStay: true` into its TierAssignment",
+        ),
+        (
+            "a clone",
+            |w| w.volume().cloned = true,
+            "HasSnapshots",
+            "; write `acceptSnapshotsStay: true` into its TierAssignment to move it nevertheless",
+        ),
+        (
+            "not published",
+            |w| w.volume().target_node = None,
+            "NotPublished",
+            "; start its workload",
+        ),
+        (
+            "the tier has no pool",
+            |w| drop(w.engine.as_mut().unwrap().pools.remove(&"hot-2".into())),
+            "NoPool",
+            "tier hot has no pool; label one as its poolSelector asks",
+        ),
+        (
+            "its pool is cordoned",
+            |w| w.pool("hot-2").cordoned = true,
+            "NoPool",
+            "; mend one of them, or add one on another node: hot-2",
+        ),
+        (
+            "it failed before",
+            |w| {
+                w.approve("hot");
+                w.migrated(Phase::RolledBack)
+            },
+            "FailedBefore",
+            "; `couchestor migrations retry m` or a new commit on the assignment tries again",
+        ),
+    ];
+    for (what, change, reason, words) in cases {
+        let mut world = world();
+        change(&mut world);
+        let left = world.decided(|decision| {
+            let left = decision.left_alone.first().unwrap();
+            (left.why.reason().to_owned(), left.words())
+        });
+        assert_eq!(left.0, *reason, "{what}");
+        assert!(left.1.contains(words), "{what}: {}", left.1);
+    }
+}
+
 #[test]
 fn after_a_plan_is_carried_out_nothing_is_planned() {
     let mut world = world();

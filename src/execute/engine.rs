@@ -2,6 +2,7 @@
 
 use super::journal::{self, Act, ActFailure, Context, Late, Reading, Step};
 use super::start::cordon_label;
+use crate::model::engine::engine_of;
 use crate::model::kinds::volume_migration::{VolumeMigration, VolumeMigrationStatus};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
@@ -84,6 +85,8 @@ pub trait JournalStore: Sync {
 pub struct Advanced {
     /// The migration as it stands.
     pub migration: VolumeMigration,
+    /// Whether cordons may be set for it: it has a window, or somebody else has written it since.
+    pub may_hold_cordons: bool,
     /// Why it did not go further, when that was an error.
     pub error: Option<String>,
 }
@@ -108,15 +111,15 @@ pub struct Orders {
 pub async fn execute(
     engine: &impl StorageEngine,
     store: &impl JournalStore,
-    migrations: Vec<VolumeMigration>,
+    mut migrations: Vec<VolumeMigration>,
     orders: &Orders,
     clock: impl Fn() -> Timestamp,
 ) -> Vec<Advanced> {
-    let mut holders: BTreeSet<String> = migrations
-        .iter()
-        .filter(|migration| holds_cordons(migration))
-        .map(|migration| name(migration).to_owned())
-        .collect();
+    // One alone is taken over by its own first step.
+    let mut holders = match migrations.len() {
+        1 => BTreeSet::new(),
+        _ => claim(engine, store, &mut migrations, orders.epoch, &clock).await,
+    };
     let mut advanced = Vec::with_capacity(migrations.len());
     for mut migration in migrations {
         let name = name(&migration).to_owned();
@@ -131,15 +134,53 @@ pub async fn execute(
             late: engine.late(&migration.spec.volume_uuid),
             now: clock(),
         };
-        let error = advance(engine, store, &mut migration, context, &clock)
+        let stopped = advance(engine, store, &mut migration, context, &clock)
             .await
             .err();
-        if holds_cordons(&migration) {
+        // Who has written it since may have set cordons for it, and nothing of that is known here.
+        let overtaken = stopped.as_ref().is_some_and(|stopped| stopped.overtaken);
+        let may_hold_cordons = overtaken || holds_cordons(&migration);
+        if may_hold_cordons {
             holders.insert(name);
         }
-        advanced.push(Advanced { migration, error });
+        advanced.push(Advanced {
+            migration,
+            may_hold_cordons,
+            error: stopped.map(|stopped| stopped.why),
+        });
     }
     advanced
+}
+
+/// Writes the epoch of this leadership into every unfinished journal, so that an older one can open a window in none of them any more, and
+/// says which may hold cordons nevertheless: those that have a window, and those that somebody else has written since they were read.
+pub async fn claim(
+    engine: &impl StorageEngine,
+    store: &impl JournalStore,
+    migrations: &mut [VolumeMigration],
+    epoch: u64,
+    clock: impl Fn() -> Timestamp,
+) -> BTreeSet<String> {
+    let mut holders = BTreeSet::new();
+    let fresh = VolumeMigrationStatus::default();
+    for migration in migrations {
+        let status = migration.status.as_ref().unwrap_or(&fresh);
+        // What was superseded ends without a call to the engine.
+        if status.phase.is_final() || migration.spec.superseded.is_some() {
+            continue;
+        }
+        let newer = status.epoch.is_some_and(|theirs| theirs > epoch);
+        let late = engine.late(&migration.spec.volume_uuid);
+        let taken = journal::taken_over(status, epoch, late, clock()).filter(|_| !newer);
+        let failed = match taken {
+            Some(taken) => write(store, migration, taken).await.is_err(),
+            None => newer,
+        };
+        if failed || holds_cordons(migration) {
+            holders.insert(name(migration).to_owned());
+        }
+    }
+    holders
 }
 
 fn name(migration: &VolumeMigration) -> &str {
@@ -154,17 +195,43 @@ pub fn holds_cordons(migration: &VolumeMigration) -> bool {
         .is_some_and(|status| status.window.is_some())
 }
 
+/// Why a migration did not go further.
+struct Stopped {
+    why: String,
+    /// Whether somebody else goes on with it.
+    overtaken: bool,
+}
+
+fn fenced() -> Stopped {
+    Stopped {
+        why: "a newer leadership goes on with it".to_owned(),
+        overtaken: true,
+    }
+}
+
+impl From<String> for Stopped {
+    fn from(why: String) -> Self {
+        Self {
+            why,
+            overtaken: false,
+        }
+    }
+}
+
 async fn advance(
     engine: &impl StorageEngine,
     store: &impl JournalStore,
     migration: &mut VolumeMigration,
     mut context: Context,
     clock: &impl Fn() -> Timestamp,
-) -> Result<(), String> {
+) -> Result<(), Stopped> {
     for _ in 0..STEPS_MAX {
         let status = migration.status.clone().unwrap_or_default();
         if status.phase.is_final() {
             return Ok(());
+        }
+        if status.epoch.is_some_and(|epoch| epoch > context.epoch) {
+            return Err(fenced());
         }
         if let Some(ended) = journal::superseded(&migration.spec, &status, context.epoch, clock()) {
             return write(store, migration, ended).await;
@@ -173,7 +240,7 @@ async fn advance(
         let reading = engine.reading(&uuid).await.map_err(|error| error.to_string())?;
         context.now = clock();
         match journal::next(&migration.spec, &status, &reading, &context) {
-            Step::Fenced => return Err("a newer leadership goes on with it".to_owned()),
+            Step::Fenced => return Err(fenced()),
             Step::Record(next) => write(store, migration, next).await?,
             Step::Wait(next) => {
                 if next != status {
@@ -195,7 +262,7 @@ async fn advance(
                     Err(error) => {
                         let mut failed =
                             journal::failed(&status, &act, error.failure(), context.late, clock());
-                        failed.message = format!("Mayastor: {error}");
+                        failed.message = format!("{}: {error}", engine_of(&uuid));
                         return write(store, migration, failed).await;
                     }
                 }
@@ -205,14 +272,22 @@ async fn advance(
     Err(format!(
         "{} took more than {STEPS_MAX} steps in one turn; going on with the next turn",
         name(migration)
-    ))
+    )
+    .into())
 }
 
 async fn write(
     store: &impl JournalStore,
     migration: &mut VolumeMigration,
     status: VolumeMigrationStatus,
-) -> Result<(), String> {
-    migration.status = Some(status);
-    store.write(migration).await.map_err(|error| error.to_string())
+) -> Result<(), Stopped> {
+    let before = migration.status.replace(status);
+    store.write(migration).await.map_err(|error| {
+        // What was not written is not how it stands.
+        migration.status = before;
+        Stopped {
+            overtaken: error == StoreError::Conflict,
+            why: error.to_string(),
+        }
+    })
 }

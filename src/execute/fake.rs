@@ -4,7 +4,7 @@
 use super::engine::{EngineError, JournalStore, StorageEngine, StoreError};
 use super::journal::{Act, Reading};
 use super::safety::synced;
-use crate::model::engine::{Abilities, Health, Node, Pool, Replica, Volume};
+use crate::model::engine::{Abilities, Ability, Health, Node, Pool, Replica, Volume};
 use crate::model::kinds::volume_migration::{
     ApprovedBy, Named, Phase, VolumeMigration, VolumeMigrationSpec, VolumeMigrationStatus,
 };
@@ -39,6 +39,8 @@ pub(super) struct State {
     /// Whether pool cordons are ignored, as an engine without them would.
     pub(super) blind: bool,
     pub(super) abilities: Abilities,
+    /// So many readings that follow say that there is no such volume.
+    pub(super) unknown: usize,
     pub(super) effects: usize,
     pub(super) acts: Vec<String>,
     /// The fewest complete copies that the volume ever had.
@@ -137,7 +139,11 @@ impl Fake {
             trouble: None,
             fill: 40,
             blind: false,
-            abilities: Abilities::default(),
+            abilities: Abilities {
+                pool_cordons: Ability::Has,
+                removal_heeds_cordons: Ability::Has,
+            },
+            unknown: 0,
             effects: 0,
             acts: Vec::new(),
             dead: false,
@@ -374,8 +380,10 @@ impl StorageEngine for Fake {
             return Err(EngineError::Unreachable("dead".into()));
         }
         state.pass_time();
+        let known = state.unknown == 0;
+        state.unknown = state.unknown.saturating_sub(1);
         Ok(Reading {
-            volume: Some(state.volume.clone()),
+            volume: known.then(|| state.volume.clone()),
             pools: state
                 .pools
                 .values()

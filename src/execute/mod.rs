@@ -18,11 +18,17 @@ pub mod engine;
 /// From an approved move to a VolumeMigration.
 pub mod start;
 
+/// Cordons that nobody speaks for. Pure.
+pub mod sweep;
+
 /// Restore drills. Pure.
 pub mod drill;
 
 /// Restores that people ask for. Pure.
 pub mod restore;
+
+/// Moves of workloads onto another class.
+pub mod workload_move;
 
 #[cfg(test)]
 mod fake;

@@ -65,27 +65,40 @@ pub(super) fn place(replica: &Replica) -> ReplicaPlace {
 
 /// Whether a copy lies beside the volume's target; `None` without a target.
 pub(super) fn is_local(volume: &Volume) -> Option<bool> {
-    let node = volume.target_node.as_ref()?;
-    Some(volume.replicas.iter().any(|replica| replica.node == *node))
+    volume.target_node.as_ref()?;
+    Some(
+        volume
+            .replicas
+            .iter()
+            .any(|replica| volume.is_beside_target(replica)),
+    )
 }
 
-/// Why the volume cannot be touched now. Everything here may pass by itself.
-pub(super) fn hindrance(spec: &VolumeMigrationSpec, volume: &Volume, reading: &Reading) -> Option<String> {
+/// What stands in a volume's way now, where it has `base` copies beside the one that is added. It is asked before a copy is added, and
+/// again before one is removed: hours may lie between, and a snapshot be taken.
+pub(super) fn hindrance(
+    spec: &VolumeMigrationSpec,
+    volume: &Volume,
+    base: u8,
+    reading: &Reading,
+) -> Option<String> {
     let draining = |name| reading.nodes.get(name).is_some_and(|node| node.draining);
     let drained = volume.replicas.iter().map(|replica| &replica.node);
     let drained = drained.chain(&volume.target_node).find(|node| draining(*node));
     let text = if !volume.created {
-        "Mayastor has not finished creating the volume"
+        "the engine has not finished creating the volume"
     } else if volume.target_node.is_none() {
         "the volume is not mounted by any pod, so no new copy would be filled"
-    } else if (volume.snapshots > 0 || volume.cloned) && !spec.accept_snapshots_stay {
+    } else if volume.cloned && !spec.accept_snapshots_stay {
+        "the volume was made from a snapshot, which would stay behind"
+    } else if volume.snapshots > 0 && !spec.accept_snapshots_stay {
         "the volume has snapshots, which would stay behind"
     } else if !volume.self_heal {
         "the volume has self_heal off"
-    } else if volume.affinity_group.is_some() && volume.num_replicas < 2 {
+    } else if volume.affinity_group.is_some() && base < 2 {
         "the volume is of an affinity group, whose volumes Mayastor never lets go from two copies to one"
-    } else if volume.num_replicas == COPIES_MAX {
-        "the volume has as many copies as Mayastor allows"
+    } else if base == COPIES_MAX {
+        "the volume has as many copies as the engine allows"
     } else if let Some(obstacle) = volume.obstacle {
         return Some(obstacle.to_string());
     } else if let Some(node) = drained {
@@ -96,4 +109,54 @@ pub(super) fn hindrance(spec: &VolumeMigrationSpec, volume: &Volume, reading: &R
         return None;
     };
     Some(text.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::engine::Rebuild;
+
+    fn of(child: &str, state: RebuildState, started: &str) -> Rebuild {
+        Rebuild {
+            child: format!("nvmf://127.0.0.1/{child}?uuid={child}"),
+            state,
+            total: 100,
+            recovered: 100,
+            started: started.to_owned(),
+        }
+    }
+
+    #[test]
+    fn the_last_rebuild_of_a_copy_speaks_for_it_and_no_memory_speaks_neither_way() {
+        use RebuildState::{Completed, Failed, Running};
+        let (first, last) = ("2027-01-15T08:00:00Z", "2027-01-15T09:00:00Z");
+        for (what, rebuilds, expected) in [
+            ("this release tells of none", None, true),
+            ("the target was moved", Some(vec![]), true),
+            (
+                "only another copy is known",
+                Some(vec![of("other", Failed, first)]),
+                true,
+            ),
+            ("it is done", Some(vec![of("new", Completed, first)]), true),
+            ("it goes on", Some(vec![of("new", Running, first)]), false),
+            ("it failed", Some(vec![of("new", Failed, first)]), false),
+            (
+                "the second time it was done",
+                Some(vec![of("new", Completed, last), of("new", Failed, first)]),
+                true,
+            ),
+            (
+                "then it failed",
+                Some(vec![of("new", Completed, first), of("new", Failed, last)]),
+                false,
+            ),
+        ] {
+            let reading = Reading {
+                rebuilds,
+                ..Reading::default()
+            };
+            assert_eq!(rebuilt(&reading, "new"), expected, "{what}");
+        }
+    }
 }

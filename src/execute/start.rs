@@ -117,9 +117,18 @@ fn spec(
     }
 }
 
+/// What all labels of our cordons begin with; eight hexadecimal digits follow.
+const CORDON_LABEL: &str = "couchestor-";
+
 /// The label of a migration's node cordons.
 pub fn cordon_label(migration: &str) -> String {
-    format!("couchestor-{}", short_hash(migration))
+    format!("{CORDON_LABEL}{}", short_hash(migration))
+}
+
+/// Whether a label is one that [`cordon_label`] makes.
+pub fn is_cordon_label(label: &str) -> bool {
+    let digits = label.strip_prefix(CORDON_LABEL).unwrap_or_default();
+    digits.len() == 8 && digits.bytes().all(|digit| digit.is_ascii_hexdigit())
 }
 
 fn short_hash(text: &str) -> String {

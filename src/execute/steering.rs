@@ -60,13 +60,9 @@ impl<'a> Goal<'a> {
     pub(super) fn old_copies(&self, volume: &Volume, reading: &Reading) -> Vec<ReplicaPlace> {
         let elsewhere = |replica: &&Replica| !self.reached(reading, replica);
         let mut old: Vec<&Replica> = volume.replicas.iter().filter(elsewhere).collect();
-        old.sort_by_key(|replica| (is_beside(volume, replica), replica.id.clone()));
+        old.sort_by_key(|replica| (volume.is_beside_target(replica), replica.id.clone()));
         old.into_iter().map(place).collect()
     }
-}
-
-fn is_beside(volume: &Volume, replica: &Replica) -> bool {
-    volume.target_node.as_ref() == Some(&replica.node)
 }
 
 /// Pools that could take the new copy: those where it is to go, and those that must be kept from taking it.
@@ -169,29 +165,36 @@ pub(super) fn leaves_target_node(reading: &Reading, cordoned: &[String]) -> bool
 /// Why nobody can be sure that the engine removes this copy and no other.
 ///
 /// Releases that heed cordons remove the copy of a cordoned node first. Older ones remove remote copies before the one beside the
-/// target (`ChildSorters`), so only the single remote one can be foretold.
+/// target (`ChildSorters`), so only the single remote one can be foretold. What no version tells is taken for an older one: it
+/// could be found out only by a removal that may go wrong.
 pub(super) fn unsteerable(
     reading: &Reading,
     volume: &Volume,
     victim: &ReplicaPlace,
     coming: Option<&Candidates>,
 ) -> Option<String> {
-    if reading.abilities.removal_heeds_cordons != Ability::Lacks {
+    if reading.abilities.removal_heeds_cordons == Ability::Has {
         return None;
     }
     let target = volume.target_node.as_ref();
     let mut remote = volume
         .replicas
         .iter()
-        .filter(|replica| !is_beside(volume, replica));
+        .filter(|replica| !volume.is_beside_target(replica));
     let only = remote.next().is_some_and(|first| first.id.as_str() == victim.id) && remote.next().is_none();
     let lands_beside = coming.is_none_or(|found| found.target.iter().all(|pool| target == Some(&pool.node)));
     match target.is_some() && only && lands_beside {
         true => None,
-        false => Some(format!(
-            "this release of Mayastor does not heed cordons when it removes a copy, so it could take another than {} on {}",
-            victim.id, victim.pool
-        )),
+        false => {
+            let which = match reading.abilities.removal_heeds_cordons {
+                Ability::Unknown => "no node says which release of Mayastor this is, and those before 2.9 do",
+                Ability::Has | Ability::Lacks => "this release of Mayastor does",
+            };
+            Some(format!(
+                "{which} not heed cordons when a copy is removed, so another could go than {} on {}",
+                victim.id, victim.pool
+            ))
+        }
     }
 }
 

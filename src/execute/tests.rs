@@ -207,6 +207,53 @@ async fn the_cordon_of_somebody_else_is_never_released() {
     assert!(fake.state().pools["theirs"].cordoned);
 }
 
+/// Runs a move on whose first reading in a phase the engine begins to say, so many times, that there is no such volume.
+async fn unknown_from(phase: Phase, times: usize) -> (Fake, VolumeMigrationStatus) {
+    let fake = Fake::with_copies(1);
+    let begun = std::cell::Cell::new(false);
+    let status = run(&fake, |status| {
+        if status.phase == phase && !begun.replace(true) {
+            fake.state().unknown = times;
+        }
+        true
+    })
+    .await;
+    assert!(begun.get(), "it never was in {phase:?}");
+    (fake, status)
+}
+
+#[tokio::test]
+async fn that_the_engine_does_not_know_the_volume_is_believed_when_it_has_said_so_three_times() {
+    for phase in [Phase::Pending, Phase::WaitSync] {
+        for times in 1..3 {
+            let (fake, status) = unknown_from(phase, times).await;
+            assert_eq!(status.phase, Phase::Completed, "{phase:?}: {}", status.message);
+            assert_tidy(&fake, 1, "unknown for a while");
+        }
+    }
+    let (_, status) = unknown_from(Phase::Pending, usize::MAX).await;
+    assert_eq!(status.phase, Phase::Superseded, "{}", status.message);
+}
+
+#[tokio::test]
+async fn a_volume_that_goes_while_its_copies_are_moved_is_shown_to_a_person() {
+    let (fake, status) = unknown_from(Phase::WaitSync, usize::MAX).await;
+    assert_eq!(status.phase, Phase::NeedsPerson, "{}", status.message);
+    assert_tidy(&fake, 1, "gone");
+}
+
+#[tokio::test]
+async fn a_copy_that_makes_no_progress_for_ten_minutes_is_taken_back_long_before_the_timeout() {
+    let fake = Fake::with_copies(1);
+    fake.state().stored.spec.timeout_seconds = 7200;
+    fake.state().fill = 0;
+    let status = run(&fake, |_| true).await;
+    assert_eq!(status.phase, Phase::RolledBack, "{}", status.message);
+    assert!(status.message.contains("no progress"), "{}", status.message);
+    assert_eq!(pools(&fake), ["cold-1"]);
+    assert_tidy(&fake, 1, "stalled");
+}
+
 #[tokio::test]
 async fn what_was_superseded_ends_without_anything_being_read_or_done() {
     let fake = Fake::with_copies(1);
@@ -304,5 +351,29 @@ async fn what_an_earlier_release_began_is_finished() {
         assert_eq!(ended.phase, Phase::Completed, "{what}: {}", ended.message);
         assert_eq!(pools(&fake), ["hot-1"], "{what}");
         assert_tidy(&fake, 1, what);
+    }
+}
+
+/// A release between told what it had asked for, and not which of it might still come.
+#[test]
+fn a_cordon_that_was_asked_for_and_not_confirmed_may_still_come_after_another_takes_over() {
+    let now = "2027-01-15T08:00:02Z".parse().unwrap();
+    for (asked, confirmed, late) in [
+        (r#"["spare"]"#, "[]", vec!["spare"]),
+        (r#"["spare", "other"]"#, r#"["spare"]"#, vec!["other"]),
+        (r#"["spare"]"#, r#"["spare"]"#, vec![]),
+        ("[]", "[]", vec![]),
+    ] {
+        let journal = format!(
+            r#"{{"phase": "ScaleUp", "message": "", "epoch": 3, "window": {{"pools": ["spare", "other"],
+                "since": "2027-01-15T08:00:00Z", "asked": {asked}, "confirmed": {confirmed}}}}}"#
+        );
+        let status: VolumeMigrationStatus = serde_json::from_str(&journal).unwrap();
+        let taken = super::journal::taken_over(&status, 4, super::journal::Late::default(), now).unwrap();
+        assert_eq!(
+            taken.window.unwrap().late,
+            late,
+            "asked {asked}, confirmed {confirmed}"
+        );
     }
 }

@@ -33,5 +33,14 @@ pub mod drills;
 /// Restores that people ask for.
 pub mod restores;
 
+/// What those and moves of workloads share.
+mod hands;
+
+/// Moves of workloads onto another class.
+pub mod workload_moves;
+
+/// Clusters of CloudNativePG, whose operator makes instances anew.
+pub mod cnpg;
+
 /// The wall clock.
 pub mod clock;

@@ -2,31 +2,36 @@
 
 use super::cluster::{Cluster, ClusterError, Foreign, Which};
 use super::drills::restore_of;
+pub(super) use super::velero::PODS;
 use super::velero::{
-    BACKUP_UID, BACKUPS, DATA_UPLOADS, LOCATIONS, NAMESPACES, POD_VOLUME_BACKUPS, PODS, RESTORES,
-    VeleroError, core, is_going,
+    BACKUP_UID, BACKUPS, DATA_UPLOADS, LOCATIONS, NAMESPACES, POD_VOLUME_BACKUPS, RESTORES, VeleroError,
+    core, is_going,
 };
-use crate::model::backups::{BackupClaim, Method};
+use crate::model::backups::Method;
 use crate::model::desired::text_at;
-use crate::model::ids::ClaimRef;
-use crate::model::kinds::BackupPolicy;
+use crate::model::kinds::{BackupPolicy, Resource, WorkloadMove};
 use crate::model::restores::run::{RESTORE_LABEL, RESTORE_OF_LABEL};
-use crate::model::restores::{
-    BackupFacts, ClaimFacts, Facts, FluxFacts, Held, NamespaceSeen, Owner, PodFacts, ScalerFacts,
-    WorkloadFacts,
-};
+use crate::model::restores::{BackupFacts, Facts, Held, NamespaceSeen};
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
+use std::fmt::Debug;
 
 /// A restore that is under way: what is seen of it, and what is done.
 mod run;
 
+/// What is read of objects.
+mod raw;
+
+use raw::{claim, flux, labelled, pod, scaler, workload};
+pub(super) use raw::{mounted, replicas};
+
 pub use run::Driver;
 
-const CLAIMS: Foreign = core("PersistentVolumeClaim", "persistentvolumeclaims");
-const VOLUMES: Foreign = core("PersistentVolume", "persistentvolumes");
+pub(super) const CLAIMS: Foreign = core("PersistentVolumeClaim", "persistentvolumeclaims");
+pub(super) const VOLUMES: Foreign = core("PersistentVolume", "persistentvolumes");
 const CONFIG_MAPS: Foreign = core("ConfigMap", "configmaps");
-const CLASSES: Foreign = Foreign::of("storage.k8s.io", "v1", "StorageClass", "storageclasses");
+pub(super) const CLASSES: Foreign = Foreign::of("storage.k8s.io", "v1", "StorageClass", "storageclasses");
 const SCALERS: [Foreign; 2] = [
     Foreign::of(
         "autoscaling",
@@ -36,7 +41,7 @@ const SCALERS: [Foreign; 2] = [
     ),
     Foreign::of("keda.sh", "v1alpha1", "ScaledObject", "scaledobjects"),
 ];
-const WORKLOADS: [Foreign; 6] = [
+pub(super) const WORKLOADS: [Foreign; 6] = [
     Foreign::of("apps", "v1", "Deployment", "deployments"),
     Foreign::of("apps", "v1", "StatefulSet", "statefulsets"),
     Foreign::of("apps", "v1", "ReplicaSet", "replicasets"),
@@ -44,7 +49,7 @@ const WORKLOADS: [Foreign; 6] = [
     Foreign::of("batch", "v1", "CronJob", "cronjobs"),
     Foreign::of("batch", "v1", "Job", "jobs"),
 ];
-const FLUX: [Foreign; 2] = [
+pub(super) const FLUX: [Foreign; 2] = [
     Foreign::of(
         "kustomize.toolkit.fluxcd.io",
         "v1",
@@ -60,6 +65,16 @@ pub struct Found {
     pub facts: Facts,
     /// The policies of backups.
     pub policies: Vec<BackupPolicy>,
+}
+
+/// What is read of a cluster for all of its namespaces at once.
+struct Shared {
+    volumes: Vec<Value>,
+    flux: Vec<(&'static Foreign, Vec<Value>)>,
+    classes: BTreeSet<String>,
+    policies: Vec<BackupPolicy>,
+    restores: Vec<Value>,
+    moves: Vec<WorkloadMove>,
 }
 
 /// Reads of one cluster.
@@ -90,10 +105,101 @@ impl<'a> Restores<'a> {
     pub async fn facts(&self, namespace: &str) -> Result<Found, VeleroError> {
         let backups = self.0.list_foreign(&BACKUPS, &Which::default()).await?;
         let backups = backups.ok_or(VeleroError::Absent)?;
-        let policies: Vec<BackupPolicy> = match self.0.list().await {
-            Err(ClusterError::Api { code: 404, .. }) => Vec::new(),
-            found => found?,
-        };
+        let shared = self.shared().await?;
+        let mut facts = self.around(namespace, &shared).await?;
+        facts.backups = backups.into_iter().map(backup).collect::<Result<_, _>>()?;
+        facts.busy = busy(namespace, &shared);
+        for one in self.records(Some(namespace)).await? {
+            let id = text_at(&one, &["metadata", "labels", RESTORE_LABEL]);
+            let words = format!("restore {id} of namespace {namespace} is under way");
+            facts.busy.push(words);
+        }
+        facts.uncovered = uncovered(namespace, &shared.policies);
+        for one in self.all(&LOCATIONS).await? {
+            facts.locations.push(super::velero::location(one)?);
+        }
+        Ok(Found {
+            facts,
+            policies: shared.policies,
+        })
+    }
+
+    /// Reads what belongs to no namespace, or to others too.
+    async fn shared(&self) -> Result<Shared, ClusterError> {
+        let mut flux = Vec::new();
+        for kind in &FLUX {
+            flux.push((kind, self.all(kind).await?));
+        }
+        let classes = self.all(&CLASSES).await?;
+        Ok(Shared {
+            volumes: self.all(&VOLUMES).await?,
+            flux,
+            classes: classes.iter().map(|one| name(one).to_owned()).collect(),
+            policies: self.ours().await?,
+            restores: self.all(&RESTORES).await?,
+            moves: self.ours().await?,
+        })
+    }
+
+    /// Objects of one of our kinds, which need not be installed.
+    async fn ours<K>(&self) -> Result<Vec<K>, ClusterError>
+    where
+        K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
+    {
+        match self.0.list().await {
+            Err(ClusterError::Api { code: 404, .. }) => Ok(Vec::new()),
+            found => found,
+        }
+    }
+
+    /// Reads what moving the workloads of some namespaces is decided by: all of a restore's but what speaks of backups. Drills, restores
+    /// and moves that are under way there are in it. A namespace that could not be read has words why.
+    pub async fn of_workloads(
+        &self,
+        namespaces: impl IntoIterator<Item = String>,
+    ) -> BTreeMap<String, Result<Facts, String>> {
+        let mut namespaces = namespaces.into_iter().peekable();
+        let mut all = BTreeMap::new();
+        if namespaces.peek().is_none() {
+            return all;
+        }
+        let shared = self.shared().await.map_err(|error| error.to_string());
+        for namespace in namespaces {
+            let found = match &shared {
+                Ok(shared) => {
+                    let found = self.workloads(&namespace, shared).await;
+                    found.map_err(|error| error.to_string())
+                }
+                Err(error) => Err(error.clone()),
+            };
+            all.insert(namespace, found);
+        }
+        all
+    }
+
+    async fn workloads(&self, namespace: &str, shared: &Shared) -> Result<Facts, ClusterError> {
+        let mut facts = self.around(namespace, shared).await?;
+        let label = crate::model::cnpg::CLUSTER_LABEL;
+        if facts
+            .claims
+            .iter()
+            .any(|one| one.claim.labels.contains_key(label))
+        {
+            facts.clusters = super::cnpg::Driver::of(self.0, namespace).all().await?;
+        }
+        facts.busy = busy(namespace, shared);
+        // Records are ConfigMaps, and whoever moves workloads need not list those: Velero's Restore tells as much while claims are exchanged.
+        let labelled = |one: &&Value| text_at(one, &["metadata", "labels", RESTORE_OF_LABEL]) == namespace;
+        facts
+            .busy
+            .extend(shared.restores.iter().filter(labelled).map(|one| {
+                let id = text_at(one, &["metadata", "labels", RESTORE_LABEL]);
+                format!("restore {id} of namespace {namespace} is under way")
+            }));
+        Ok(facts)
+    }
+
+    async fn around(&self, namespace: &str, shared: &Shared) -> Result<Facts, ClusterError> {
         let named = format!("metadata.name={namespace}");
         let which = Which {
             labels: None,
@@ -111,33 +217,28 @@ impl<'a> Restores<'a> {
                 Some(one) if is_going(one) => NamespaceSeen::Terminating,
                 Some(_) => NamespaceSeen::Active,
             },
-            backups: backups.into_iter().map(backup).collect::<Result<_, _>>()?,
-            busy: self.busy(namespace, &policies).await?,
-            uncovered: uncovered(namespace, &policies),
+            enforces: found.map_or_else(String::new, |one| {
+                text_at(one, &["metadata", "labels", "pod-security.kubernetes.io/enforce"]).to_owned()
+            }),
             ..Facts::default()
         };
-        for one in self.all(&LOCATIONS).await? {
-            facts.locations.push(super::velero::location(one)?);
-        }
-        let volumes = self.all(&VOLUMES).await?;
-        let volumes: BTreeMap<&str, &Value> = volumes.iter().map(|one| (name(one), one)).collect();
+        let volumes: BTreeMap<&str, &Value> = shared.volumes.iter().map(|one| (name(one), one)).collect();
         let claims = self.within(&CLAIMS, namespace).await?;
         facts.claims = claims.iter().map(|one| claim(one, &volumes)).collect();
         let pods = self.within(&PODS, namespace).await?;
         facts.pods = pods.iter().map(pod).collect();
         let mut kept: Vec<(String, Value)> = claims
             .iter()
-            .map(|one| kept("PersistentVolumeClaim", one))
+            .map(|one| raw::kept("PersistentVolumeClaim", one))
             .collect();
         for kind in &WORKLOADS {
             let found = self.within(kind, namespace).await?;
             facts
                 .workloads
                 .extend(found.iter().map(|one| workload(kind, one)));
-            kept.extend(found.iter().map(|one| self::kept(kind.kind, one)));
+            kept.extend(found.iter().map(|one| raw::kept(kind.kind, one)));
         }
-        for kind in &FLUX {
-            let found = self.all(kind).await?;
+        for (kind, found) in &shared.flux {
             facts
                 .flux
                 .extend(found.iter().map(|one| flux(kind, one, namespace)));
@@ -147,37 +248,8 @@ impl<'a> Restores<'a> {
             let found = self.within(kind, namespace).await?;
             facts.scalers.extend(found.iter().map(|one| scaler(kind, one)));
         }
-        let classes = self.all(&CLASSES).await?;
-        facts.classes = classes.iter().map(|one| name(one).to_owned()).collect();
-        Ok(Found { facts, policies })
-    }
-
-    /// Drills and restores of a namespace that are under way.
-    async fn busy(&self, namespace: &str, policies: &[BackupPolicy]) -> Result<Vec<String>, ClusterError> {
-        let drills = policies
-            .iter()
-            .filter_map(|one| one.status.as_ref()?.drill.as_ref());
-        let drills = drills.filter(|drill| drill.namespace == namespace);
-        let mut busy: Vec<String> = drills
-            .map(|drill| format!("drill {} of namespace {namespace} is under way", drill.id))
-            .collect();
-        for one in self.all(&RESTORES).await? {
-            let into = one.pointer("/spec/namespaceMapping").and_then(Value::as_object);
-            let mapped = into.is_some_and(|into| !into.is_empty() && into.values().all(|to| to != namespace));
-            let included = texts(&one, "/spec/includedNamespaces");
-            let takes = included.is_empty() || included.iter().any(|one| one == namespace || one == "*");
-            if !restore_of(&one).has_ended() && !mapped && takes {
-                let name = name(&one);
-                busy.push(format!(
-                    "Velero's Restore {name} into namespace {namespace} is under way"
-                ));
-            }
-        }
-        for one in self.records(Some(namespace)).await? {
-            let id = text_at(&one, &["metadata", "labels", RESTORE_LABEL]);
-            busy.push(format!("restore {id} of namespace {namespace} is under way"));
-        }
-        Ok(busy)
+        facts.classes.clone_from(&shared.classes);
+        Ok(facts)
     }
 
     /// The records of restores that have not ended, of a namespace (`Some`) or of all.
@@ -237,7 +309,41 @@ impl<'a> Restores<'a> {
     }
 }
 
-fn name(one: &Value) -> &str {
+/// Drills, restores and moves of workloads of a namespace that are under way.
+fn busy(namespace: &str, shared: &Shared) -> Vec<String> {
+    let drills = shared
+        .policies
+        .iter()
+        .filter_map(|one| one.status.as_ref()?.drill.as_ref());
+    let drills = drills.filter(|drill| drill.namespace == namespace);
+    let mut busy: Vec<String> = drills
+        .map(|drill| format!("drill {} of namespace {namespace} is under way", drill.id))
+        .collect();
+    for one in &shared.restores {
+        let into = one.pointer("/spec/namespaceMapping").and_then(Value::as_object);
+        let mapped = into.is_some_and(|into| !into.is_empty() && into.values().all(|to| to != namespace));
+        let included = texts(one, "/spec/includedNamespaces");
+        let takes = included.is_empty() || included.iter().any(|one| one == namespace || one == "*");
+        if !restore_of(one).has_ended() && !mapped && takes {
+            let name = name(one);
+            busy.push(format!(
+                "Velero's Restore {name} into namespace {namespace} is under way"
+            ));
+        }
+    }
+    for one in &shared.moves {
+        let ended = one.status.as_ref().is_some_and(|status| status.phase.is_final());
+        if one.spec.namespace == namespace && !ended {
+            let name = one.metadata.name.as_deref().unwrap_or_default();
+            busy.push(format!(
+                "WorkloadMove {name} of namespace {namespace} is under way"
+            ));
+        }
+    }
+    busy
+}
+
+pub(super) fn name(one: &Value) -> &str {
     text_at(one, &["metadata", "name"])
 }
 
@@ -290,181 +396,4 @@ fn uncovered(namespace: &str, policies: &[BackupPolicy]) -> BTreeMap<String, Vec
         (seen.name.clone(), claims)
     };
     newest.map(of).filter(|(_, claims)| !claims.is_empty()).collect()
-}
-
-fn claim(one: &Value, volumes: &BTreeMap<&str, &Value>) -> ClaimFacts {
-    let volume = text_at(one, &["spec", "volumeName"]);
-    let of = volumes.get(volume).copied().unwrap_or(&Value::Null);
-    let class = match text_at(of, &["spec", "storageClassName"]) {
-        "" => text_at(one, &["spec", "storageClassName"]),
-        class => class,
-    };
-    ClaimFacts {
-        claim: BackupClaim {
-            claim: ClaimRef {
-                namespace: text_at(one, &["metadata", "namespace"]).to_owned(),
-                name: name(one).to_owned(),
-            },
-            uid: text_at(one, &["metadata", "uid"]).to_owned(),
-            labels: labels(one),
-            storage_class: class.to_owned(),
-            created: text_at(one, &["metadata", "creationTimestamp"]).parse().ok(),
-            block: text_at(one, &["spec", "volumeMode"]) == "Block",
-            host_path: of.pointer("/spec/hostPath").is_some(),
-            csi: of.pointer("/spec/csi").is_some(),
-        },
-        volume: volume.to_owned(),
-        volume_gone: !volume.is_empty() && of.is_null(),
-        volume_going: is_going(of),
-        volume_stays: text_at(of, &["spec", "persistentVolumeReclaimPolicy"]) == "Retain",
-    }
-}
-
-fn labels(one: &Value) -> BTreeMap<String, String> {
-    let all = one.pointer("/metadata/labels").and_then(Value::as_object);
-    let texts = all.into_iter().flatten();
-    texts
-        .filter_map(|(key, value)| Some((key.clone(), value.as_str()?.to_owned())))
-        .collect()
-}
-
-/// The controller of an object.
-fn owner(one: &Value) -> Option<Owner> {
-    let all = one
-        .pointer("/metadata/ownerReferences")
-        .and_then(Value::as_array)?;
-    let controller = all.iter().find(|one| one["controller"] == true)?;
-    let version = text_at(controller, &["apiVersion"]);
-    Some(Owner {
-        group: version.rsplit_once('/').map_or("", |(group, _)| group).to_owned(),
-        kind: text_at(controller, &["kind"]).to_owned(),
-        name: text_at(controller, &["name"]).to_owned(),
-    })
-}
-
-/// Claims that a pod, or pods of a template, mount by name.
-fn mounted(spec: Option<&Value>) -> BTreeSet<String> {
-    let volumes = spec.and_then(|spec| spec["volumes"].as_array());
-    let claims = volumes
-        .into_iter()
-        .flatten()
-        .filter_map(|volume| volume.pointer("/persistentVolumeClaim/claimName")?.as_str());
-    claims.map(str::to_owned).collect()
-}
-
-fn pod(one: &Value) -> PodFacts {
-    PodFacts {
-        name: name(one).to_owned(),
-        owner: owner(one),
-        ended: matches!(text_at(one, &["status", "phase"]), "Succeeded" | "Failed"),
-        claims: mounted(one.get("spec")),
-    }
-}
-
-fn workload(kind: &Foreign, one: &Value) -> WorkloadFacts {
-    let template = match kind.kind {
-        "CronJob" => "/spec/jobTemplate/spec/template/spec",
-        _ => "/spec/template/spec",
-    };
-    let made = one
-        .pointer("/spec/volumeClaimTemplates")
-        .and_then(Value::as_array);
-    let templates = made
-        .into_iter()
-        .flatten()
-        .map(|made| format!("{}-{}-", name(made), name(one)));
-    WorkloadFacts {
-        itself: Owner {
-            group: kind.group.to_owned(),
-            kind: kind.kind.to_owned(),
-            name: name(one).to_owned(),
-        },
-        owner: owner(one),
-        labels: labels(one),
-        replicas: replicas(kind.kind, one),
-        claims: mounted(one.pointer(template)),
-        templates: templates.collect(),
-        deletes_claims: text_at(
-            one,
-            &["spec", "persistentVolumeClaimRetentionPolicy", "whenScaled"],
-        ) == "Delete",
-    }
-}
-
-/// How many pods a workload keeps; of a CronJob, whether it starts Jobs.
-fn replicas(kind: &str, one: &Value) -> i64 {
-    match kind {
-        "CronJob" => i64::from(one["spec"]["suspend"] != true),
-        _ => one["spec"]["replicas"].as_i64().unwrap_or(1),
-    }
-}
-
-fn flux(kind: &Foreign, one: &Value, namespace: &str) -> FluxFacts {
-    // Kustomizations list what they keep: `<namespace>_<name>_<group>_<kind>`.
-    let inventory = one.pointer("/status/inventory/entries").and_then(Value::as_array);
-    let ids = inventory
-        .into_iter()
-        .flatten()
-        .filter_map(|entry| entry["id"].as_str());
-    let entries: Vec<(&str, &str, &str)> = ids
-        .filter_map(|id| {
-            let mut parts = id.splitn(4, '_');
-            let (of, name, _, kind) = (parts.next()?, parts.next()?, parts.next()?, parts.next()?);
-            Some((of, kind, name))
-        })
-        .collect();
-    let keeps = entries.iter().filter(|(of, ..)| *of == namespace);
-    let volumes = entries
-        .iter()
-        .filter(|(of, kind, _)| of.is_empty() && *kind == "PersistentVolume");
-    let own = text_at(one, &["metadata", "namespace"]);
-    let target = match text_at(one, &["spec", "targetNamespace"]) {
-        "" => own,
-        target => target,
-    };
-    FluxFacts {
-        kind: kind.kind.to_owned(),
-        namespace: own.to_owned(),
-        name: name(one).to_owned(),
-        suspended: one["spec"]["suspend"] == true,
-        keeps: keeps.map(|(_, kind, name)| format!("{kind}/{name}")).collect(),
-        volumes: volumes.map(|(.., name)| (*name).to_owned()).collect(),
-        installs: kind.kind == "HelmRelease" && target == namespace,
-    }
-}
-
-/// An object by kind and name, with its labels.
-fn kept(kind: &str, one: &Value) -> (String, Value) {
-    (format!("{kind}/{}", name(one)), one["metadata"]["labels"].clone())
-}
-
-/// Adds to what Flux keeps the objects that carry its labels.
-fn labelled(facts: &mut Facts, objects: &[(String, Value)]) {
-    for flux in &mut facts.flux {
-        let group = match flux.kind.as_str() {
-            "Kustomization" => "kustomize.toolkit.fluxcd.io",
-            _ => "helm.toolkit.fluxcd.io",
-        };
-        let (by_name, by_namespace) = (format!("{group}/name"), format!("{group}/namespace"));
-        let keeps = objects.iter().filter(|(_, labels)| {
-            labels[by_name.as_str()] == *flux.name && labels[by_namespace.as_str()] == *flux.namespace
-        });
-        flux.keeps.extend(keeps.map(|(object, _)| object.clone()));
-    }
-}
-
-fn scaler(kind: &Foreign, one: &Value) -> ScalerFacts {
-    let target = &one["spec"]["scaleTargetRef"];
-    let scaled = match text_at(target, &["kind"]) {
-        "" => "Deployment",
-        kind => kind,
-    };
-    let said = |key: &str| text_at(one, &["metadata", "annotations", key]);
-    ScalerFacts {
-        kind: kind.kind.to_owned(),
-        name: name(one).to_owned(),
-        target: format!("{scaled}/{}", text_at(target, &["name"])),
-        paused: said("autoscaling.keda.sh/paused") == "true"
-            || said("autoscaling.keda.sh/paused-replicas") == "0",
-    }
 }

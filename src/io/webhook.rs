@@ -104,8 +104,8 @@ impl Seen {
 }
 
 impl Webhooks {
-    /// A listener that has no secret yet, and so believes nobody. Pokes that do not fit into the queue are dropped: one that
-    /// waits is as good as two.
+    /// A listener that has no secret yet, and so believes nobody. What finds the queue full is
+    /// refused, so that the forge says so and may deliver it once more: the hints that wait may be of other sources.
     pub fn new(poke: mpsc::Sender<Poke>) -> Self {
         Self {
             inner: Arc::new(Inner {
@@ -182,6 +182,10 @@ async fn take(inner: &Inner, headers: &HeaderMap, body: Body) -> (StatusCode, &'
         Err(Refused::Unsigned) => return (StatusCode::UNAUTHORIZED, "the delivery is not signed\n"),
         Err(_) => return (StatusCode::UNAUTHORIZED, "the signature is wrong\n"),
     };
+    // What finds no room is not remembered either, so that the forge's next try counts.
+    let Ok(room) = inner.poke.try_reserve() else {
+        return (StatusCode::SERVICE_UNAVAILABLE, "too many hints wait already\n");
+    };
     let new = inner
         .seen
         .lock()
@@ -190,8 +194,7 @@ async fn take(inner: &Inner, headers: &HeaderMap, body: Body) -> (StatusCode, &'
     if !new {
         return (StatusCode::OK, "seen before\n");
     }
-    // A queue that is full holds a hint already.
-    let _ = inner.poke.try_send(Poke {
+    room.send(Poke {
         name: names.get(delivery.secret).cloned().unwrap_or_default(),
         sender: delivery.sender,
         event: delivery.event,

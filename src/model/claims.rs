@@ -21,6 +21,8 @@ struct Slots {
     slots: Box<[(u32, u32)]>,
     /// Whether a claim found no slot near its place.
     crowded: bool,
+    /// Whether a claim has several volumes.
+    several: bool,
 }
 
 /// What was read is the same, whether or not something has been looked for since.
@@ -57,12 +59,14 @@ impl Slots {
         let mut all = Self {
             slots: vec![(0, EMPTY); count].into(),
             crowded: false,
+            several: false,
         };
         let mut last: Option<(u64, &BoundVolume)> = None;
         for ((volume, index), hash) in volumes.iter().zip(0_u32..EMPTY).zip(hashes) {
             // Names lie far apart, and are looked at only when their hashes are the same.
             let same = |(other, before): (u64, &BoundVolume)| other == hash && before.key() == volume.key();
             if last.replace((hash, volume)).is_some_and(same) {
+                all.several = true;
                 continue;
             }
             let empty = all.near(hash).find(|slot| all.slots[*slot].1 == EMPTY);
@@ -125,6 +129,11 @@ impl Claims {
             }
         });
         found.collect()
+    }
+
+    /// Whether a claim has several volumes: there should be none, and then nobody needs to compare names to find that out.
+    pub(super) fn has_several(&self, volumes: &[BoundVolume]) -> bool {
+        self.0.get_or_init(|| Slots::read(volumes)).several
     }
 
     /// The index of a claim's first volume.

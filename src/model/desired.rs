@@ -9,6 +9,7 @@ use super::kinds::tier_assignment::DecisionNote;
 use super::observation::Pin;
 use super::places::Places;
 use super::policies::Policies;
+use super::promotions::Promotions;
 use super::secret::{MASK, wipe};
 use super::week::WeekWindow;
 use serde::de::DeserializeOwned;
@@ -396,6 +397,8 @@ pub struct Desired {
     pub approved: Vec<Approved<Move>>,
     /// Claims whose assignment a person took out after it had moved the volume.
     pub reverted: BTreeSet<ClaimRef>,
+    /// Phases of rollouts that may be carried out, and those that are taken back.
+    pub promotions: Promotions,
 }
 
 impl Desired {

@@ -48,11 +48,14 @@ impl fmt::Display for Place {
     }
 }
 
-/// A name as it may be shown: what would move the cursor, colour a terminal, begin a line of a log or turn the text around is
-/// escaped.
+/// Whether a letter would move the cursor, colour a terminal, begin a line of a log or turn the text around.
+pub fn hidden(letter: char) -> bool {
+    let turns = matches!(letter, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    letter.is_control() || turns
+}
+
+/// A name as it may be shown: what is [`hidden`] is escaped.
 pub fn shown(name: &str) -> Cow<'_, str> {
-    let turns = |letter| matches!(letter, '\u{200e}' | '\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
-    let hidden = |letter: char| letter.is_control() || turns(letter);
     if !name.contains(hidden) {
         return Cow::Borrowed(name);
     }

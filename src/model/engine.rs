@@ -86,6 +86,13 @@ pub struct Volume {
     pub obstacle: Option<Obstacle>,
 }
 
+impl Volume {
+    /// Whether a copy lies on the node of the volume's target, where it serves reads without the network.
+    pub fn is_beside_target(&self, replica: &Replica) -> bool {
+        self.target_node.as_ref() == Some(&replica.node)
+    }
+}
+
 /// What an engine does with a volume by itself, so that nobody can say which copy it would take away or whether it fills one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Obstacle {
@@ -221,7 +228,8 @@ impl Abilities {
         removal_heeds_cordons: Ability::Has,
     };
 
-    /// What a release can, by the oldest version that any node reports. What no version tells is found out by trying.
+    /// What a release can, by the oldest version that any node reports. Whether pools can be cordoned is found out by trying
+    /// where no version tells it; whether a removal heeds cordons never is, for it could go wrong.
     pub fn of<'a>(nodes: impl Iterator<Item = &'a Node>) -> Self {
         let versions = nodes.filter_map(|node| release(node.version.as_deref()?));
         let Some(oldest) = versions.min() else {
@@ -297,6 +305,14 @@ pub fn longhorn_id(name: &str) -> String {
 /// The name by which Longhorn knows a volume, if it is one of its.
 pub fn longhorn_name(id: &str) -> Option<&str> {
     id.strip_prefix(LONGHORN)
+}
+
+/// What the engine of a volume is called.
+pub fn engine_of(id: &str) -> &'static str {
+    match longhorn_name(id) {
+        Some(_) => "Longhorn",
+        None => "Mayastor",
+    }
 }
 
 impl EngineState {

@@ -134,6 +134,14 @@ impl ObjectId {
         format!("{}_{}_{}_{}", self.namespace, self.name, self.group, self.kind)
     }
 
+    /// `apiVersion` of a version of its group, such as `v1`.
+    pub fn api_version(&self, version: &str) -> String {
+        match self.group.as_str() {
+            "" => version.to_owned(),
+            group => format!("{group}/{version}"),
+        }
+    }
+
     /// Reads an id that [`ObjectId::inventory_id`] wrote. Names may hold `_` only in RBAC (there `:` is written `__`).
     pub fn from_inventory_id(id: &str) -> Option<Self> {
         let (namespace, rest) = id.split_once('_')?;

@@ -4,7 +4,7 @@
 //! anything that is done with it. So what can be met in order is not looked for, and what is alike is looked at once.
 
 use super::claims::{Claims, begun, hash};
-use super::engine::{EngineState, Volume, longhorn_id};
+use super::engine::{Abilities, EngineState, Volume, longhorn_id, longhorn_name};
 use super::glance::Volumes;
 use super::ids::{NodeName, PoolName};
 use super::observation::{
@@ -229,6 +229,7 @@ fn back(volumes: &mut [BoundVolume], mut asked: Vec<Asked>, state: EngineState) 
         nodes: state.nodes.into_values().collect(),
         topologies: Vec::new(),
     };
+    let can = Abilities::of(fleet.nodes.iter());
     let mut recording = Recording::of(&fleet);
     asked.sort_unstable_by(|a, b| {
         let begins = a.begins.cmp(&b.begins);
@@ -241,7 +242,12 @@ fn back(volumes: &mut [BoundVolume], mut asked: Vec<Asked>, state: EngineState) 
         while asked.next_if(before).is_some() {}
         if let Some(one) = asked.next_if(|one| one.begins == begins && one.uuid == uuid) {
             let own = (!one.named).then(|| uuid.into());
-            volumes[one.place].backing = Backing::Mayastor(recording.record(volume, own));
+            // A volume of Longhorn may lie beside Mayastor's; of what it can the nodes do not tell.
+            let can = match longhorn_name(&one.uuid) {
+                Some(_) => Abilities::LONGHORN,
+                None => can,
+            };
+            volumes[one.place].backing = Backing::Mayastor(recording.record(volume, own, can));
         }
     }
     let topologies = recording.topologies;
@@ -300,8 +306,8 @@ impl<'f> Recording<'f> {
         }
     }
 
-    fn record(&mut self, volume: Volume, uuid: Option<Box<str>>) -> MayastorVolume {
-        let unfit = Unfit::of(&volume);
+    fn record(&mut self, volume: Volume, uuid: Option<Box<str>>, can: Abilities) -> MayastorVolume {
+        let unfit = Unfit::of(&volume, can);
         let copies = volume.replicas.iter();
         let copies = copies.map(|replica| self.copy(&replica.pool, &replica.node));
         MayastorVolume {

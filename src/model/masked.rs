@@ -104,6 +104,7 @@ impl Why<'_> {
             | Self::BackupRuns { .. }
             | Self::DrillRuns { .. }
             | Self::RestoreRuns { .. }
+            | Self::WorkloadsMove { .. }
             | Self::BackupStale { .. }
             | Self::BackupUnknown { .. }
             | Self::Unfit(_)
@@ -168,8 +169,8 @@ mod tests {
             },
             Why::CoolingDown { seconds_left: 4321 },
             Why::Drifted {
-                migration: "m".to_owned(),
-                again: Some(jiff::Timestamp::from_second(4321).unwrap()),
+                migration: "m".into(),
+                again: std::num::NonZeroI64::new(4321),
             },
             Why::OverBudget {
                 budget: "movesPerHour: 4321 of canary-name".into(),

@@ -18,6 +18,12 @@ pub mod diagnostic;
 /// What the repository asks for, understood and validated.
 pub mod desired;
 
+/// Manifests that are delivered by pull request.
+pub mod delivery;
+
+/// Clusters of CloudNativePG, and what speaks against making their instances anew.
+pub mod cnpg;
+
 /// Restore drills as they are seen from outside.
 pub mod drills;
 
@@ -95,6 +101,12 @@ pub mod coverage;
 
 /// Which phases of rollouts are open.
 pub mod rollouts;
+
+/// Which of them may be carried out.
+pub mod promotions;
+
+/// Moves of workloads that are under way.
+pub mod workload_moves;
 
 /// Restores that people ask for.
 pub mod restores;

@@ -4,7 +4,7 @@
 //! A hundred thousand volumes are ordinary, so a record holds indices and short names, not objects: they are joined by `Observation::assemble`.
 
 use super::claims::Claims;
-use super::engine::{Health, Node, Obstacle, Pool, Volume};
+use super::engine::{Node, Pool};
 use super::glance::Volumes;
 use super::ids::{ClaimRef, NodeName, PoolName, VolumeName};
 use jiff::Timestamp;
@@ -12,6 +12,14 @@ use serde::{Deserialize, Serialize};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::num::NonZeroI64;
 use std::sync::Arc;
+
+/// Answers as JSON.
+mod answers;
+
+/// Why a volume could not be moved.
+mod unfit;
+
+pub use unfit::Unfit;
 
 /// Who provides a volume, as the cluster says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -93,78 +101,6 @@ mod pairs {
     pub(super) fn deserialize<'de, D: Deserializer<'de>>(from: D) -> Result<Pairs, D::Error> {
         let read = BTreeMap::<Box<str>, Box<str>>::deserialize(from)?;
         Ok(read.into_iter().map(|(key, value)| (key.into(), value)).collect())
-    }
-}
-
-/// Why a volume could not be moved as it is now, whatever the target.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Unfit {
-    /// The engine has not finished creating it.
-    Creating,
-    /// So many snapshots would stay behind.
-    Snapshots(u32),
-    /// It was made from a snapshot.
-    Clone,
-    /// It has no target, so the engine would not fill a new copy.
-    Unpublished,
-    /// Its state is not Online.
-    State(Health),
-    /// Its target is not Online.
-    Target,
-    /// A copy is being rebuilt.
-    Rebuilding,
-    /// The engine is changing it.
-    Busy,
-    /// The engine does not repair it by itself.
-    SelfHealOff,
-    /// The engine does something with it by itself that stands in the way.
-    Obstacle(Obstacle),
-    /// It has another number of copies than it should.
-    Copies {
-        /// Copies that are there.
-        has: u8,
-        /// Copies that should be.
-        wants: u8,
-    },
-}
-
-impl Unfit {
-    /// What speaks against moving a volume; the first thing counts.
-    pub fn of(volume: &Volume) -> Option<Self> {
-        let has = u8::try_from(volume.replicas.len()).unwrap_or(u8::MAX);
-        let rebuilding = |volume: &Volume| {
-            let mut replicas = volume.replicas.iter();
-            volume.rebuilds > 0 || replicas.any(|replica| replica.rebuild_progress.is_some())
-        };
-        Some(if !volume.created {
-            Self::Creating
-        } else if volume.target_node.is_none() {
-            Self::Unpublished
-        } else if volume.state != Health::Online {
-            Self::State(volume.state)
-        } else if volume.target_state != Some(Health::Online) {
-            Self::Target
-        } else if rebuilding(volume) {
-            Self::Rebuilding
-        } else if volume.busy {
-            Self::Busy
-        } else if !volume.self_heal {
-            Self::SelfHealOff
-        } else if let Some(obstacle) = volume.obstacle {
-            Self::Obstacle(obstacle)
-        } else if has != volume.num_replicas {
-            Self::Copies {
-                has,
-                wants: volume.num_replicas,
-            }
-        // Last, for these may be accepted, and hide nothing else then.
-        } else if volume.snapshots > 0 {
-            Self::Snapshots(volume.snapshots)
-        } else if volume.cloned {
-            Self::Clone
-        } else {
-            return None;
-        })
     }
 }
 
@@ -418,41 +354,6 @@ pub struct Observation {
     pub(super) claims: Claims,
 }
 
-/// JSON has no "not a number": what is unknown is written as null.
-mod answers {
-    use super::Answer;
-    use serde::{Deserialize, Deserializer, Serialize, Serializer};
-    use std::collections::BTreeMap;
-
-    pub(super) fn serialize<S: Serializer>(all: &BTreeMap<String, Answer>, to: S) -> Result<S::Ok, S::Error> {
-        let known = |value: &f64| value.is_finite().then_some(*value);
-        let written: BTreeMap<&String, Result<Vec<Option<f64>>, &String>> = all
-            .iter()
-            .map(|(query, answer)| {
-                let values = answer.as_ref().map(|values| values.iter().map(known).collect());
-                (query, values)
-            })
-            .collect();
-        written.serialize(to)
-    }
-
-    pub(super) fn deserialize<'de, D: Deserializer<'de>>(
-        from: D,
-    ) -> Result<BTreeMap<String, Answer>, D::Error> {
-        type Written = BTreeMap<String, Result<Vec<Option<f64>>, String>>;
-        let filled = |values: Vec<Option<f64>>| {
-            values
-                .into_iter()
-                .map(|value| value.unwrap_or(f64::NAN))
-                .collect()
-        };
-        Ok(Written::deserialize(from)?
-            .into_iter()
-            .map(|(query, answer)| (query, answer.map(filled)))
-            .collect())
-    }
-}
-
 impl Observation {
     /// The index of a claim's volume.
     pub fn find(&self, claim: &ClaimRef) -> Option<usize> {
@@ -477,6 +378,9 @@ impl Observation {
     /// A claim's volumes from its first on.
     fn all_from(&self, first: Option<usize>) -> std::ops::Range<usize> {
         let Some(first) = first else { return 0..0 };
+        if !self.claims.has_several(&self.volumes) {
+            return first..first + 1;
+        }
         let key = self.volumes[first].key();
         let more = self.volumes[first + 1..].iter();
         first..first + 1 + more.take_while(|volume| volume.key() == key).count()

@@ -5,7 +5,7 @@ use super::desired::{Measure, Policy, Signal};
 use super::ids::PolicyName;
 use super::quick::Table;
 use super::selectors::Selectors;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap};
 use std::hash::{Hash, Hasher};
 use std::num::NonZeroU32;
 use std::ops::{Deref, DerefMut};
@@ -80,6 +80,8 @@ pub(crate) struct Digest {
     pub(crate) signals: Vec<Arc<str>>,
     /// The first policy of each kind: those of a kind ask the same about the same tiers, and are all switched on or all off.
     pub(crate) kinds: Vec<u32>,
+    /// The place of each by its name.
+    places: HashMap<Box<str>, u32>,
 }
 
 /// A policy in short.
@@ -169,6 +171,7 @@ impl Digest {
             plain: Vec::with_capacity(all.len()),
             signals: Vec::new(),
             kinds: Vec::new(),
+            places: all.keys().map(|name| name.as_str().into()).zip(0..).collect(),
         };
         let mut signals: Table<&str, NonZeroU32> = Table::default();
         for (policy, place) in all.values().zip(0_u32..) {
@@ -202,6 +205,11 @@ impl Digest {
             digest.plain.push(plain);
         }
         digest
+    }
+
+    /// The place of a policy in order of name.
+    pub(crate) fn place(&self, name: &str) -> Option<usize> {
+        self.places.get(name).map(|place| *place as usize)
     }
 
     /// The name of a plain policy's signal.

@@ -1,5 +1,7 @@
 //! Loads and times as people read them.
 
+use super::kinds::tier_assignment::DecisionNote;
+
 /// A signal's value as people read it.
 pub fn measured(signal: &str, value: f64) -> String {
     match signal {
@@ -11,6 +13,24 @@ pub fn measured(signal: &str, value: f64) -> String {
         _ if value.abs() >= 100.0 => format!("{signal} {value:.0}"),
         _ => format!("{signal} {value:.3}"),
     }
+}
+
+/// What a decision rests on: the value of each signal, and over which time. `name` is how a signal's name may be shown.
+pub fn observed(note: &DecisionNote, name: impl Fn(&str) -> String) -> String {
+    let of =
+        |percentile: Option<f64>| percentile.map_or_else(String::new, |percent| format!(" (p{percent})"));
+    let mut told = measured(&name(&note.signal), note.value) + &of(note.percentile);
+    if let Some(window) = &note.window {
+        told.push_str(&format!(" over {}", name(window)));
+    }
+    for also in &note.also {
+        told.push_str(&format!(
+            ", {}{}",
+            measured(&name(&also.signal), also.value),
+            of(also.percentile)
+        ));
+    }
+    told
 }
 
 /// Seconds as people read them: the two largest units.

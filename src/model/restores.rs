@@ -78,6 +78,18 @@ pub struct ClaimFacts {
     pub volume_going: bool,
     /// Whether that volume stays when its claim goes.
     pub volume_stays: bool,
+    /// Whether the claim is bound to it.
+    pub bound: bool,
+    /// Whether the claim is being deleted.
+    pub going: bool,
+    /// In which modes it may be mounted.
+    pub modes: BTreeSet<String>,
+    /// How large it is, or asks to be, in bytes.
+    pub bytes: u64,
+    /// Whether an annotation tells Flux to leave it alone as it is.
+    pub left_alone_by_flux: bool,
+    /// The id of the move of workloads that made it; empty of any other.
+    pub moves: String,
 }
 
 /// The object that makes another one.
@@ -160,6 +172,8 @@ pub struct ScalerFacts {
 pub struct Facts {
     /// The namespace.
     pub namespace: NamespaceSeen,
+    /// What the namespace demands of pods (`pod-security.kubernetes.io/enforce`); empty when it demands nothing.
+    pub enforces: String,
     /// All backups.
     pub backups: Vec<BackupFacts>,
     /// Their locations.
@@ -178,6 +192,8 @@ pub struct Facts {
     pub classes: BTreeSet<String>,
     /// Drills and restores of the namespace that are under way, in words.
     pub busy: Vec<String>,
+    /// Clusters of CloudNativePG; read for moves of workloads only.
+    pub clusters: super::cnpg::Clusters,
     /// Claims that a backup is known not to hold, by the name of the backup: claim and reason.
     pub uncovered: BTreeMap<String, Vec<(String, String)>>,
 }

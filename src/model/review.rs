@@ -65,6 +65,8 @@ pub enum Note {
     TriedInPart,
     /// Objects that leave the repository stay in the cluster.
     NoPrune,
+    /// What is rendered is not applied here, but delivered by another pull request.
+    Delivered,
 }
 
 /// How an object is changed.
@@ -76,6 +78,8 @@ pub enum Change {
     Changed,
     /// It is gone.
     Deleted,
+    /// It is gone, and stays in the cluster, paused.
+    Paused,
 }
 
 /// What the API server said to an object, without keeping it.

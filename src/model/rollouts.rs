@@ -1,6 +1,9 @@
 //! Rollouts as they were judged: which phase is open, and what it waits for.
 
-use super::kinds::rollout::{PhaseState, PhaseStatus};
+use super::ids::hex;
+use super::kinds::rollout::{CopySpec, PhaseState, PhaseStatus, RolloutPhase};
+use super::promotions::Candidate;
+use sha2::{Digest, Sha256};
 
 /// A rollout as it was judged.
 #[derive(Clone, Debug, PartialEq)]
@@ -13,6 +16,16 @@ pub struct Report {
     pub secret: bool,
     /// Its phases in order.
     pub phases: Vec<PhaseStatus>,
+    /// What the promotion of each of them is decided by.
+    pub candidates: Vec<Candidate>,
+    /// How volumes are copied.
+    pub copy: CopySpec,
+}
+
+/// A phase in short, with the class: what was proved or approved of another one says nothing.
+pub fn fingerprint(class: &str, phase: &RolloutPhase) -> String {
+    let whole = serde_json::to_vec(&(class, phase)).unwrap_or_default();
+    hex(&Sha256::digest(&whole)[..8])
 }
 
 impl Report {

@@ -1,13 +1,26 @@
 //! Why a volume is left alone, in one word and in one line.
 
-use super::ids::VolumeName;
+use super::ids::{TierName, VolumeName};
 use super::moves::Stop;
 use super::observation::Unfit;
 use jiff::Timestamp;
+use std::num::NonZeroI64;
 use std::sync::Arc;
 
 /// The same in words.
 mod words;
+
+/// How old the newest backup of every volume is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BackupAge {
+    /// When it started; there is none otherwise.
+    pub since: Option<Timestamp>,
+    /// How old it may be, in seconds; none when that is not told, because the policy is encrypted.
+    pub allowed_seconds: Option<u64>,
+}
+
+// Every volume has one in each plan, and to write a hundred thousand of them into fresh memory is a good part of what a plan takes.
+const _: () = assert!(size_of::<Why>() == 32, "rare reasons box what they hold");
 
 /// Why a volume is left alone. Each variant is a named reason; its text says what would change it. What most volumes have said of them
 /// borrows its names, so that nobody counts who shares them.
@@ -70,14 +83,14 @@ pub enum Why<'a> {
         /// Its value nearest to the other side.
         value: f64,
         /// How long it must hold, in seconds.
-        needed_seconds: u64,
+        needed_seconds: u32,
     },
     /// It is beyond its thresholds, and nobody knows whether it has been for long enough.
     SustainedUnknown {
         /// The signal that has too few samples.
         signal: &'a str,
         /// How long it must hold, in seconds.
-        needed_seconds: u64,
+        needed_seconds: u32,
     },
     /// The load is of a kind that the policy does not count as heat.
     NotHeat {
@@ -121,7 +134,7 @@ pub enum Why<'a> {
     /// It waits for colder volumes to leave the tier that it would go to.
     WaitsForRoom {
         /// The tier.
-        tier: Arc<str>,
+        tier: &'a TierName,
         /// The claims that leave first.
         after: Box<str>,
     },
@@ -142,7 +155,7 @@ pub enum Why<'a> {
     /// Approved, but it is elsewhere than when that was decided.
     Moved {
         /// The tier that it is on.
-        tier: Arc<str>,
+        tier: &'a TierName,
         /// The tier that it was on.
         decided: Box<str>,
     },
@@ -203,16 +216,16 @@ pub enum Why<'a> {
     /// The engine has just refused to move it.
     BacksOff {
         /// The VolumeMigration.
-        migration: String,
-        /// Until when it waits.
-        until: Timestamp,
+        migration: Box<str>,
+        /// Until when it waits, in seconds since the epoch.
+        until: i64,
     },
     /// A migration put it there, and the engine has since placed a copy elsewhere.
     Drifted {
         /// The VolumeMigration.
-        migration: String,
-        /// When it is brought back; by a person's order only, when there is none.
-        again: Option<Timestamp>,
+        migration: Box<str>,
+        /// When it is brought back, in seconds since the epoch; by a person's order only, when there is none.
+        again: Option<NonZeroI64>,
     },
     /// Approved, and no move of the source starts at present.
     Stopped(Stop),
@@ -220,8 +233,8 @@ pub enum Why<'a> {
     NodeJustReturned {
         /// The node.
         node: Box<str>,
-        /// Until when it rests.
-        until: Timestamp,
+        /// Until when it rests, in seconds since the epoch.
+        until: i64,
     },
     /// A backup reads it, or is about to.
     BackupRuns {
@@ -238,21 +251,22 @@ pub enum Why<'a> {
         /// The restore.
         restore: Arc<str>,
     },
+    /// Its workloads are being moved onto another StorageClass.
+    WorkloadsMove {
+        /// The WorkloadMove.
+        name: Arc<str>,
+    },
     /// It would go to a colder tier, and the newest backup that holds every volume of its backup policy is too old.
     BackupStale {
         /// The BackupPolicy, by namespace and name.
         policy: Arc<str>,
-        /// When that backup started; there is none otherwise.
-        since: Option<Timestamp>,
-        /// How old it may be, in seconds; none when that is not told, because the policy is encrypted.
-        allowed_seconds: Option<u64>,
+        /// How old it is, and may be.
+        age: Box<BackupAge>,
     },
     /// A backup policy takes it, and nobody knows what its backups do.
     BackupUnknown {
-        /// The BackupPolicy, by namespace and name.
-        policy: Arc<str>,
-        /// Why.
-        error: Arc<str>,
+        /// The BackupPolicy, by namespace and name, and why.
+        unread: Box<(Arc<str>, Arc<str>)>,
     },
     /// As it is now the volume could not be moved anywhere.
     Unfit(Unfit),
@@ -271,7 +285,7 @@ pub enum Why<'a> {
     /// No pool of the target tier has room.
     NoRoom {
         /// The tier.
-        tier: Arc<str>,
+        tier: &'a TierName,
         /// Bytes that are needed on each pool; 0 when that is not told, because the tier is encrypted.
         needed: u64,
         /// Bytes that the roomiest pool has left, after what is under way and planned before it.
@@ -280,7 +294,7 @@ pub enum Why<'a> {
     /// No pool of the target tier can take a replica.
     NoPool {
         /// The tier.
-        tier: Arc<str>,
+        tier: &'a TierName,
         /// What excluded each pool.
         excluded: Box<[String]>,
     },
@@ -344,10 +358,12 @@ impl Why<'_> {
             Self::BackupRuns { .. } => "BackupRuns",
             Self::DrillRuns { .. } => "DrillRuns",
             Self::RestoreRuns { .. } => "RestoreRuns",
+            Self::WorkloadsMove { .. } => "WorkloadsMove",
             Self::BackupStale { .. } => "BackupStale",
             Self::BackupUnknown { .. } => "BackupUnknown",
             Self::Unfit(Unfit::Unpublished) => "NotPublished",
             Self::Unfit(Unfit::Snapshots(_) | Unfit::Clone) => "HasSnapshots",
+            Self::Unfit(Unfit::Grouped | Unfit::Unsteerable) => "NotSteerable",
             Self::Unfit(_) => "NotHealthy",
             Self::Pinned { .. } => "Pinned",
             Self::OtherVolume { .. } => "OtherVolume",

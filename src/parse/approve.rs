@@ -5,6 +5,7 @@ use crate::model::desired::Assignment;
 use crate::model::ids::{ClaimRef, TierName};
 use crate::model::kinds::volume_migration::Phase;
 use crate::model::migration_brief::MigrationBrief;
+use crate::model::promotions::{self, Promotion, Promotions, Withdrawn};
 use crate::model::tree::{ClearTree, Provenance};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
@@ -47,6 +48,32 @@ pub(super) fn approvals(
     }
     approved.sort_by(|a, b| a.what().claim.cmp(&b.what().claim));
     Approvals { approved, reverted }
+}
+
+/// What stands in the folder of promotions lets phases be carried out; what was taken out of it takes them back.
+#[expect(
+    clippy::disallowed_methods,
+    reason = "parse is the mint of approvals: it reads the verified base tree"
+)]
+pub(super) fn promotions(standing: &BTreeMap<String, Promotion>, tree: &ClearTree) -> Promotions {
+    let stand = standing.iter().map(|(path, promotion)| {
+        let from = tree.introduced.get(path);
+        Approved::read_from_verified_tree(promotion.clone(), approval(tree, path, from))
+    });
+    let gone = tree.removed.iter().filter_map(|(path, removal)| {
+        let (rollout, phase) = promotions::of_path(&tree.assignments, path)?;
+        let what = Withdrawn {
+            rollout: rollout.to_owned(),
+            phase: phase.to_owned(),
+        };
+        // What is there again is not taken back.
+        let there = tree.files.contains_key(path) || tree.broken.contains(path);
+        (!there).then(|| Approved::read_from_verified_tree(what, approval(tree, path, Some(removal))))
+    });
+    Promotions {
+        standing: stand.collect(),
+        withdrawn: gone.collect(),
+    }
 }
 
 /// For each claim whose assignment was taken out after it had moved the volume: back to where that move began.

@@ -1,15 +1,18 @@
 //! What the objects of a tree say about each other: two policies for one volume, a tier without pools, a secret for all to read.
 
 use super::understand::Understood;
-use crate::formats::yaml;
+use crate::formats::{sops, yaml};
 use crate::model::desired::{Policy, Resource, TierPools};
-use crate::model::diagnostic::Diagnostic;
+use crate::model::diagnostic::{Diagnostic, hidden, shown};
 use crate::model::ids::{PolicyName, TierName};
 use crate::model::kinds::GROUP;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use std::collections::{BTreeMap, HashMap};
+
+/// Policies that may meet on one claim.
+mod overlap;
 
 /// The labels of every tree's DiskPools: Mayastor's own kind, whose `spec.topology.labelled` becomes the pool's labels.
 const POOL_GROUP: &str = "openebs.io/";
@@ -20,6 +23,8 @@ pub(super) fn check(resources: &[Resource], understood: &Understood, diagnostics
     diagnostics.extend(resources.iter().filter_map(in_the_clear));
     diagnostics.extend(resources.iter().flat_map(secret_values));
     diagnostics.extend(resources.iter().flat_map(no_texts));
+    diagnostics.extend(resources.iter().flat_map(no_names));
+    overlap::check(&enabled(resources, understood), diagnostics);
 }
 
 fn ours<'a>(resources: &'a [Resource], kind: &'static str) -> impl Iterator<Item = &'a Resource> {
@@ -31,16 +36,21 @@ fn ours<'a>(resources: &'a [Resource], kind: &'static str) -> impl Iterator<Item
 /// A class and the first label that a policy asks for.
 type Key<'a> = (&'a str, Option<(&'a String, &'a String)>);
 
-/// Two enabled policies of one class, where every claim that the one takes is taken by the other too. Policies whose labels only
-/// might meet on one claim are no mistake yet; the decision leaves such a claim alone and says why.
-fn claimed_twice(resources: &[Resource], understood: &Understood, diagnostics: &mut Vec<Diagnostic>) {
-    let enabled: Vec<(&Resource, &Policy)> = ours(resources, "StoragePolicy")
+/// The policies that are at work, with their objects.
+fn enabled<'a>(resources: &'a [Resource], understood: &'a Understood) -> Vec<(&'a Resource, &'a Policy)> {
+    ours(resources, "StoragePolicy")
         .filter_map(|resource| {
             let name = PolicyName(resource.name().to_owned());
             Some((resource, understood.policies.get(&name)?))
         })
         .filter(|(_, policy)| policy.enabled)
-        .collect();
+        .collect()
+}
+
+/// Two enabled policies of one class, where every claim that the one takes is taken by the other too. Policies whose labels only
+/// might meet on one claim are no mistake yet, and [`overlap`] doubts them; the decision leaves such a claim alone and says why.
+fn claimed_twice(resources: &[Resource], understood: &Understood, diagnostics: &mut Vec<Diagnostic>) {
+    let enabled = enabled(resources, understood);
     // By class and first label, so that nobody is compared with everybody.
     let mut wide: HashMap<Key, Vec<&(&Resource, &Policy)>> = HashMap::new();
     for one in &enabled {
@@ -176,19 +186,62 @@ fn no_texts(resource: &Resource) -> Vec<Diagnostic> {
         let found = values.into_iter().flatten().filter(|(_, value)| odd(value));
         pointers.extend(found.map(|(key, _)| format!("/metadata/{field}/{}", yaml::escape(key))));
     }
+    // The API server takes only texts there too, and of `yes` and `on` Flux makes texts.
+    if (resource.api_version(), resource.kind()) == ("v1", "ConfigMap") {
+        for field in ["data", "binaryData"] {
+            let values = resource.value.get(field).and_then(Value::as_object);
+            let found = values.into_iter().flatten().filter(|(_, value)| odd(value));
+            pointers.extend(found.map(|(key, _)| format!("/{field}/{}", yaml::escape(key))));
+        }
+    }
     let wrong = |pointer: String| {
-        let field = pointer.split('/').nth(2).unwrap_or_default();
-        let message = format!(
-            "this is no text, as `metadata.{field}` must be: YAML reads `y`, `no` and `12` as something else"
-        );
-        Diagnostic::error(
-            resource.origin.place(&pointer),
-            "metadata-text",
-            message,
-            "put it in quotes",
-        )
+        let mut names = pointer.split('/').skip(1);
+        let field = match (names.next(), names.next()) {
+            (Some("metadata"), Some(field)) => format!("metadata.{field}"),
+            (field, _) => field.unwrap_or_default().to_owned(),
+        };
+        let message =
+            format!("this is no text, as `{field}` must be: YAML reads `y`, `no` and `12` as something else");
+        let rule = if field.starts_with("metadata") {
+            "metadata-text"
+        } else {
+            "config-map-value"
+        };
+        Diagnostic::error(resource.origin.place(&pointer), rule, message, "put it in quotes")
     };
     pointers.into_iter().map(wrong).collect()
+}
+
+/// Names that no kind takes: the API server reads them as a part of a path (`ValidatePathSegmentName` of k8s.io/apimachinery), and
+/// what cannot be seen, or makes a terminal show something else, is in no name that anybody means. What else a kind refuses is its own:
+/// those of RBAC may hold `:`.
+fn no_names(resource: &Resource) -> Vec<Diagnostic> {
+    // Names of ours are held to more.
+    if resource.api_version().starts_with(GROUP) {
+        return Vec::new();
+    }
+    let unseen = |letter: char| {
+        let empty = matches!(letter, '\u{200b}'..='\u{200f}' | '\u{2060}'..='\u{2064}' | '\u{feff}');
+        hidden(letter) || letter.is_whitespace() || empty
+    };
+    let bad = |name: &str| matches!(name, "." | "..") || name.contains(['/', '%']) || name.contains(unseen);
+    let names = [
+        ("/metadata/name", resource.name()),
+        ("/metadata/namespace", resource.namespace()),
+    ];
+    let wrong = |(pointer, name): (&str, &str)| {
+        let place = resource.origin.place(pointer);
+        let message = format!(
+            "`{}` is no name of any kind: a name has no `/`, `%`, blanks, line breaks or letters that cannot be seen",
+            shown(resource.origin.told(name))
+        );
+        Diagnostic::error(place, "name", message, "write letters, digits, `-` and `.`")
+    };
+    names
+        .into_iter()
+        .filter(|(_, name)| bad(name))
+        .map(wrong)
+        .collect()
 }
 
 /// A Secret whose values stand in Git for all to read.
@@ -196,9 +249,16 @@ fn in_the_clear(resource: &Resource) -> Option<Diagnostic> {
     if resource.kind() != "Secret" || resource.api_version() != "v1" || resource.origin.secret {
         return None;
     }
+    // Left as it is, as Flux leaves it: what is sealed inside stays so.
+    let left = super::opts_out(resource);
+    let clear = |value: &Value| match value {
+        Value::Null => false,
+        Value::String(text) => !left || !sops::may_hold(text),
+        _ => true,
+    };
     let field = ["stringData", "data"].into_iter().find(|field| {
         let values = resource.value.get(*field).and_then(Value::as_object);
-        values.is_some_and(|values| values.values().any(|value| !matches!(value, Value::Null)))
+        values.is_some_and(|values| values.values().any(clear))
     })?;
     Some(Diagnostic::warning(
         resource.origin.place(&format!("/{field}")),

@@ -1,6 +1,8 @@
 //! What is allowed, and is probably not what was meant: thresholds that nothing crosses, windows that leave nothing, slips of units
 //! and names. All of it are warnings.
 
+use super::near;
+use super::schema;
 use super::understand::Understood;
 use crate::formats::{duration, quantity};
 use crate::model::desired::{Policy, Resource, TierPools};
@@ -44,6 +46,12 @@ const CLASSES_TOLD_MAX: usize = 20;
 
 pub(super) fn check(resources: &[Resource], understood: &Understood, diagnostics: &mut Vec<Diagnostic>) {
     let classes = classes(resources);
+    // Those too that are wrong in themselves, or whose kind is misspelt: they are told of for that.
+    let policies: BTreeSet<&str> = resources
+        .iter()
+        .filter(|one| near::meant(one).as_deref() == Some("StoragePolicy"))
+        .map(Resource::name)
+        .collect();
     let mut unknown: BTreeMap<String, (&Resource, usize)> = BTreeMap::new();
     let mut without_class: Vec<&Resource> = Vec::new();
     for resource in resources {
@@ -55,6 +63,7 @@ pub(super) fn check(resources: &[Resource], understood: &Understood, diagnostics
             found: Vec::new(),
         };
         doubts.durations();
+        doubts.namespace();
         match resource.kind() {
             "StoragePolicy" => {
                 let name = PolicyName(resource.name().to_owned());
@@ -69,7 +78,7 @@ pub(super) fn check(resources: &[Resource], understood: &Understood, diagnostics
                 }
             }
             "TierAssignment" => {
-                if let Some(policy) = doubts.assignment(understood) {
+                if let Some(policy) = doubts.assignment(understood, &policies) {
                     unknown.entry(policy).or_insert((resource, 0)).1 += 1;
                 }
             }
@@ -127,6 +136,22 @@ impl Doubts<'_> {
     fn doubt(&mut self, pointer: &str, rule: &str, message: impl Into<String>, help: impl Into<String>) {
         let place = self.resource.origin.place(pointer);
         self.found.push(Diagnostic::warning(place, rule, message, help));
+    }
+
+    /// A namespace means nothing of a kind that the whole cluster shares: the API server drops it without a word, and what was meant for
+    /// one namespace holds in all.
+    fn namespace(&mut self) {
+        if schema::is_cluster_wide(self.resource.kind()) && !self.resource.namespace().is_empty() {
+            let kind = self.resource.kind();
+            let message = format!("a {kind} is of the whole cluster, and `namespace` has no effect");
+            let help = match kind {
+                "StoragePolicy" => {
+                    "take it out; `storageClassName` and `volumeSelector` say which volumes it is for"
+                }
+                _ => "take it out",
+            };
+            self.doubt("/metadata/namespace", "cluster-wide", message, help);
+        }
     }
 
     fn durations(&mut self) {
@@ -244,7 +269,7 @@ impl Doubts<'_> {
     }
 
     /// Says what is odd about an assignment, and gives the policy that it names and that is not there.
-    fn assignment(&mut self, understood: &Understood) -> Option<String> {
+    fn assignment(&mut self, understood: &Understood, policies: &BTreeSet<&str>) -> Option<String> {
         let spec = TierAssignmentSpec::deserialize(self.resource.value.get("spec")?).ok()?;
         let tier = understood.tiers.get(&TierName(spec.tier.clone()));
         if tier.is_some_and(|tier| tier.pools == TierPools::Local) {
@@ -268,7 +293,6 @@ impl Doubts<'_> {
             );
         }
         let policy = spec.decision?.policy;
-        let known = understood.policies.contains_key(&PolicyName(policy.clone()));
-        (!known).then_some(policy)
+        (!policies.contains(policy.as_str())).then_some(policy)
     }
 }

@@ -2,13 +2,16 @@
 //! [`Approved`](crate::model::approval::Approved).
 
 use crate::formats::overlay::{self, Files};
+use crate::formats::sops;
 use crate::formats::substitute::{self, Variables};
+use crate::formats::yaml;
 use crate::model::desired::{Desired, Resource};
-use crate::model::diagnostic::{Diagnostic, Severity};
+use crate::model::diagnostic::{Diagnostic, Place, Severity};
 use crate::model::ids::BlobId;
 use crate::model::kinds::{API_VERSION, GROUP};
 use crate::model::migration_brief::MigrationBrief;
 use crate::model::tree::{ClearTree, Refused};
+use serde_json::Value;
 use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::collections::{BTreeSet, HashMap};
@@ -28,6 +31,9 @@ mod cross;
 
 /// What is allowed, and is probably not meant.
 mod doubts;
+
+/// Misspelt kinds of others.
+mod near;
 
 /// Objects of other systems that are known to fail.
 mod others;
@@ -91,12 +97,15 @@ pub fn parse(
     let (mut resources, mut diagnostics) = overlay::build(&tree.root, &view);
     diagnostics.extend(tree.doubts.iter().cloned());
     let mut work = substitute::Work::default();
+    let mut unexpanded: BTreeSet<Place> = BTreeSet::new();
     for resource in &mut resources {
         if let Err(wrong) = substitute::substitute(resource, variables, &mut work) {
             let place = resource.origin.place(&wrong.pointer);
             diagnostics.push(Diagnostic::error(place, wrong.rule, wrong.what, wrong.help));
+            unexpanded.extend(left_as_written(resource));
         }
     }
+    let substituted = diagnostics.len();
     for path in tree.files.keys().filter(|path| below(path, &tree.assignments)) {
         match view.assignment(path) {
             Ok(read) => resources.extend(read.iter().cloned()),
@@ -110,11 +119,17 @@ pub fn parse(
     for resource in &resources {
         diagnostics.extend(check_kind(resource));
     }
+    diagnostics.extend(resources.iter().filter_map(|one| sealed(one, tree)));
     let understood = understand::understand(&resources, tree, &mut diagnostics);
     cross::check(&resources, &understood, &mut diagnostics);
     doubts::check(&resources, &understood, &mut diagnostics);
     others::check(&resources, &mut diagnostics);
     let approved = approve::approvals(&understood.assignments, tree, past);
+    let promotions = approve::promotions(&understood.promotions, tree);
+    // Of an expression that stands where its value should be nobody can say anything.
+    let mut later = diagnostics.split_off(substituted);
+    later.retain(|one| !unexpanded.contains(&one.place));
+    diagnostics.append(&mut later);
     // What stands in the way of those was told when they were opened.
     diagnostics.retain(|diagnostic| !tree.broken.contains(&diagnostic.place.path));
     drop_follow_ups(&mut diagnostics, &view);
@@ -132,8 +147,75 @@ pub fn parse(
         assignments: understood.assignments,
         reverted: approved.reverted,
         approved: approved.approved,
+        promotions,
     });
     Parsed { desired, diagnostics }
+}
+
+/// Expressions of one object that are looked for when one of them is wrong.
+const UNEXPANDED_MAX: usize = 100;
+
+/// Where expressions stand in an object that was not substituted to its end.
+fn left_as_written(resource: &Resource) -> Vec<Place> {
+    fn find(value: &Value, pointer: &str, found: &mut Vec<String>) {
+        match value {
+            _ if found.len() >= UNEXPANDED_MAX => {}
+            Value::String(text) if text.contains("${") => found.push(pointer.to_owned()),
+            Value::Array(items) => {
+                for (index, item) in items.iter().enumerate() {
+                    find(item, &format!("{pointer}/{index}"), found);
+                }
+            }
+            Value::Object(fields) => {
+                for (key, value) in fields {
+                    let key = yaml::escape(key);
+                    find(value, &format!("{pointer}/{key}"), found);
+                }
+            }
+            _ => {}
+        }
+    }
+    let mut found = Vec::new();
+    find(&resource.value, "", &mut found);
+    found
+        .iter()
+        .map(|pointer| resource.origin.place(pointer))
+        .collect()
+}
+
+/// Where an object says whether it is to be decrypted.
+fn opt_out() -> String {
+    format!("/metadata/annotations/{}", yaml::escape(sops::OPT_OUT))
+}
+
+/// Whether a built object says that it is to be left as it is, as [`sops::opts_out`] asks of a file's.
+fn opts_out(resource: &Resource) -> bool {
+    let says = resource.value.pointer(&opt_out()).and_then(Value::as_str);
+    says.is_some_and(|says| says.eq_ignore_ascii_case("disabled"))
+}
+
+/// What is wrong with whether an object is sealed: Flux asks the built object whether it is to be decrypted, and here it is the file's
+/// that is asked.
+fn sealed(resource: &Resource, tree: &ClearTree) -> Option<Diagnostic> {
+    let disabled = opts_out(resource);
+    let place = |pointer: &str| resource.origin.place(pointer);
+    if !disabled {
+        let block = resource.value.pointer("/sops/mac").and_then(Value::as_str)?;
+        let what = "this object is still encrypted: its file says that it is not to be decrypted, and the built object does not";
+        let help = "take the annotation kustomize.toolkit.fluxcd.io/decrypt out of the file";
+        return (!block.is_empty()).then(|| Diagnostic::error(place("/sops"), "sops", what, help));
+    }
+    let file = tree
+        .files
+        .get(&*resource.origin.path)
+        .filter(|file| file.secret)?;
+    let own = yaml::load_wiped(file.text.expose_str().ok()?).ok()?;
+    let own = own.get(resource.origin.document)?;
+    (!sops::opts_out(own)).then(|| {
+        let what = "this object is not to be decrypted, which its encrypted file does not say";
+        let help = "write the annotation kustomize.toolkit.fluxcd.io/decrypt into the file itself";
+        Diagnostic::error(place(&opt_out()), "sops", what, help)
+    })
 }
 
 /// Everything that is wrong with a commit that is refused: what stood in the way, and what is wrong with the rest of it.
@@ -165,7 +247,10 @@ const OUR_FOLLOW_UPS: [&str; 2] = ["reference", "tier-pools"];
 
 /// Drops what may be said only because a file cannot be read.
 fn drop_follow_ups(diagnostics: &mut Vec<Diagnostic>, view: &View) {
-    let broken = |diagnostic: &&Diagnostic| BROKEN.contains(&diagnostic.rule.as_str());
+    let broken = |diagnostic: &&Diagnostic| {
+        let rule = diagnostic.rule.as_str();
+        UNREADABLE.contains(&rule) || UNREACHED.contains(&rule)
+    };
     let unread: Vec<String> = diagnostics
         .iter()
         .filter(broken)
@@ -173,19 +258,20 @@ fn drop_follow_ups(diagnostics: &mut Vec<Diagnostic>, view: &View) {
         .collect();
     let sealed = !view.tree.broken.is_empty();
     if sealed || !unread.is_empty() {
-        diagnostics.retain(|one| !FOLLOW_UPS.contains(&one.rule.as_str()));
+        let nowhere = |one: &Diagnostic| one.rule == "namespace" && one.severity == Severity::Warning;
+        diagnostics.retain(|one| !FOLLOW_UPS.contains(&one.rule.as_str()) && !nowhere(one));
     }
     let ours = |path: &String| view.text(path).is_none_or(|text| text.contains(GROUP));
-    if sealed || unread.iter().any(ours) {
+    let unreached = diagnostics
+        .iter()
+        .any(|one| UNREACHED.contains(&one.rule.as_str()));
+    if sealed || unreached || unread.iter().any(ours) {
         diagnostics.retain(|one| !OUR_FOLLOW_UPS.contains(&one.rule.as_str()));
     }
 }
 
-/// Rules that say that something cannot be read, or that files are not reached.
-const BROKEN: [&str; 9] = [
-    "yaml",
-    "duplicate-key",
-    "unreadable",
+/// Rules that say that files are not reached: what was to be in them nobody knows.
+const UNREACHED: [&str; 6] = [
     "kustomization",
     "kustomization-field",
     "missing-file",
@@ -193,6 +279,9 @@ const BROKEN: [&str; 9] = [
     "path",
     "remote-base",
 ];
+
+/// Rules that say that something cannot be read.
+const UNREADABLE: [&str; 3] = ["yaml", "duplicate-key", "unreadable"];
 
 fn below(path: &str, folder: &str) -> bool {
     !folder.is_empty()
@@ -221,9 +310,7 @@ fn check_kind(resource: &Resource) -> Vec<Diagnostic> {
     };
     if group != GROUP {
         // A slip in the group would make it somebody else's object, which nobody reads.
-        let meant = schema::of_kind(resource.kind()).is_some()
-            && (group.is_empty() || strsim::damerau_levenshtein(group, GROUP) <= 4);
-        return match meant {
+        return match near::is_slip(resource) {
             true => error(
                 "/apiVersion",
                 format!(
@@ -232,7 +319,7 @@ fn check_kind(resource: &Resource) -> Vec<Diagnostic> {
                 ),
                 &format!("write {API_VERSION}"),
             ),
-            false => Vec::new(),
+            false => near::check(resource).into_iter().collect(),
         };
     }
     if resource.api_version() != API_VERSION {
@@ -244,6 +331,11 @@ fn check_kind(resource: &Resource) -> Vec<Diagnostic> {
             "/kind",
             "a VolumeMigration is not written by hand".to_owned(),
             "write a TierAssignment instead",
+        ),
+        "WorkloadMove" => error(
+            "/kind",
+            "a WorkloadMove is not written by hand".to_owned(),
+            "write a RolloutPromotion instead",
         ),
         kind => match schema::of_kind(kind) {
             Some(schema) => {

@@ -1,4 +1,4 @@
-//! Objects of other systems that their owners take and then fail on: StorageClasses of LocalPV, backups of CloudNativePG.
+//! Objects of other systems that their owners take and then fail on: StorageClasses of LocalPV, backups of CloudNativePG, Velero itself.
 
 use super::GROUP_CNPG;
 use crate::model::desired::{Resource, text_at};
@@ -20,6 +20,8 @@ pub(super) fn check(resources: &[Resource], diagnostics: &mut Vec<Diagnostic>) {
             ("storage.k8s.io", "StorageClass") => local_class(resource, diagnostics),
             (GROUP_CNPG, "ScheduledBackup") => diagnostics.extend(six_fields(resource)),
             (GROUP_CNPG, "Cluster") => diagnostics.extend(old_backup(resource)),
+            ("helm.toolkit.fluxcd.io", "HelmRelease") => velero(resource, &CHART, diagnostics),
+            ("apps", "Deployment") => velero(resource, &DEPLOYMENT, diagnostics),
             _ => {}
         }
     }
@@ -143,4 +145,121 @@ fn old_backup(cluster: &Resource) -> Option<Diagnostic> {
         "CloudNativePG 1.31 has no `barmanObjectStore` any more",
         "use its plugin barman-cloud: an ObjectStore, and `plugins` of the Cluster",
     ))
+}
+
+/// Where an object that installs Velero says what.
+struct Installed {
+    /// The containers that bring plugins.
+    plugins: &'static str,
+    /// The server's image, or its tag.
+    server: &'static str,
+    /// What uploads volumes, by itself or among arguments.
+    uploader: &'static str,
+}
+
+/// The values of Velero's Helm chart.
+const CHART: Installed = Installed {
+    plugins: "/spec/values/initContainers",
+    server: "/spec/values/image/tag",
+    uploader: "/spec/values/configuration/uploaderType",
+};
+
+const DEPLOYMENT: Installed = Installed {
+    plugins: "/spec/template/spec/initContainers",
+    server: "/spec/template/spec/containers/0/image",
+    uploader: "/spec/template/spec/containers/0/args",
+};
+
+/// Plugins whose minor version is Velero's less four (the compatibility tables in their READMEs).
+const PAIRED: [&str; 3] = [
+    "velero-plugin-for-aws",
+    "velero-plugin-for-gcp",
+    "velero-plugin-for-microsoft-azure",
+];
+
+/// The first version that has CSI's plugin built in.
+const CSI_BUILT_IN: (u32, u32) = (1, 14);
+
+/// The first version that makes no backups with restic.
+const RESTIC_GONE: (u32, u32) = (1, 17);
+
+/// How far the minor versions of Velero and its plugins are apart.
+const APART: u32 = 4;
+
+/// Major and minor version of a tag such as `v1.14.1`, or of an image with one.
+fn version(text: &str) -> Option<(u32, u32)> {
+    let tag = text.split('@').next()?.rsplit(':').next()?;
+    let mut parts = tag.strip_prefix('v')?.split('.');
+    Some((parts.next()?.parse().ok()?, parts.next()?.parse().ok()?))
+}
+
+/// The image's name, without registry, tag and digest.
+fn image_name(image: &str) -> &str {
+    let path = image.split('@').next().unwrap_or_default();
+    let last = path.rsplit('/').next().unwrap_or_default();
+    last.split(':').next().unwrap_or_default()
+}
+
+/// A Velero that would not start, or make no backup of a volume: plugins of other versions, or what it no longer has.
+fn velero(resource: &Resource, at: &Installed, diagnostics: &mut Vec<Diagnostic>) {
+    let plugins = resource.value.pointer(at.plugins).and_then(Value::as_array);
+    let images = plugins
+        .into_iter()
+        .flatten()
+        .map(|one| text_at(one, &["image"]))
+        .enumerate();
+    let images: Vec<(usize, &str)> = images
+        .filter(|(_, image)| image_name(image).starts_with("velero-plugin-for-"))
+        .collect();
+    if images.is_empty() {
+        return;
+    }
+    let place = |pointer: &str| resource.origin.place(pointer);
+    let server = resource.value.pointer(at.server).and_then(Value::as_str);
+    let server = server.and_then(version);
+    for (index, image) in images {
+        let (name, pointer) = (image_name(image), format!("{}/{index}/image", at.plugins));
+        if name == "velero-plugin-for-csi" && server.is_none_or(|server| server >= CSI_BUILT_IN) {
+            let message = "Velero has done this itself since 1.14, and does not start with this plugin";
+            let help = "take it out, and start Velero with `--features=EnableCSI`";
+            diagnostics.push(Diagnostic::error(place(&pointer), "velero", message, help));
+        }
+        if let (true, Some((major, minor)), Some((of, plugin))) =
+            (PAIRED.contains(&name), server, version(image))
+            && of == major
+            && plugin + APART != minor
+        {
+            let (message, help) = match (resource.origin.secret, minor.checked_sub(APART)) {
+                (false, Some(fits)) => (
+                    format!(
+                        "{name} {of}.{plugin} is made for Velero {of}.{}, and this is {major}.{minor}",
+                        plugin + APART
+                    ),
+                    format!("write v{of}.{fits} and the newest patch of it"),
+                ),
+                _ => (
+                    "this plugin is not made for this version of Velero".to_owned(),
+                    "take the version that the table in the plugin's README gives".to_owned(),
+                ),
+            };
+            // They may work together all the same; nobody tests that they do.
+            diagnostics.push(Diagnostic::warning(place(&pointer), "velero", message, help));
+        }
+    }
+    let uploader = resource.value.pointer(at.uploader);
+    let restic = match uploader {
+        Some(Value::String(uploader)) => uploader == "restic",
+        Some(Value::Array(arguments)) => arguments.iter().any(|one| one == "--uploader-type=restic"),
+        _ => false,
+    };
+    if restic && server.is_none_or(|server| server >= RESTIC_GONE) {
+        // https://velero.io/docs/v1.19/upgrade-to-1.19
+        let message = "Velero makes no backups with restic any more, and 1.19 does not restore any either";
+        diagnostics.push(Diagnostic::error(
+            place(at.uploader),
+            "velero",
+            message,
+            "write kopia",
+        ));
+    }
 }

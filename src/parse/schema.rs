@@ -21,6 +21,14 @@ static SCHEMAS: LazyLock<BTreeMap<String, JSONSchemaProps>> = LazyLock::new(|| {
         .collect()
 });
 
+/// Kinds whose objects have no namespace.
+static CLUSTER_WIDE: LazyLock<BTreeSet<String>> = LazyLock::new(|| {
+    let all = git_crds().into_iter();
+    all.filter(|(_, crd)| crd.spec.scope == "Cluster")
+        .map(|(kind, _)| kind)
+        .collect()
+});
+
 /// The schemas' patterns, compiled once: compiling costs more than everything else that is done with an object.
 static PATTERNS: LazyLock<BTreeMap<String, Regex>> = LazyLock::new(|| {
     fn gather(schema: &JSONSchemaProps, found: &mut BTreeMap<String, Regex>) {
@@ -68,9 +76,19 @@ pub(super) fn of_kind(kind: &str) -> Option<&'static JSONSchemaProps> {
     SCHEMAS.get(kind)
 }
 
+/// Whether objects of one of our kinds have no namespace.
+pub(super) fn is_cluster_wide(kind: &str) -> bool {
+    CLUSTER_WIDE.contains(kind)
+}
+
+/// The kind of ours that is like a misspelt one.
+pub(super) fn ours_like(kind: &str) -> Option<String> {
+    closest(kind, SCHEMAS.keys())
+}
+
 /// What a misspelt kind was probably meant to be.
 pub(super) fn suggestion(kind: &str) -> String {
-    match closest(kind, SCHEMAS.keys()) {
+    match ours_like(kind) {
         Some(near) => format!("write {near}"),
         None => format!(
             "write one of {}",
@@ -227,6 +245,10 @@ impl Checker<'_> {
             let is = match value {
                 Value::Null => "nothing",
                 Value::Bool(_) => "a boolean",
+                Value::Number(number) if wanted == "integer" => match number.as_f64() {
+                    Some(number) if number.fract() == 0.0 => "one as large",
+                    _ => "one with a fraction",
+                },
                 Value::Number(_) => "a number",
                 Value::String(_) => "a text",
                 Value::Array(_) => "a list",
@@ -235,7 +257,7 @@ impl Checker<'_> {
             let (needed, help) = match wanted {
                 "string" => ("a text", "put it in quotes"),
                 "boolean" => ("a boolean", "write true or false, without quotes"),
-                "integer" => ("a whole number", "write digits only, without quotes"),
+                "integer" => ("a whole number", "write a few digits, without quotes"),
                 "number" => ("a number", "write it without quotes"),
                 "array" => ("a list", "start each item with `- `"),
                 _ => ("a mapping", "write `key: value` lines below it"),

@@ -10,22 +10,6 @@ use crate::model::kinds::policy_source::{ProposalState, ProposalStatus, Proposed
 use crate::model::pull_request::PullRequestState;
 use crate::model::rendering::ProposalText;
 
-/// What is said when a proposal is withdrawn and nothing more is known of why.
-const WITHDRAWN: &str = "What spoke for these moves has changed, so they are not proposed any more. couchestor has closed this and \
-    will ask again if they are needed.";
-
-/// What is said when a person has changed the branch.
-const EDITED: &str = "Somebody else has changed this branch, so couchestor writes to it no more. Merge it or close it as it is; \
-    delete the branch's own commits to have it kept up to date again.";
-
-/// What is said when a person has said no.
-const DECLINED: &str = "Understood: these moves are not asked for again unless the load or the policy changes materially, or the \
-    memory of this expires (`proposals.rejections`). Reopen this to change your mind.";
-
-/// What is said when base holds what was proposed and the forge does not know.
-const MERGED: &str = "The base branch holds these moves already, so this is done and closed. They are carried out as if this had \
-    been merged here.";
-
 /// The trailer that says for which source, and for which folder of assignments, a commit was made.
 const SOURCE: &str = "Couchestor-Source";
 
@@ -153,12 +137,13 @@ pub(super) async fn carry_out(
             let told = |record: &ProposalStatus| record.state == ProposalState::Edited;
             if records.iter().any(|record| open(record) && !told(record)) {
                 // Before it is remembered that it was said: whatever cuts this short, it is said with the next turn.
-                here.say(number, "edited", EDITED).await?;
+                here.say(number, "edited", here.proposals.words.edited).await?;
             }
             return Ok(set_state(records, open, ProposalState::Edited, now));
         }
         (Action::Declined, _) => {
-            here.say(number, "declined", DECLINED).await?;
+            here.say(number, "declined", here.proposals.words.declined)
+                .await?;
             return Ok(set_state(records, open, ProposalState::Declined, now));
         }
         (Action::Reopened, _) => {
@@ -177,7 +162,7 @@ pub(super) async fn carry_out(
             }
             if pull == Some(&PullRequestState::Open) {
                 // Merged on the command line, which a forge need not notice.
-                here.say(number, "merged", MERGED).await?;
+                here.say(number, "merged", here.proposals.words.merged).await?;
                 here.close(number).await?;
             }
             if let Some(tip) = tip {
@@ -215,7 +200,7 @@ async fn withdraw(
 ) -> Result<(), ProposeError> {
     here.close(number).await?;
     let why = here.proposals.known.why.get(here.branch);
-    let words = why.map_or(WITHDRAWN, String::as_str);
+    let words = why.map_or(here.proposals.words.withdrawn, String::as_str);
     here.say(number, "withdrawn", words).await?;
     here.repository.delete_branch(here.branch, tip.clone()).await?;
     records.retain(|record| !(record.branch == here.branch && is_open(record)));

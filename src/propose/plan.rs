@@ -45,6 +45,8 @@ pub struct Known {
     pub untouched: BTreeSet<String>,
     /// Numbers of pull requests that were merged, and base as it was read does not hold the merge yet.
     pub awaited: BTreeSet<u64>,
+    /// Branches of those that ask for no move, but for files, and all of whose files base holds.
+    pub in_base: BTreeSet<String>,
     /// Numbers of pull requests that somebody holds: their branches and texts stand as they are.
     pub held: BTreeSet<u64>,
     /// Namespaces and names of claims whose assignment in base was superseded: that base holds it says nothing of a proposal that is
@@ -86,15 +88,19 @@ pub fn plan(
         let pull = record.number.and_then(|number| pulls.get(&number));
         let in_base = |one: &ProposedMoveStatus| in_base(one) && counts(known, pull, one);
         let merged = Action::Merged(tip.filter(|_| ours).cloned());
+        let all = match record.moves.as_slice() {
+            [] => known.in_base.contains(&record.branch),
+            moves => moves.iter().all(&in_base),
+        };
         let some = record.moves.iter().any(&in_base);
         let awaited = record
             .number
             .is_some_and(|number| known.awaited.contains(&number));
         let moved = record.base != base.as_str() && !known.untouched.contains(&record.branch);
-        let action = if awaited && !record.moves.iter().all(&in_base) {
+        let action = if awaited && !all {
             // Whether each move was accepted is read from base.
             Action::Keep
-        } else if record.moves.iter().all(&in_base) || pull == Some(&PullRequestState::Merged) {
+        } else if all || pull == Some(&PullRequestState::Merged) {
             merged
         } else if record.state == ProposalState::Withdrawing {
             withdrawing(tip.filter(|_| ours), proposal, tip.is_some(), pull)
@@ -179,8 +185,18 @@ fn is_same(record: &ProposalStatus, proposal: &ProposalText) -> bool {
         (a, b) => a.is_none() && b.is_none(),
     };
     let same = |a: &DecisionNote, b: &DecisionNote| {
-        (&a.policy, &a.signal, &a.window) == (&b.policy, &b.signal, &b.window)
+        let also = a.also.iter().zip(&b.also);
+        let mut also = also.map(|(a, b)| {
+            a.signal == b.signal
+                && near(Some(a.watermark), Some(b.watermark))
+                && near(a.percentile, b.percentile)
+        });
+        (&a.policy, &a.signal, &a.window, &a.sustained_for)
+            == (&b.policy, &b.signal, &b.window, &b.sustained_for)
             && near(a.watermark, b.watermark)
+            && near(a.percentile, b.percentile)
+            && a.also.len() == b.also.len()
+            && also.all(|same| same)
     };
     let unchanged = |one: &ProposedMove| {
         let mut moves = record.moves.iter();
@@ -199,7 +215,8 @@ pub(super) fn is_of(record: &ProposalStatus, proposal: &ProposalText) -> bool {
     record.policy == proposal.policy.as_str()
 }
 
-pub(super) fn is_open(record: &ProposalStatus) -> bool {
+/// Whether it has yet to end.
+pub fn is_open(record: &ProposalStatus) -> bool {
     record.state.is_open()
 }
 

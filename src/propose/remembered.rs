@@ -6,8 +6,9 @@ use crate::model::kinds::policy_source::{ProposalState, ProposalStatus, Proposed
 use crate::model::pull_request::cut;
 use crate::model::rendering::ProposalText;
 use jiff::Timestamp;
+use std::time::Duration;
 
-/// Proposals that are remembered after they ended; the oldest are forgotten first.
+/// Proposals that are remembered, open ones among them; of those that ended what [`Worth`] says is forgotten first.
 const REMEMBERED_MAX: usize = 100;
 
 /// Bytes of all records as JSON: etcd takes a megabyte and a half, and the object holds an inventory and more beside them.
@@ -94,7 +95,43 @@ pub(super) fn record(
     }
 }
 
-pub(super) fn forget_oldest(records: &mut Vec<ProposalStatus>) {
+/// What is lost with a record that ended; what comes first is forgotten first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Worth {
+    /// Nothing: all of it was accepted, and base holds it.
+    Done,
+    /// A no that is too old to hold.
+    Expired,
+    /// All of it was accepted, and base holds it no more: a person may have reverted it, which is a no, or it was moved again.
+    Gone,
+    /// A no that holds.
+    No,
+}
+
+impl Worth {
+    /// `None`: it has not ended, and is not forgotten.
+    pub(super) fn of(
+        record: &ProposalStatus,
+        in_base: impl Fn(&ProposedMoveStatus) -> bool,
+        expire: Option<Duration>,
+        now: Timestamp,
+    ) -> Option<Self> {
+        let accepted = record.moves.iter().all(|one| one.accepted);
+        match record.state {
+            ProposalState::Open | ProposalState::Edited | ProposalState::Withdrawing => None,
+            ProposalState::Merged if accepted && record.moves.iter().all(&in_base) => Some(Self::Done),
+            ProposalState::Merged if accepted => Some(Self::Gone),
+            // What was taken out before the merge is a no too.
+            ProposalState::Merged | ProposalState::Declined if record.is_forgotten(expire, now) => {
+                Some(Self::Expired)
+            }
+            ProposalState::Merged | ProposalState::Declined => Some(Self::No),
+        }
+    }
+}
+
+/// Keeps the records within their bounds: what is worth least goes first, and of the same worth the oldest.
+pub(super) fn forget(records: &mut Vec<ProposalStatus>, worth: impl Fn(&ProposalStatus) -> Option<Worth>) {
     records.sort_by(|a, b| (a.since.as_str(), a.branch.as_str()).cmp(&(b.since.as_str(), b.branch.as_str())));
     let bytes = |record: &ProposalStatus| serde_json::to_vec(record).map_or(0, |text| text.len());
     let mut sum: usize = records.iter().map(bytes).sum();
@@ -106,12 +143,11 @@ pub(super) fn forget_oldest(records: &mut Vec<ProposalStatus>) {
         record.body = String::new();
     }
     while records.len() > REMEMBERED_MAX || sum > BYTES_MAX {
-        let Some(oldest) = records
-            .iter()
-            .position(|record| matches!(record.state, ProposalState::Merged | ProposalState::Declined))
-        else {
+        let ended = records.iter().enumerate();
+        let ended = ended.filter_map(|(at, record)| Some((worth(record)?, at)));
+        let Some((_, least)) = ended.min() else {
             return;
         };
-        sum = sum.saturating_sub(bytes(&records.remove(oldest)));
+        sum = sum.saturating_sub(bytes(&records.remove(least)));
     }
 }

@@ -6,7 +6,7 @@ use crate::io::git::Tips;
 use crate::model::decision::ProposedMove;
 use crate::model::ids::{ClaimRef, CommitId};
 use crate::model::kinds::policy_source::{ProposalState, ProposalStatus, ProposedMoveStatus};
-use crate::model::kinds::tier_assignment::DecisionNote;
+use crate::model::kinds::tier_assignment::{DecisionNote, SignalNote};
 use crate::model::pull_request::PullRequestState;
 use crate::model::rendering::ProposalText;
 use jiff::Timestamp;
@@ -14,6 +14,9 @@ use std::collections::BTreeMap;
 
 /// What was found out beside where branches and pull requests stand.
 mod known;
+
+/// What is forgotten.
+mod forgotten;
 
 /// One goes while another comes.
 mod crossing;
@@ -51,7 +54,9 @@ fn planned_knowing(
         pulls,
         known,
         owner: "couchestor-system/homelab assignments",
+        words: &crate::propose::Words::MOVES,
         fingerprints: &BTreeMap::new(),
+        expire: None,
         now: "2026-11-21T14:30:05Z".parse().unwrap(),
     };
     plan(&proposals, in_base)
@@ -65,6 +70,9 @@ fn note() -> DecisionNote {
         value: 6000.0,
         watermark: Some(5000.0),
         window: Some("1h".into()),
+        percentile: None,
+        also: Vec::new(),
+        sustained_for: None,
         after: None,
     }
 }

@@ -1,6 +1,7 @@
 //! What is written into the status of our kinds: where things are, and why they are so.
 
 use super::backups;
+use super::promotions;
 use super::rollouts;
 use super::tally::{OfPolicy, Tally};
 use crate::io::cluster::{Cluster, ClusterError};
@@ -57,7 +58,8 @@ pub async fn update(cluster: &Cluster, facts: &Facts<'_>) -> Result<(), ClusterE
     each::<TierAssignment>(cluster, |object| assignment(object, facts, tally)).await?;
     each::<StorageTier>(cluster, |object| tier(object, facts, tally)).await?;
     backups::update(cluster, facts, tally).await?;
-    rollouts::update(cluster, facts, tally).await
+    rollouts::update(cluster, facts, tally).await?;
+    promotions::update(cluster, facts, tally).await
 }
 
 /// Writes the status of every object of a kind where it is another.

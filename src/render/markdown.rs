@@ -14,24 +14,31 @@ pub fn shown(name: &str) -> String {
     kept.map(|one| if good(one) { one } else { '?' }).collect()
 }
 
-/// A name where it stands among words and not as code: a forge makes links of what begins like a web address.
+/// A name where it stands among words, as code, or wherever a template puts it.
 pub fn bare(name: &str) -> String {
     unlinked(&shown(name))
 }
 
-/// What GitHub, GitLab and Gitea make a link of without a scheme: `www.` in any case
-/// (https://github.github.com/gfm/#autolinks-extension-). As an entity the dot is none.
+/// An invisible character that joins what stands beside it (U+2060): a forge sees another word. An entity would be seen in code.
+const JOINER: char = '\u{2060}';
+
+/// Breaks what forges make a link of without any sign, in any case: `www.`
+/// (https://github.github.com/gfm/#autolinks-extension-), and a number after `GH-` or `GL-`, which is an issue to GitHub and GitLab.
 fn unlinked(text: &str) -> String {
     let small = text.to_ascii_lowercase();
-    let mut unlinked = String::new();
-    let mut from = 0;
-    for (at, found) in small.match_indices("www.") {
-        let dot = at + found.len() - 1;
-        unlinked.push_str(&text[from..dot]);
-        unlinked.push_str("&#46;");
-        from = dot + 1;
+    let issue = |before: &str, after: &str| {
+        let word = ["gh", "gl"].iter().find_map(|word| before.strip_suffix(word));
+        word.is_some_and(|left| !left.ends_with(char::is_alphanumeric))
+            && after.starts_with(|next: char| next.is_ascii_digit())
+    };
+    let mut unlinked = String::with_capacity(text.len());
+    for (at, one) in text.char_indices() {
+        let (before, after) = (&small[..at], &small[at + one.len_utf8()..]);
+        if one == '.' && before.ends_with("www") || one == '-' && issue(before, after) {
+            unlinked.push(JOINER);
+        }
+        unlinked.push(one);
     }
-    unlinked.push_str(&text[from..]);
     unlinked
 }
 
@@ -49,10 +56,9 @@ pub fn plain(words: &str) -> String {
             '<' => plain.push_str("&lt;"),
             '>' => plain.push_str("&gt;"),
             '&' => plain.push_str("&amp;"),
-            '\\' | '`' | '*' | '_' | '[' | ']' | '#' | '|' | '!' | '~' | '$' => {
-                plain.push('\\');
-                plain.push(one);
-            }
+            // GitHub looks for issues when the backslash is gone.
+            '#' => plain.extend(['\\', one, JOINER]),
+            '\\' | '`' | '*' | '_' | '[' | ']' | '|' | '!' | '~' | '$' => plain.extend(['\\', one]),
             // A forge makes links of addresses and of `owner/repository#1`; without the colon there is none.
             ':' => plain.push_str("&#58;"),
             one => plain.push(one),

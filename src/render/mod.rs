@@ -16,11 +16,17 @@ pub mod velero;
 /// Schedules of backups, as plans tell them.
 pub mod backups;
 
+/// What is delivered by pull request.
+pub mod delivery;
+
 /// Names and words as a forge may show them.
 mod markdown;
 
 /// A proposed move → branch, file, message.
 pub mod proposal;
+
+/// A phase of a rollout → branch, file, message.
+pub mod promotion;
 
 /// What became of merged moves.
 pub mod results;

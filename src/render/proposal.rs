@@ -5,7 +5,7 @@ use crate::model::desired::Desired;
 use crate::model::ids::{ClaimRef, PolicyName, hex};
 use crate::model::pace::Pace;
 use crate::model::rendering::{FileChange, ProposalText};
-use crate::render::markdown::{plain, shown};
+use crate::render::markdown::{bare, plain, shown};
 use page::{Page, owner, reason};
 use sha2::{Digest, Sha256};
 
@@ -81,7 +81,7 @@ pub fn render(
             ..Rendered::default()
         };
     }
-    let name = shown(policy.as_str());
+    let name = bare(policy.as_str());
     let (key, summary) = (key(policy, &kept), title(&name, &kept));
     let rule = desired.policies.get(policy);
     let page = Page::new((&name, rule), &summary, &kept, left_alone, site);
@@ -154,8 +154,8 @@ fn title(policy: &str, moves: &[ProposedMove]) -> String {
         [one] => format!(
             "Move {} from {} to {}",
             owner(one),
-            shown(one.from.as_str()),
-            shown(one.to.as_str())
+            bare(one.from.as_str()),
+            bare(one.to.as_str())
         ),
         _ => {
             let to_hotter = moves.iter().filter(|one| one.hotter).count();

@@ -138,6 +138,7 @@ fn summary(plan: &Plan) -> Vec<String> {
         object(Change::Created, "created"),
         object(Change::Changed, "changed"),
         object(Change::Deleted, "deleted"),
+        object(Change::Paused, "paused and kept"),
         schedules,
         moves(Fate::Moves, "to move"),
         moves(Fate::Waits, "to move later"),
@@ -176,7 +177,7 @@ fn status(plan: &Plan) -> (CommitState, String) {
         return (CommitState::Failure, wrong.join(", "));
     }
     if plan.fork {
-        let words = "no errors found; from a fork, so it was not tried with keys or the cluster";
+        let words = "validated only: a fork's, tried with no key and not on the cluster";
         return (CommitState::Success, words.to_owned());
     }
     match summary(plan) {
@@ -275,6 +276,9 @@ fn words_of(note: Note) -> &'static str {
             "There are too many objects to try all of them; those that were not tried say so."
         }
         Note::NoPrune => "`spec.prune` is false: what is deleted here stays in the cluster.",
+        Note::Delivered => {
+            "couchestor applies none of these objects: another pull request will write them into the folder of `spec.delivery`."
+        }
     }
 }
 
@@ -335,6 +339,7 @@ fn objects(text: &mut String, plan: &Plan, listed: usize) {
         (Change::Created, "Created"),
         (Change::Changed, "Changed"),
         (Change::Deleted, "Deleted"),
+        (Change::Paused, "Paused, and kept in the cluster"),
     ] {
         let objects = plan.objects.iter().filter(|one| one.change == change);
         list(text, heading, objects.map(object).collect(), listed);

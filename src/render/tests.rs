@@ -241,3 +241,23 @@ fn a_location_says_everything_in_texts_that_the_plugin_knows() {
         json!({"bucket": "b", "caCertRef": {"name": "ca", "key": "ca.crt"}})
     );
 }
+
+#[test]
+fn schedules_may_go_only_where_their_policy_says_so() {
+    let made = |said: &str| {
+        let mut resource = resource("BackupPolicy", &policy());
+        let mut value = Value::clone(&resource.value);
+        value["metadata"]["annotations"] = json!({"storage.billyronks.io/prune": said});
+        resource.value = Arc::new(value);
+        let made = velero::policy(&resource).into_iter();
+        let schedules = made.filter(|one| one["kind"] == "Schedule");
+        schedules
+            .map(|one| one["metadata"].get("annotations").cloned())
+            .collect::<Vec<_>>()
+    };
+    let says = Some(json!({"storage.billyronks.io/prune": "enabled"}));
+    assert_eq!(made("enabled"), [says.clone(), says]);
+    for other in ["", "disabled", "true"] {
+        assert_eq!(made(other), [None, None], "{other}");
+    }
+}

@@ -6,11 +6,12 @@
 use super::head;
 use crate::formats::yaml::emit::emit;
 use crate::model::backups::POLICY_LABEL;
-use crate::model::desired::Resource;
+use crate::model::desired::{Resource, text_at};
 use crate::model::kinds::backup::{
     AccessMode, BackupHook, BackupLocationSpec, BackupPolicySpec, BackupSchedule, HookCommand, OnError,
     RuleMethod, VolumeMethod, VolumeRule,
 };
+use crate::model::kinds::{PRUNE, PRUNE_ENABLED};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
@@ -125,6 +126,13 @@ pub(super) fn policy(resource: &Resource) -> Vec<Value> {
 fn schedule(resource: &Resource, spec: &BackupPolicySpec, schedule: &BackupSchedule) -> Value {
     let name = format!("{}-{}", resource.name(), schedule.name);
     let mut object = head(API, "Schedule", Some(resource.namespace()), &name);
+    // That it may go when it leaves Git is said while it is there.
+    let (key, said) = (PRUNE[0], ["metadata", "annotations", PRUNE[0]]);
+    if text_at(&resource.value, &said) == PRUNE_ENABLED
+        && let Some(metadata) = object.get_mut("metadata")
+    {
+        metadata["annotations"] = json!({key: PRUNE_ENABLED});
+    }
     let mut template = json!({
         // Without labels of its own a backup takes those of the schedule, and with them whatever owns it.
         "metadata": {"labels": labels(resource, spec)},

@@ -3,11 +3,17 @@
 
 use super::command::{self, Command};
 use super::fields::differing;
-use super::records;
+use super::{compare, records};
+use crate::model::desired::Origin;
+use crate::model::ids::ObjectId;
 use crate::model::kinds::review::ReviewStatus;
+use crate::model::places::Places;
 use crate::model::pull_request::Comment;
+use crate::model::rendering::{RenderedObject, Stage};
+use crate::model::review::Change;
 use jiff::Timestamp;
 use serde_json::{Value, json};
+use std::sync::Arc;
 
 fn shown(before: Value, after: Value) -> Vec<String> {
     let (fields, more) = differing(&before, &after);
@@ -175,4 +181,41 @@ fn where_the_forge_refused_to_be_written_to_nothing_is_said_for_a_quarter_of_an_
     for (second, rests) in [(0, true), (899, true), (900, false), (5_000, false)] {
         assert_eq!(records::rests(&record, at(second)), rests, "{second}");
     }
+}
+
+#[test]
+fn a_schedule_that_leaves_is_paused_unless_it_said_that_it_may_go() {
+    let schedule = |name: &str, annotations: Value| RenderedObject {
+        stage: Stage::Rest,
+        id: ObjectId {
+            group: "velero.io".to_owned(),
+            kind: "Schedule".to_owned(),
+            namespace: "velero".to_owned(),
+            name: name.to_owned(),
+        },
+        api_version: "velero.io/v1".to_owned(),
+        secret: false,
+        origin: Origin {
+            path: "f.yaml".into(),
+            document: 0,
+            line: 1,
+            places: Arc::new(Places::default()),
+            changed: Vec::new(),
+            secret: false,
+        },
+        made_from: None,
+        value: Arc::new(json!({"metadata": {"annotations": annotations}})),
+    };
+    let before = [
+        schedule("stays", json!({})),
+        schedule("leaves", json!({})),
+        schedule("may-go", json!({"storage.billyronks.io/prune": "enabled"})),
+    ];
+    let changes = compare(&before, &before[..1], true, &|_, _| true);
+    let told: Vec<_> = changes
+        .iter()
+        .map(|one| (one.name.as_deref(), one.change))
+        .collect();
+    let paused = (Some("velero/leaves"), Change::Paused);
+    assert_eq!(told, [paused, (Some("velero/may-go"), Change::Deleted)]);
 }

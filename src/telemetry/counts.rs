@@ -67,6 +67,8 @@ pub struct SourceCounts {
     pub running: Vec<MoveNow>,
     /// Moves that wait for a person.
     pub needing_person: i64,
+    /// Moves of workloads that wait for a person.
+    pub workload_moves_needing_person: i64,
     /// Moves that hold cordons, each with since when where the journal says so.
     pub cordons: Vec<Option<Timestamp>>,
     /// Proposals that are open.
@@ -193,6 +195,10 @@ mod tests {
                 "2026-03-01T11:59:00Z".parse().ok(),
             ];
         });
+        assert_eq!(value(&metrics, "couchestor_cordons_held").as_deref(), Some("3"));
+        metrics.leaked(2);
+        assert_eq!(value(&metrics, "couchestor_cordons_held").as_deref(), Some("5"));
+        metrics.leaked(0);
         assert_eq!(value(&metrics, "couchestor_cordons_held").as_deref(), Some("3"));
         assert_eq!(
             value(&metrics, "couchestor_cordon_held_seconds").as_deref(),

@@ -13,6 +13,7 @@ use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::AtomicU64;
+use std::sync::atomic::{AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// From a second to a day and a half: a cordon lasts seconds, the filling of a large copy hours.
@@ -239,9 +240,12 @@ pub struct Metrics {
     proposals: Gauge,
     left_alone: Family<ReasonLabel, Gauge>,
     cordons: Gauge,
+    /// Cordons of ours that the engine shows and no journal speaks for.
+    leaked: Arc<AtomicI64>,
     cordon_age: Gauge,
     phase_age: Family<PhaseLabel, Gauge>,
     needing_person: Gauge,
+    workloads_needing_person: Gauge,
     off_tier: Gauge,
     stopped: Gauge,
     tiers: Family<TierLabel, Gauge>,
@@ -267,9 +271,11 @@ impl Default for Metrics {
             proposals: Gauge::default(),
             left_alone: Family::default(),
             cordons: Gauge::default(),
+            leaked: Arc::default(),
             cordon_age: Gauge::default(),
             phase_age: Family::default(),
             needing_person: Gauge::default(),
+            workloads_needing_person: Gauge::default(),
             off_tier: Gauge::default(),
             stopped: Gauge::default(),
             tiers: Family::default(),
@@ -343,7 +349,8 @@ impl Metrics {
         registry.register("couchestor_epoch", epoch, self.epoch.clone());
         let open = "Proposals that wait for a person";
         registry.register("couchestor_proposals_open", open, self.proposals.clone());
-        let held = "Migrations that hold cordons after a turn";
+        let held =
+            "Migrations that hold cordons after a turn, and cordons of ours that no migration speaks for";
         registry.register("couchestor_cordons_held", held, self.cordons.clone());
         let oldest = "How long the oldest cordon of ours has been held";
         registry.register("couchestor_cordon_held_seconds", oldest, self.cordon_age.clone());
@@ -358,6 +365,11 @@ impl Metrics {
             "couchestor_migrations_needing_person",
             person,
             self.needing_person.clone(),
+        );
+        registry.register(
+            "couchestor_workload_moves_needing_person",
+            "Moves of workloads that stand still until a person mends something",
+            self.workloads_needing_person.clone(),
         );
         let off = "Claims whose volume is not on its approved tier and is not being moved";
         registry.register("couchestor_claims_off_tier", off, self.off_tier.clone());
@@ -415,6 +427,11 @@ impl Metrics {
         self.bytes.get_or_create(&way).inc_by(bytes);
     }
 
+    /// So many cordons of ours are there that no journal speaks for.
+    pub fn leaked(&self, cordons: i64) {
+        self.leaked.store(cordons, Ordering::Relaxed);
+    }
+
     /// A move was rolled back.
     pub fn rolled_back(&self, reason: RollbackReason) {
         self.rolled_back.get_or_create(&reason.label()).inc();
@@ -436,12 +453,15 @@ impl Metrics {
         let running = || all().flat_map(|source| &source.running);
         self.active.set(count(running().count()));
         self.proposals.set(all().map(|source| source.proposals).sum());
+        self.workloads_needing_person
+            .set(all().map(|source| source.workload_moves_needing_person).sum());
         self.needing_person
             .set(all().map(|source| source.needing_person).sum());
         self.off_tier.set(all().map(|source| source.off_tier).sum());
         self.stopped.set(i64::from(all().any(|source| source.stopped)));
         let cordons = || all().flat_map(|source| &source.cordons);
-        self.cordons.set(count(cordons().count()));
+        let leaked = self.leaked.load(Ordering::Relaxed);
+        self.cordons.set(count(cordons().count()) + leaked);
         let oldest = cordons().flatten().min();
         self.cordon_age.set(oldest.map_or(0, |since| age(now, *since)));
         for phase in PHASES {

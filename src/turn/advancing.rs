@@ -27,14 +27,14 @@ pub(super) async fn migrations_of(
 }
 
 /// Advances what is unfinished. A migration goes on for as long as the base tree approves it; while no tree could be read
-/// since the start, what was approved stays approved.
+/// since the start, what was approved stays approved. Says too whether cordons may be set for one of them.
 pub(super) async fn advance(
     world: &World,
     memory: &Memory,
     migrations: Vec<VolumeMigration>,
     (others_cordon, stop): (bool, Option<&Stop>),
     turned: &mut Turned,
-) -> Vec<VolumeMigration> {
+) -> (Vec<VolumeMigration>, bool) {
     let approves = |migration: &VolumeMigration| match &memory.desired {
         None => true,
         Some((desired, _)) => desired.approved.iter().any(|approved| {
@@ -58,6 +58,7 @@ pub(super) async fn advance(
         ..Orders::default()
     };
     holding::say(&mut orders, stop, &unfinished);
+    let mut cordons = false;
     for advanced in execute(world, unfinished, &orders).await {
         if let Some(error) = advanced.error {
             let name = advanced.migration.metadata.name.clone().unwrap_or_default();
@@ -73,9 +74,27 @@ pub(super) async fn advance(
             let spec = &advanced.migration.spec;
             world.metrics.copied(&spec.from, &spec.to, bytes);
         }
+        cordons |= advanced.may_hold_cordons;
         done.push(advanced.migration);
     }
-    done
+    (done, cordons)
+}
+
+/// Makes sure that no older leadership opens a window for one of these, and says whether cordons may be set for one.
+pub(super) async fn claim(world: &World, migrations: &mut [VolumeMigration]) -> bool {
+    let longhorn = Longhorn::of(&world.cluster);
+    let hands = hands(world, &longhorn);
+    let (store, epoch) = (StoreAdapter(&world.cluster), world.leadership.epoch());
+    let holders = engine::claim(&hands, &store, migrations, epoch, world.clock).await;
+    !holders.is_empty()
+}
+
+/// The world's engines.
+fn hands<'a>(world: &'a World, longhorn: &'a Longhorn) -> Hands<'a> {
+    Hands {
+        mayastor: EngineAdapter(&world.mayastor),
+        longhorn: LonghornAdapter(longhorn),
+    }
 }
 
 /// Carries migrations on with the world's engines and journals.
@@ -85,10 +104,7 @@ pub(super) async fn execute(
     orders: &Orders,
 ) -> Vec<Advanced> {
     let longhorn = Longhorn::of(&world.cluster);
-    let hands = Hands {
-        mayastor: EngineAdapter(&world.mayastor),
-        longhorn: LonghornAdapter(&longhorn),
-    };
+    let hands = hands(world, &longhorn);
     let store = StoreAdapter(&world.cluster);
     let all = engine::execute(&hands, &store, migrations, orders, world.clock).await;
     for one in &all {

@@ -13,8 +13,10 @@ use std::sync::Arc;
 /// Commits that are looked up in one turn; each costs three questions at most.
 const ASKED_MAX: usize = 10;
 
-/// How often one that lacks something is looked up again: twelve times an hour, whatever their number. A webhook or a poke asks at once.
-const AGAIN_SECS: i64 = 300;
+/// How often one that lacks something is looked up again: six times an hour, whatever their number. With three questions each that is
+/// eighteen, and with the forty pages of pull requests fewer than sixty requests an hour (tests/reviews/steady.rs counts them). A
+/// webhook or a poke asks at once.
+const AGAIN_SECS: i64 = 600;
 
 /// For how long a pull request is looked for that the forge did not know: GitHub finds out some time after the merge.
 const LOOK_SECS: i64 = 3600;

@@ -140,8 +140,9 @@ pub(super) async fn begin(
         }
     }
     objects.retain(|object| said.contains_key(&key(object)));
-    for object in &mut objects {
-        match prove(world, &said, object).await {
+    let dues = due(world, &said, &objects);
+    for (object, due) in objects.iter_mut().zip(&dues) {
+        match prove(world, &said, object, due).await {
             // The next turn reads it anew.
             Ok(()) | Err(ClusterError::Conflict { .. }) => {}
             Err(error) => turned.failures.push(failure(&key(object).1, &error)),
@@ -150,14 +151,10 @@ pub(super) async fn begin(
     if source.limits.dry_run {
         return;
     }
-    for (index, due) in due(world, &said, &objects).into_iter().enumerate() {
+    for (index, due) in dues.into_iter().enumerate() {
         let object = &mut objects[index];
         let begun = match due {
-            Due::No => continue,
-            Due::Waits(why) => {
-                tracing::debug!(policy = key(object).1, why, "a drill waits");
-                continue;
-            }
+            Due::No | Due::Waits(_) => continue,
             Due::Refused(why) => {
                 let secret = said.get(&key(object)).is_some_and(|said| said.secret);
                 let why = if secret {
@@ -249,12 +246,14 @@ async fn prove(
     world: &World,
     said: &BTreeMap<Key, Said>,
     object: &mut BackupPolicy,
+    due: &Due,
 ) -> Result<(), ClusterError> {
     let (now, unknown) = ((world.clock)(), BackupPolicyStatus::default());
     let Some(proof) = judged(object, said, &unknown).map(|policy| decided::proof(&policy, now)) else {
         return Ok(());
     };
     let generation = object.metadata.generation;
+    let secret = said.get(&key(object)).is_some_and(|said| said.secret);
     let list = &mut object.status.get_or_insert_default().conditions;
     let before = list.clone();
     match proof {
@@ -266,7 +265,13 @@ async fn prove(
             );
             conditions::set(list, DRILLED, true, "Restored", &message, generation, now);
         }
-        Proof::Fails { reason, message } => {
+        Proof::Fails { reason, mut message } => {
+            if let Due::Waits(why) = due {
+                message.push_str("; one is due, and waits");
+                if !secret {
+                    message.push_str(&format!(": {why}"));
+                }
+            }
             conditions::set(list, DRILLED, false, reason, &message, generation, now);
         }
     }

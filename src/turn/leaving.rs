@@ -1,7 +1,7 @@
 //! Migrations that are deleted, and those whose source is: what they hold of the engine is given back before they go.
 
 use super::{World, advancing};
-use crate::execute::engine::{self, Orders};
+use crate::execute::engine::Orders;
 use crate::io::cluster::ClusterError;
 use crate::model::ids::SourceRef;
 use crate::model::kinds::UNFINISHED_MOVE;
@@ -41,7 +41,7 @@ pub(super) async fn let_go(world: &World, migration: &mut VolumeMigration) -> Re
 /// When the migrations cannot be listed.
 pub async fn orphans(world: &World, sources: &BTreeSet<SourceRef>) -> Result<usize, ClusterError> {
     let all: Vec<VolumeMigration> = world.cluster.list().await?;
-    let (owned, orphaned): (Vec<_>, Vec<_>) = all.into_iter().partition(|one| {
+    let (mut owned, orphaned): (Vec<_>, Vec<_>) = all.into_iter().partition(|one| {
         let source = &one.spec.source;
         sources
             .iter()
@@ -55,7 +55,8 @@ pub async fn orphans(world: &World, sources: &BTreeSet<SourceRef>) -> Result<usi
     let named = |one: &VolumeMigration| Some((one.metadata.name.clone()?, why(one)));
     let orders = Orders {
         cancels: unfinished.iter().filter_map(named).collect(),
-        others_cordon: owned.iter().any(engine::holds_cordons),
+        // Nothing is to be known of others where nothing is taken back.
+        others_cordon: !unfinished.is_empty() && advancing::claim(world, &mut owned).await,
         epoch: world.leadership.epoch(),
         ..Orders::default()
     };
@@ -76,5 +77,5 @@ pub async fn orphans(world: &World, sources: &BTreeSet<SourceRef>) -> Result<usi
             left += 1;
         }
     }
-    Ok(left)
+    Ok(left + super::moving::orphans(world, sources).await?)
 }

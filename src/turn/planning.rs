@@ -305,7 +305,9 @@ impl<'a, 's> Here<'a, 's> {
             let public = |change: Change, object: &RenderedObject| {
                 let path: &str = &object.origin.path;
                 let blob = match change {
-                    Change::Deleted => base.and_then(|files| files.get(path)).map(|file| &file.blob),
+                    Change::Deleted | Change::Paused => {
+                        base.and_then(|files| files.get(path)).map(|file| &file.blob)
+                    }
                     _ => merged
                         .entries
                         .get(path)
@@ -321,7 +323,9 @@ impl<'a, 's> Here<'a, 's> {
                     .or_insert_with(|| in_the_clear(&blobs, merged, blob));
                 known.contains(&(object.id.kind.clone(), object.id.name.clone()))
             };
-            plan.objects = review::compare(before, &after, &public);
+            // Otherwise a note says what becomes of them.
+            let pauses = self.source.prune && self.source.delivery.is_none();
+            plan.objects = review::compare(before, &after, pauses, &public);
         }
         plan.schedules = review::schedules(before, &after);
         let decision = decide::decide(
@@ -364,7 +368,7 @@ impl<'a, 's> Here<'a, 's> {
         let changes = plan
             .objects
             .iter_mut()
-            .filter(|one| one.change != Change::Deleted);
+            .filter(|one| matches!(one.change, Change::Created | Change::Changed));
         for (index, (change, object)) in changes.zip(&by_id).enumerate() {
             if index == TRIED_MAX {
                 plan.notes.push(Note::TriedInPart);
@@ -413,7 +417,9 @@ impl<'a, 's> Here<'a, 's> {
         if self.source.verification.is_some() {
             plan.notes.push(Note::SignatureLater);
         }
-        if !self.source.prune && plan.count(Change::Deleted) > 0 {
+        if self.source.delivery.is_some() {
+            plan.notes.push(Note::Delivered);
+        } else if !self.source.prune && plan.count(Change::Deleted) > 0 {
             plan.notes.push(Note::NoPrune);
         }
         plan.notes.sort();

@@ -1,7 +1,8 @@
 //! Proposals in a turn: the forge is asked where they stand, what is decided is rendered, and the difference is carried out.
 
+use super::promoting::Promoted;
 use super::{Source, TurnFailure, Turned, results};
-use crate::decide::{self, InFlight};
+use crate::decide::{self, InFlight, promotions};
 use crate::io::git::Tips;
 use crate::model::decision::{Decision, ProposedMove, Why};
 use crate::model::desired::{Assignment, Desired, SEALED};
@@ -10,14 +11,14 @@ use crate::model::kinds::policy_source::{PolicySourceStatus, ProposalState, Prop
 use crate::model::observation::Observation;
 use crate::model::pace::Pace;
 use crate::model::rendering::ProposalText;
-use crate::model::tree::Entry;
 use crate::propose::{self, Known, Polled, Proposals, Proposed};
 use crate::render;
 use crate::render::proposal::{TEMPLATE_BYTES_MAX, Template};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
 
-/// How often the forge is asked where pull requests stand: forty questions an hour. A webhook asks for a turn at once.
+/// How often the forge is asked where pull requests stand, for each page that the answer had last: forty questions an hour, however
+/// many pull requests are open. A webhook asks for a turn at once.
 const POLL_SECS: i64 = 90;
 
 /// How long base may go without the commit of a merge that the forge tells of, when its tip is what is followed.
@@ -43,7 +44,9 @@ pub(super) async fn poll(
     let forge = source.forge?;
     let base = tips.branches.get(&source.branch).cloned();
     let fresh = |asked: &Asked| {
-        now.as_second().saturating_sub(asked.at.as_second()) < POLL_SECS && asked.base == base
+        let pages = i64::try_from(asked.polled.pages.max(1)).unwrap_or(i64::MAX);
+        let passed = now.as_second().saturating_sub(asked.at.as_second());
+        passed < POLL_SECS.saturating_mul(pages) && asked.base == base
     };
     if let Some(asked) = known.as_ref()
         && fresh(asked)
@@ -52,7 +55,9 @@ pub(super) async fn poll(
     {
         return Some(asked.polled.clone());
     }
-    match propose::poll(forge, &before.proposals, source.plans.enabled).await {
+    let delivered = before.delivery.iter().flat_map(|delivery| &delivery.proposals);
+    let recorded: Vec<ProposalStatus> = before.proposals.iter().chain(delivered).cloned().collect();
+    match propose::poll(forge, &recorded, source.plans.enabled).await {
         Ok(polled) => {
             *known = Some(Asked {
                 polled: polled.clone(),
@@ -78,51 +83,42 @@ async fn known(
     now: Timestamp,
 ) -> Known {
     let base = &desired.revision.commit;
-    let mut known = Known::default();
     // A tag may lag behind for weeks; a branch shows a merge at once, unless somebody has rewritten it.
     let follows_tip = tips.branches.get(&source.branch) == Some(base);
+    let folders = [source.root.as_str(), source.assignments.as_str()];
+    Known {
+        awaited: awaited(source, base, follows_tip, polled, now).await,
+        untouched: propose::untouched(source.repository, folders, base, recorded).await,
+        ..Known::default()
+    }
+}
+
+/// Numbers of pull requests that the forge calls merged, and whose merge base does not hold yet.
+pub(super) async fn awaited(
+    source: &Source<'_>,
+    base: &CommitId,
+    follows_tip: bool,
+    polled: &Polled,
+    now: Timestamp,
+) -> BTreeSet<u64> {
+    let mut awaited = BTreeSet::new();
     for (number, merge) in &polled.merges {
         let long_ago = merge
             .at
             .is_some_and(|at| now.as_second().saturating_sub(at.as_second()) >= SHOWN_SECS);
         let believed = follows_tip && long_ago;
         if !believed && source.repository.contains(base, &merge.commit).await != Ok(true) {
-            known.awaited.insert(*number);
+            awaited.insert(*number);
         }
     }
-    let mut files = None;
-    for record in recorded.iter().filter(|record| record.base != base.as_str()) {
-        if !record.state.is_asked() {
-            continue;
-        }
-        if files.is_none() {
-            files = ours(source, base).await;
-        }
-        // One that cannot be read any more was rewritten.
-        let before = ours(source, &CommitId(record.base.clone())).await;
-        if before.is_some() && before == files {
-            known.untouched.insert(record.branch.clone());
-        }
-    }
-    known
-}
-
-/// The files of a commit that proposals may touch, or that are built; `None` when it is not here.
-async fn ours(source: &Source<'_>, commit: &CommitId) -> Option<BTreeMap<String, Entry>> {
-    let inside = |folder: &str, path: &str| {
-        let rest = path.strip_prefix(folder.trim_end_matches('/'));
-        folder.is_empty() || rest.is_some_and(|rest| rest.starts_with('/'))
-    };
-    let mut files = source.repository.entries(commit).await.ok()?;
-    files.retain(|path, _| inside(&source.root, path) || inside(&source.assignments, path));
-    Some(files)
+    awaited
 }
 
 pub(super) async fn propose_all(
     source: &Source<'_>,
     desired: &Desired,
     (decision, observation): (&Decision<'_>, &Observation),
-    returns: Vec<ProposalText>,
+    (returns, promoted): (Vec<ProposalText>, &Promoted),
     in_flight: &InFlight,
     (tips, polled, held): (&Tips, &Polled, BTreeSet<u64>),
     now: Timestamp,
@@ -172,8 +168,15 @@ pub(super) async fn propose_all(
         .collect();
     let mut known = known(source, desired, (tips, polled), &in_flight.proposals, now).await;
     known.undecided = decide::undecided(decision, observation, &in_flight.proposals);
+    known.undecided.extend(promoted.undecided(&in_flight.proposals));
     known.held = held;
     known.why = withdrawn(&in_flight.proposals, decision, observation);
+    for record in &in_flight.proposals {
+        let words = promoted.withdrawn(record);
+        known
+            .why
+            .extend(words.map(|words| (record.branch.clone(), words)));
+    }
     // What was superseded stands in base and is not what is asked for now.
     let spent = decide::spent(desired, &in_flight.migrations).into_iter();
     known.spent = spent.map(|claim| (claim.namespace, claim.name)).collect();
@@ -188,7 +191,9 @@ pub(super) async fn propose_all(
         pulls: &polled.pulls,
         known: &known,
         owner: &owner,
+        words: &propose::Words::MOVES,
         fingerprints: &fingerprints,
+        expire: source.limits.rejections_expire,
         now,
     };
     let mut proposed = propose::propose(source.repository, source.forge, &proposals, |one| {
@@ -199,7 +204,11 @@ pub(super) async fn propose_all(
         let holds = |assignment: &Assignment| {
             assignment.tier.as_str() == one.to && assignment.volume.as_str() == one.volume
         };
-        desired.assignments.get(&claim).is_some_and(holds)
+        let standing = &desired.promotions.standing;
+        match promotions::rollout_of(&one.decision.policy) {
+            Some(_) => promotions::holds(standing, (&one.namespace, &one.claim), &one.decision),
+            None => desired.assignments.get(&claim).is_some_and(holds),
+        }
     })
     .await;
     results::bind(&mut proposed.records, desired);

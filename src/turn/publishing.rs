@@ -2,14 +2,12 @@
 
 use super::{Source, TurnFailure, Turned, World, brief};
 use crate::apply::ApplyFailure;
-use crate::decide::{self, rollouts::Seen};
-use crate::io::cluster::ClusterError;
+use crate::decide;
 use crate::model::backups::{PolicyKey, Unseen};
 use crate::model::coverage::{BackupReading, Judged, PolicyReport};
 use crate::model::decision::Decision;
 use crate::model::desired::Desired;
 use crate::model::ids::ClaimRef;
-use crate::model::kinds::Rollout;
 use crate::model::kinds::policy_source::ProposalState;
 use crate::model::kinds::volume_migration::{Phase, VolumeMigration};
 use crate::model::migration_brief::MigrationBrief;
@@ -33,27 +31,16 @@ pub(super) async fn publish(
     observation: &Observation,
     decision: &Decision<'_>,
     migrations: &[VolumeMigration],
-    backups: &Option<Arc<BackupReading>>,
+    (backups, rollouts, workloads): (&Option<Arc<BackupReading>>, &[Report], usize),
     turned: &mut Turned,
     now: Timestamp,
 ) {
     let briefs: Vec<MigrationBrief> = migrations.iter().map(brief).collect();
     turned.unfinished = briefs.iter().filter(|one| !one.phase.is_final()).count();
     let placed = decide::placements(desired, observation);
-    let seen = Seen {
-        desired,
-        observation,
-        backups: backups.as_deref(),
-        now,
-    };
-    let rollouts = rollouts(world, &seen).await;
-    let rollouts = rollouts.unwrap_or_else(|error| {
-        turned.failures.push(TurnFailure::from(&error));
-        Vec::new()
-    });
     let facts = Facts {
         others: &source.others,
-        rollouts: &rollouts,
+        rollouts,
         desired,
         observation,
         decision,
@@ -93,6 +80,7 @@ pub(super) async fn publish(
     });
     world.metrics.count(&source.name, |counts| {
         counts.off_tier = off_tier;
+        counts.workload_moves_needing_person = amount(workloads);
         counts.left_alone = left_alone;
         counts.pools = pools.unwrap_or_else(|| std::mem::take(&mut counts.pools));
         counts.proposals = open.unwrap_or(counts.proposals);
@@ -110,17 +98,6 @@ pub(super) async fn publish(
             "left alone"
         );
     }
-}
-
-/// Judges rollouts by what the statuses of their objects remember of them; nobody is asked where Git has none.
-async fn rollouts(world: &World, seen: &Seen<'_>) -> Result<Vec<Report>, ClusterError> {
-    if decide::rollouts::asked(seen.desired) == decide::rollouts::Asked::default() {
-        return Ok(Vec::new());
-    }
-    let objects = world.cluster.list::<Rollout>().await?;
-    let of = |object: Rollout| Some((object.metadata.name?, object.status?));
-    let before = objects.into_iter().filter_map(of).collect();
-    Ok(decide::rollouts::judge(seen, &before))
 }
 
 /// What policies could not go by, because the engine or Prometheus could not be read; nothing where no policy asks.

@@ -19,12 +19,12 @@ pub(super) struct Approvals<'a> {
 }
 
 impl Approvals<'_> {
-    fn of(&self, commit: &CommitId) -> Option<&MergeStatus> {
+    pub(super) fn of(&self, commit: &CommitId) -> Option<&MergeStatus> {
         self.merges.iter().find(|merge| merge.commit == commit.as_str())
     }
 
     /// Whether a commit has what the source demands; what was not found out is not there.
-    fn suffice(&self, source: &Source<'_>, commit: &CommitId) -> bool {
+    pub(super) fn suffice(&self, source: &Source<'_>, commit: &CommitId) -> bool {
         match &source.approvals {
             None => true,
             Some(rule) => self.of(commit).is_some_and(|merge| rule.missing(merge).is_none()),
@@ -36,7 +36,7 @@ pub(super) async fn start_all(
     world: &World,
     source: &Source<'_>,
     (desired, observation, decision): (&Desired, &Observation, &Decision<'_>),
-    approvals: Approvals<'_>,
+    approvals: &Approvals<'_>,
     turned: &mut Turned,
 ) -> Vec<VolumeMigration> {
     if !approvals.current {

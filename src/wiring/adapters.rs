@@ -56,6 +56,7 @@ impl StorageEngine for EngineAdapter<'_> {
             Act::Release(window, label) => {
                 for pool in &window.pools {
                     if let Err(error) = self.0.uncordon_pool(pool).await {
+                        let error = unless_it_may_come(error)?;
                         let held = self.0.pools().await.map_err(engine_error)?;
                         let held = held
                             .get(&PoolName(pool.clone()))
@@ -65,6 +66,7 @@ impl StorageEngine for EngineAdapter<'_> {
                 }
                 for node in window.all_nodes() {
                     if let Err(error) = self.0.uncordon_node(node, label).await {
+                        let error = unless_it_may_come(error)?;
                         let held = self.0.nodes().await.map_err(engine_error)?;
                         let held = held.get(&NodeName(node.clone()));
                         gone_is_fine(error, held.is_some_and(|node| node.cordons.contains(label)))?;
@@ -73,6 +75,14 @@ impl StorageEngine for EngineAdapter<'_> {
                 Ok(())
             }
         }
+    }
+}
+
+/// An error of a call that can do nothing any more. One that may still be carried out is told as that, whatever is seen next.
+fn unless_it_may_come(error: MayastorError) -> Result<MayastorError, EngineError> {
+    match error {
+        MayastorError::Indeterminate { detail } => Err(EngineError::Indeterminate(detail)),
+        error => Ok(error),
     }
 }
 

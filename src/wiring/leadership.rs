@@ -15,7 +15,6 @@ use jiff::Timestamp;
 use std::collections::BTreeSet;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
 use tokio::sync::watch;
 
 /// One Lease in the cluster.
@@ -96,6 +95,7 @@ impl Clients {
     fn tell(&self, leadership: Option<&Leadership>) {
         // What was counted while leading is the next leader's to count, and would stand still here.
         self.metrics.keep(&BTreeSet::new());
+        self.metrics.leaked(0);
         self.metrics.leader.set(i64::from(leadership.is_some()));
         if let Some(leadership) = leadership {
             let epoch = i64::try_from(leadership.epoch()).unwrap_or(i64::MAX);
@@ -173,7 +173,8 @@ async fn follow(
     let mut told = None;
     loop {
         let now = standing.borrow_and_update().clone();
-        health.ready.store(now.able, Ordering::Relaxed);
+        let unable = "the Lease of the leader election cannot be read or written, so that this controller could not take over; see its log";
+        health.tell((!now.able).then(|| unable.to_owned()));
         if let Some(leadership) = Leadership::of(standing) {
             return Some(leadership);
         }

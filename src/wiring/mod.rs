@@ -18,7 +18,6 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::pin::Pin;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 use tokio::sync::mpsc;
 use tracing::Instrument;
@@ -32,13 +31,20 @@ mod longhorn;
 /// Clients of one source.
 mod prepare;
 
+/// Whether the process can do its work.
+mod health;
+
 /// Leading and waiting to lead.
 mod leadership;
 
 /// What a turn's result looks like from outside.
 mod status;
 
+/// Cordons that nobody speaks for.
+mod sweeping;
+
 pub use adapters::{EngineAdapter, StoreAdapter};
+pub use health::Health;
 pub use leadership::{Clients, ClusterLease, run_alone, stand};
 pub use longhorn::{Hands, LonghornAdapter};
 use prepare::{prepare, understood};
@@ -67,19 +73,6 @@ pub struct Settings {
     pub preserve: bool,
     /// How often unfinished migrations are looked at.
     pub poll: Duration,
-}
-
-/// What the health endpoints say.
-#[derive(Default)]
-pub struct Health {
-    ready: AtomicBool,
-}
-
-impl Health {
-    /// Whether the last look at the cluster worked.
-    pub fn is_ready(&self) -> bool {
-        self.ready.load(Ordering::Relaxed)
-    }
 }
 
 /// Webhooks of forges: who is believed, and what they sent.
@@ -133,10 +126,11 @@ pub async fn run(
     let mut known: BTreeMap<SourceRef, Known> = BTreeMap::new();
     // What a source left that was deleted while nobody led.
     let mut orphans = true;
+    let mut sweeper = sweeping::Sweeper::default();
     loop {
         let sources: Vec<PolicySource> = match world.cluster.list().await {
             Ok(sources) => {
-                health.ready.store(true, Ordering::Relaxed);
+                health.tell(health::superseded(&sources, world.leadership.epoch()));
                 let names: BTreeSet<SourceRef> = sources.iter().map(named).collect();
                 world.metrics.keep(&names);
                 orphans |= known.keys().any(|one| !names.contains(one));
@@ -147,13 +141,14 @@ pub async fn run(
                 sources
             }
             Err(error) => {
-                health.ready.store(false, Ordering::Relaxed);
+                health.tell(Some(format!("PolicySources cannot be listed: {error}")));
                 tracing::warn!(%error, "cannot list PolicySources");
                 Vec::new()
             }
         };
         let mut wait = settings.poll.max(RETRY_FIRST);
         let (inventories, second) = (inventories(&sources), second(&sources));
+        let first = sources.first().cloned();
         for (index, source) in sources.into_iter().enumerate() {
             let others = inventories
                 .iter()
@@ -171,6 +166,7 @@ pub async fn run(
             let due = turn.instrument(span).await;
             wait = wait.min(due.saturating_duration_since(Instant::now()));
         }
+        sweeper.look(world, first.as_ref()).await;
         if let Some(hook) = hook.as_ref() {
             let secrets = known
                 .iter()
@@ -216,16 +212,14 @@ fn hint(known: &mut BTreeMap<SourceRef, Known>, poke: &Poke) {
     }
 }
 
-/// What each source holds, by its inventory.
+/// What each source holds, by its inventory: what it has applied, and what it delivers for somebody else to apply.
 fn inventories(sources: &[PolicySource]) -> Vec<BTreeSet<String>> {
     let ids = |source: &PolicySource| {
-        let inventory = source
-            .status
-            .as_ref()
-            .and_then(|status| status.inventory.as_ref());
-        inventory
-            .iter()
-            .flat_map(|inventory| &inventory.entries)
+        let status = source.status.as_ref();
+        let applied = status.and_then(|status| status.inventory.as_ref());
+        let delivered = status.and_then(|status| Some(&status.delivery.as_ref()?.inventory));
+        let all = applied.into_iter().chain(delivered);
+        all.flat_map(|inventory| &inventory.entries)
             .map(|entry| entry.id.clone())
             .collect()
     };
@@ -408,8 +402,10 @@ fn pause(
         pause = pause.min(RETRY_FIRST.saturating_mul(1 << failures.min(8)).min(RETRY_LAST));
     }
     let goes_on = |turned: &Turned| {
-        let again = turned.proposed.as_ref().is_some_and(|proposed| proposed.again);
-        turned.unfinished > 0 || turned.drilling > 0 || again
+        let delivered = turned.delivered.as_ref().map(|delivered| &delivered.proposed);
+        let mut proposed = turned.proposed.iter().chain(delivered);
+        let again = proposed.any(|proposed| proposed.again);
+        turned.unfinished > 0 || turned.drilling > 0 || turned.moving > 0 || again
     };
     if result.as_ref().is_ok_and(goes_on) {
         pause = pause.min(settings.poll);

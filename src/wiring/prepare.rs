@@ -10,10 +10,13 @@ use crate::formats::sops::Identities;
 use crate::formats::substitute::Variables;
 use crate::io::forge::{Address, Forge, ForgeError, Options};
 use crate::io::git::{Credentials, GitError, Repository};
+use crate::model::delivery::Target;
 use crate::model::failure::Class;
 use crate::model::ids::SourceRef;
 use crate::model::kinds::moves;
-use crate::model::kinds::policy_source::{self, ForgeKind, PolicySource, PostBuild, Provider, VariablesKind};
+use crate::model::kinds::policy_source::{
+    self, DeliveryMode, ForgeKind, PolicySource, PostBuild, Provider, VariablesKind,
+};
 use crate::model::kinds::{PAUSED, RESUME_MOVES};
 use crate::model::moves::Rules;
 use crate::model::pull_request;
@@ -85,6 +88,7 @@ pub(super) async fn prepare(
             &spec.verify,
             &spec.path,
             &spec.timeout,
+            &spec.delivery,
             &spec.proposals
         )
     );
@@ -235,13 +239,14 @@ async fn variables(
         message: format!("spec.postBuild: {what}"),
     };
     for from in &post_build.substitute_from {
+        // `None` for a value that is no text.
         let (found, secret) = match from.kind {
             VariablesKind::ConfigMap => {
                 let map = world.cluster.config_map(namespace, &from.name).await;
                 let map = map.map_err(|error| TurnFailure::from(&error))?;
                 let texts = map.map(|map| {
                     map.into_iter()
-                        .map(|(key, value)| (key, Zeroizing::new(value)))
+                        .map(|(key, value)| (key, Some(Zeroizing::new(value))))
                         .collect::<BTreeMap<_, _>>()
                 });
                 (texts, false)
@@ -249,9 +254,7 @@ async fn variables(
             VariablesKind::Secret => {
                 let map = world.cluster.secret(namespace, &from.name).await;
                 let map = map.map_err(|error| TurnFailure::from(&error))?;
-                let text = |value: &SecretText| {
-                    Zeroizing::new(value.expose_str().map(str::to_owned).unwrap_or_default())
-                };
+                let text = |value: &SecretText| Some(Zeroizing::new(value.expose_str().ok()?.to_owned()));
                 let texts = map.map(|map| {
                     map.iter()
                         .map(|(key, value)| (key.clone(), text(value)))
@@ -273,15 +276,18 @@ async fn variables(
                 ),
             });
         };
-        for (key, mut value) in found {
-            variables
-                .set(&key, std::mem::take(&mut *value), secret)
-                .map_err(&wrong)?;
+        for (key, value) in found {
+            let set = match value {
+                Some(mut value) => variables.set(&key, std::mem::take(&mut *value), secret),
+                None => variables.set_unreadable(&key),
+            };
+            set.map_err(&wrong)?;
         }
     }
     for (key, value) in &post_build.substitute {
         variables.set(key, value.clone(), false).map_err(&wrong)?;
     }
+    variables.are_all();
     Ok(variables)
 }
 
@@ -326,6 +332,16 @@ fn rules(source: &PolicySource) -> Rules {
     }
 }
 
+/// Where manifests are delivered by pull request, if they are.
+fn target(spec: &policy_source::PolicySourceSpec) -> Option<Target> {
+    let delivery = spec.delivery.as_ref();
+    let delivery = delivery.filter(|one| one.mode == DeliveryMode::Commit)?;
+    Some(Target {
+        path: delivery.path.clone()?.trim_matches('/').to_owned(),
+        branch: delivery.branch.clone().unwrap_or_else(|| spec.branch.clone()),
+    })
+}
+
 /// The source as a turn works on it.
 pub(super) fn understood<'a>(
     name: &SourceRef,
@@ -355,6 +371,7 @@ pub(super) fn understood<'a>(
             format!("{root}/{folder}")
         },
         root,
+        delivery: target(spec),
         prefix: proposals.branch_prefix,
         audit: spec.audit.clone().unwrap_or_default().branch,
         identities: &one.identities,

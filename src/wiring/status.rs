@@ -3,6 +3,7 @@
 use crate::model::conditions;
 use crate::model::failure::Class;
 use crate::model::kinds::policy_source::{HistoryEntry, PolicySource, PolicySourceStatus};
+use crate::propose::Proposed;
 use crate::turn::{TurnFailure, Turned, World};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use std::time::Instant;
@@ -31,6 +32,12 @@ fn moving(status: &mut PolicySourceStatus, turned: &Turned, source: &PolicySourc
     let generation = source.metadata.generation;
     let list = &mut status.conditions;
     conditions::set(list, MOVING, holds, reason, &message, generation, now);
+}
+
+/// What became of all proposals: of moves, and of manifests.
+fn proposed(turned: &Turned) -> impl Iterator<Item = &Proposed> {
+    let delivered = turned.delivered.as_ref().map(|delivered| &delivered.proposed);
+    turned.proposed.iter().chain(delivered)
 }
 
 /// Writes the result of a turn into the source's status, in one place.
@@ -122,12 +129,18 @@ pub(super) fn fill(
             if let Some(reviews) = &turned.reviews {
                 status.reviews.clone_from(reviews);
             }
+            match &turned.delivered {
+                Some(delivered) => status.delivery = Some(delivered.status.clone()),
+                // It has been taken back, or there never was one.
+                None if turned.applied => status.delivery = None,
+                None => {}
+            }
             let stalled = turned
                 .failures
                 .iter()
                 .find(|failure| failure.class == Class::Stalled);
             stalled.or(turned.failures.first()).cloned().or_else(|| {
-                let error = &turned.proposed.as_ref()?.errors.first()?.1;
+                let error = &proposed(turned).find_map(|proposed| proposed.errors.first())?.1;
                 Some(TurnFailure::from(error))
             })
         }
@@ -146,19 +159,14 @@ pub(super) fn fill(
             now,
         ),
         None => {
-            let message = format!(
-                "applied {}",
-                status.last_applied_revision.clone().unwrap_or_default()
-            );
-            conditions::set(
-                list,
-                "Ready",
-                true,
-                "ReconciliationSucceeded",
-                &message,
-                generation,
-                now,
-            );
+            let revision = status.last_applied_revision.clone().unwrap_or_default();
+            let delivered = result.as_ref().ok().and_then(|turned| turned.delivered.as_ref());
+            let (reason, message) = match delivered.map(|delivered| &delivered.waits) {
+                None => ("ReconciliationSucceeded", format!("applied {revision}")),
+                Some(None) => ("ReconciliationSucceeded", format!("delivered {revision}")),
+                Some(Some((reason, words))) => (*reason, words.clone()),
+            };
+            conditions::set(list, "Ready", true, reason, &message, generation, now);
         }
         Some(failure) => {
             conditions::set(
@@ -271,7 +279,13 @@ pub(super) async fn report(world: &World, source: &PolicySource, result: &Result
                     format!("{} objects changed for {revision}", applied.changes()),
                 ));
             }
-            for (branch, action) in turned.proposed.iter().flat_map(|proposed| &proposed.done) {
+            let kept = turned.actions.iter().flat_map(|applied| &applied.newly_kept);
+            let kept: Vec<String> = kept.map(|(id, why)| format!("{id}: {why}")).collect();
+            if !kept.is_empty() {
+                let message = format!("left the repository and stay in the cluster: {}", kept.join("; "));
+                events.push((false, "Kept".to_owned(), message));
+            }
+            for (branch, action) in proposed(turned).flat_map(|proposed| &proposed.done) {
                 events.push((false, "Proposal".to_owned(), format!("{branch}: {action:?}")));
             }
             for outcome in &turned.outcomes {

@@ -290,6 +290,28 @@ async fn a_range_gives_what_each_time_gives_by_itself() {
     };
     let refused = prometheus.ask_range("vector(1)", endless).await.unwrap_err();
     assert!(refused.to_string().contains("20001 steps"), "{refused}");
+    // One value per volume: of two nobody knows which is meant, and neither the first nor the last is believed.
+    let instance = |name: &str, of: &str| format!(r#"label_replace({of}, "instance", "{name}", "", "")"#);
+    let (reads, writes) = (
+        instance("a:9100", "volume_num_read_ops"),
+        instance("b:9100", "volume_num_write_ops"),
+    );
+    let two = format!("sum by (pv_name, instance) ({reads} or {writes})");
+    let one = format!("sum by (pv_name) ({reads} or {writes})");
+    let (alone, range) = (
+        prometheus.ask(&two, at(NOON)).await.unwrap_err(),
+        prometheus.ask_range(&two, span).await.unwrap_err(),
+    );
+    for error in [alone, range] {
+        let text = error.to_string();
+        assert!(text.contains("it has several values for pvc-"), "{text}");
+        assert!(
+            text.contains("bring them together, as in `max by (pv_name) (…)`"),
+            "{text}"
+        );
+    }
+    assert!(prometheus.ask(&one, at(NOON)).await.unwrap().len() > 1);
+    assert!(prometheus.ask_range(&one, span).await.unwrap().len() > 1);
     let refused = prometheus.ask_range("rate(", span).await.unwrap_err();
     assert!(refused.to_string().contains("refused the query"), "{refused}");
 }

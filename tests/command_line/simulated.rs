@@ -1,38 +1,25 @@
 //! The commands against simulated servers that `simulate` starts, and a source that is suspended: what people see.
 
-use super::{command, folder, run, said};
+use super::{POLICIES, command, folder, run, said};
 use crate::support::follow::Follow;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Output, Stdio};
 
-const POLICIES: &str = "apiVersion: storage.billyronks.io/v1
-kind: StorageTier
-metadata: {name: hot}
-spec: {rank: 2, poolSelector: {matchLabels: {storage-tier: hot}}}
----
-apiVersion: storage.billyronks.io/v1
-kind: StorageTier
-metadata: {name: cold}
-spec: {rank: 1, poolSelector: {matchLabels: {storage-tier: cold}}}
----
-apiVersion: storage.billyronks.io/v1
-kind: StoragePolicy
-metadata: {name: busy}
-spec:
-  tiers: [hot, cold]
-";
-
 /// Servers that `simulate` started; they end with this.
-struct Servers {
+pub(super) struct Servers {
     child: Child,
     /// How a command reaches them.
     arguments: Vec<String>,
 }
 
 impl Servers {
-    fn start(folder: &Path) -> Self {
-        let mut simulate = command(folder, &["simulate", "world.yaml", "--kubeconfig", "k"]);
+    pub(super) fn start(folder: &Path) -> Self {
+        Self::start_with(folder, "k")
+    }
+
+    pub(super) fn start_with(folder: &Path, kubeconfig: &str) -> Self {
+        let mut simulate = command(folder, &["simulate", "world.yaml", "--kubeconfig", kubeconfig]);
         let mut child = simulate.stdout(Stdio::piped()).spawn().unwrap();
         let mut arguments = Vec::new();
         for line in BufReader::new(child.stdout.take().unwrap()).lines().take(3) {
@@ -44,7 +31,7 @@ impl Servers {
         Self { child, arguments }
     }
 
-    fn run(&self, folder: &Path, arguments: &[&str]) -> Output {
+    pub(super) fn run(&self, folder: &Path, arguments: &[&str]) -> Output {
         let mut command = command(folder, arguments);
         command.args(&self.arguments).output().unwrap()
     }
@@ -103,6 +90,22 @@ created   StoragePolicy busy
     assert_eq!(json["objects"], serde_json::Value::Null);
     assert_eq!(json["proposals"][0]["claim"], "db/data-0");
     assert_eq!(json["leftAlone"].as_array().unwrap().len(), 3);
+    // What a delivery by pull request would write, into a folder of the repository that has yet to be made.
+    std::fs::create_dir(folder.join(".git")).unwrap();
+    let deliver = ["plan", "p", "--observation", "w.json", "--deliver"];
+    let delivered = shown(&run(folder, &[&deliver[..], &["out/manifests"]].concat()), 2);
+    let head = "Files that a pull request would write or remove: 4\n";
+    assert!(delivered.starts_with(head), "{delivered}");
+    for file in [
+        "storagetier.storage.billyronks.io_cold.yaml",
+        "StoragePolicy busy",
+    ] {
+        assert!(delivered.contains(file), "{file}: {delivered}");
+    }
+    let overlapping = run(folder, &[&deliver[..], &["p/out"]].concat());
+    shown(&overlapping, 1);
+    assert!(said(&overlapping).contains("overlaps"), "{}", said(&overlapping));
+    std::fs::remove_dir(folder.join(".git")).unwrap();
     let one = run(
         folder,
         &["plan", "p", "--observation", "w.json", "--volume", "db/data-0"],

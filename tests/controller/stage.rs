@@ -1,6 +1,8 @@
 //! What the controller is run in as a process: a real API server, simulated Mayastor and Prometheus, and a repository on the disk.
 
+use crate::engine::verdict::{speaks_of, watched};
 use crate::support::cluster::Cluster as Server;
+use crate::support::say;
 use couchestor::io::cluster::Cluster;
 use couchestor::io::git::{self, Credentials, Lease, Repository, Signature};
 use couchestor::model::ids::CommitId;
@@ -57,8 +59,8 @@ fn velero() -> String {
     json!({"apiVersion": "v1", "kind": "List", "items": items}).to_string()
 }
 
-/// The controller runs with the ClusterRole of `kubernetes/couchestor.yaml` and nothing more.
-fn all_rights_that_the_manifests_give(server: &Server) {
+/// The controller runs with the ClusterRole of `kubernetes/couchestor.yaml`, the Role in its own namespace, and nothing more.
+pub(crate) fn all_rights_that_the_manifests_give(server: &Server) {
     let text =
         std::fs::read_to_string(Path::new(env!("CARGO_MANIFEST_DIR")).join("kubernetes/couchestor.yaml"))
             .unwrap();
@@ -418,6 +420,14 @@ impl Stage {
 
     /// Every copy that was removed, as the engine knows it, is justified by what stands on the audit branch.
     pub(crate) fn assert_justified(&self) {
+        let (removals, records) = self.justified();
+        say(&format!(
+            "audit branch: {removals} removals are found justified in {records} records"
+        ));
+    }
+
+    /// How many copies were removed, each of them justified, and how many records there are.
+    fn justified(&self) -> (usize, usize) {
         let bare = self.folder.path().join("repository.git");
         let git = |arguments: &[&str]| {
             let read = Command::new("git")
@@ -445,22 +455,25 @@ impl Stage {
             .collect();
         let removals = self.mayastor.with(|state| state.judge.removals.clone());
         assert!(!removals.is_empty(), "nothing was removed");
+        let count = removals.len();
         for removal in removals {
             let found = evidence
                 .iter()
                 .find(|one| one.gone.as_deref() == Some(&removal.copy));
             let found = found.unwrap_or_else(|| panic!("{removal:?} stands nowhere in {records:#?}"));
             assert!(
-                found.asked && found.complete.len() >= usize::from(found.copies),
-                "{found:?}"
+                speaks_of(found, &removal).is_some() && found.epoch.is_some(),
+                "{found:?} does not justify {removal:?}"
             );
-            for copy in &found.complete {
+            watched(found).unwrap_or_else(|wrong| panic!("{wrong}"));
+            for copy in found.complete.iter().filter(|copy| **copy != removal.copy) {
                 assert!(
                     removal.synced.contains(copy),
                     "{copy} was not complete: {removal:?}"
                 );
             }
         }
+        (count, records.len())
     }
 
     pub(crate) fn assert_intact(&self) {

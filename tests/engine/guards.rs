@@ -47,6 +47,20 @@ impl Without {
     ];
 }
 
+impl Without {
+    /// What it is that goes wrong first without the guard, in the words of the search.
+    pub fn prevents(self) -> &'static str {
+        match self {
+            Self::Fencing | Self::Precondition | Self::JournalFirst | Self::Unclear => "a cordon is left",
+            Self::Sync | Self::HealthAtRemoval => "a removal rests on a copy that is not complete",
+            Self::AbsoluteCount => "3 copies of 1",
+            Self::Release => "without further trouble it does not end",
+            Self::Steering => "undisturbed, a copy was placed on another tier",
+            Self::VictimCordon => "undisturbed, another copy was removed than was meant",
+        }
+    }
+}
+
 /// Shows the production code what would satisfy a guard.
 pub fn deceive(
     without: Option<Without>,

@@ -2,14 +2,14 @@
 //! after it was answered; with fresh and old readings afterwards; alone, and with a leadership that another one has followed and that
 //! goes on nevertheless. Through the real clients, over HTTP, against the simulated Mayastor and Kubernetes, in virtual time.
 
-use super::verdict::{Ended, as_said, verdict};
+use super::verdict::{Asked, Ended, Known, as_said, verdict};
 use crate::support::moves;
 use couchestor::execute::engine::{EngineError, JournalStore, Orders, StorageEngine, StoreError, execute};
 use couchestor::execute::journal::{Act, Reading};
 use couchestor::io::cluster::Cluster;
 use couchestor::io::mayastor::Mayastor;
 use couchestor::model::kinds::all_crds;
-use couchestor::model::kinds::volume_migration::{VolumeMigration, VolumeMigrationSpec};
+use couchestor::model::kinds::volume_migration::{Phase, VolumeMigration, VolumeMigrationSpec};
 use couchestor::sim::kubernetes::{KubernetesSim, On, What};
 use couchestor::sim::mayastor::{
     At, Clock, Fault, How, MayastorSim, NodeSeed, PoolSeed, Profile, Setup, Stale, State, VolumeSeed,
@@ -17,7 +17,7 @@ use couchestor::sim::mayastor::{
 use couchestor::wiring::{EngineAdapter, StoreAdapter};
 use futures::future::BoxFuture;
 use jiff::Timestamp;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU8, AtomicU64, AtomicUsize, Ordering};
@@ -81,7 +81,9 @@ pub fn points(writes: usize) -> Vec<Point> {
 
 /// Servers and clients, for one run after the other.
 pub struct Bench {
-    profile: Profile,
+    pub profile: Profile,
+    /// Whether the approval is taken back once the copy is being filled.
+    pub withdrawn: bool,
     millis: Arc<AtomicU64>,
     mayastor: MayastorSim,
     engine: Mayastor,
@@ -139,6 +141,7 @@ impl Bench {
         let cluster = Cluster::from_kubeconfig(&kubernetes.kubeconfig()).await.unwrap();
         Self {
             profile,
+            withdrawn: false,
             millis,
             engine: Mayastor::new(&mayastor.url()).unwrap(),
             mayastor,
@@ -147,11 +150,20 @@ impl Bench {
         }
     }
 
+    /// The same, for moves whose approval is taken back.
+    pub async fn withdrawn(profile: Profile) -> Self {
+        Self {
+            withdrawn: true,
+            ..Self::set(profile).await
+        }
+    }
+
     /// How many writes a move makes that nothing befalls.
     pub async fn writes(&self) -> usize {
         let run = self.begin(&[]);
         let ended = run.to_the_end().await.expect("an undisturbed move");
-        assert_eq!(ended.finals, BTreeMap::from([("Completed", 1)]));
+        let end = if self.withdrawn { "Cancelled" } else { "Completed" };
+        assert_eq!(ended.finals, BTreeMap::from([(end, 1)]));
         run.writes.load(Ordering::SeqCst)
     }
 
@@ -191,6 +203,8 @@ impl Bench {
             back: AtomicU8::new(0),
             lists: AtomicU8::new(0),
             said: Mutex::default(),
+            known: Mutex::default(),
+            taken_back: AtomicBool::new(false),
         }
     }
 }
@@ -214,6 +228,9 @@ struct Run<'a> {
     lists: AtomicU8,
     /// What the engine said of turns that did not go as far as they could.
     said: Mutex<Vec<String>>,
+    known: Mutex<Known>,
+    /// Whether the approval was taken back.
+    taken_back: AtomicBool,
 }
 
 impl Run<'_> {
@@ -252,10 +269,16 @@ impl Run<'_> {
             if all.iter().all(over) {
                 // What was asked for and not answered may come late.
                 self.bench.millis.fetch_add(120_000, Ordering::SeqCst);
-                return self.bench.mayastor.with(|state| {
+                let known = self.known.lock().unwrap();
+                let ended = self.bench.mayastor.with(|state| {
                     as_said(state, &all)?;
-                    verdict(state, &all)
-                });
+                    verdict(state, &all, &known)
+                })?;
+                // Nothing breaks here, so no other copy goes than is meant.
+                return match ended.others {
+                    0 => Ok(ended),
+                    _ => Err(format!("another copy went than was meant: {all:#?}")),
+                };
             }
         }
         let all = self.bench.cluster.list::<VolumeMigration>().await;
@@ -270,6 +293,19 @@ impl Run<'_> {
             // What goes wrong in it shows in the end.
             let _ = self.process().turn().await;
         })
+    }
+
+    /// What the journal says just before a number of copies is asked for.
+    fn about_to_ask(&self, volume: &str) {
+        let at = std::time::Duration::from_millis(self.bench.millis.load(Ordering::SeqCst));
+        let stored = self.bench.kubernetes.get("VolumeMigration", None, "move");
+        let stored =
+            stored.map(|one| serde_json::from_value::<VolumeMigration>(one).expect("what was written"));
+        self.known.lock().unwrap().asked.push(Asked {
+            at,
+            volume: volume.to_owned(),
+            evidence: stored.and_then(|one| one.status).unwrap_or_default().removals,
+        });
     }
 
     /// The first blow that falls on one of the writes that are about to be made.
@@ -317,8 +353,19 @@ impl Process<'_> {
         let all = bench.cluster.list::<VolumeMigration>().await;
         let mut all = all.map_err(|error| error.to_string())?;
         all.retain(|one| !over(one));
+        let filling = |one: &VolumeMigration| {
+            let status = one.status.as_ref();
+            status.is_some_and(|status| status.phase == Phase::WaitSync)
+        };
+        if bench.withdrawn && all.iter().any(filling) {
+            self.run.taken_back.store(true, Ordering::SeqCst);
+        }
+        let approved = match self.run.taken_back.load(Ordering::SeqCst) {
+            true => BTreeSet::new(),
+            false => ["move".to_owned()].into(),
+        };
         let orders = Orders {
-            approved: ["move".to_owned()].into(),
+            approved,
             epoch: self.epoch,
             ..Orders::default()
         };
@@ -373,6 +420,18 @@ impl StorageEngine for Process<'_> {
             return Err(EngineError::Indeterminate("dead".into()));
         }
         let (bench, adapter) = (self.run.bench, EngineAdapter(&self.run.bench.engine));
+        if matches!(act, Act::SetReplicas(_)) {
+            self.run.about_to_ask(volume_uuid);
+        }
+        if let Act::CordonNode(node, _) = act {
+            let free = bench.mayastor.with(|state| {
+                state
+                    .nodes
+                    .iter()
+                    .any(|(name, one)| name != node && !one.cordoned())
+            });
+            assert!(free, "cordoning {node} leaves no node for targets");
+        }
         let (range, point) = self.run.struck(calls(act));
         let Some(point) = point else {
             return adapter.act(volume_uuid, act).await;

@@ -6,6 +6,7 @@
 
 use couchestor::execute::journal::{Act, ActFailure, Reading};
 use couchestor::model::engine::{Abilities, Health, Node, Pool, Replica, Volume};
+use couchestor::sim::mayastor::Profile;
 use std::collections::BTreeMap;
 
 /// What a copy holds.
@@ -24,45 +25,11 @@ pub struct Copy {
     pub fill: Fill,
 }
 
-/// Releases, as far as moving a copy depends on them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Release {
-    V2_7,
-    V2_9,
-    V2_10,
-    V2_12,
-}
-
-impl Release {
-    pub const ALL: [Self; 4] = [Self::V2_7, Self::V2_9, Self::V2_10, Self::V2_12];
-
-    fn version(self) -> &'static str {
-        match self {
-            Self::V2_7 => "v2.7.1",
-            Self::V2_9 => "v2.9.0",
-            Self::V2_10 => "v2.10.0",
-            Self::V2_12 => "v2.12.1",
-        }
-    }
-
-    fn cordons_pools(self) -> bool {
-        matches!(self, Self::V2_10 | Self::V2_12)
-    }
-
-    pub fn heeds_cordons(self) -> bool {
-        self != Self::V2_7
-    }
-
-    fn tells_health(self) -> bool {
-        matches!(self, Self::V2_10 | Self::V2_12)
-    }
-}
-
 /// The world that a run starts in: `copies` cold pools with a copy each, as many hot ones, and a cold one to spare.
 #[derive(Clone, Copy, Debug)]
 pub struct Ground {
     pub copies: u8,
-    pub release: Release,
+    pub release: Profile,
     /// The node of the volume's target.
     pub target: u8,
 }
@@ -115,6 +82,11 @@ pub fn ranked_name(name: &str, copies: u32) -> String {
 }
 
 impl Ground {
+    /// Whether a copy on a cordoned node goes first.
+    pub fn heeds_cordons(self) -> bool {
+        self.release.capabilities().removal_minds_cordons
+    }
+
     pub fn pools(self) -> u8 {
         2 * self.copies + 1
     }
@@ -141,7 +113,12 @@ impl Ground {
     /// What the production code gets to read of it.
     pub fn reading(self, mini: &Mini) -> Reading {
         let online = |yes: bool| if yes { Health::Online } else { Health::Degraded };
-        let healthy = |copy: &Copy| self.release.tells_health().then_some(copy.fill == Fill::Whole);
+        let healthy = |copy: &Copy| {
+            self.release
+                .capabilities()
+                .tells_health
+                .then_some(copy.fill == Fill::Whole)
+        };
         let replica = |copy: &Copy| Replica {
             id: copy_name(copy.id).into(),
             node: node_name(copy.pool).as_str().into(),
@@ -196,7 +173,7 @@ impl Ground {
                     state: Health::Online,
                     cordons,
                     draining: false,
-                    version: Some(self.release.version().to_owned()),
+                    version: Some(self.release.capabilities().version.to_owned()),
                 };
                 (name, node)
             })
@@ -229,7 +206,7 @@ impl Ground {
     /// Everything that could come of a call.
     pub fn call(self, mini: &Mini, act: &Act) -> Vec<(Mini, Result<Option<Copy>, ActFailure>)> {
         match act {
-            Act::CordonPool(_) if !self.release.cordons_pools() => {
+            Act::CordonPool(_) if !self.release.capabilities().pool_cordon => {
                 vec![(mini.clone(), Err(ActFailure::NoPoolCordons))]
             }
             Act::CordonPool(name) => {
@@ -310,7 +287,7 @@ impl Ground {
         }
         let whole = |copy: &Copy| copy.fill == Fill::Whole;
         let rank = |copy: &Copy| {
-            let cordoned = self.release.heeds_cordons() && mini.nodes & (1 << copy.pool) != 0;
+            let cordoned = self.heeds_cordons() && mini.nodes & (1 << copy.pool) != 0;
             (whole(copy), !cordoned, copy.pool == self.target)
         };
         let first = mini.copies.iter().map(rank).min();

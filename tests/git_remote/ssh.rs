@@ -9,7 +9,19 @@ use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
-/// A server with host keys of two kinds and one key that may log in.
+/// Identities that may log in.
+const KEYS: [&str; 8] = [
+    "anna",
+    "phrase",
+    "rsa",
+    "flux",
+    "ecdsa",
+    "ecdsa_pem",
+    "rsa_pem",
+    "rsa_pkcs8",
+];
+
+/// A server with host keys of three kinds and some keys that may log in.
 pub(super) struct Server {
     pub(super) folder: tempfile::TempDir,
     child: Child,
@@ -32,7 +44,27 @@ impl Server {
         let path = |name: &str| folder.path().join(name);
         keygen(folder.path(), "host_ed25519", &["-t", "ed25519", "-N", ""]);
         keygen(folder.path(), "host_rsa", &["-t", "rsa", "-N", ""]);
+        keygen(
+            folder.path(),
+            "host_ecdsa",
+            &["-t", "ecdsa", "-b", "256", "-N", ""],
+        );
         keygen(folder.path(), "anna", &["-t", "ed25519", "-N", ""]);
+        // What `flux create secret git` makes unless it is told otherwise: ECDSA, P-384, PKCS#8.
+        let flux = ["-t", "ecdsa", "-b", "384", "-m", "PKCS8", "-N", ""];
+        keygen(folder.path(), "flux", &flux);
+        keygen(folder.path(), "ecdsa", &["-t", "ecdsa", "-b", "521", "-N", ""]);
+        keygen(
+            folder.path(),
+            "ecdsa_pem",
+            &["-t", "ecdsa", "-m", "PEM", "-N", ""],
+        );
+        keygen(folder.path(), "rsa_pem", &["-t", "rsa", "-m", "PEM", "-N", ""]);
+        keygen(
+            folder.path(),
+            "rsa_pkcs8",
+            &["-t", "rsa", "-m", "PKCS8", "-N", ""],
+        );
         keygen(folder.path(), "phrase", &["-t", "ed25519", "-N", "open sesame"]);
         keygen(folder.path(), "rsa", &["-t", "rsa", "-N", ""]);
         keygen(folder.path(), "eve", &["-t", "ed25519", "-N", ""]);
@@ -52,17 +84,18 @@ impl Server {
             ])
             .status();
         assert!(certified.unwrap().success());
-        let keys: String = ["anna", "phrase", "rsa"]
+        let keys: String = KEYS
             .iter()
             .map(|name| std::fs::read_to_string(path(&format!("{name}.pub"))).unwrap())
             .collect();
         std::fs::write(path("authorized_keys"), keys).unwrap();
         let port = free_port();
         let config = format!(
-            "ListenAddress 127.0.0.1:{port}\nHostKey {}\nHostKey {}\nHostCertificate {}\nAuthorizedKeysFile {}\nPidFile none\nStrictModes no\n\
+            "ListenAddress 127.0.0.1:{port}\nHostKey {}\nHostKey {}\nHostKey {}\nHostCertificate {}\nAuthorizedKeysFile {}\nPidFile none\nStrictModes no\n\
              PasswordAuthentication no\nKbdInteractiveAuthentication no\nUsePAM no\nLogLevel VERBOSE\nMaxAuthTries 2\n",
             path("host_ed25519").display(),
             path("host_rsa").display(),
+            path("host_ecdsa").display(),
             path("host_ed25519-cert.pub").display(),
             path("authorized_keys").display()
         );
@@ -144,7 +177,17 @@ async fn ssh_keys_open_what_they_should_and_each_is_offered_once() {
     let url = server.url(&server.folder.path().join("repository.git"));
     let known = server.known("host_ed25519");
     let phrase = ("password", "open sesame");
-    for (name, more) in [("anna", None), ("rsa", None), ("phrase", Some(phrase))] {
+    for (name, begins) in [
+        ("flux", "-----BEGIN PRIVATE KEY-----"),
+        ("ecdsa", "-----BEGIN OPENSSH PRIVATE KEY-----"),
+        ("ecdsa_pem", "-----BEGIN EC PRIVATE KEY-----"),
+        ("rsa_pem", "-----BEGIN RSA PRIVATE KEY-----"),
+        ("rsa_pkcs8", "-----BEGIN PRIVATE KEY-----"),
+    ] {
+        assert!(server.read(name).starts_with(begins), "{name}");
+    }
+    for name in KEYS {
+        let more = (name == "phrase").then_some(phrase);
         let identity = server.read(name);
         let mut pairs = vec![("identity", identity.as_str()), ("known_hosts", known.as_str())];
         pairs.extend(more);
@@ -244,7 +287,7 @@ async fn a_host_is_believed_by_its_key_alone() {
         server.read("hosts")
     };
     assert!(hashed.starts_with("|1|"));
-    let rsa_only = server.known("host_rsa");
+    let (rsa_only, ecdsa_only) = (server.known("host_rsa"), server.known("host_ecdsa"));
     let other = ed25519.replace("[127.0.0.1]", "[192.0.2.1]");
     let wrong = server.known("eve");
     // The server has a certificate of it, which OpenSSH's own client would believe.
@@ -258,6 +301,7 @@ async fn a_host_is_believed_by_its_key_alone() {
         ("hashed", hashed.as_str(), None),
         // The server has an ed25519 key too, and would show it first.
         ("rsa only", rsa_only.as_str(), None),
+        ("ecdsa only", ecdsa_only.as_str(), None),
         ("unknown", other.as_str(), Some("is not in known_hosts")),
         ("nothing known", "# nobody\n", Some("is not in known_hosts")),
         ("wrong", wrong.as_str(), Some("is another one")),

@@ -78,6 +78,13 @@ fn told(text: String) -> Vec<String> {
     found.iter().map(rule).collect()
 }
 
+/// Velero's Helm chart with a plugin.
+fn release(value: &str, plugin: &str) -> String {
+    format!(
+        "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata: {{name: velero, namespace: velero}}\nspec: {{values: {{{value}, initContainers: [{{name: p, image: '{plugin}'}}]}}}}"
+    )
+}
+
 #[test]
 fn each_rule_of_backups_has_its_finding() {
     assert_eq!(told(tree()), Vec::<String>::new());
@@ -227,6 +234,18 @@ fn each_rule_of_backups_has_its_finding() {
         ("six fields", with("", "apiVersion: postgresql.cnpg.io/v1\nkind: ScheduledBackup\nmetadata: {name: d, namespace: x}\nspec: {schedule: 0 0 2 * * *}"), &[]),
         ("a running database", with("", "apiVersion: postgresql.cnpg.io/v1\nkind: Cluster\nmetadata: {name: d, namespace: db}\nspec: {instances: 2}"), &["warning database-backup"]),
         ("backups of the old way", with("", "apiVersion: postgresql.cnpg.io/v1\nkind: Cluster\nmetadata: {name: d, namespace: x}\nspec: {backup: {barmanObjectStore: {}}}"), &["warning database-backup"]),
+        // V8: namespaces.
+        ("a namespace that is nowhere", with("", "{apiVersion: v1, kind: Namespace, metadata: {name: db}}\n---\n{apiVersion: v1, kind: Namespace, metadata: {name: cache}}"), &["warning namespace"]),
+        ("namespaces that are there", with("", "{apiVersion: v1, kind: Namespace, metadata: {name: db}}\n---\n{apiVersion: v1, kind: Namespace, metadata: {name: web}}\n---\n{apiVersion: v1, kind: Namespace, metadata: {name: cache}}"), &[]),
+        // V12: Velero itself.
+        ("a plugin of another version", with("", &release("image: {tag: v1.18.3}", "velero-plugin-for-aws:v1.12.0")), &["warning velero"]),
+        ("the plugin of that version", with("", &release("image: {tag: v1.18.3}", "docker.io/velero/velero-plugin-for-aws:v1.14.1@sha256:0")), &[]),
+        ("a plugin beside a version that nobody tells", with("", &release("cleanUpCRDs: false", "velero-plugin-for-aws:v1.12.0")), &[]),
+        ("a plugin that is part of Velero now", with("", &release("image: {tag: v1.18.3}", "velero/velero-plugin-for-csi:v0.7.1")), &["error velero"]),
+        ("restic", with("", &release("configuration: {uploaderType: restic}", "velero-plugin-for-aws:v1.14.1")), &["error velero"]),
+        ("kopia", with("", &release("configuration: {uploaderType: kopia}", "velero-plugin-for-aws:v1.14.1")), &[]),
+        ("a Deployment of both", with("", "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: velero, namespace: velero}\nspec: {template: {spec: {containers: [{name: velero, image: 'velero/velero:v1.18.3', args: [server, --uploader-type=restic]}], initContainers: [{name: p, image: 'velero/velero-plugin-for-gcp:v1.13.0'}]}}}"), &["error velero", "warning velero"]),
+        ("restic in a version that had it", with("", &release("image: {tag: v1.16.2}, configuration: {uploaderType: restic}", "velero-plugin-for-aws:v1.12.2")), &[]),
         // Hooks and drills.
         ("a hook that runs nothing", with("pre: {command: [sync], timeout: 30s}", "selector: {matchLabels: {a: b}}"), &["error missing-field"]),
         ("a hook elsewhere", with("namespaces: [db], pre", "namespaces: [mail], pre"), &["error value"]),

@@ -138,6 +138,35 @@ fn what_is_allowed_and_hardly_meant_is_a_warning() {
     };
     let table: Vec<Row> = vec![
         (
+            "kinds of others that are misspelt",
+            vec![(
+                "a.yaml",
+                [
+                    ("storage.k8s.io/v1", "Storageclass"),
+                    ("velero.io/v1", "Schedul"),
+                    ("v1", "Configmap"),
+                    ("apps/v1", "StatefullSet"),
+                    ("velero.io/v1", "Schedule"),
+                    ("v1", "Service"),
+                    ("example.org/v1", "Storageclass"),
+                    ("velero.io/v1", "Anything"),
+                ]
+                .map(|(version, kind)| {
+                    format!(
+                        "apiVersion: {version}\nkind: {kind}\nmetadata: {{name: x-{}}}\n---\n",
+                        kind.to_lowercase()
+                    )
+                })
+                .concat(),
+            )],
+            vec![
+                "a.yaml:2:1 warning unknown-kind",
+                "a.yaml:6:1 warning unknown-kind",
+                "a.yaml:10:1 warning unknown-kind",
+                "a.yaml:14:1 warning unknown-kind",
+            ],
+        ),
+        (
             "percent for a part",
             with("  signals: [{name: readRatio, above: 95}]\n"),
             vec!["a.yaml:14:31 warning signal"],

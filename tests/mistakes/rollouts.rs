@@ -54,6 +54,39 @@ fn told(from: &str, to: &str) -> Vec<String> {
 }
 
 #[test]
+fn a_promotion_stands_in_its_own_file_and_names_claims() {
+    let promotion = |claims: &str| {
+        format!(
+            "{API}kind: RolloutPromotion\nmetadata: {{name: r.one}}\nspec: {{rollout: r, phase: one, fingerprint: ab, claims: {claims}}}\n"
+        )
+    };
+    let (home, claims) = ("assignments/rollouts/r/one.yaml", "[db/data-0]");
+    for (path, claims, rule) in [
+        (home, claims, None),
+        ("assignments/rollouts/r/two.yaml", claims, Some("promotion-path")),
+        ("promotion.yaml", claims, Some("promotion-path")),
+        (home, "[data-0]", Some("value")),
+        (home, "[DB/data-0]", Some("value")),
+        (home, "[]", Some("value")),
+    ] {
+        let (found, _) = findings(&[("a.yaml", tree()), (path, promotion(claims))]);
+        match rule {
+            None => assert_eq!(found, Vec::<String>::new(), "{path} {claims}"),
+            Some(rule) => {
+                let told = found.iter().any(|one| one.contains(&format!("error {rule}")));
+                assert!(told, "{path} {claims}: {found:?}");
+            }
+        }
+    }
+    let made = format!("{API}kind: WorkloadMove\nmetadata: {{name: x}}\nspec: {{}}\n");
+    let (found, _) = findings(&[("a.yaml", tree()), ("b.yaml", made)]);
+    assert!(
+        found.iter().any(|one| one.contains("error unknown-kind")),
+        "{found:?}"
+    );
+}
+
+#[test]
 fn a_gate_that_can_never_hold_is_found_at_its_line() {
     assert_eq!(told("name: one", "name: one"), Vec::<String>::new());
     // The text that is changed, what it becomes, the rule.
@@ -90,6 +123,11 @@ fn a_gate_that_can_never_hold_is_found_at_its_line() {
         ("query: up, below: 1", "query: up", "gate"),
         ("query: up, below: 1", "query: up, above: 1, below: 1", "gate"),
         ("name: two", "name: one", "name"),
+        ("name: two", "name: Two of them", "name"),
+        ("soak: 24h", "soak: 24h\n    method: rsync", "value"),
+        ("  phases:\n", "  copy: {timeout: 1m}\n  phases:\n", "value"),
+        ("  phases:\n", "  copy: {timeout: soon}\n  phases:\n", "duration"),
+        ("  phases:\n", "  copy: {image: ' '}\n  phases:\n", "value"),
         ("[{namespace: web}]", "[]", "missing-field"),
     ];
     for (from, to, rule) in rows {

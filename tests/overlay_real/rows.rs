@@ -1,7 +1,8 @@
 //! One object for every row of the tables that kustomize has built in: where lists merge by a key, and where a name is a reference.
 //! All rows are one tree, so that the real kustomize runs once.
 
-use super::{Replaced, Tree, ours, same_object, theirs};
+use super::verdicts::{Replaced, same_object};
+use super::{Tree, ours, theirs};
 use crate::support::{say, servers};
 use serde_json::{Value, json};
 

@@ -1,6 +1,7 @@
 //! Situations that people meet, each by name: what is easily got wrong, and what must be refused.
 
-use super::{Counts, Verdict, compare, tree};
+use super::tree;
+use super::verdicts::{Counts, Verdict, compare};
 use crate::support::{say, servers};
 
 #[test]
@@ -30,7 +31,9 @@ fn every_situation_is_built_as_kustomize_builds_it() {
 }
 
 /// Situations that both must refuse. That both refuse another is a mistake in it, which compares nothing.
-const REFUSED: [&str; 15] = [
+const REFUSED: [&str; 17] = [
+    "a replacement past the end of a list",
+    "brackets around a key without a dot",
     "the same object in no namespace and in default",
     "an empty kustomization",
     "a JSON patch that tests in vain",
@@ -822,6 +825,71 @@ patches:
     metadata: {name: conf, namespace: old}
     data: {a: b}
 "#),
+        ]),
+        ("a block at the end of an inline patch", &[
+            ("over/c.yaml", CONFIG),
+            ("over/kustomization.yaml", "resources: [c.yaml]\npatches:\n- patch: |\n    apiVersion: v1\n    kind: ConfigMap\n    metadata: {name: conf}\n    data:\n      z: |\n        x\n        y\n- target: {kind: ConfigMap}\n  patch: |-\n    - op: add\n      path: /data/w\n      value: |+\n        x\n        y\n- patch: |+\n    apiVersion: v1\n    kind: ConfigMap\n    metadata: {name: conf}\n    data:\n      v: >\n        x\n        y\n\n"),
+        ]),
+        ("a block at the end of the older kinds of patches", &[
+            ("over/c.yaml", CONFIG),
+            ("over/kustomization.yaml", "resources: [c.yaml]\npatchesStrategicMerge:\n- |\n  apiVersion: v1\n  kind: ConfigMap\n  metadata: {name: conf}\n  data:\n    z: |\n      x\n      y\npatchesJson6902:\n- target: {kind: ConfigMap, name: conf, version: v1}\n  patch: |\n    - op: add\n      path: /data/w\n      value: |\n        x\n        y\n"),
+        ]),
+        ("a block at the end of a file without a line break", &[
+            ("over/c.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: conf}\ndata:\n  k: |\n    x\n    y"),
+            ("over/p.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: conf}\ndata:\n  l: |+\n    x"),
+            ("over/q.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: conf}\ndata:\n  m: |\n    x\n# comment"),
+            ("over/kustomization.yaml", "resources: [c.yaml]\npatches: [{path: p.yaml}, {path: q.yaml}]\n"),
+        ]),
+        ("labels and annotations of nothing", &[
+            ("over/c.yaml", CONFIG),
+            ("over/d.yaml", DEPLOYMENT),
+            ("over/e.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: e, labels: {}, annotations: {}}\n"),
+            ("over/kustomization.yaml", "resources: [c.yaml, d.yaml, e.yaml]\ncommonLabels: {}\ncommonAnnotations: {}\nlabels: [{pairs: {}}, {pairs: {}, includeTemplates: true}]\n"),
+        ]),
+        ("a patch takes the last label and the last annotation", &[
+            ("over/c.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: conf, labels: {a: b}, annotations: {a: b}}\ndata: {k: v}\n"),
+            ("over/kustomization.yaml", "resources: [c.yaml]\npatches:\n- patch: |-\n    apiVersion: v1\n    kind: ConfigMap\n    metadata: {name: conf, labels: {a: null}, annotations: {a: null}}\n    data: {k: null}\n"),
+        ]),
+        ("a patch takes an annotation that is not there", &[
+            ("over/c.yaml", CONFIG),
+            ("over/kustomization.yaml", "resources: [c.yaml]\npatches:\n- patch: |-\n    apiVersion: v1\n    kind: ConfigMap\n    metadata: {name: conf, annotations: {a: null}}\n"),
+        ]),
+        ("a list of patches in one file", &[
+            ("over/c.yaml", CONFIG),
+            ("over/d.yaml", DEPLOYMENT),
+            ("over/p.yaml", "apiVersion: v1\nkind: List\nitems:\n- apiVersion: v1\n  kind: ConfigMap\n  metadata: {name: conf}\n  data: {z: q}\n- apiVersion: apps/v1\n  kind: Deployment\n  metadata: {name: web}\n  spec: {replicas: 3}\n"),
+            ("over/kustomization.yaml", "resources: [c.yaml, d.yaml]\npatches: [{path: p.yaml}]\n"),
+        ]),
+        ("a targeted patch without kind and name", &[
+            ("over/c.yaml", CONFIG),
+            ("over/kustomization.yaml", "resources: [c.yaml]\npatches:\n- target: {kind: ConfigMap}\n  patch: |-\n    data: {q: r}\n"),
+        ]),
+        ("a patch of comments", &[
+            ("over/c.yaml", CONFIG),
+            ("over/p.yaml", "# nothing\n"),
+            ("over/kustomization.yaml", "resources: [c.yaml]\npatches: [{path: p.yaml}]\n"),
+        ]),
+        ("words and dates that YAML 1.1 reads otherwise", &[
+            ("over/c.yaml", "apiVersion: x.io/v1\nkind: Foo\nmetadata: {name: conf}\nspec: [yes, on, y, Off, NO, 2001-01-01, 0644, 1_000, ~, 0x1F]\n"),
+            ("over/kustomization.yaml", "resources: [c.yaml]\npatches:\n- patch: |-\n    apiVersion: x.io/v1\n    kind: Foo\n    metadata: {name: conf}\n    status: {a: yes, b: 2001-01-01}\n"),
+        ]),
+        ("a replacement makes items of lists", &[
+            ("over/c.yaml", CONFIG),
+            ("over/w.yaml", "apiVersion: x.io/v1\nkind: Foo\nmetadata: {name: foo}\nspec: {l: [{q: 1}]}\n"),
+            ("over/kustomization.yaml", "resources: [c.yaml, w.yaml]\nreplacements:\n- source: {kind: ConfigMap, fieldPath: data.k}\n  targets:\n  - select: {kind: Foo}\n    fieldPaths: [spec.x.z.0.q, spec.y.0, spec.l.1.q, \"spec.[a.b]\"]\n    options: {create: true}\n"),
+        ]),
+        ("a replacement past the end of a list", &[
+            ("over/c.yaml", CONFIG),
+            ("over/kustomization.yaml", "resources: [c.yaml]\nreplacements:\n- source: {kind: ConfigMap, fieldPath: data.k}\n  targets:\n  - select: {kind: ConfigMap}\n    fieldPaths: [spec.x.1.q]\n    options: {create: true}\n"),
+        ]),
+        ("brackets around a key without a dot", &[
+            ("over/c.yaml", CONFIG),
+            ("over/kustomization.yaml", "resources: [c.yaml]\nreplacements:\n- source: {kind: ConfigMap, fieldPath: metadata.name}\n  targets:\n  - select: {kind: ConfigMap}\n    fieldPaths: [\"data.[k]\"]\n"),
+        ]),
+        ("a replacement puts a map into a text", &[
+            ("over/c.yaml", CONFIG),
+            ("over/d.yaml", DEPLOYMENT),
+            ("over/kustomization.yaml", "resources: [c.yaml, d.yaml]\nreplacements:\n- source: {kind: Deployment, fieldPath: spec.template.spec.containers}\n  targets:\n  - select: {kind: ConfigMap}\n    fieldPaths: [data.k]\n"),
         ]),
     ]
 }

@@ -1,6 +1,6 @@
 //! What the controller does with what was merged: it looks once more, asks who approved, and tells what became of it.
 
-use super::followed::{POLICIES, VOLUMES, proposal};
+use super::followed::{POLICIES, VOLUMES, proposal, shown};
 use super::life::client;
 use crate::forges::world::World;
 use crate::support::follow::Follow;
@@ -23,6 +23,9 @@ mod stage;
 /// The way back.
 mod back;
 
+/// What cannot be measured.
+mod blind;
+
 /// The same on plain Git.
 mod plain;
 
@@ -30,6 +33,9 @@ async fn what_became_of_it_is_told(world: World) {
     let mut stage = Stage::set(world, json!({})).await;
     let number = stage.opened().await;
     stage.world.review(number, "ann", Verdict::Approve).await;
+    // What was merged is not what was seen, and it is told which head that was.
+    let (seen, merged) = stage.pushed(number).await;
+    assert_ne!(seen[..10], merged[..10]);
     stage.world.merge(number, MergeBy::Squash, "ann").await;
     let tip = stage.world.tip("main").await;
     stage.follow.run().await;
@@ -45,25 +51,43 @@ async fn what_became_of_it_is_told(world: World) {
     assert_eq!(approved["commit"], tip);
     assert_eq!(approved["pullRequest"], number);
     assert_eq!(approved["mergedBy"], "ann");
-    let reviewed = approved["reviewedBy"][0].as_str().unwrap();
-    assert!(reviewed.starts_with("ann ("), "{approved:#}");
-    assert_eq!(stage.merge(number)["mergedBy"], "ann");
+    let reviewed = format!("ann ({})", &seen[..10]);
+    assert_eq!(approved["reviewedBy"], json!([reviewed]), "{approved:#}");
+    let known = stage.merge(number);
+    assert_eq!(
+        (&known["mergedBy"], &known["head"]),
+        (&json!("ann"), &json!(merged))
+    );
+    assert_eq!(
+        known["approvedBy"],
+        json!([{"login": "ann", "head": seen}]),
+        "{known:#}"
+    );
     let audit = stage.audit().await;
     for trailer in [
         format!("Pull-Request: {number}\n"),
         "Merged-By: ann\n".to_owned(),
-        "Reviewed-By: ann (".to_owned(),
+        format!("Reviewed-By: {reviewed}\n"),
     ] {
         assert!(audit.contains(&trailer), "{trailer}: {audit}");
     }
     // All is said: a controller that forgot everything but its status writes nothing more.
     stage.follow.halt().await;
     let before = stage.writes();
+    assert!(before > 0, "what it wrote was counted");
     stage.follow.run().await;
     stage.follow.turns(3).await;
     assert_eq!(stage.writes(), before);
     stage.told(number, "| moved |").await;
     assert_eq!(stage.migrations().len(), 1);
+    // The next proposal says how long such a move takes.
+    let load = Load::random(6120.0, 1.0);
+    stage.follow.running.prometheus.set(VOLUMES[1], Some(load));
+    let next = |one: &Value| one["state"] == "Open" && one["number"].as_u64() > Some(number);
+    let next = proposal(&stage.follow, "another pull request", next).await;
+    let body = shown(&stage.world, &next).await.body;
+    let row = body.lines().find(|line| line.starts_with("| `")).unwrap();
+    assert!(row.contains(" min | "), "{row}");
     stage.follow.halt().await;
 }
 
@@ -166,90 +190,6 @@ async fn without_the_approvals_demanded_nothing_moves(world: World) {
     stage.follow.halt().await;
 }
 
-/// What cannot be measured has not changed: an outage closes no pull request.
-#[tokio::test(flavor = "multi_thread")]
-async fn an_outage_of_prometheus_withdraws_nothing() {
-    let mut stage = Stage::set(World::github().await, json!({})).await;
-    let number = stage.opened().await;
-    stage.follow.running.prometheus.fail(Some("down"), None);
-    stage.follow.run().await;
-    let unknown = async || {
-        let all = stage.follow.running.kubernetes.list("StoragePolicy");
-        all.iter()
-            .any(|one| one["status"].to_string().contains("HeatUnknown"))
-            .then_some(())
-    };
-    stage.until("HeatUnknown", unknown).await;
-    stage.follow.turns(3).await;
-    assert!(stage.world.forge.get(number).await.unwrap().is_open());
-    stage.follow.running.prometheus.fail(None, None);
-    stage.load(2000.0);
-    let closed = async || (!stage.world.forge.get(number).await.unwrap().is_open()).then_some(());
-    stage
-        .until("the withdrawal of what no longer holds", closed)
-        .await;
-    let why = async || {
-        let all = stage.world.forge.comments(number, None).await.unwrap();
-        let said = "- `db/data-0`: 2000 IOPS lies between the thresholds";
-        all.iter().any(|one| one.body.contains(said)).then_some(())
-    };
-    stage.until("the reason", why).await;
-    stage.follow.halt().await;
-}
-
-/// What policies go by could not be read, and the source says so; what Git says is applied all the same.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_source_says_when_it_is_blind() {
-    let mut stage = Stage::set(World::github().await, json!({})).await;
-    stage.follow.run().await;
-    stage.follow.until("Measured", &["True/Measured"]).await;
-    stage.follow.running.prometheus.fail(Some("down"), None);
-    let words = [
-        "False/PrometheusUnavailable",
-        "questions were not answered",
-        "down",
-    ];
-    stage.follow.until("Measured", &words).await;
-    stage
-        .follow
-        .until("Ready", &["True/ReconciliationSucceeded"])
-        .await;
-    stage.follow.running.prometheus.fail(None, None);
-    stage.follow.until("Measured", &["True/Measured"]).await;
-    stage.follow.halt().await;
-}
-
-/// One of two cannot be measured any more: the other one's refresh does not drop it.
-#[tokio::test(flavor = "multi_thread")]
-async fn a_move_that_cannot_be_measured_stays_when_its_proposal_is_refreshed() {
-    let mut stage = Stage::set(World::github().await, json!({})).await;
-    let second = |load: Option<Load>| stage.follow.running.prometheus.set(VOLUMES[1], load);
-    second(Some(Load::random(9000.0, 1.0)));
-    stage.follow.run().await;
-    let both = |one: &Value| one["number"].is_u64() && one["moves"].as_array().map(Vec::len) == Some(2);
-    let before = proposal(&stage.follow, "two moves", both).await;
-    stage.follow.halt().await;
-    stage.follow.running.prometheus.set(VOLUMES[1], None);
-    // Base moves on, so that the proposal is made anew.
-    let tip = stage.push("p/more.yaml", "# nothing\n").await;
-    stage.follow.run().await;
-    let anew = |one: &Value| one["base"] == tip.as_str() && one["commit"] != before["commit"];
-    let after = proposal(&stage.follow, "the refresh", anew).await;
-    assert_eq!(after["moves"], before["moves"], "{after:#}");
-    let pull = stage
-        .world
-        .forge
-        .get(after["number"].as_u64().unwrap())
-        .await
-        .unwrap();
-    assert!(
-        pull.body.contains("`db/data-1`") && pull.body.contains("9000 IOPS"),
-        "{}",
-        pull.body
-    );
-    stage.follow.halt().await;
-}
-
 /// A newest commit that cannot be read may have taken the approval back: nothing starts until it is mended.
 #[tokio::test(flavor = "multi_thread")]
 async fn while_the_newest_commit_is_broken_nothing_starts() {
@@ -305,6 +245,20 @@ async fn a_merge_that_the_tag_does_not_have_yet_is_waited_for() {
     stage.follow.turns(3).await;
     let all = stage.follow.status()["proposals"].as_array().cloned().unwrap();
     assert_eq!((all.len(), &all[0]["state"]), (1, &json!("Open")), "{all:#?}");
+    // What a pull request brings is not followed, so nobody is told what it would change.
+    let other = stage.touched(&stage.world.tip("main").await).await;
+    let head = stage.world.forge.get(other).await.unwrap().head_sha;
+    stage.follow.poke().await;
+    stage.follow.turns(3).await;
+    assert_eq!(stage.world.forge.comments(other, None).await.unwrap().len(), 0);
+    assert!(
+        !stage
+            .world
+            .statuses(head.as_str())
+            .await
+            .contains_key("couchestor/plan")
+    );
+    assert_eq!(stage.follow.status()["reviews"].as_array().map_or(0, Vec::len), 0);
     tag(&stage.world);
     let merged = |one: &Value| one["number"] == number && one["state"] == "Merged";
     let merged = proposal(&stage.follow, "the merge", merged).await;
@@ -401,6 +355,23 @@ async fn on_plain_git_what_makes_no_sense_any_more_is_superseded() {
     stage.follow.halt().await;
 }
 
+/// What is closed because its load fell says of which volume, and what is so now.
+async fn what_no_longer_holds_is_closed_with_its_reason(world: World) {
+    let mut stage = Stage::set(world, json!({})).await;
+    let number = stage.opened().await;
+    stage.load(3000.0);
+    stage.follow.run().await;
+    let closed = async || {
+        let all = stage.world.forge.comments(number, None).await.unwrap();
+        let said = |body: &String| body.contains("not proposed any more");
+        all.into_iter().map(|one| one.body).find(said)
+    };
+    let text = stage.until("the comment", closed).await;
+    let why = "- `db/data-0`: 3000 IOPS lies between the thresholds";
+    assert!(text.contains(why), "{text}");
+    stage.follow.halt().await;
+}
+
 /// A no holds at the load to which it was said, and for as long as the source says.
 async fn a_no_holds_until_the_load_differs_or_it_is_forgotten(world: World) {
     let mut stage = Stage::set(world, json!({"rejections": {"expireAfter": "720h"}})).await;
@@ -488,14 +459,7 @@ async fn what_was_pushed_after_the_approval_is_not_carried_out(world: World) {
     let mut stage = Stage::set(world, rule).await;
     let number = stage.opened().await;
     stage.world.review(number, "ann", Verdict::Approve).await;
-    let branch = stage.world.forge.get(number).await.unwrap().head_branch;
-    let pushed = stage.world.push(&branch, None).await;
-    // A forge takes a moment to see a push.
-    let seen = async || {
-        let pull = stage.world.forge.get(number).await.unwrap();
-        (pull.head_sha.as_str() == pushed).then_some(())
-    };
-    stage.until("the push", seen).await;
+    stage.pushed(number).await;
     stage.world.merge(number, MergeBy::Merge, "ben").await;
     stage.follow.run().await;
     stage.told(number, "approved by 0 of 1").await;
@@ -556,6 +520,7 @@ afterwards! {
     a_failed_move_is_told_and_taken_back
     a_no_to_the_way_back_is_remembered
     what_became_slower_is_proposed_to_move_back
+    what_no_longer_holds_is_closed_with_its_reason
     a_no_holds_until_the_load_differs_or_it_is_forgotten
     a_moved_volume_rests
     what_was_pushed_after_the_approval_is_not_carried_out

@@ -79,11 +79,17 @@ impl Planted {
         self.sealed("StorageTier", json!({"name": name}), spec)
     }
 
-    /// The policy that moves volumes; its second version has another threshold.
+    /// The policy that moves volumes, by a signal of its own name beside one that has a name here; its second version has another
+    /// threshold.
     fn policy(&self, above: usize) -> String {
+        let query = "sum by (pv_name) (rate(volume_num_read_ops[$window])) + sum by (pv_name) (rate(volume_num_write_ops[$window]))";
+        let (above, below) = (self.number(above), self.number(0));
         let spec = json!({
             "tiers": ["cold", "hot"],
-            "signals": [{"name": "iops", "above": self.number(above), "below": self.number(0)}],
+            "signals": [
+                {"name": self.canaries[1].word, "query": query, "above": above, "below": below},
+                {"name": "iops", "above": above, "below": below},
+            ],
             "samplingWindow": self.time(0), "cooldownPeriod": self.time(1),
         });
         self.sealed("StoragePolicy", json!({"name": "tiering"}), spec)

@@ -76,6 +76,8 @@ pub fn source(world: &World, follow: &Follow, more: Value) {
             json!({"url": format!("file://{}", sim.repository().display())})
         }
         Host::Gitea(repository) => {
+            forge["url"] = world.door.as_ref().expect("a door before Gitea").url().into();
+            forge["repository"] = repository.name.as_str().into();
             follow.secret("git", json!({"username": world.me(), "password": world.token}));
             json!({"url": repository.git_url(), "secretRef": {"name": "git"}})
         }

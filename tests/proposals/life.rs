@@ -326,6 +326,11 @@ pub async fn turn_as(
     // What base holds is not proposed any more.
     let wanted = claims.iter().copied().filter(|claim| !in_base.contains(*claim));
     let wanted: Vec<ProposalText> = text(wanted, forge.is_some()).into_iter().collect();
+    // As in a turn that could look at everything, and in which nobody holds anything.
+    let known = Known {
+        untouched: propose::untouched(repository, ["p", "assignments"], &base, records).await,
+        ..Known::default()
+    };
     let fingerprints = BTreeMap::from([("tiering".to_owned(), "f".to_owned())]);
     let proposals = Proposals {
         wanted: &wanted,
@@ -335,9 +340,11 @@ pub async fn turn_as(
         base_branch: "main",
         labels: &[],
         pulls: &pulls,
-        known: &Known::default(),
+        known: &known,
         owner,
+        words: &propose::Words::MOVES,
         fingerprints: &fingerprints,
+        expire: None,
         now: Timestamp::from_second(now).unwrap(),
     };
     let held = |one: &ProposedMoveStatus| in_base.contains(&one.claim);
@@ -362,6 +369,9 @@ fn proposed(claim: &str) -> ProposedMove {
             value: 6000.0,
             watermark: Some(5000.0),
             window: Some("1h".into()),
+            percentile: None,
+            also: Vec::new(),
+            sustained_for: None,
             after: None,
         },
         candidates: vec!["nvme-1".into()],
@@ -383,6 +393,7 @@ fn text<'a>(claims: impl Iterator<Item = &'a str>, forge: bool) -> Option<Propos
         assignments: BTreeMap::new(),
         approved: Vec::new(),
         reverted: BTreeSet::new(),
+        promotions: Default::default(),
     };
     let site = Site {
         prefix: "couchestor/",

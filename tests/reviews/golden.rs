@@ -117,6 +117,15 @@ fn everything() -> Plan {
                 Some("monitoring/old"),
                 "policies/base/old.yaml",
             ),
+            ObjectChange {
+                made_from: Some("BackupPolicy hourly".to_owned()),
+                ..object(
+                    Change::Paused,
+                    "Schedule",
+                    Some("velero/hourly-backup"),
+                    "policies/base/backups.yaml",
+                )
+            },
         ],
         schedules: vec![
             ScheduleChange {

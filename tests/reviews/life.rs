@@ -10,6 +10,7 @@ use couchestor::formats::sops::Identities;
 use couchestor::formats::substitute::Variables;
 use couchestor::io::git::{Lease, Repository, Signature};
 use couchestor::model::ids::CommitId;
+use couchestor::model::kinds::merges::ApprovalRule;
 use couchestor::model::kinds::policy_source::PolicySourceStatus;
 use couchestor::model::kinds::review::{Commands, Plans, ReviewStatus};
 use couchestor::model::pull_request::Comment;
@@ -87,6 +88,8 @@ pub struct Life {
     pub hinted: bool,
     /// Whether another source of the cluster follows the same branch.
     pub second: bool,
+    /// Approvals that are demanded; then approved moves may start.
+    pub approvals: Option<ApprovalRule>,
     memory: Memory,
     repository: Repository,
     person: Repository,
@@ -117,6 +120,7 @@ impl Life {
             variables: Variables::default(),
             hinted: true,
             second: false,
+            approvals: None,
             memory: Memory::default(),
             identities,
             made: 1_790_000_000,
@@ -236,8 +240,9 @@ impl Life {
             },
             variables: &self.variables,
             hinted: self.hinted,
+            approvals: self.approvals.clone(),
             limits: Limits {
-                max_concurrent: 0,
+                max_concurrent: self.approvals.as_ref().map_or(0, |_| 1),
                 ..of_it.limits
             },
             second: self.second,
@@ -247,6 +252,9 @@ impl Life {
         let turned = turned.unwrap_or_else(|failure| panic!("{failure:?}"));
         if let Some(inventory) = &turned.inventory {
             self.status.inventory = Some(inventory.clone());
+        }
+        if let Some(merges) = &turned.merges {
+            self.status.merges.clone_from(merges);
         }
         if let Some(reviews) = &turned.reviews {
             self.status.reviews.clone_from(reviews);

@@ -262,7 +262,7 @@ fn no_spelling_hides_an_unbound_policy() {
 }
 
 /// Reads a commit whose generator takes these files.
-fn generated(
+pub(super) fn generated(
     files: &[(&str, &str)],
     identities: &Identities,
     vouched: Vouched,

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::watch;
 
@@ -10,7 +11,11 @@ pub struct Door {
     url: String,
     shut: watch::Sender<bool>,
     refused: Arc<AtomicUsize>,
+    writes: Arc<AtomicUsize>,
 }
+
+/// What begins a request for a change.
+const CHANGES: [&[u8]; 4] = [b"POST ", b"PUT ", b"PATCH ", b"DELETE "];
 
 impl Door {
     /// A door before a server, by its address `http://host:port`.
@@ -20,13 +25,19 @@ impl Door {
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (shut, seen) = watch::channel(false);
         let refused: Arc<AtomicUsize> = Arc::default();
-        let count = refused.clone();
+        let writes: Arc<AtomicUsize> = Arc::default();
+        let counts = (refused.clone(), writes.clone());
         tokio::spawn(async move {
             while let Ok((near, _)) = listener.accept().await {
-                tokio::spawn(through(near, server.clone(), seen.clone(), count.clone()));
+                tokio::spawn(through(near, server.clone(), seen.clone(), counts.clone()));
             }
         });
-        Self { url, shut, refused }
+        Self {
+            url,
+            shut,
+            refused,
+            writes,
+        }
     }
 
     pub fn url(&self) -> &str {
@@ -42,17 +53,46 @@ impl Door {
     pub fn refused(&self) -> usize {
         self.refused.load(Ordering::Relaxed)
     }
+
+    /// Requests for changes that came through.
+    pub fn writes(&self) -> usize {
+        self.writes.load(Ordering::Relaxed)
+    }
+}
+
+/// Passes on what is asked. A client waits for the answer before it asks again, so that a request begins what is read.
+async fn asked(
+    mut from: impl AsyncRead + Unpin,
+    mut to: impl AsyncWrite + Unpin,
+    writes: &AtomicUsize,
+) -> std::io::Result<()> {
+    let mut buffer = vec![0; 64 << 10];
+    loop {
+        let read = from.read(&mut buffer).await?;
+        if read == 0 {
+            return to.shutdown().await;
+        }
+        if CHANGES.iter().any(|method| buffer[..read].starts_with(method)) {
+            writes.fetch_add(1, Ordering::Relaxed);
+        }
+        to.write_all(&buffer[..read]).await?;
+    }
 }
 
 async fn through(
     mut near: TcpStream,
     server: String,
     mut shut: watch::Receiver<bool>,
-    refused: Arc<AtomicUsize>,
+    (refused, writes): (Arc<AtomicUsize>, Arc<AtomicUsize>),
 ) {
     let passes = async {
         let mut far = TcpStream::connect(&server).await?;
-        tokio::io::copy_bidirectional(&mut near, &mut far).await
+        let ((near_out, mut near_in), (mut far_out, far_in)) = (near.split(), far.split());
+        let answered = async {
+            tokio::io::copy(&mut far_out, &mut near_in).await?;
+            near_in.shutdown().await
+        };
+        tokio::try_join!(asked(near_out, far_in, &writes), answered)
     };
     tokio::select! {
         biased;

@@ -241,7 +241,9 @@ impl Player {
     /// The scheduler and the kubelet.
     async fn pods(&self, script: &Script) {
         let restores = list(&self.client, "/apis/velero.io/v1/podvolumerestores").await;
-        for pod in list(&self.client, "/api/v1/pods").await {
+        let pods = list(&self.client, "/api/v1/pods").await;
+        let claims = list(&self.client, "/api/v1/persistentvolumeclaims").await;
+        for pod in pods {
             let (namespace, name) = (text(&pod, "/metadata/namespace"), text(&pod, "/metadata/name"));
             let path = format!("/api/v1/namespaces/{namespace}/pods/{name}");
             if !text(&pod, "/metadata/deletionTimestamp").is_empty() {
@@ -252,6 +254,10 @@ impl Player {
                 let to = json!({"apiVersion": "v1", "kind": "Binding", "metadata": {"name": name},
                     "target": {"apiVersion": "v1", "kind": "Node", "name": NODE}});
                 let _ = send(&self.client, "POST", &format!("{path}/binding"), &to).await;
+                continue;
+            }
+            // No volume is mounted before its claim is bound.
+            if text(&pod, "/status/phase") != "Running" && !bound(&pod, &claims) {
                 continue;
             }
             let becomes = told(&script.pods, namespace, name).unwrap_or(Pod::Runs);
@@ -411,6 +417,21 @@ impl Player {
             self.patch(&path, &json!({"status": status})).await;
         }
     }
+}
+
+/// Whether every claim that a pod mounts is bound.
+fn bound(pod: &Value, claims: &[Value]) -> bool {
+    let volumes = pod["spec"]["volumes"].as_array().into_iter().flatten();
+    let mut mounted = volumes.filter_map(|one| one.pointer("/persistentVolumeClaim/claimName"));
+    mounted.all(|wanted| {
+        let of_it = |one: &&Value| {
+            one["metadata"]["namespace"] == pod["metadata"]["namespace"] && one["metadata"]["name"] == *wanted
+        };
+        claims
+            .iter()
+            .find(of_it)
+            .is_some_and(|one| one["status"]["phase"] == "Bound")
+    })
 }
 
 /// A pod's status in a phase.

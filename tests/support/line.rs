@@ -86,6 +86,7 @@ pub fn source<'a>(repository: &'a Repository, identities: &'a Identities) -> Sou
         assignments: "p/assignments".into(),
         prefix: "couchestor/".into(),
         audit: "couchestor/audit".into(),
+        delivery: None,
         identities,
         variables: &NO_VARIABLES,
         prune: true,

@@ -18,6 +18,9 @@ pub mod moves;
 /// What cuts a server off.
 pub mod door;
 
+/// What kills a process by its own requests.
+pub mod gate;
+
 /// A real Gitea.
 pub mod gitea;
 
@@ -67,5 +70,11 @@ pub mod s3;
 /// What nodes do, played.
 pub mod kubelet;
 
+/// Programs that end with their owner.
+pub mod watched;
+
 /// A real Velero.
 pub mod velero;
+
+/// Flux's real kustomize-controller.
+pub mod flux;

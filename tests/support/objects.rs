@@ -22,13 +22,21 @@ pub async fn client(kubeconfig: &str) -> Client {
     Client::try_from(config).unwrap()
 }
 
-/// The object at a path, or nothing.
+/// The object at a path, or nothing. A server that is busy, or only just starts, is asked again.
 pub async fn get(client: &Client, path: &str) -> Option<Value> {
-    let request = Request::get(path).body(Vec::new()).unwrap();
-    match client.request::<Value>(request).await {
-        Ok(object) => Some(object),
-        Err(kube::Error::Api(status)) if status.code == 404 => None,
-        Err(error) => panic!("GET {path}: {error}"),
+    let began = Instant::now();
+    loop {
+        let request = Request::get(path).body(Vec::new()).unwrap();
+        match client.request::<Value>(request).await {
+            Ok(object) => return Some(object),
+            Err(kube::Error::Api(status)) if status.code == 404 => return None,
+            Err(kube::Error::Api(status))
+                if (status.code == 429 || status.code >= 500) && began.elapsed() < PATIENCE =>
+            {
+                tokio::time::sleep(LOOK).await;
+            }
+            Err(error) => panic!("GET {path}: {error}"),
+        }
     }
 }
 

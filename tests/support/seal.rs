@@ -123,6 +123,20 @@ impl Sealer {
         format!("{}\n", serde_json::to_string_pretty(&sealed).unwrap())
     }
 
+    /// A Secret with only its values encrypted, as Flux wants it (`encrypted_regex`).
+    pub fn secret(&self, object: &Value) -> String {
+        let mut mac = Sha512::new();
+        let mut sealed = self.walk(object, &mut Vec::new(), &mut mac);
+        for (key, clear) in object.as_object().unwrap() {
+            if !["data", "stringData"].contains(&key.as_str()) {
+                sealed[key] = clear.clone();
+            }
+        }
+        sealed["sops"] = self.block(&mac);
+        sealed["sops"]["encrypted_regex"] = json!("^(data|stringData)$");
+        format!("{}\n", serde_json::to_string_pretty(&sealed).unwrap())
+    }
+
     /// Any bytes, as sops keeps those of a file whose name tells no format.
     pub fn binary(&self, bytes: &str) -> String {
         self.yaml(&json!({"data": bytes}).to_string())

@@ -109,6 +109,29 @@ pub fn kustomize() -> PathBuf {
     built("kustomize", "kustomize", "sigs.k8s.io/kustomize/kustomize/v5")
 }
 
+/// Flux's controller that applies what lies in Git.
+pub fn kustomize_controller() -> PathBuf {
+    let package = "github.com/fluxcd/kustomize-controller";
+    built("kustomize-controller", "kustomize-controller", package)
+}
+
+/// The folders in which the CRDs of Flux's kinds lie: its sources', its Kustomization's, its HelmRelease's.
+pub fn flux_kinds() -> [PathBuf; 3] {
+    const CRDS: &str = "config/crd/bases";
+    let of = |module: &str, package: &str| module_folder(module, package, CRDS).join(CRDS);
+    [
+        of("flux-kinds", "github.com/fluxcd/source-controller"),
+        of("kustomize-controller", "github.com/fluxcd/kustomize-controller"),
+        of("flux-kinds", "github.com/fluxcd/helm-controller"),
+    ]
+}
+
+/// The folder in which the CRDs of Velero's kinds lie.
+pub fn velero_kinds() -> PathBuf {
+    const CRDS: &str = "config/crd/v1/bases";
+    module_folder("velero", "github.com/vmware-tanzu/velero", CRDS).join(CRDS)
+}
+
 /// Gitea keeps its pages and its words in its module's folder: the second path.
 pub fn gitea() -> (PathBuf, PathBuf) {
     let tags = &["-tags", "sqlite,sqlite_unlock_notify"];
@@ -197,7 +220,7 @@ fn built_with(module: &str, name: &str, package: &str, tags: &[&str]) -> PathBuf
     std::fs::create_dir_all(&folder).expect("target/ can be written");
     if !binary.exists() {
         eprintln!(
-            "building {name} for the tests (once; kube-apiserver, velero and gitea take a few minutes)"
+            "building {name} for the tests (once; kube-apiserver, velero, gitea and kustomize-controller take a few minutes)"
         );
         // The name of the temporary file is this process's own; the rename at the end is atomic.
         let temporary = folder.join(format!(".{name}-{}", std::process::id()));

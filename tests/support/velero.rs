@@ -9,10 +9,11 @@ use super::cluster::{Cluster, free_port};
 use super::kubelet::Kubelet;
 use super::objects::{client, send, until};
 use super::s3::S3;
+use super::watched::Watched;
 use super::{ready, servers};
 use kube::Client;
 use serde_json::{Value, json};
-use std::process::{Child, Command, Stdio};
+use std::process::Command;
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -54,7 +55,7 @@ fn stack() -> &'static Stack {
             |_| {},
         );
         let install = ["install", "--crds-only", "--dry-run", "-o", "yaml"];
-        let crds = Command::new(velero).args(install).env("HOME", manager.folder.path()).output().unwrap();
+        let crds = Command::new(velero).args(install).env("HOME", manager.folder()).output().unwrap();
         assert!(crds.status.success(), "{}", String::from_utf8_lossy(&crds.stderr));
         cluster.kubectl(&["apply", "--server-side", "-f", "-"], &String::from_utf8_lossy(&crds.stdout));
         let ours = include_str!("../../kubernetes/crds.yaml");
@@ -80,58 +81,6 @@ pub fn cluster() -> &'static Cluster {
 /// A client of the cluster's administrator, for the runtime of the test that asks.
 pub async fn admin() -> Client {
     client(&cluster().kubeconfig()).await
-}
-
-/// A program in a process group of its own and a folder of its own; it ends with its owner, and with this process.
-pub struct Watched {
-    folder: tempfile::TempDir,
-    watchdog: Child,
-}
-
-impl Watched {
-    pub fn start(command: &str, prepare: impl FnOnce(&mut Command)) -> Self {
-        let folder = tempfile::Builder::new()
-            .prefix("couchestor-velero-")
-            .tempdir()
-            .unwrap();
-        std::fs::create_dir_all(folder.path().join("tmp")).unwrap();
-        // The group, because Velero's plugins would outlive Velero.
-        let script = format!(
-            "trap '' INT\nsetsid {command} > log 2>&1 &\np=$!\nread -r nothing\nkill -9 \"-$p\"\nwait 2> /dev/null\n"
-        );
-        let mut shell = Command::new("sh");
-        // Velero keeps the credentials of locations below its TMPDIR, by namespace.
-        shell
-            .args(["-c", &script])
-            .current_dir(folder.path())
-            .env("HOME", folder.path());
-        shell
-            .env("TMPDIR", folder.path().join("tmp"))
-            .stdin(Stdio::piped());
-        prepare(&mut shell);
-        let watchdog = shell.spawn().expect("sh is there");
-        Self { folder, watchdog }
-    }
-
-    /// The end of its log, newest line first.
-    pub fn log(&self) -> String {
-        let log = std::fs::read_to_string(self.folder.path().join("log")).unwrap_or_default();
-        log.lines().rev().take(400).collect::<Vec<_>>().join("\n")
-    }
-}
-
-impl Watched {
-    /// Kills it; a second time there is nothing to kill.
-    fn kill(&mut self) {
-        drop(self.watchdog.stdin.take());
-        let _ = self.watchdog.wait();
-    }
-}
-
-impl Drop for Watched {
-    fn drop(&mut self) {
-        self.kill();
-    }
 }
 
 /// A running Velero.
@@ -257,7 +206,7 @@ impl Velero {
             .args(arguments)
             .args(["--namespace", self.namespace])
             .env("KUBECONFIG", cluster().kubeconfig_path())
-            .env("HOME", self.server.folder.path())
+            .env("HOME", self.server.folder())
             .output()
             .expect("velero starts");
         let said = String::from_utf8_lossy(&output.stdout).into_owned();

@@ -2,10 +2,11 @@
 //! real API server; nodes and node agents are played.
 
 use crate::support::follow::Follow;
+use crate::support::gate::{Asked, Gate};
 use crate::support::kubelet::{Copy, Kubelet};
 use crate::support::objects::{get, list, send, text, until, until_within};
 use crate::support::velero::Velero;
-use crate::support::{servers, velero};
+use crate::support::{seed, servers, velero};
 use kube::Client;
 use serde_json::{Value, json};
 use std::time::Duration;
@@ -17,6 +18,25 @@ const SOURCE: &str = "/apis/storage.billyronks.io/v1/namespaces/couchestor-syste
 
 /// A drill takes some ten seconds: namespaces end slowly.
 const PATIENCE: Duration = Duration::from_secs(240);
+
+/// Each stage of a drill, as it is written into the status of its policy.
+fn stages(asked: &Asked) -> Option<String> {
+    if !asked.path.ends_with("/backuppolicies/real/status") {
+        return None;
+    }
+    let status = &asked.body["status"];
+    let (phase, since) = (
+        text(status, "/drill/phase"),
+        text(status, "/drill/restoreStartedAt"),
+    );
+    let restores = if since.is_empty() { "" } else { ", restoring" };
+    let ended = !status["drills"].as_array().is_none_or(Vec::is_empty);
+    match (phase, ended) {
+        ("", true) => Some("its end".to_owned()),
+        ("", false) => None,
+        (phase, _) => Some(format!("{phase}{restores}")),
+    }
+}
 
 struct Stage {
     follow: Follow,
@@ -194,8 +214,15 @@ async fn a_backup_of_the_real_velero_is_judged_restored_by_drills_and_leaves_evi
         "{covered:#}"
     );
 
-    // A drill, held up in its midst, to be looked at.
+    // A drill, held up in its midst, to be looked at; the process is killed at each of its stages.
     stage.kubelet.copy("drill-drilled-*", "data", Copy::Waits);
+    stage.follow.halt().await;
+    let (user, seed) = (
+        velero::cluster().kubeconfig_of_couchestor(),
+        seed("kills of a drill"),
+    );
+    let gate = Gate::before(&user, &stage.follow.running, seed).await;
+    gate.strike(Some(stages));
     stage.ask("first").await;
     let (scratch, pod) = stage.restoring().await;
     keeps_still(&pod);
@@ -212,8 +239,6 @@ async fn a_backup_of_the_real_velero_is_judged_restored_by_drills_and_leaves_evi
     assert!(list(&stage.client, &inside("services")).await.is_empty());
     let deployments = format!("/apis/apps/v1/namespaces/{scratch}/deployments");
     assert!(list(&stage.client, &deployments).await.is_empty());
-    // The controller starts anew meanwhile, and goes on.
-    stage.follow.run().await;
     stage.kubelet.copy("drill-drilled-*", "data", Copy::Whole(4096));
     let record = stage.ended(1).await;
     assert_eq!(record["passed"], true, "{record:#}");
@@ -238,6 +263,26 @@ async fn a_backup_of_the_real_velero_is_judged_restored_by_drills_and_leaves_evi
         (&evidence["passed"], &evidence["restoreSeconds"]),
         (&json!(true), &record["restoreSeconds"])
     );
+    let audit = ["--git-dir=../bare.git", "log", "--format=%B", "couchestor/audit"];
+    let audit = stage.follow.git(&audit);
+    assert_eq!(audit.matches(&format!("Drill: {id}")).count(), 1, "{audit}");
+    gate.strike(None);
+    gate.lives();
+    let kills = gate.kills();
+    for state in [
+        "Pending",
+        "Prepare",
+        "Restore",
+        "restoring",
+        "Check",
+        "CleanUp",
+        "its end",
+    ] {
+        assert!(
+            kills.iter().any(|kill| kill.contains(state)),
+            "{state}: {kills:#?}"
+        );
+    }
 
     // Velero calls a restore complete that lacks bytes. A drill does not.
     stage.kubelet.copy(
@@ -309,7 +354,6 @@ async fn a_backup_of_the_real_velero_is_judged_restored_by_drills_and_leaves_evi
         (text(missed, "/claim"), text(missed, "/reason")),
         ("more", "YoungerThanBackup")
     );
-    stage.follow.halt().await;
 }
 
 /// What the real Velero made of a pod by the changes that a drill gives it.

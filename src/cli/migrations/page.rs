@@ -60,6 +60,7 @@ fn facts(one: &VolumeMigration, status: &VolumeMigrationStatus) -> Vec<(&'static
             .map(|at| format!("at {at}, if it has not ended")),
     );
     add("Ended", status.finished_at.clone());
+    add("Reads", reads(status));
     add(
         "Approved by",
         Some(format!("{} in {}", approved.author, approved.commit)),
@@ -72,6 +73,22 @@ fn facts(one: &VolumeMigration, status: &VolumeMigrationStatus) -> Vec<(&'static
     add("Policy", spec.policy.clone());
     add("Recorded", status.audit_commit.clone());
     facts
+}
+
+/// Whether reads go over the network: that a volume is on a faster tier helps less when it is read from another node.
+fn reads(status: &VolumeMigrationStatus) -> Option<String> {
+    let words = |local: bool| match local {
+        true => "from a copy on the node of the volume's target",
+        false => "over the network: no copy is on the node of the volume's target",
+    };
+    match (status.local_before, status.local_after) {
+        (Some(before), Some(after)) if before != after => {
+            Some(format!("{}; before: {}", words(after), words(before)))
+        }
+        (_, Some(after)) => Some(words(after).to_owned()),
+        (Some(before), None) => Some(format!("before the move {}", words(before))),
+        (None, None) => None,
+    }
 }
 
 /// The copies before and now: those that were there at the begin, and those that are known to be there.
@@ -162,8 +179,33 @@ pub(super) fn page(one: &VolumeMigration) -> String {
 
 #[cfg(test)]
 mod tests {
-    use super::page;
+    use super::{page, reads};
+    use crate::model::kinds::volume_migration::VolumeMigrationStatus;
     use serde_json::json;
+
+    #[test]
+    fn it_is_told_whether_reads_go_over_the_network_and_whether_they_did_before() {
+        let (local, remote) = (
+            "from a copy on the node of the volume's target",
+            "over the network: no copy is on the node of the volume's target",
+        );
+        let changed = format!("{remote}; before: {local}");
+        let begun = format!("before the move {local}");
+        for (before, after, expected) in [
+            (None, None, None),
+            (Some(true), None, Some(begun.as_str())),
+            (Some(true), Some(true), Some(local)),
+            (Some(true), Some(false), Some(&changed)),
+            (None, Some(false), Some(remote)),
+        ] {
+            let status = VolumeMigrationStatus {
+                local_before: before,
+                local_after: after,
+                ..VolumeMigrationStatus::default()
+            };
+            assert_eq!(reads(&status).as_deref(), expected, "{before:?}, {after:?}");
+        }
+    }
 
     #[test]
     fn a_page_says_what_moved_what_went_and_why_that_was_safe() {

@@ -1,12 +1,19 @@
 //! The part of a plan that says which phases of rollouts are open, what holds of their gates and what they wait for.
 
 use super::super::table::table;
+use crate::decide::{InFlight, Limits, promotions, rollouts};
 use crate::io::cluster::{Cluster, ClusterError};
-use crate::model::kinds::Rollout;
+use crate::io::restores::Restores;
+use crate::model::desired::Desired;
+use crate::model::ids::SourceRef;
 use crate::model::kinds::rollout::{GateStatus, PhaseStatus, RolloutStatus};
+use crate::model::kinds::{Rollout, WorkloadMove};
+use crate::model::observation::Observation;
+use crate::model::restores::Facts;
 use crate::model::rollouts::Report;
 use serde_json::{Value, json};
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 /// What the cluster remembers of rollouts, by name.
 pub(super) async fn remembered(cluster: &Cluster) -> Result<BTreeMap<String, RolloutStatus>, ClusterError> {
@@ -17,6 +24,90 @@ pub(super) async fn remembered(cluster: &Cluster) -> Result<BTreeMap<String, Rol
     };
     let of = |object: Rollout| Some((object.metadata.name?, object.status?));
     Ok(all.into_iter().filter_map(of).collect())
+}
+
+/// What promotions are decided by, beside what a plan looks at anyway.
+#[derive(Default)]
+pub(super) struct Beside {
+    moves: Vec<WorkloadMove>,
+    facts: BTreeMap<String, Result<Facts, String>>,
+}
+
+impl Beside {
+    /// Reads it; nothing is asked where there are no rollouts.
+    pub(super) async fn read(
+        cluster: &Cluster,
+        desired: &Desired,
+        asked: &rollouts::Asked,
+    ) -> Result<Self, ClusterError> {
+        let promotions = &desired.promotions;
+        if *asked == rollouts::Asked::default() && promotions.standing.is_empty() {
+            return Ok(Self::default());
+        }
+        let moves = match cluster.list().await {
+            Err(ClusterError::Api { code: 404, .. }) => Vec::new(),
+            found => found?,
+        };
+        let namespaces = asked.namespaces.iter().take(promotions::NAMESPACES_MAX);
+        let facts = Restores::of(cluster).of_workloads(namespaces.cloned()).await;
+        Ok(Self { moves, facts })
+    }
+
+    /// Moves that have not ended, by their namespaces.
+    pub(super) fn busy(&self) -> BTreeMap<String, Arc<str>> {
+        let running = self
+            .moves
+            .iter()
+            .filter(|one| !promotions::phase_of(one).is_final());
+        let of = |one: &WorkloadMove| {
+            let name = one.metadata.name.as_deref().unwrap_or_default();
+            (one.spec.namespace.clone(), name.into())
+        };
+        running.map(of).collect()
+    }
+
+    /// Says of the phases what their promotions would do. A folder does not say of which source it is.
+    pub(super) fn tell(
+        &self,
+        desired: &Desired,
+        observation: &Observation,
+        in_flight: &InFlight,
+        limits: Limits,
+        reports: &mut [Report],
+    ) {
+        let owner = self.moves.first().map(|one| one.spec.source.clone());
+        let source = owner.map_or_else(
+            || SourceRef {
+                namespace: String::new(),
+                name: String::new(),
+            },
+            |one| SourceRef {
+                namespace: one.namespace,
+                name: one.name,
+            },
+        );
+        let seen = promotions::Seen {
+            source: &source,
+            desired,
+            observation,
+            in_flight,
+            limits,
+            reports,
+            moves: &self.moves,
+            facts: &self.facts,
+            now: observation.at,
+        };
+        let decided = promotions::decide(&seen);
+        let wanted = promotions::proposals(&seen, &decided).wanted;
+        promotions::tell(reports, &decided, &self.moves, &source);
+        for one in wanted {
+            let report = reports.iter_mut().find(|report| report.name == one.rollout);
+            let phases = report.into_iter().flat_map(|report| &mut report.phases);
+            for phase in phases.filter(|phase| phase.name == one.phase) {
+                phase.promotion = "would be proposed now".to_owned();
+            }
+        }
+    }
 }
 
 /// The text, or none when there are no rollouts.
@@ -40,6 +131,9 @@ pub(super) fn text(reports: &[Report]) -> Option<String> {
         text += &format!("Rollout {} onto {}: {at}\n", report.name, report.class);
         let rows: Vec<Vec<String>> = report.phases.iter().map(row).collect();
         text += &table(&["PHASE", "STATE", "CLAIMS", "GATES", "WAITS FOR"], &rows);
+        for phase in report.phases.iter().filter(|phase| !phase.promotion.is_empty()) {
+            text += &format!("Promotion of {}: {}\n", phase.name, phase.promotion);
+        }
         if let Some(phase) = current.filter(|phase| !phase.gates.is_empty()) {
             let rows: Vec<Vec<String>> = phase.gates.iter().map(gate).collect();
             text += "\n";

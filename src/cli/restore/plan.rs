@@ -21,7 +21,7 @@ const PASSED_MAX: usize = 3;
 
 /// `restore plan`.
 pub(super) async fn print(asked: &AskedFor, output: Output) -> Result<u8, Failed> {
-    let cluster = Cluster::connect(asked.cluster.kubeconfig.as_deref()).await?;
+    let cluster = asked.cluster.connect().await?;
     let now = crate::io::clock::now();
     let plan = made(&cluster, &asked.asked(), now).await?;
     match output {

@@ -73,7 +73,7 @@ fn recorded(object: &Value) -> Result<Recorded, Failed> {
 /// `restore run`.
 pub(super) async fn run(asked_for: &AskedFor, yes: bool, how: &How) -> Result<u8, Failed> {
     let timeout = timeout(how)?;
-    let cluster = Cluster::connect(asked_for.cluster.kubeconfig.as_deref()).await?;
+    let cluster = asked_for.cluster.connect().await?;
     let asked = asked_for.asked();
     let records = Restores::of(&cluster).records(Some(&asked.namespace)).await?;
     if records.len() > 1 {

@@ -140,6 +140,48 @@ fn broken_secret(name: &str, bytes: &[u8]) -> Option<&'static str> {
     (!readable).then_some(what)
 }
 
+/// The identity of the worked example, which everybody has and which opens nothing else.
+const EXAMPLE: &str = include_str!("../../../policies/demo.agekey");
+
+/// Letters of an age identity behind its prefix.
+const AGE_LETTERS: usize = 58;
+
+/// What to say of a text that holds a key, or of a file that is made to hold secrets.
+fn plain_key(name: &str, text: &str) -> Option<&'static str> {
+    const AGE: &str = "AGE-SECRET-KEY-1";
+    let age = text.match_indices(AGE).any(|(at, prefix)| {
+        let rest = &text[at..];
+        let end = rest.find(|one: char| !one.is_ascii_uppercase() && !one.is_ascii_digit() && one != '-');
+        let identity = &rest[..end.unwrap_or(rest.len())];
+        identity.len() >= prefix.len() + AGE_LETTERS && !EXAMPLE.contains(identity)
+    });
+    let block = text.lines().any(|line| {
+        let line = line.trim();
+        line.starts_with("-----BEGIN ")
+            && (line.ends_with("PRIVATE KEY-----") || line.ends_with("PRIVATE KEY BLOCK-----"))
+    });
+    let filled = |line: &str| {
+        let line = line.trim_start();
+        let value = line
+            .split_once('=')
+            .map(|(_, value)| value.trim().trim_matches(['"', '\'']));
+        !line.starts_with('#') && value.is_some_and(|value| !value.is_empty())
+    };
+    if age {
+        Some(
+            "it holds an age identity in plain text: whoever reads the repository opens every file that is encrypted to it; take it out, and make another",
+        )
+    } else if block {
+        Some("it holds a private key in plain text; encrypt the file with sops, and make another key")
+    } else if Format::of(name) == Format::Dotenv && text.lines().any(filled) {
+        Some(
+            "it is an environment in plain text, and no rule is for it; encrypt it with sops, or call it otherwise if nothing in it is secret",
+        )
+    } else {
+        None
+    }
+}
+
 impl Report {
     fn tell(&mut self, file: &str, at: Option<(u32, u32)>, what: impl AsRef<str>) {
         self.findings.push(Finding {
@@ -215,7 +257,7 @@ impl Report {
                 None,
                 "it holds a Secret in plain text; encrypt it with sops",
             );
-        } else if let Some(what) = broken_secret(name, bytes) {
+        } else if let Some(what) = broken_secret(name, bytes).or_else(|| plain_key(name, text)) {
             self.tell(name, None, what);
         } else {
             return false;

@@ -4,9 +4,10 @@ use super::folder::{self, KeyArguments};
 use super::{Failed, Output, data, no_sarif, table, value, words};
 use crate::decrypt::FILE_BYTES_MAX;
 use crate::formats::sops::{self, Identities};
-use crate::formats::yaml::{self, Kind, Node};
+use crate::formats::yaml::{self, Kind, Node, Tag};
 use crate::model::secret::{MASK, wipe_text};
 use serde_json::{Value, json};
+use std::borrow::Cow;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
@@ -15,6 +16,9 @@ mod check;
 
 /// The rules of `.sops.yaml`.
 mod rules;
+
+/// As many digits as [`Identities::masked`] gives.
+const MARK_DIGITS: usize = 8;
 
 /// Subcommands.
 #[derive(clap::Subcommand)]
@@ -49,7 +53,7 @@ pub enum Command {
     },
     /// Print a file with its secrets masked, equal ones equally, so that `git diff` shows which keys changed.
     #[command(
-        after_help = "Set up once:\n  git config diff.couchestor.textconv 'couchestor secrets textconv'\n  echo '*.sops.yaml diff=couchestor' >> .gitattributes"
+        after_help = "Masks are made with your own keys (--age-key and the usual places), so that nobody who reads the diff can try values out. Without\na key, secrets that stand in the clear get none, and their changes are not shown.\n\nSet up once:\n  git config diff.couchestor.textconv 'couchestor secrets textconv'\n  echo '*.sops.yaml diff=couchestor' >> .gitattributes"
     )]
     Textconv {
         /// The file.
@@ -127,9 +131,10 @@ impl Contents {
         Ok(Self { values, secret, open })
     }
 
-    fn shown(&self, key: &str) -> &str {
+    /// A value as it may be shown beside that of another file, where it may be secret.
+    fn shown(&self, key: &str, other: &Self) -> &str {
         match self.values.get(key) {
-            _ if self.secret.contains(key) || !self.open => MASK,
+            _ if self.secret.contains(key) || other.secret.contains(key) || !self.open => MASK,
             Some(value) => value,
             None => "",
         }
@@ -159,10 +164,13 @@ fn flatten(name: &str, bytes: &[u8]) -> BTreeMap<String, String> {
         let mut section = String::new();
         for line in text.lines().map(str::trim) {
             if let Some(name) = line.strip_prefix('[') {
-                section = format!("{}.", name.trim_end_matches(']'));
+                section = format!("{}.", escaped(name.trim_end_matches(']')));
             } else if let Some((key, value)) = line.split_once('=').filter(|_| !line.starts_with(['#', ';']))
             {
-                values.insert(format!("{section}{}", key.trim()), value.trim().to_owned());
+                values.insert(
+                    format!("{section}{}", escaped(key.trim())),
+                    value.trim().to_owned(),
+                );
             }
         }
         return values;
@@ -185,6 +193,25 @@ fn flatten(name: &str, bytes: &[u8]) -> BTreeMap<String, String> {
     values
 }
 
+/// A key as a part of a path, in which dots and colons part it from others.
+fn escaped(key: &str) -> Cow<'_, str> {
+    match key.contains(['.', ':', '\\']) {
+        true => Cow::Owned(key.replace('\\', "\\\\").replace('.', "\\.").replace(':', "\\:")),
+        false => Cow::Borrowed(key),
+    }
+}
+
+/// A scalar with its type: a text that would be read as something else stands in quotes.
+fn typed(text: &str, plain: bool, tag: Option<Tag>) -> String {
+    let is_text = |plain: bool, tag: Option<&str>| {
+        matches!(yaml::scalar::resolve(text, plain, tag), Some(Value::String(_)))
+    };
+    match is_text(plain, tag.map(Tag::name)) && !is_text(true, None) {
+        true => format!("\"{text}\""),
+        false => text.to_owned(),
+    }
+}
+
 fn leaves(node: &Node, path: &str, values: &mut BTreeMap<String, String>) {
     let below = |key: &str| match path {
         "" => key.to_owned(),
@@ -192,8 +219,15 @@ fn leaves(node: &Node, path: &str, values: &mut BTreeMap<String, String>) {
         path => format!("{path}.{key}"),
     };
     match &node.kind {
-        Kind::Scalar { text, .. } => {
-            values.insert(path.to_owned(), text.clone());
+        Kind::Scalar { text, plain, tag } => {
+            values.insert(path.to_owned(), typed(text, *plain, *tag));
+        }
+        // What is empty is told of too: to take it away is a change.
+        Kind::List(items) if items.is_empty() => {
+            values.insert(path.to_owned(), "[]".to_owned());
+        }
+        Kind::Map(entries) if entries.is_empty() => {
+            values.insert(path.to_owned(), "{}".to_owned());
         }
         Kind::List(items) => {
             for (index, item) in items.iter().enumerate() {
@@ -202,7 +236,7 @@ fn leaves(node: &Node, path: &str, values: &mut BTreeMap<String, String>) {
         }
         Kind::Map(entries) => {
             for (key, value) in entries {
-                leaves(value, &below(&key.text), values);
+                leaves(value, &below(&escaped(&key.text)), values);
             }
         }
     }
@@ -227,7 +261,7 @@ fn diff(a: &Path, b: &Path, identities: &Identities, output: Output) -> Result<u
             (Some(_), None) => "removed",
             _ => "added",
         };
-        changes.push((key, what, old.shown(key), new.shown(key)));
+        changes.push((key, what, old.shown(key, &new), new.shown(key, &old)));
     }
     match output {
         Output::Text => {
@@ -257,20 +291,42 @@ fn diff(a: &Path, b: &Path, identities: &Identities, output: Output) -> Result<u
     Ok(u8::from(!changes.is_empty()))
 }
 
+/// What tells equal masked values from others. Both sides of a diff are processes of their own, so it must rest on something that both
+/// have and that no reader of the diff has: the keys that open the files. What stands there encrypted may be tried out by anybody.
+fn mark(value: &str, identities: &Identities) -> Option<String> {
+    let digest = || {
+        sops::fingerprint(value.as_bytes())
+            .chars()
+            .take(MARK_DIGITS)
+            .collect()
+    };
+    let sealed = value.starts_with(sops::SEALED);
+    identities.masked(value).or_else(|| sealed.then(digest))
+}
+
 fn textconv(file: &Path, identities: &Identities) -> Result<u8, Failed> {
     let contents = Contents::of(file, identities)?;
     let mut text = String::new();
     if !contents.open {
         text.push_str("# this file does not open, and `couchestor secrets check` says why: encrypted values are compared as they stand\n");
     }
+    let mut lines = String::new();
+    let mut unmarked = false;
     for (key, value) in &contents.values {
         let shown = if contents.secret.contains(key) {
-            format!("{MASK} {}", identities.masked(value))
+            let mark = mark(value, identities);
+            unmarked |= mark.is_none();
+            format!("{MASK} {}", mark.unwrap_or_default())
         } else {
             value.replace('\n', "\\n")
         };
-        text.push_str(&format!("{key}: {shown}\n"));
+        lines.push_str(format!("{key}: {shown}").trim_end());
+        lines.push('\n');
     }
+    if unmarked {
+        text.push_str("# secret values in the clear are told apart with a key of yours, and there is none: changes of them are not shown\n");
+    }
+    text.push_str(&lines);
     data(&text);
     Ok(0)
 }

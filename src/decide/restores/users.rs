@@ -3,7 +3,8 @@
 
 use super::refusal;
 use crate::model::restores::{
-    Facts, Fate, FluxFacts, Owner, Plan, PlannedFlux, PlannedWorkload, PodFacts, Refusal, Way, WorkloadFacts,
+    Facts, Fate, FluxFacts, Owner, Plan, PlannedClaim, PlannedFlux, PlannedWorkload, PodFacts, Refusal, Way,
+    WorkloadFacts,
 };
 use std::collections::BTreeSet;
 
@@ -12,6 +13,28 @@ const SCALED: [&str; 4] = ["Deployment", "StatefulSet", "ReplicaSet", "CronJob"]
 
 /// Links of the chain from a pod to what a person wrote: pod, ReplicaSet, Deployment, and one more.
 const LINKS_MAX: usize = 5;
+
+/// What uses these claims of a namespace: what would be scaled down and suspended for their exchange, and what cannot be.
+pub(in crate::decide) fn of(facts: &Facts, claims: &BTreeSet<&str>) -> Plan {
+    let planned = claims.iter().map(|claim| PlannedClaim {
+        claim: (*claim).to_owned(),
+        method: None,
+        bytes: Some(0),
+        missing: None,
+        exists: true,
+        volume: String::new(),
+        storage_class: String::new(),
+        used_by: Vec::new(),
+        fate: Fate::Replaced,
+    });
+    let mut plan = Plan {
+        way: Way::Volumes,
+        claims: planned.collect(),
+        ..Plan::default()
+    };
+    add(facts, &mut plan);
+    plan
+}
 
 /// Adds to a plan what would be scaled down and suspended, and what cannot be.
 pub(super) fn add(facts: &Facts, plan: &mut Plan) {

@@ -3,7 +3,7 @@
 use super::*;
 use crate::decide::tests::world::world;
 use crate::model::backups::{BackupRules, FoundBackup, Method, Unseen};
-use crate::model::coverage::{Gap, Judged};
+use crate::model::coverage::{Gap, Judged, Verdict};
 use crate::model::desired::{Origin, Resource};
 use crate::model::ids::ClaimRef;
 use crate::model::kinds::drill::DrillRecord;

@@ -3,6 +3,7 @@
 use super::policies::with_signals;
 use super::world::*;
 use crate::decide::{decide, explain};
+use crate::model::desired::Measure;
 use crate::model::ids::ClaimRef;
 use crate::model::kinds::policy_source::ProposalState;
 use crate::model::kinds::volume_migration::Phase;
@@ -56,6 +57,10 @@ fn one_volume_is_explained_in_full() {
 fn explained(change: fn(&mut World)) -> explain::Explanation {
     let mut world = world();
     change(&mut world);
+    explained_of(&world)
+}
+
+fn explained_of(world: &World) -> explain::Explanation {
     let observation = world.observation();
     let (in_flight, limits, at) = (&world.in_flight, world.limits, observation.at);
     let decision = decide(&world.desired, &observation, in_flight, limits, at);
@@ -147,6 +152,34 @@ fn an_explanation_names_all_that_a_policy_says_about_when_volumes_move() {
     for hidden in ["43", "11 h", "12 h", "04:03", "04:30"] {
         assert!(!told.contains(hidden), "{hidden}: {told}");
     }
+}
+
+#[test]
+fn an_encrypted_policys_own_signals_have_no_name_in_an_explanation() {
+    let told = |secret: bool| {
+        let mut world = world();
+        let own = |name: &str| Measure::Query(format!("{name}($window)"));
+        let policy = world.policy();
+        policy.signals.push(signal("canary", own("a"), Some(1.0), None));
+        policy.signals[1].percentile = Some(0.43);
+        policy
+            .not_heat_when
+            .push(signal("bird", own("b"), Some(5.0), None));
+        policy.secret = secret;
+        let world = world.with(&[("canary", 3.0), ("bird", 2.0)]);
+        let explained = explained_of(&world);
+        let all = explained.signals.iter().chain(&explained.not_heat_when);
+        let all: Vec<String> = all.map(|one| format!("{}: {}", one.name, one.shown)).collect();
+        all.join(", ")
+    };
+    assert_eq!(
+        told(false),
+        "iops: 6000 IOPS, canary p43: canary 3.000, bird: bird 2.000"
+    );
+    assert_eq!(
+        told(true),
+        "iops: 6000 IOPS, (encrypted): (encrypted) 3.000, (encrypted): (encrypted) 2.000"
+    );
 }
 
 #[test]

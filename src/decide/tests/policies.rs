@@ -5,6 +5,7 @@ use super::world::*;
 use crate::decide::questions;
 use crate::model::decision::LeftAlone;
 use crate::model::desired::Measure;
+use crate::model::kinds::tier_assignment::SignalNote;
 use crate::model::kinds::volume_migration::Phase;
 use crate::model::observation::Pin;
 use crate::model::week::WeekWindow;
@@ -422,6 +423,34 @@ fn load_in_excluded_windows_is_not_asked_for() {
             ),
         ]
     );
+}
+
+#[test]
+fn a_decision_notes_every_signal_that_had_to_point_its_way_and_how_each_was_measured() {
+    let mut world = world().with(&[("iops", 9000.0), ("latency", 8.0), ("readRatio", 0.5)]);
+    let policy = world.policy();
+    policy.signals = vec![
+        signal("iops", Measure::Iops, Some(5000.0), Some(500.0)),
+        signal("latency", Measure::Latency, Some(2.0), None),
+        signal("readRatio", Measure::ReadRatio, None, Some(0.1)),
+    ];
+    policy.signals[0].percentile = Some(0.95);
+    let note = |world: &World| world.decided(|decision| decision.proposals[0].note.clone());
+    let first = note(&world);
+    assert_eq!(
+        (first.percentile, first.sustained_for.as_deref()),
+        (Some(95.0), None)
+    );
+    let also = [SignalNote {
+        signal: "latency".into(),
+        value: 8.0,
+        watermark: 2.0,
+        percentile: None,
+    }];
+    assert_eq!(first.also, also, "what has no threshold on that side had no say");
+    world.policy().secret = true;
+    let veiled = note(&world);
+    assert_eq!((veiled.percentile, veiled.also), (None, vec![]));
 }
 
 #[test]

@@ -29,6 +29,9 @@ pub(crate) fn note(value: f64) -> DecisionNote {
         value,
         watermark: Some(5000.0),
         window: Some("1h".into()),
+        percentile: None,
+        also: Vec::new(),
+        sustained_for: None,
         after: None,
     }
 }
@@ -146,7 +149,7 @@ pub(crate) fn world() -> World {
         state: Health::Online,
         cordons: Vec::new(),
         draining: false,
-        version: None,
+        version: Some("v2.10.1".to_owned()),
     };
     let bound = ClusterVolume {
         name: "pvc-u".into(),
@@ -174,6 +177,7 @@ pub(crate) fn world() -> World {
             assignments: BTreeMap::new(),
             approved: Vec::new(),
             reverted: BTreeSet::new(),
+            promotions: Default::default(),
         },
         seen: vec![bound],
         engine: Ok(EngineState {

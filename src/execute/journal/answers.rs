@@ -1,33 +1,30 @@
 //! What an act's answer means to the journal.
 
 use super::{ATTEMPTS_MAX, Act, Late, RETRY_FIRST_SECS, later};
-use crate::model::kinds::volume_migration::{Phase, VolumeMigrationStatus};
+use crate::model::kinds::volume_migration::{Phase, VolumeMigrationStatus, Window};
 use jiff::Timestamp;
 
 /// What the journal says after an act that the engine has confirmed; `None` when there is nothing to be written.
 pub fn done(status: &VolumeMigrationStatus, act: &Act, now: Timestamp) -> Option<VolumeMigrationStatus> {
-    let mut status = status.clone();
-    let unclear = is_ahead(status.unclear_until.as_deref(), now);
+    let mut after = status.clone();
+    let unclear = is_ahead(after.unclear_until.as_deref(), now);
     match act {
         Act::CordonPool(name) | Act::CordonNode(name, _) => {
-            let window = status.window.as_mut()?;
-            if window.confirmed.contains(name) {
-                return None;
+            let window = after.window.as_mut()?;
+            answered(window, name, unclear);
+            if !window.confirmed.contains(name) {
+                window.confirmed.push(name.clone());
             }
-            window.confirmed.push(name.clone());
         }
-        // While an earlier call may still set a cordon, the window stays open.
-        Act::Release(..) if unclear => return None,
-        Act::Release(..) => status.window = None,
+        // While an earlier call may still be carried out, the window stays open, for the cordons that it may set.
+        Act::Release(..) if unclear => after.window.as_mut()?.keep_late(),
+        Act::Release(..) => after.window = None,
         Act::SetReplicas(_) => {
-            let adding = status.adding.as_mut()?;
-            if status.phase != Phase::ScaleUp || adding.agreed {
-                return None;
-            }
-            adding.agreed = true;
+            let adding = after.adding.as_mut()?;
+            adding.agreed |= status.phase == Phase::ScaleUp;
         }
     }
-    Some(status)
+    (after != *status).then_some(after)
 }
 
 /// What the journal says after an act that the engine did not simply do. The next reading tells what became of it.
@@ -39,6 +36,12 @@ pub fn failed(
     now: Timestamp,
 ) -> VolumeMigrationStatus {
     let mut status = status.clone();
+    let unclear = is_ahead(status.unclear_until.as_deref(), now);
+    if let (Act::CordonPool(name) | Act::CordonNode(name, _), Some(window)) = (act, &mut status.window)
+        && failure != ActFailure::Unclear
+    {
+        answered(window, name, unclear);
+    }
     match failure {
         ActFailure::AlreadyCordoned => {
             if let (Act::CordonPool(pool), Some(window)) = (act, &mut status.window)
@@ -57,10 +60,12 @@ pub fn failed(
                 _ => status.adding = None,
             }
         }
-        ActFailure::CountAchieved | ActFailure::NotAsked => {}
+        ActFailure::CountAchieved => {}
+        ActFailure::NotAsked => not_cordoned(&mut status, act),
         // A cordon is given back however often it takes.
         ActFailure::Refused if matches!(act, Act::Release(..)) => {}
         ActFailure::Refused => {
+            not_cordoned(&mut status, act);
             if let (Phase::ScaleUp, Act::SetReplicas(_), Some(adding)) =
                 (status.phase, act, &mut status.adding)
             {
@@ -73,6 +78,23 @@ pub fn failed(
         ActFailure::Unclear => status.unclear_until = Some(later(now, late.secs()).to_string()),
     }
     status
+}
+
+/// A call for a cordon was answered. If it was asked for before, that earlier call may still come, for as long as any may.
+fn answered(window: &mut Window, name: &String, unclear: bool) {
+    let again = window.confirmed.contains(name);
+    if !again || !unclear {
+        window.late.retain(|late| late != name);
+    }
+}
+
+/// What was asked for once, and certainly not done, is not ours: a cordon that is seen there later is somebody else's.
+fn not_cordoned(status: &mut VolumeMigrationStatus, act: &Act) {
+    if let (Act::CordonPool(name) | Act::CordonNode(name, _), Some(window)) = (act, &mut status.window)
+        && !window.confirmed.contains(name)
+    {
+        window.asked.retain(|asked| asked != name);
+    }
 }
 
 fn is_ahead(time: Option<&str>, now: Timestamp) -> bool {

@@ -98,7 +98,11 @@ impl At<'_> {
     /// The count is what it was: waits until the copies are, too.
     fn taken_back(&mut self, volume: &Volume, base: u8) -> Step {
         if volume.replicas.len() > usize::from(base) {
-            return self.patiently("Mayastor has agreed to one copy less and has not removed it yet");
+            let said = format!(
+                "{} has agreed to one copy less and has not removed it yet",
+                self.engine()
+            );
+            return self.patiently(&said);
         }
         if let Some(step) = self.settle_first() {
             return step;

@@ -51,7 +51,7 @@ impl At<'_> {
         if self.backs_off() {
             return self.wait(&self.status.message.clone());
         }
-        if let Some(hindrance) = safety::hindrance(self.spec, volume, self.reading) {
+        if let Some(hindrance) = safety::hindrance(self.spec, volume, volume.num_replicas, self.reading) {
             return self.wait(&hindrance);
         }
         self.begin_copy(volume)
@@ -157,7 +157,11 @@ impl At<'_> {
             if let Some(step) = self.release_first() {
                 return step;
             }
-            return self.wait("Mayastor has agreed to one more copy and has not placed it yet");
+            let said = format!(
+                "{} has agreed to one more copy and has not placed it yet",
+                self.engine()
+            );
+            return self.wait(&said);
         }
         let impossible = self.status.no_pool_cordons
             && self
@@ -169,7 +173,7 @@ impl At<'_> {
         if fewer || impossible || self.held().is_some() || self.backs_off() {
             return self.back_to_analyze("nothing was added; looking again");
         }
-        if let Some(hindrance) = safety::hindrance(self.spec, volume, self.reading) {
+        if let Some(hindrance) = safety::hindrance(self.spec, volume, adding.num_replicas, self.reading) {
             return self.back_to_analyze(&hindrance);
         }
         // Before any cordon is set: a window that does not suffice would be given back at once, and set again.
@@ -205,7 +209,8 @@ impl At<'_> {
         self.status.attempts = 0;
         if !landed {
             let name = self.goal().name();
-            let why = format!("Mayastor placed the copy on {}, which is not of {name}", new.pool);
+            let engine = self.engine();
+            let why = format!("{engine} placed the copy on {}, which is not of {name}", new.pool);
             return self.roll_back(Phase::RolledBack, &why);
         }
         self.status.progress_percent = None;
@@ -278,8 +283,14 @@ impl At<'_> {
             return self.wait(&why);
         }
         if self.overdue() {
-            let why = "the new copy was not complete within the timeout";
-            return self.roll_back(Phase::RolledBack, why);
+            let why = match whole {
+                true => format!(
+                    "the old copy could not go within the timeout ({})",
+                    self.status.message
+                ),
+                false => "the new copy was not complete within the timeout".to_owned(),
+            };
+            return self.roll_back(Phase::RolledBack, &why);
         }
         if !whole && self.seconds_since(self.status.progress_at.as_deref()) >= STALL_SECS {
             let why = "the new copy made no progress for ten minutes";

@@ -14,7 +14,7 @@
 use super::safety::{self, place};
 use super::steering::{self, Goal, Unset};
 use crate::model::conditions;
-use crate::model::engine::{Abilities, Node, Pool, Rebuild, Volume};
+use crate::model::engine::{Abilities, Node, Pool, Rebuild, Volume, engine_of};
 use crate::model::ids::{NodeName, PoolName};
 use crate::model::kinds::volume_migration::{
     Ending, Held, JournalRecord, Phase, Seen, VolumeMigrationSpec, VolumeMigrationStatus, Window,
@@ -40,8 +40,15 @@ mod progress;
 /// How long calls are waited out.
 mod late;
 
+/// What a leadership does before any step.
+mod succession;
+
+/// Which phase may follow which.
+mod legal;
+
 pub use answers::{ActFailure, done, failed};
 pub use late::{LATE_SECS, Late};
+pub use succession::{superseded, taken_over};
 
 /// How often a step is tried before the migration is rolled back: enough for a storage node that restarts, few
 /// enough that a refusal is not repeated for half an hour.
@@ -132,25 +139,6 @@ pub enum Step {
     Fenced,
 }
 
-/// Whether a migration may go from one phase to another. Nothing leaves a final phase.
-pub fn allows(from: Phase, to: Phase) -> bool {
-    use Phase::{
-        Analyze, Cancelled, Completed, NeedsPerson, Pending, Preserved, RolledBack, RollingBack, ScaleDown,
-        ScaleUp, Superseded, WaitSync,
-    };
-    match (from, to) {
-        (from, to) if from == to => !from.is_final(),
-        (Pending, Analyze | Cancelled | Superseded) => true,
-        (Analyze, ScaleUp | Completed | RolledBack | Cancelled | Superseded | NeedsPerson) => true,
-        (ScaleUp, Analyze | WaitSync | RollingBack | Superseded | NeedsPerson) => true,
-        (WaitSync, ScaleDown | RollingBack | Preserved | Superseded | NeedsPerson) => true,
-        (ScaleDown, Analyze | WaitSync | RollingBack | Completed | RolledBack | Cancelled) => true,
-        (ScaleDown, Superseded | NeedsPerson) => true,
-        (RollingBack, Analyze | RolledBack | Cancelled | Superseded | NeedsPerson) => true,
-        _ => false,
-    }
-}
-
 /// Says what comes next for a migration that has not ended.
 pub fn next(
     spec: &VolumeMigrationSpec,
@@ -174,7 +162,7 @@ pub fn next(
     at.hold_or_go_on();
     at.before = at.status.seen.take();
     let Some(volume) = &reading.volume else {
-        return at.finish_released(Phase::Superseded, "Mayastor no longer knows the volume");
+        return at.unknown_to_the_engine();
     };
     if at.is_old(volume) {
         return at.wait("the engine's answer is older than what is known; asking again");
@@ -190,27 +178,25 @@ pub fn next(
     }
 }
 
-/// How a migration ends that was superseded before it began: nothing is read of the engine, and nothing done.
-pub fn superseded(
-    spec: &VolumeMigrationSpec,
-    status: &VolumeMigrationStatus,
-    epoch: u64,
-    now: Timestamp,
-) -> Option<VolumeMigrationStatus> {
-    let why = spec.superseded.as_ref().filter(|_| !status.phase.is_final())?;
-    let mut status = status.clone();
-    let phase = Phase::Superseded;
-    (status.phase, status.message) = (phase, why.clone());
-    status.finished_at = Some(now.to_string());
-    status.epoch = Some(epoch);
-    let conditions = &mut status.conditions;
-    conditions::set(conditions, "Ready", false, phase.as_str(), why, None, now);
-    status.journal.push(JournalRecord {
+/// Adds to the journal what is done in the present phase. The same intent again adds no record: a retry is not news, and the journal
+/// stays short.
+fn record(status: &mut VolumeMigrationStatus, note: String, now: Timestamp) {
+    let step = status.phase.as_str();
+    let journal = &mut status.journal;
+    if journal
+        .last()
+        .is_some_and(|last| last.step == step && last.note == note)
+    {
+        return;
+    }
+    journal.push(JournalRecord {
         at: now.to_string(),
-        step: phase.as_str().to_owned(),
-        note: why.clone(),
+        step: step.to_owned(),
+        note,
     });
-    Some(status)
+    if journal.len() > RECORDS_MAX {
+        journal.remove(0);
+    }
 }
 
 struct At<'a> {
@@ -247,27 +233,16 @@ impl At<'_> {
         false
     }
 
-    /// The first thing that a new leadership does: its epoch in the journal makes every later write of the one before fail. One call
-    /// that was recorded before may still be under way.
+    /// The first thing that a new leadership does, unless nothing was begun.
     fn take_over(&mut self) -> Option<Step> {
-        let before = self.status.epoch.replace(self.context.epoch);
-        if before == self.status.epoch || self.status.phase == Phase::Pending {
-            return None;
-        }
-        let acting = matches!(
-            self.status.phase,
-            Phase::ScaleUp | Phase::ScaleDown | Phase::RollingBack
-        );
-        if acting || self.status.window.is_some() {
-            self.status.unclear_until = Some(self.at(self.context.now, self.context.late.secs()));
-        }
-        if self.status.phase_since.is_none() {
-            self.status.phase_since = Some(self.context.now.to_string());
-        }
-        let note = format!("leadership {} goes on with it", self.context.epoch);
-        let phase = self.status.phase;
-        self.note(phase.as_str(), &note);
-        Some(Step::Record(self.status.clone()))
+        let taken = taken_over(
+            &self.status,
+            self.context.epoch,
+            self.context.late,
+            self.context.now,
+        )?;
+        self.status = taken;
+        (self.status.phase != Phase::Pending).then(|| Step::Record(self.status.clone()))
     }
 
     /// While a migration is held its clock stands still.
@@ -309,6 +284,11 @@ impl At<'_> {
         }
     }
 
+    /// What the engine is called.
+    fn engine(&self) -> &'static str {
+        engine_of(&self.spec.volume_uuid)
+    }
+
     fn held(&self) -> Option<String> {
         let why = self.context.hold.as_ref()?;
         Some(format!("held: {why}"))
@@ -338,7 +318,7 @@ impl At<'_> {
         }
         let label = self.context.label.clone();
         if self.unclear() && !steering::is_held(&ours, self.reading, &label) {
-            return Some(self.wait("a call that nobody answered may still set a cordon of ours"));
+            return Some(self.wait("a call that nobody answered may still be carried out"));
         }
         Some(self.act("release our cordons", Act::Release(ours, label)))
     }
@@ -364,8 +344,10 @@ impl At<'_> {
             true => &mut window.confirmed,
             false => &mut window.asked,
         };
-        if !list.contains(&name) {
-            list.push(name.clone());
+        for list in [list, &mut window.late] {
+            if !list.contains(&name) {
+                list.push(name.clone());
+            }
         }
         let what = if matches!(act, Act::CordonPool(_)) {
             "pool"
@@ -404,6 +386,10 @@ impl At<'_> {
         if self.unclear() {
             return self.wait("a call that nobody answered may still be carried out");
         }
+        // Nothing is said of an end that must not be.
+        if let Some(stopped) = self.barred(phase, message) {
+            return stopped;
+        }
         self.status.finished_at = Some(self.context.now.to_string());
         let volume = self.reading.volume.as_ref();
         self.status.result = volume
@@ -421,23 +407,20 @@ impl At<'_> {
     }
 
     fn record(&mut self, phase: Phase, note: &str) -> Step {
-        debug_assert!(
-            allows(self.status.phase, phase),
-            "{:?} does not lead to {phase:?}",
-            self.status.phase
-        );
+        if let Some(stopped) = self.barred(phase, note) {
+            return stopped;
+        }
         if self.status.phase != phase {
             self.status.phase_since = Some(self.context.now.to_string());
         }
         self.status.phase = phase;
         note.clone_into(&mut self.status.message);
-        self.note(phase.as_str(), note);
+        self.note(note);
         Step::Record(self.status.clone())
     }
 
     fn act(&mut self, note: &str, act: Act) -> Step {
-        let phase = self.status.phase;
-        self.note(phase.as_str(), note);
+        self.note(note);
         Step::Act(self.status.clone(), act)
     }
 
@@ -446,23 +429,8 @@ impl At<'_> {
         Step::Wait(self.status.clone())
     }
 
-    /// The same intent again adds no record: a retry is not news, and the journal stays short.
-    fn note(&mut self, step: &str, note: &str) {
-        let journal = &mut self.status.journal;
-        if journal
-            .last()
-            .is_some_and(|last| last.step == step && last.note == note)
-        {
-            return;
-        }
-        journal.push(JournalRecord {
-            at: self.context.now.to_string(),
-            step: step.to_owned(),
-            note: note.to_owned(),
-        });
-        if journal.len() > RECORDS_MAX {
-            journal.remove(0);
-        }
+    fn note(&mut self, note: &str) {
+        record(&mut self.status, note.to_owned(), self.context.now);
     }
 
     /// Whether a step that was refused has to wait before it is tried again.

@@ -1,7 +1,9 @@
 //! The old copy goes: only while the volume keeps its full number of complete copies without it, and with the evidence written first.
 
 use super::{ATTEMPTS_MAX, Act, At, REMOVALS_MAX, Step};
-use crate::execute::safety::{complete_without, fully_synced, keeps_copies_without, rebuilt, synced};
+use crate::execute::safety::{
+    complete_without, fully_synced, hindrance, keeps_copies_without, rebuilt, synced,
+};
 use crate::execute::steering::{leaves_target_node, unsteerable};
 use crate::model::engine::Volume;
 use crate::model::kinds::volume_migration::{Adding, Phase, Removal, ReplicaPlace, Window};
@@ -17,6 +19,10 @@ impl At<'_> {
         };
         if self.backs_off() {
             return self.wait(&self.status.message.clone());
+        }
+        if let Some(hindrance) = self.hindrance(volume) {
+            // A snapshot goes again, a drain ends: until the deadline the new copy is kept for that.
+            return self.wait(&format!("{hindrance}; {} stays for now", victim.id));
         }
         if let Some(why) = unsteerable(self.reading, volume, &victim, None) {
             return self.roll_back(Phase::RolledBack, &why);
@@ -42,6 +48,12 @@ impl At<'_> {
         }));
         self.status.victim = Some(victim);
         self.record(Phase::ScaleDown, &note)
+    }
+
+    /// What has come up since the copy was added.
+    fn hindrance(&self, volume: &Volume) -> Option<String> {
+        let base = self.status.adding.as_ref()?.num_replicas;
+        hindrance(self.spec, volume, base, self.reading)
     }
 
     fn added(&self) -> &str {
@@ -97,7 +109,9 @@ impl At<'_> {
             return;
         };
         if last.asked && last.gone.is_none() {
-            let mut before = std::iter::once(&last.replica.id).chain(&last.complete);
+            // Of a copy that was not seen nobody knows which one it was.
+            let before = std::iter::once(&last.replica.id).chain(&last.complete);
+            let mut before = before.filter(|id| !id.is_empty());
             last.gone = before.find(|id| !there(id)).cloned();
         }
     }
@@ -134,8 +148,9 @@ impl At<'_> {
             || self.held().is_some()
             || refused
             || self.backs_off()
+            || self.hindrance(volume).is_some()
         {
-            return self.not_now(refused);
+            return self.not_now(volume, refused);
         }
         if let Some(step) = self.cordon_next() {
             return step;
@@ -151,7 +166,7 @@ impl At<'_> {
     }
 
     /// Leaves the removal undone, once no call can remove a copy any more.
-    fn not_now(&mut self, refused: bool) -> Step {
+    fn not_now(&mut self, volume: &Volume, refused: bool) -> Step {
         if let Some(step) = self.settle_first() {
             return step;
         }
@@ -167,6 +182,8 @@ impl At<'_> {
             self.status.message.clone()
         } else if let Some(why) = self.held() {
             why
+        } else if let Some(hindrance) = self.hindrance(volume) {
+            format!("nothing was removed: {hindrance}")
         } else {
             "nothing was removed; looking once more whether every copy is complete".to_owned()
         };
@@ -181,7 +198,11 @@ impl At<'_> {
         added: &ReplicaPlace,
     ) -> Step {
         if volume.replicas.len() > usize::from(adding.num_replicas) {
-            return self.patiently("Mayastor has agreed to one copy less and has not removed it yet");
+            let said = format!(
+                "{} has agreed to one copy less and has not removed it yet",
+                self.engine()
+            );
+            return self.patiently(&said);
         }
         let there = |id: &str| volume.replicas.iter().any(|replica| replica.id.as_str() == id);
         let (victim_there, added_there) = (there(&victim.id), there(&added.id));
@@ -211,7 +232,7 @@ impl At<'_> {
         self.status.synced_since = None;
         self.status.attempts = 0;
         if victim_there && !added_there {
-            let why = format!("Mayastor removed the new copy {} instead", added.id);
+            let why = format!("{} removed the new copy {} instead", self.engine(), added.id);
             return self.end_or_return(volume, Phase::RolledBack, &why);
         }
         let left = self.goal().old_copies(volume, self.reading).len();
@@ -221,7 +242,8 @@ impl At<'_> {
         let note = match victim_there {
             false => format!("{} is gone; {left} copies are still to be moved", victim.id),
             true => format!(
-                "Mayastor removed another copy than {}; {left} copies are still to be moved",
+                "{} removed another copy than {}; {left} copies are still to be moved",
+                self.engine(),
                 victim.id
             ),
         };
@@ -236,6 +258,27 @@ impl At<'_> {
         match self.out_of_patience() && self.held().is_none() {
             true => self.finish(Phase::NeedsPerson, &format!("gave up waiting: {what}")),
             false => self.wait(what),
+        }
+    }
+
+    /// An answer that says so may be an old one, or an API server's that has just begun; only several in a row are believed. Who had
+    /// asked for a copy, or for one less, has to see what became of that.
+    pub(super) fn unknown_to_the_engine(&mut self) -> Step {
+        if let Some(step) = self.release_first() {
+            return step;
+        }
+        if !self.confirmed("the engine does not know the volume") {
+            return self.wait("the engine does not know the volume, as it seems; looking again");
+        }
+        let engine = self.engine();
+        let asked = self.status.adding.as_ref().is_some_and(|adding| adding.asked)
+            || self.status.removals.iter().any(|removal| removal.asked);
+        match asked {
+            false => self.finish(Phase::Superseded, &format!("{engine} no longer knows the volume")),
+            true => self.finish(
+                Phase::NeedsPerson,
+                &format!("{engine} no longer knows the volume, whose copies were being moved; look whether it was deleted on purpose"),
+            ),
         }
     }
 

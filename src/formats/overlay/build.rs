@@ -6,10 +6,11 @@ use super::images::Images;
 use super::kustomization::Kustomization;
 use super::object::{Index, Object, Source};
 use super::work::{PAIR_BYTES, Trouble, Work};
-use super::{DEPTH_MAX, FOLDERS_MAX, Files, NAMES, join, names, order, read_objects};
+use super::{DEPTH_MAX, FOLDERS_MAX, Files, NAMES, join, names, order, read_objects, transform};
 use crate::model::desired::Resource;
 use crate::model::diagnostic::{Diagnostic, Place};
 use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::rc::Rc;
 use std::sync::Arc;
 
 /// Largest kustomization file; one with ten thousand resources is as large.
@@ -30,6 +31,9 @@ const PATTERN_LOOKS: usize = 1000;
 /// What it takes to add an object of a file that was added before.
 const AGAIN_LOOKS: usize = 16;
 
+/// What to do where a file is not there.
+pub(super) const ABSENT: &str = "correct the path, or add the file";
+
 /// One build.
 pub(super) struct Build<'a> {
     pub(super) files: &'a dyn Files,
@@ -48,8 +52,10 @@ pub(super) struct Build<'a> {
     pub(super) work: Work,
     /// Folders that were visited, while only names are wanted.
     visited: BTreeSet<String>,
+    /// Kustomizations that were read, by their paths: a base with many variants is read once.
+    read: BTreeMap<String, Rc<Kustomization>>,
     /// What the outermost kustomization says of the order and of origins.
-    last: Option<Kustomization>,
+    last: Option<Rc<Kustomization>>,
 }
 
 impl<'a> Build<'a> {
@@ -65,6 +71,7 @@ impl<'a> Build<'a> {
             folders: 0,
             work: Work::default(),
             visited: BTreeSet::new(),
+            read: BTreeMap::new(),
             last: None,
         }
     }
@@ -174,10 +181,9 @@ impl<'a> Build<'a> {
 
     /// Every YAML file below a folder; a folder below with a kustomization of its own is built as such.
     fn plain(&mut self, folder: &str, objects: &mut Vec<Object>) {
-        let prefix = if folder.is_empty() {
-            String::new()
-        } else {
-            format!("{folder}/")
+        let prefix = match folder {
+            "" => String::new(),
+            folder => format!("{folder}/"),
         };
         let mut paths = Vec::new();
         let mut built: BTreeSet<String> = BTreeSet::new();
@@ -198,10 +204,9 @@ impl<'a> Build<'a> {
             }
         }
         for (path, is_folder) in paths {
-            if is_folder {
-                self.folder(&path, false, objects);
-            } else {
-                self.file(&path, objects);
+            match is_folder {
+                true => self.folder(&path, false, objects),
+                false => self.file(&path, objects),
             }
         }
         if self.may_look(objects.len(), DISTINCT_LOOKS, &Place::file(folder)) {
@@ -259,25 +264,39 @@ impl<'a> Build<'a> {
         }
     }
 
-    fn kustomization(&mut self, folder: &str, path: &str, component: bool, objects: &mut Vec<Object>) {
-        let again = !self.wanted.insert(path.to_owned());
+    /// The kustomization of a file, unless it was refused.
+    fn read(&mut self, path: &str) -> Option<Rc<Kustomization>> {
+        if let Some(known) = self.read.get(path) {
+            return Some(known.clone());
+        }
         let Some(text) = self.files.text(path) else {
             let message = "the file cannot be read as text";
             self.refuse(Place::file(path), "unreadable", message, "save it as UTF-8");
-            return;
+            return None;
         };
         if text.len() > KUSTOMIZATION_BYTES_MAX {
             let message = format!("the kustomization has more than {KUSTOMIZATION_BYTES_MAX} bytes");
             let help = "move patches into files of their own, or split it into folders";
             self.refuse(Place::file(path), "kustomization", message, help);
-            return;
+            return None;
         }
-        let found = match Kustomization::read(path, &text, self.files.secret(path)) {
-            Ok(found) => found,
+        match Kustomization::read(path, &text, self.files.secret(path)) {
+            Ok(found) => {
+                let found = Rc::new(found);
+                self.read.insert(path.to_owned(), found.clone());
+                Some(found)
+            }
             Err(diagnostics) => {
                 self.diagnostics.extend(diagnostics);
-                return;
+                None
             }
+        }
+    }
+
+    fn kustomization(&mut self, folder: &str, path: &str, component: bool, objects: &mut Vec<Object>) {
+        let again = !self.wanted.insert(path.to_owned());
+        let Some(found) = self.read(path) else {
+            return;
         };
         if !self.may_look(found.patterns, PATTERN_LOOKS, &Place::file(path)) {
             return;
@@ -339,12 +358,7 @@ impl<'a> Build<'a> {
 
     pub(super) fn missing(&mut self, reference: &str, place: &Place) {
         let message = format!("{reference} does not exist");
-        self.refuse(
-            place.clone(),
-            "missing-file",
-            message,
-            "correct the path, or add the file",
-        );
+        self.refuse(place.clone(), "missing-file", message, ABSENT);
     }
 
     fn resource(&mut self, folder: &str, reference: &str, place: &Place, objects: &mut Vec<Object>) {
@@ -412,7 +426,10 @@ impl<'a> Build<'a> {
             });
             let absorbed = bounded.and_then(|fresh| generators::absorb(objects, &mut index, fresh));
             if let Err((message, help)) = absorbed {
-                self.refuse(generator.place.clone(), "generator", message, help);
+                // As it is said where only names are looked for, so that nobody hears it twice.
+                let absent = help == ABSENT;
+                let rule = if absent { "missing-file" } else { "generator" };
+                self.refuse(generator.place.clone(), rule, message, help);
             }
         }
     }
@@ -471,6 +488,7 @@ impl<'a> Build<'a> {
             );
         }
         order::drop_local(objects);
+        transform::settle_annotations(objects);
         let Some(last) = self.last.take() else { return };
         if let Some(wanted) = &last.order {
             order::sort(objects, wanted);

@@ -4,6 +4,7 @@ use super::Files;
 use super::build::Build;
 use super::kustomization::{Generator, GeneratorOptions, Kustomization};
 use super::object::{Behavior, Index, Object, Source};
+use crate::formats::sops;
 use crate::model::desired::{Origin, Resource};
 use crate::model::diagnostic::Place;
 use crate::model::places::Places;
@@ -228,19 +229,27 @@ fn pairs(
         }
         let path = resolve(reference)?;
         let bytes = read(files, &path, reference)?;
-        add(key, false, &bytes, files.secret(&path))?;
+        let secret = files.secret(&path);
+        // Flux takes the bytes that the sops command writes.
+        let written = match secret && bytes.len() <= DATA_BYTES_MAX {
+            true => sops::as_written(&path, &bytes),
+            false => None,
+        };
+        add(
+            key,
+            false,
+            written.as_deref().map_or(&*bytes, Vec::as_slice),
+            secret,
+        )?;
     }
     Ok(pairs)
 }
 
 /// A file's bytes; not copied, since a file that is too large may be named many times.
 fn read<'f>(files: &'f dyn Files, path: &str, reference: &str) -> Result<Cow<'f, [u8]>, Trouble> {
-    files.bytes(path).ok_or_else(|| {
-        (
-            format!("{reference} does not exist"),
-            "correct the path, or add the file",
-        )
-    })
+    files
+        .bytes(path)
+        .ok_or_else(|| (format!("{reference} does not exist"), super::build::ABSENT))
 }
 
 fn unquoted(text: &str) -> &str {

@@ -11,7 +11,8 @@ pub(super) type Keys = &'static [&'static str];
 /// Up to so many comparisons an index would take longer than looking.
 const COMPARISONS_MAX: usize = 256;
 
-/// The values of an item's keys, as texts; "" for a missing one.
+/// The values of an item's keys, as texts; "" for a missing one, but a port without a protocol is one of TCP, as the API server
+/// reads it.
 pub(super) struct Identity<'a> {
     first: Cow<'a, str>,
     second: Cow<'a, str>,
@@ -19,10 +20,14 @@ pub(super) struct Identity<'a> {
 
 impl<'a> Identity<'a> {
     pub(super) fn of(item: &'a Value, keys: Keys) -> Self {
-        let text = |position: usize| match keys.get(position).and_then(|key| item.get(*key)) {
-            None | Some(Value::Null) => Cow::Borrowed(""),
-            Some(Value::String(text)) => Cow::Borrowed(text.as_str()),
-            Some(other) => Cow::Owned(other.to_string()),
+        let text = |position: usize| {
+            let key = keys.get(position).copied();
+            match key.and_then(|key| item.get(key)) {
+                None | Some(Value::Null) if key == Some("protocol") => Cow::Borrowed("TCP"),
+                None | Some(Value::Null) => Cow::Borrowed(""),
+                Some(Value::String(text)) => Cow::Borrowed(text.as_str()),
+                Some(other) => Cow::Owned(other.to_string()),
+            }
         };
         Self {
             first: text(0),
@@ -30,21 +35,15 @@ impl<'a> Identity<'a> {
         }
     }
 
+    /// Whether there is nothing to know it by: the first key says which item it is, the second tells those of one first key apart.
     pub(super) fn is_empty(&self) -> bool {
-        self.first.is_empty() && self.second.is_empty()
+        self.first.is_empty()
     }
 
-    /// Whether two items are one: the same keys, of which a missing one fits any.
+    /// Whether two items are one: the same first key, and the same second one, if both have it.
     fn fits(&self, other: &Self) -> bool {
-        let mut common = false;
-        for (a, b) in [(&self.first, &other.first), (&self.second, &other.second)] {
-            if a == b {
-                common |= !a.is_empty();
-            } else if !a.is_empty() && !b.is_empty() {
-                return false;
-            }
-        }
-        common
+        let (a, b) = (&self.second, &other.second);
+        !self.is_empty() && self.first == other.first && (a == b || a.is_empty() || b.is_empty())
     }
 }
 
@@ -66,18 +65,22 @@ impl Items {
         }
     }
 
-    /// Takes the first item that fits, of those that are left.
+    /// Takes the item with the same keys, else the first that fits, of those that are left.
     pub(super) fn take(&mut self, wanted: &Identity) -> Option<Value> {
         let keys = self.keys;
-        let fits = |old: &Option<Value>| {
-            old.as_ref()
-                .is_some_and(|old| Identity::of(old, keys).fits(wanted))
+        let holds = |old: &Option<Value>, fits: &dyn Fn(&Identity) -> bool| {
+            old.as_ref().is_some_and(|old| fits(&Identity::of(old, keys)))
         };
+        let fits = |old: &Identity| old.fits(wanted);
+        let same = |old: &Identity| old.fits(wanted) && old.second == wanted.second;
         let position = match &mut self.index {
-            None => self.items.iter().position(fits),
+            None => {
+                let exact = self.items.iter().position(|old| holds(old, &same));
+                exact.or_else(|| self.items.iter().position(|old| holds(old, &fits)))
+            }
             Some(index) => index
                 .first(wanted, &self.items)
-                .filter(|position| fits(&self.items[*position])),
+                .filter(|position| holds(&self.items[*position], &fits)),
         };
         self.items[position?].take()
     }
@@ -93,7 +96,6 @@ impl Items {
 enum By {
     Both,
     First,
-    Second,
 }
 
 /// Positions of items by keyed hashes of their keys, in their order.
@@ -110,52 +112,37 @@ impl Index {
         };
         for (position, item) in items.iter().enumerate() {
             let Identity { first, second } = Identity::of(item, keys);
-            let places = [
-                (By::Both, &*first, &*second),
-                (By::First, &*first, ""),
-                (By::Second, "", &*second),
-            ];
-            for place in places {
-                if !(place.1.is_empty() && place.2.is_empty()) {
-                    let key = index.hasher.hash_one(place);
-                    index.positions.entry(key).or_default().push_back(position);
-                }
+            if first.is_empty() {
+                continue;
+            }
+            for place in [(By::Both, &*first, &*second), (By::First, &*first, "")] {
+                let key = index.hasher.hash_one(place);
+                index.positions.entry(key).or_default().push_back(position);
             }
         }
         index
     }
 
-    /// The first item that is left and fits. Every item at one of the places fits, so those that were taken are looked at once.
+    /// The item that is left and has the same keys, else the first that fits. Every item at one of the places fits, so those that
+    /// were taken are looked at once.
     fn first(&mut self, wanted: &Identity, items: &[Option<Value>]) -> Option<usize> {
         let (first, second) = (&*wanted.first, &*wanted.second);
-        let places = match (first.is_empty(), second.is_empty()) {
-            (true, true) => Vec::new(),
+        let less = match second.is_empty() {
             // A key that is not asked for may have any value.
-            (false, true) => vec![(By::First, first, "")],
-            (true, false) => vec![(By::Second, "", second)],
+            true => (By::First, first, ""),
             // A key that an item does not have fits.
-            (false, false) => vec![
-                (By::Both, first, second),
-                (By::Both, first, ""),
-                (By::Both, "", second),
-            ],
+            false => (By::Both, first, ""),
         };
-        let mut found: Option<usize> = None;
-        for place in places {
-            let Some(positions) = self.positions.get_mut(&self.hasher.hash_one(place)) else {
-                continue;
-            };
+        [(By::Both, first, second), less].into_iter().find_map(|place| {
+            let positions = self.positions.get_mut(&self.hasher.hash_one(place))?;
             while positions
                 .front()
                 .is_some_and(|position| items[*position].is_none())
             {
                 positions.pop_front();
             }
-            if let Some(position) = positions.front() {
-                found = Some(found.map_or(*position, |other| other.min(*position)));
-            }
-        }
-        found
+            positions.front().copied()
+        })
     }
 }
 
@@ -173,24 +160,75 @@ mod tests {
     use serde_json::json;
 
     #[test]
+    fn an_item_with_the_same_keys_is_taken_before_one_that_fits() {
+        let ports = json!([{"port": 53, "n": "tcp"}, {"port": 53, "protocol": "UDP", "n": "udp"}]);
+        let zones = json!([{"port": 1, "n": "any"}, {"port": 1, "zone": "a", "n": "a"}, {"port": 1, "zone": "b", "n": "b"}]);
+        let rows: [(&Value, Keys, Value, Option<&str>); 8] = [
+            (
+                &ports,
+                &["port", "protocol"],
+                json!({"port": 53, "protocol": "UDP"}),
+                Some("udp"),
+            ),
+            (
+                &ports,
+                &["port", "protocol"],
+                json!({"port": 53, "protocol": "TCP"}),
+                Some("tcp"),
+            ),
+            (&ports, &["port", "protocol"], json!({"port": 53}), Some("tcp")),
+            (
+                &ports,
+                &["port", "protocol"],
+                json!({"port": 53, "protocol": "SCTP"}),
+                None,
+            ),
+            (&ports, &["port", "protocol"], json!({"protocol": "UDP"}), None),
+            (
+                &zones,
+                &["port", "zone"],
+                json!({"port": 1, "zone": "b"}),
+                Some("b"),
+            ),
+            (
+                &zones,
+                &["port", "zone"],
+                json!({"port": 1, "zone": "c"}),
+                Some("any"),
+            ),
+            (&zones, &["port", "zone"], json!({"port": 1}), Some("any")),
+        ];
+        for (items, keys, wanted, found) in rows {
+            for length in [0, COMPARISONS_MAX + 1] {
+                let mut items = Items::new(items.as_array().unwrap().clone(), keys, length);
+                let taken = items.take(&Identity::of(&wanted, keys));
+                assert_eq!(
+                    taken.as_ref().and_then(|one| one["n"].as_str()),
+                    found,
+                    "{wanted}"
+                );
+            }
+        }
+    }
+
+    #[test]
     fn the_index_takes_what_looking_at_each_takes() {
         let seed =
             std::env::var("COUCHESTOR_SEED").map_or_else(|_| fastrand::u64(..), |seed| seed.parse().unwrap());
         let mut random = fastrand::Rng::with_seed(seed);
         let (mut taken, rounds) = (0, 3_000);
         for _ in 0..rounds {
-            let keys: Keys = if random.bool() {
-                &["port", "protocol"]
-            } else {
-                &["port"]
-            };
+            let kinds: [Keys; 3] = [&["port", "protocol"], &["port", "zone"], &["port"]];
+            let keys = kinds[random.usize(..kinds.len())];
             let mut item = |nothing: bool| {
                 let mut item = json!({"n": random.u32(..)});
                 if !nothing || random.u8(..3) > 0 {
                     item["port"] = json!(random.u8(..6));
                 }
-                if random.u8(..3) > 0 {
-                    item["protocol"] = json!(["TCP", "UDP", ""][random.usize(..3)]);
+                for second in ["protocol", "zone"] {
+                    if random.u8(..3) > 0 {
+                        item[second] = json!(["TCP", "UDP", ""][random.usize(..3)]);
+                    }
                 }
                 item
             };

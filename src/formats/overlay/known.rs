@@ -1,9 +1,7 @@
 //! Patches as they were read, which are wiped when they were encrypted.
 
-use crate::formats::yaml::{self, Node, YamlError};
+use crate::formats::yaml::{self, Kind, Node, YamlError};
 use crate::model::secret::wipe;
-use json_patch::PatchOperation;
-use serde::Deserialize;
 use serde_json::Value;
 use zeroize::{Zeroize, Zeroizing};
 
@@ -26,8 +24,35 @@ impl Known {
         for (value, node) in &mut known.documents {
             *value = node.to_json()?;
         }
-        known.documents.retain(|(value, _)| !value.is_null());
+        let read = std::mem::take(&mut known.documents);
+        for (value, node) in read.into_iter().filter(|(value, _)| !value.is_null()) {
+            known.add(value, node);
+        }
         Ok(known)
+    }
+
+    /// Adds a document; of a `List` its items, each of which is a patch.
+    fn add(&mut self, mut value: Value, mut node: Node) {
+        let list = value["kind"].as_str().is_some_and(|kind| kind.ends_with("List"));
+        let values = match value.get_mut("items") {
+            Some(Value::Array(values)) if list => std::mem::take(values),
+            _ => return self.documents.push((value, node)),
+        };
+        let Kind::Map(entries) = &mut node.kind else {
+            return;
+        };
+        let items = entries.iter_mut().find(|(key, _)| key.text == "items");
+        if let Some((_, items)) = items
+            && let Kind::List(items) = &mut items.kind
+        {
+            self.documents
+                .extend(values.into_iter().zip(std::mem::take(items)));
+        }
+        // What stood beside the items belongs to none of them.
+        if self.secret {
+            wipe(&mut value);
+            node.zeroize();
+        }
     }
 }
 
@@ -36,33 +61,6 @@ impl Drop for Known {
         for (value, node) in self.documents.iter_mut().filter(|_| self.secret) {
             wipe(value);
             node.zeroize();
-        }
-    }
-}
-
-/// The operations of a JSON patch, with copies of the values that they write.
-pub(super) struct Operations {
-    pub(super) all: json_patch::Patch,
-    secret: bool,
-}
-
-impl Operations {
-    /// Reads them from the value itself: what a copy of it is taken apart into when it fails would not be wiped.
-    pub(super) fn read(value: &Value, secret: bool) -> Option<Self> {
-        let all = json_patch::Patch::deserialize(value).ok()?;
-        Some(Self { all, secret })
-    }
-}
-
-impl Drop for Operations {
-    fn drop(&mut self) {
-        for operation in self.all.0.iter_mut().filter(|_| self.secret) {
-            match operation {
-                PatchOperation::Add(one) => wipe(&mut one.value),
-                PatchOperation::Replace(one) => wipe(&mut one.value),
-                PatchOperation::Test(one) => wipe(&mut one.value),
-                PatchOperation::Remove(_) | PatchOperation::Move(_) | PatchOperation::Copy(_) => {}
-            }
         }
     }
 }

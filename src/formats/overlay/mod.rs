@@ -48,6 +48,9 @@ mod names;
 /// Objects while they are built.
 mod object;
 
+/// Operations of JSON patches.
+mod operations;
+
 /// The order of the objects.
 mod order;
 
@@ -99,7 +102,7 @@ const FOLDERS_MAX: usize = 1000;
 const OBJECTS_MAX: usize = 100_000;
 
 /// Names under which kustomize looks for its file.
-const NAMES: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
+pub const NAMES: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
 
 /// The files of a repository, by path from its root.
 pub trait Files {

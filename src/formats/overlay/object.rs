@@ -254,7 +254,7 @@ impl Index {
 
 /// Kinds of Kubernetes that have no namespace, with their groups; then ours and our neighbours', of which kustomize knows
 /// nothing (it would put them into a namespace, and the API server would refuse them).
-const CLUSTER_SCOPED: [(&str, &str); 39] = [
+const CLUSTER_SCOPED: [(&str, &str); 41] = [
     ("", "ComponentStatus"),
     ("", "Namespace"),
     ("", "Node"),
@@ -291,9 +291,11 @@ const CLUSTER_SCOPED: [(&str, &str); 39] = [
     ("gateway.networking.k8s.io", "GatewayClass"),
     ("cert-manager.io", "ClusterIssuer"),
     ("storage.billyronks.io", "Rollout"),
+    ("storage.billyronks.io", "RolloutPromotion"),
     ("storage.billyronks.io", "StoragePolicy"),
     ("storage.billyronks.io", "StorageTier"),
     ("storage.billyronks.io", "VolumeMigration"),
+    ("storage.billyronks.io", "WorkloadMove"),
 ];
 
 /// Whether a kind has no namespace.

@@ -1,16 +1,16 @@
 //! Patches: JSON 6902 lists and strategic merges, and the objects that they are for.
 
-use super::known::{Known, Operations};
+use super::known::Known;
 use super::kustomization::Patch;
 use super::merge::{self, Shape};
 use super::object::{Index, Named, Object};
+use super::operations::{self, Operation};
 use super::select::Selector;
 use super::work::{self, Work};
 use super::yaml_diagnostic;
 use crate::formats::yaml::{self, Kind, Node, YamlError};
 use crate::model::desired::Changes;
 use crate::model::diagnostic::{Diagnostic, Place};
-use json_patch::PatchOperation;
 use serde_json::Value;
 use std::sync::Arc;
 
@@ -59,6 +59,14 @@ impl Places<'_> {
             },
             true => whole.clone(),
         }
+    }
+
+    /// An operation of a JSON patch, by its number from 0.
+    fn of_operation(&self, number: usize) -> Option<Place> {
+        let Kind::List(items) = &self.node.kind else {
+            return None;
+        };
+        items.get(number).map(|item| self.place((item.line, item.column)))
     }
 
     /// What each operation of a JSON patch writes.
@@ -198,25 +206,37 @@ impl<'a> Patching<'a> {
                     return wrong("this is no patch", "write an object, or a list of operations");
                 }
             };
-            let Err((rule, message, help)) = outcome else {
+            let Err(trouble) = outcome else {
                 continue;
             };
             // Components are shared by trees in which some of their targets are missing; kustomize says nothing at all.
-            if rule == "patch-target" && patch.target.is_some() {
-                diagnostics.push(Diagnostic::warning(body.place.clone(), rule, message, help));
+            if trouble.rule == "patch-target" && patch.target.is_some() {
+                let place = body.place.clone();
+                diagnostics.push(Diagnostic::warning(
+                    place,
+                    trouble.rule,
+                    trouble.message,
+                    trouble.help,
+                ));
             } else {
-                diagnostics.extend(self.told(body, (rule, message, help)));
+                diagnostics.extend(self.told(body, trouble));
             }
         }
         diagnostics
     }
 
     /// An error; that it is too much is told once.
-    fn told(&mut self, body: &Body, (rule, message, help): Trouble) -> Option<Diagnostic> {
-        if rule == TOO_MUCH && std::mem::replace(&mut self.work.told, true) {
+    fn told(&mut self, body: &Body, trouble: Trouble) -> Option<Diagnostic> {
+        if trouble.rule == TOO_MUCH && std::mem::replace(&mut self.work.told, true) {
             return None;
         }
-        Some(Diagnostic::error(body.place.clone(), rule, message, help))
+        let place = trouble.place.unwrap_or_else(|| body.place.clone());
+        Some(Diagnostic::error(
+            place,
+            trouble.rule,
+            trouble.message,
+            trouble.help,
+        ))
     }
 
     /// Counts what a patch writes into so many objects.
@@ -245,13 +265,9 @@ impl<'a> Patching<'a> {
 
     fn json_patch(&mut self, patch: &Patch, value: &Value, places: &Places) -> Result<(), Trouble> {
         let body = places.body;
-        let operations = Operations::read(value, body.secret).ok_or_else(|| {
-            // The reader's words could quote a value, and the patch may be secret.
-            trouble(
-                "patch",
-                "this is no JSON patch",
-                "each operation needs op, path and, mostly, value",
-            )
+        let list = value.as_array().map_or(&[][..], Vec::as_slice);
+        let operations = Operation::read_all(list).map_err(|(number, what)| {
+            trouble("patch", what, "write op, path and, mostly, value").at(places.of_operation(number))
         })?;
         let Some(target) = &patch.target else {
             return Err(trouble(
@@ -265,7 +281,7 @@ impl<'a> Patching<'a> {
             return Err(unmatched());
         }
         self.may_write(body, value, positions.len())?;
-        let renames = operations.all.iter().any(renames);
+        let renames = operations.iter().any(Operation::renames);
         let changes = Arc::new(places.of_operations(value));
         for position in positions {
             let object = &mut self.objects[position];
@@ -273,14 +289,18 @@ impl<'a> Patching<'a> {
             object.resource.origin.changed.push(changes.clone());
             // What an encrypted patch writes is as secret as what it came from.
             object.resource.origin.secret |= body.secret;
-            let applied = operate(object.resource.value_mut(), &operations.all, &mut self.work)?;
-            applied.map_err(|(operation, path)| {
+            let applied = operations::apply(object.resource.value_mut(), &operations, &mut self.work)
+                .map_err(too_much)?;
+            applied.map_err(|failure| {
                 let message = format!(
-                    "operation {operation} at {} fails on {}",
-                    object.resource.origin.told(&path),
-                    object.resource.label()
+                    "`{}` fails on {}: {} {}",
+                    operations[failure.number].verb.name(),
+                    object.resource.label(),
+                    object.resource.origin.told(&failure.pointer),
+                    failure.what
                 );
                 trouble("patch", message, "compare the path with the object")
+                    .at(places.of_operation(failure.number))
             })?;
             if renames {
                 let object = &self.objects[position];
@@ -392,49 +412,19 @@ fn values_in(value: &Value) -> usize {
     }
 }
 
-/// Whether an operation may change what an object is called.
-fn renames(operation: &PatchOperation) -> bool {
-    let names = |pointer: &str| {
-        let first = pointer.split('/').nth(1);
-        first.is_none_or(|first| matches!(first, "apiVersion" | "kind" | "metadata"))
-    };
-    match operation {
-        PatchOperation::Test(_) => false,
-        PatchOperation::Move(one) => names(one.path.as_str()) || names(one.from.as_str()),
-        other => names(other.path().as_str()),
-    }
+/// What is wrong, and where, if not with the patch as a whole.
+struct Trouble {
+    rule: &'static str,
+    message: String,
+    help: &'static str,
+    place: Option<Place>,
 }
 
-/// Applies operations. Those that copy may double what is there, and those that move may put it deeper each time: they are counted
-/// one by one. The inner error is the number of the operation that fails, and its path.
-fn operate(
-    object: &mut Value,
-    operations: &[PatchOperation],
-    work: &mut Work,
-) -> Result<Result<(), (usize, String)>, Trouble> {
-    let mut done = 0;
-    while done < operations.len() {
-        let rest = &operations[done..];
-        let levels = |path: &str| path.matches('/').count();
-        let (from, path) = match &rest[0] {
-            PatchOperation::Copy(one) => (Some(one.from.as_str()), one.path.as_str()),
-            PatchOperation::Move(one) => (Some(one.from.as_str()), one.path.as_str()),
-            other => (None, other.path().as_str()),
-        };
-        if let Some(value) = from.and_then(|from| object.pointer(from)) {
-            work.put(value, levels(path)).map_err(too_much)?;
-        } else {
-            work.put(&Value::Null, levels(path)).map_err(too_much)?;
-        }
-        if let Err(error) = json_patch::patch(object, &rest[..1]) {
-            return Ok(Err((done, error.path.to_string())));
-        }
-        done += 1;
+impl Trouble {
+    fn at(self, place: Option<Place>) -> Self {
+        Self { place, ..self }
     }
-    Ok(Ok(()))
 }
-
-type Trouble = (&'static str, String, &'static str);
 
 /// The rule of what is too much.
 const TOO_MUCH: &str = "too-much-work";
@@ -444,7 +434,12 @@ fn too_much((what, help): work::Trouble) -> Trouble {
 }
 
 fn trouble(rule: &'static str, message: impl Into<String>, help: &'static str) -> Trouble {
-    (rule, message.into(), help)
+    Trouble {
+        rule,
+        message: message.into(),
+        help,
+        place: None,
+    }
 }
 
 fn unmatched() -> Trouble {

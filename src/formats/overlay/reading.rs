@@ -213,7 +213,7 @@ impl Reader<'_> {
                 let patches = self.each(value, Self::strategic_patch);
                 found.patches.splice(0..0, patches);
             }
-            "patches" => found.patches.extend(self.each(value, Self::patch)),
+            "patches" => found.patches.extend(self.each(value, Self::trimmed_patch)),
             "patchesJson6902" => found.late_patches = self.each(value, Self::patch),
             "namespace" => found.namespace = self.string(value),
             "namePrefix" => found.prefix = self.string(value),
@@ -281,6 +281,15 @@ impl Reader<'_> {
             allow_name_change: false,
             allow_kind_change: false,
         }
+    }
+
+    /// An entry of `patches`: kustomize cuts the space behind its text off, and so the line break of a last value in a block.
+    fn trimmed_patch(&mut self, item: &Node) -> Patch {
+        let mut patch = self.patch(item);
+        if let Some(text) = &mut patch.inline {
+            text.truncate(text.trim_end().len());
+        }
+        patch
     }
 
     fn patch(&mut self, item: &Node) -> Patch {

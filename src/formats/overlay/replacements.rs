@@ -113,6 +113,7 @@ fn value_of(
         &source.field_path
     };
     let parts = parts(path);
+    chosen_well(&parts, encrypted)?;
     let missing = || (no_field(object, path, encrypted), "correct `fieldPath`");
     let mut at = &*object.resource.value;
     for part in &parts {
@@ -199,8 +200,8 @@ fn parts(path: &str) -> Vec<String> {
         }
     }
     for part in &mut parts {
-        // `[a.b]` is a key with a dot in it; `[a=b]` chooses an item.
-        if part.starts_with('[') && part.ends_with(']') && !part.contains('=') {
+        // `[a.b]` is a key with a dot in it; `[a=b]` chooses an item, and `[a]` means nothing.
+        if part.starts_with('[') && part.ends_with(']') && !part.contains('=') && part.contains('.') {
             *part = part.trim_matches(['[', ']']).to_owned();
         }
     }
@@ -219,6 +220,18 @@ fn step<'a>(value: &'a Value, part: &str) -> Option<&'a Value> {
             },
         },
         _ => None,
+    }
+}
+
+/// Refuses brackets that choose nothing.
+fn chosen_well(parts: &[String], encrypted: bool) -> Result<(), Trouble> {
+    let lost = |part: &&String| part.starts_with('[') && part.ends_with(']') && !part.contains('=');
+    match parts.iter().find(lost) {
+        None => Ok(()),
+        Some(part) => Err((
+            format!("`{}` chooses no item", if encrypted { MASK } else { part }),
+            "write `[key=value]` for an item of a list, and a key of a map without brackets",
+        )),
     }
 }
 
@@ -266,6 +279,7 @@ fn put(
             let looks = PATH_LOOKS + path.len() / 8;
             work.look(looks).map_err(Failed::TooMuch)?;
             let parts = parts(path);
+            chosen_well(&parts, encrypted)?;
             let mut set = |found: &mut Value| {
                 work.look(1).map_err(Failed::TooMuch)?;
                 work.put(value, parts.len()).map_err(Failed::TooMuch)?;
@@ -273,6 +287,14 @@ fn put(
             };
             let made = if target.options.create { Some(value) } else { None };
             let count = visit(object.resource.value_mut(), &parts, made, &mut set)?;
+            // Everything that follows puts something into it.
+            if !object.resource.value["metadata"].is_object() {
+                return Err((
+                    "the replacement leaves an object without metadata".to_owned(),
+                    "name a field below `metadata`",
+                )
+                    .into());
+            }
             if count == 0 {
                 return Err((
                     no_field(object, path, encrypted),
@@ -296,7 +318,9 @@ fn visit(
         act(value)?;
         return Ok(1);
     };
-    let next_is_list = rest.first().is_some_and(|next| chosen(next).is_some());
+    let next_is_list = rest
+        .first()
+        .is_some_and(|next| chosen(next).is_some() || next.parse::<usize>().is_ok());
     match value {
         Value::Array(items) => {
             if part == "*" {
@@ -327,6 +351,10 @@ fn visit(
                 "-" => items.len().checked_sub(1),
                 index => index.parse().ok(),
             };
+            // The place behind the last is one to make.
+            if let Some(made) = made.filter(|_| part != "-" && index == Some(items.len())) {
+                items.push(fresh(made, rest, next_is_list));
+            }
             match index.and_then(|index| items.get_mut(index)) {
                 Some(item) => visit(item, rest, made, act),
                 None => Ok(0),
@@ -342,14 +370,7 @@ fn visit(
             }
             if map.get(part).is_none_or(Value::is_null) {
                 let Some(made) = made else { return Ok(0) };
-                let fresh = if rest.is_empty() {
-                    empty_like(made)
-                } else if next_is_list {
-                    Value::Array(Vec::new())
-                } else {
-                    Value::Object(Map::new())
-                };
-                map.insert(part.clone(), fresh);
+                map.insert(part.clone(), fresh(made, rest, next_is_list));
             }
             match map.get_mut(part) {
                 Some(next) => visit(next, rest, made, act),
@@ -362,6 +383,15 @@ fn visit(
         )
             .into()),
         _ => Ok(0),
+    }
+}
+
+/// What is made on the way to a value.
+fn fresh(made: &Value, rest: &[String], next_is_list: bool) -> Value {
+    match (rest, next_is_list) {
+        ([], _) => empty_like(made),
+        (_, true) => Value::Array(Vec::new()),
+        (_, false) => Value::Object(Map::new()),
     }
 }
 
@@ -405,6 +435,13 @@ fn set(found: &mut Value, value: &Value, options: &FieldOptions, work: &mut Work
     // A scalar keeps the type of the field that it goes into.
     *found = match (&*found, scalar(&fresh)) {
         (Value::String(_), Some(text)) => Value::String(text),
+        (Value::String(_) | Value::Number(_) | Value::Bool(_), None) => {
+            return Err((
+                "the field holds one value, and the source is a list or a map".to_owned(),
+                "choose another source or field",
+            )
+                .into());
+        }
         // A field that was made takes the source's type. (kustomize forgets the quotes, so that "1" becomes 1.)
         (old @ (Value::Number(_) | Value::Bool(_)), Some(text)) => {
             let typed = plain(&text);

@@ -188,10 +188,10 @@ fn encrypted_patches_replacements_and_generated_files_are_wiped_wherever_they_we
             3,
         ),
         (
-            "those of a JSON patch, and its operation",
+            "those of a JSON patch, whose operation borrows what it writes",
             format!("resources: [a.yaml]\npatches: [{{path: s.yaml, {target}}}]\n"),
             "- {op: replace, path: /data/k, value: canary}\n",
-            4,
+            3,
         ),
         (
             "the tree of a replacement, its value as it is read and as it is put, and the object",

@@ -74,7 +74,7 @@ fn specs(rows: &[Row]) -> Vec<Spec> {
 /// Entries of labels that follow each other and go to the same places, as one: what a later one says wins.
 pub(super) fn together(all: &[Labels]) -> Vec<Labels> {
     let mut together: Vec<Labels> = Vec::new();
-    for one in all {
+    for one in all.iter().filter(|one| !one.pairs.is_empty()) {
         match together.last_mut() {
             Some(last)
                 if (last.selectors, last.templates) == (one.selectors, one.templates)
@@ -113,6 +113,17 @@ fn selector_specs() -> Vec<Spec> {
 /// Adds annotations.
 pub(super) fn annotations(objects: &mut [Object], pairs: &BTreeMap<String, String>) -> Result<(), String> {
     put_all(objects, &specs(&kinds::ANNOTATIONS), pairs)
+}
+
+/// Takes empty maps of annotations out, as kustomize does at the end; labels may be empty.
+pub(super) fn settle_annotations(objects: &mut [Object]) {
+    for object in objects {
+        let annotations = object.resource.value.pointer("/metadata/annotations");
+        let empty = annotations.is_some_and(|all| all.as_object().is_some_and(Map::is_empty));
+        if empty && let Some(metadata) = object.resource.value_mut()["metadata"].as_object_mut() {
+            metadata.remove("annotations");
+        }
+    }
 }
 
 fn put_all(objects: &mut [Object], places: &[Spec], pairs: &BTreeMap<String, String>) -> Result<(), String> {

@@ -50,11 +50,14 @@ mod shamir;
 /// The walk over all values.
 mod walk;
 
+/// The bytes of the sops command.
+mod written;
+
 #[cfg(test)]
 mod tests;
 
 pub use identities::Identities;
-pub use inside::{Inside, may_hold, open_inside};
+pub use inside::{Inside, OPT_OUT, may_hold, open_inside, opts_out};
 pub use inspect::{Inspection, inspect};
 use lines::Lines;
 use metadata::Metadata;
@@ -62,6 +65,7 @@ pub use metadata::Selection;
 pub use place::{Lost, place};
 pub use walk::Unbound;
 use walk::{Change, Walk};
+pub use written::as_written;
 
 /// What every encrypted value begins with.
 pub const SEALED: &str = "ENC[AES256_GCM,";
@@ -183,6 +187,8 @@ impl Format {
 pub struct Opened {
     /// Its clear text.
     pub text: SecretText,
+    /// How it was read, which its name need not say.
+    pub format: Format,
     /// Whether the MAC covers encrypted values only: then everything else may have been changed by anybody.
     pub mac_only_encrypted: bool,
     /// What the MAC does not bind to its place: values that are not encrypted (their keys can be renamed, and characters moved
@@ -257,7 +263,12 @@ pub fn open_or_place(path: &str, bytes: &[u8], identities: &Identities) -> Resul
     if Format::of(path) == Format::Binary && is_binary(&documents) {
         opened = opened.and_then(|opened| {
             let text = binary(&opened.text)?;
-            Ok(Opened { text, ..opened })
+            let format = Format::Binary;
+            Ok(Opened {
+                text,
+                format,
+                ..opened
+            })
         });
     }
     opened.map(Some).map_err(|error| Lost::among(&documents, error))
@@ -320,7 +331,7 @@ fn open_documents(text: &str, documents: &[Node], identities: &Identities) -> Re
     for document in commented.as_deref().unwrap_or(documents) {
         walk.document(document)?;
     }
-    finish(text, walk, &metadata, &data_key)
+    finish(text, Format::Yaml, walk, &metadata, &data_key)
 }
 
 fn open_lines(lines: Lines, text: &str, identities: &Identities) -> Result<Opened, SopsError> {
@@ -328,10 +339,20 @@ fn open_lines(lines: Lines, text: &str, identities: &Identities) -> Result<Opene
     let data_key = identities.open(&metadata)?;
     let mut walk = Walk::new(&metadata, &data_key, text);
     lines::walk(lines, text, &mut walk)?;
-    finish(text, walk, &metadata, &data_key)
+    let format = match lines {
+        Lines::Dotenv => Format::Dotenv,
+        Lines::Ini => Format::Ini,
+    };
+    finish(text, format, walk, &metadata, &data_key)
 }
 
-fn finish(text: &str, walk: Walk<'_>, metadata: &Metadata, data_key: &[u8]) -> Result<Opened, SopsError> {
+fn finish(
+    text: &str,
+    format: Format,
+    walk: Walk<'_>,
+    metadata: &Metadata,
+    data_key: &[u8],
+) -> Result<Opened, SopsError> {
     let (mac, changes, unbound) = walk.finish();
     let computed = hex_upper(&mac);
     let stated = metadata.mac(data_key)?;
@@ -340,6 +361,7 @@ fn finish(text: &str, walk: Walk<'_>, metadata: &Metadata, data_key: &[u8]) -> R
     }
     Ok(Opened {
         text: splice(text, changes)?,
+        format,
         mac_only_encrypted: metadata.mac_only_encrypted,
         unbound,
     })

@@ -48,135 +48,204 @@ impl<'a> Expanding<'a> {
         }
     }
 
-    /// Expands every `${…}` of a text; `$$` before a brace stands for `$`.
-    pub(super) fn expand(&mut self, text: &str, depth: usize) -> Result<String, Trouble> {
-        if depth > DEPTH_MAX {
-            return Err(wrong(format!(
-                "the substitution has more than {DEPTH_MAX} levels"
-            )));
-        }
-        if depth == 0 {
-            self.work.text(text.len());
-        }
-        self.work.step(text.len())?;
+    /// Expands every `${…}` of a text; `$$` stands for `$`, which begins nothing.
+    pub(super) fn expand(&mut self, text: &str) -> Result<String, Trouble> {
+        self.work.text(text.len());
+        self.work.step(text.len().saturating_mul(2))?;
         let mut fresh = String::new();
         let mut rest = text;
         while let Some(at) = rest.find('$') {
             push(&mut fresh, &rest[..at])?;
             rest = &rest[at..];
-            if let Some(after) = rest.strip_prefix("$$") {
-                // The second dollar is itself and begins nothing.
-                push(&mut fresh, "$")?;
+            if let Some(after) = rest.strip_prefix("${") {
                 rest = after;
-                if let Some(after) = rest.strip_prefix('{') {
-                    push(&mut fresh, "{")?;
-                    rest = after;
-                }
-            } else if let Some(after) = rest.strip_prefix("${") {
-                let end = closing(after)
-                    .ok_or_else(|| wrong("a `${` has no `}`; write `$${` for the characters themselves"))?;
-                self.work.step(end)?;
-                let value = self.function(&after[..end], depth)?;
+                let value = self.function(&mut rest, 0)?;
                 // To copy is several times faster than to look.
                 self.work.step(value.len() / 8)?;
                 push(&mut fresh, &value)?;
-                rest = &after[end + 1..];
             } else {
                 push(&mut fresh, "$")?;
-                rest = &rest[1..];
+                rest = rest.strip_prefix("$$").unwrap_or(&rest[1..]);
             }
         }
         push(&mut fresh, rest)?;
         Ok(fresh)
     }
 
-    /// What stands between the braces.
-    fn function(&mut self, inside: &str, depth: usize) -> Result<Cow<'a, str>, Trouble> {
-        let (length, inside) = match inside.strip_prefix('#') {
-            Some(rest) => (true, rest),
-            None => (false, inside),
-        };
-        let end = inside
+    /// What stands between the braces, of which the first was read; the second is read too.
+    fn function(&mut self, rest: &mut &str, depth: usize) -> Result<Cow<'a, str>, Trouble> {
+        if depth > DEPTH_MAX {
+            return Err(wrong(format!(
+                "the substitution has more than {DEPTH_MAX} levels"
+            )));
+        }
+        let length = eat(rest, "#");
+        let end = rest
             .find(|letter: char| !letter.is_ascii_alphanumeric() && letter != '_')
-            .unwrap_or(inside.len());
-        let (name, rest) = inside.split_at(end);
+            .unwrap_or(rest.len());
+        let (name, after) = rest.split_at(end);
         if !is_name(name) {
             return Err(wrong(
                 "a `${` is followed by no name of a variable; write `$${` for the characters themselves",
             ));
         }
+        *rest = after;
         self.work.step(NAME_STEPS)?;
         let variables = self.variables;
-        self.secret |= variables.secret.contains(name);
-        let value = variables.values.get(name).map_or("", |value| value.as_str());
-        if length {
-            return match rest.is_empty() {
-                true => Ok(Cow::Owned(value.len().to_string())),
-                false => Err(wrong("a substitution cannot be read")),
-            };
+        if variables.unreadable.contains(name) {
+            return Err(wrong(format!("the value of `{name}` is no text")));
         }
-        for operator in [":-", ":=", ":?", ":+", "="] {
-            if let Some(default) = rest.strip_prefix(operator) {
-                return match value.is_empty() {
-                    true => self.expand(default, depth + 1).map(Cow::Owned),
-                    false => Ok(Cow::Borrowed(value)),
-                };
+        self.secret |= variables.secret.contains(name);
+        let known = variables.values.get(name);
+        let value = known.map_or("", |value| value.as_str());
+        let defaults = [":-", ":=", ":?", ":+", "="];
+        let has_default = !length && defaults.iter().any(|operator| rest.starts_with(operator));
+        if variables.complete && known.is_none() && !has_default {
+            return Err(wrong(format!(
+                "no variable is called `{name}`; add it to `postBuild`, or write a default: `${{{name}:=}}`"
+            )));
+        }
+        if length {
+            return close(rest).map(|()| Cow::Owned(value.len().to_string()));
+        }
+        if defaults.iter().any(|operator| eat(rest, operator)) {
+            let secret = self.secret;
+            let fallback = self.fallback(rest, depth)?;
+            return Ok(match value.is_empty() {
+                true => Cow::Owned(fallback),
+                false => {
+                    self.secret = secret;
+                    Cow::Borrowed(value)
+                }
+            });
+        }
+        for how in [",,", "^^", ",", "^"] {
+            if eat(rest, how) {
+                close(rest)?;
+                return self.case(value, how).map(Cow::Owned);
             }
         }
-        match rest {
-            "" => Ok(Cow::Borrowed(value)),
-            "," | ",," | "^" | "^^" => self.case(value, rest).map(Cow::Owned),
-            _ => self.part(value, rest, depth),
+        let value = match rest.chars().next() {
+            Some(':') => self.range(value, rest, depth)?,
+            Some('/') => self.replace(value, rest, depth)?,
+            Some('#' | '%') => self.without(value, rest, depth)?,
+            Some('-' | '+' | '?') => {
+                return Err(wrong(
+                    "Flux reads no `${NAME-default}` and its kin; write `${NAME:-default}`",
+                ));
+            }
+            _ => Cow::Borrowed(value),
+        };
+        close(rest)?;
+        Ok(value)
+    }
+
+    /// The text of a default, to the brace: of texts and expressions.
+    fn fallback(&mut self, rest: &mut &str, depth: usize) -> Result<String, Trouble> {
+        let mut all = String::new();
+        while !eat(rest, "}") {
+            if rest.is_empty() {
+                return Err(unclosed());
+            }
+            let part = self.argument(rest, depth, false, |letter| letter == '}')?;
+            push(&mut all, &part)?;
+        }
+        Ok(all)
+    }
+
+    /// One argument: a single expression, or a text to where it ends. In some a backslash takes `/` and itself as they are.
+    fn argument(
+        &mut self,
+        rest: &mut &str,
+        depth: usize,
+        escapes: bool,
+        ends: fn(char) -> bool,
+    ) -> Result<String, Trouble> {
+        if eat(rest, "${") {
+            return self.function(rest, depth + 1).map(Cow::into_owned);
+        }
+        let mut text = String::new();
+        while let Some(letter) = rest.chars().next() {
+            if rest.starts_with("${") {
+                break;
+            }
+            if escapes && ["$$", "\\/", "\\\\"].iter().any(|pair| rest.starts_with(pair)) {
+                text.push_str(&rest[1..2]);
+                *rest = &rest[2..];
+            } else if ends(letter) {
+                break;
+            } else {
+                text.push(letter);
+                *rest = &rest[letter.len_utf8()..];
+            }
+        }
+        match text.is_empty() {
+            true if rest.is_empty() => Err(unclosed()),
+            true => Err(wrong("an argument of a substitution is missing")),
+            false => Ok(text),
         }
     }
 
     fn case(&mut self, value: &str, how: &str) -> Result<String, Trouble> {
         // A letter outside of ASCII is looked up in tables, and may become three.
         self.work.step(value.len().saturating_mul(4))?;
-        Ok(match how {
-            "," => first(value, |letter| letter.to_lowercase().collect()),
-            ",," => value.to_lowercase(),
-            "^" => first(value, |letter| letter.to_uppercase().collect()),
-            _ => value.to_uppercase(),
-        })
+        let up = how.starts_with('^');
+        let mut changed = String::with_capacity(value.len());
+        for (index, letter) in value.chars().enumerate() {
+            changed.push(match how.len() == 2 || index == 0 {
+                true => cased(letter, up)?,
+                false => letter,
+            });
+        }
+        Ok(changed)
     }
 
-    /// The functions that take or change a part of the value.
-    fn part(&mut self, value: &'a str, rest: &str, depth: usize) -> Result<Cow<'a, str>, Trouble> {
-        if let Some(range) = rest.strip_prefix(':') {
-            let (position, length) = range.split_once(':').map_or((range, None), |(a, b)| (a, Some(b)));
-            let length = length.map(|length| self.expand(length, depth + 1)).transpose()?;
-            let position = self.expand(position, depth + 1)?;
-            return Ok(slice(value, &position, length.as_deref()));
+    /// `:position` and `:position:length`.
+    fn range(&mut self, value: &'a str, rest: &mut &str, depth: usize) -> Result<Cow<'a, str>, Trouble> {
+        eat(rest, ":");
+        if rest.starts_with(|letter: char| !letter.is_ascii()) {
+            return Err(wrong("a position in a substitution is no number"));
         }
-        if let Some(how) = rest.strip_prefix('/') {
-            return self.replace(value, how, depth);
+        let position = self.argument(rest, depth, false, |letter| matches!(letter, ':' | '}'))?;
+        let mut length = None;
+        if rest.starts_with(':') {
+            *rest = rest.trim_start_matches(':');
+            length = Some(self.argument(rest, depth, false, |letter| letter == '}')?);
         }
-        for (operator, from_start, longest) in [
-            ("##", true, true),
-            ("#", true, false),
-            ("%%", false, true),
-            ("%", false, false),
-        ] {
-            if let Some(pattern) = rest.strip_prefix(operator) {
-                let pattern = self.expand(pattern, depth + 1)?;
-                let how = How { from_start, longest };
-                return trim(value, &pattern, how, self.work).map(Cow::Borrowed);
-            }
-        }
-        Err(wrong(
-            "a substitution cannot be read; write `${NAME}` or `${NAME:-default}`",
-        ))
+        slice(value, &position, length.as_deref()).map(Cow::Borrowed)
     }
 
-    /// `${NAME/from/to}` and its kin. Texts stand for themselves.
-    fn replace(&mut self, value: &'a str, how: &str, depth: usize) -> Result<Cow<'a, str>, Trouble> {
-        let (kind, pair) = match how.chars().next() {
-            Some(kind @ ('/' | '#' | '%')) => (kind, &how[1..]),
-            _ => (' ', how),
+    /// `#pattern`, `%pattern`, and the same with two signs.
+    fn without(&mut self, value: &'a str, rest: &mut &str, depth: usize) -> Result<Cow<'a, str>, Trouble> {
+        let from_start = rest.starts_with('#');
+        let longest = eat(rest, "##") || eat(rest, "%%");
+        *rest = if longest { rest } else { &rest[1..] };
+        let pattern = self.argument(rest, depth, false, |letter| letter == '}')?;
+        let how = How { from_start, longest };
+        trim(value, &pattern, how, self.work).map(Cow::Borrowed)
+    }
+
+    /// `/from/to` and its kin. Texts stand for themselves; what is to be replaced may hold a brace.
+    fn replace(&mut self, value: &'a str, rest: &mut &str, depth: usize) -> Result<Cow<'a, str>, Trouble> {
+        eat(rest, "/");
+        let kind = ['/', '#', '%'].into_iter().find(|kind| rest.starts_with(*kind));
+        let kind = kind.unwrap_or(' ');
+        if kind != ' ' {
+            *rest = &rest[1..];
+        }
+        let from = self.argument(rest, depth, true, |letter| letter == '/')?;
+        if !rest.starts_with('/') {
+            return Err(wrong(
+                "a substitution has no second `/`, which Flux looks for beyond its brace; write `${NAME/from/to}`",
+            ));
+        }
+        *rest = rest.trim_start_matches('/');
+        let to = match rest.starts_with('}') {
+            // Without a text to put there, Flux leaves the two ends of a value as they are.
+            true if matches!(kind, '#' | '%') => return Ok(Cow::Borrowed(value)),
+            true => String::new(),
+            false => self.argument(rest, depth, true, |letter| letter == '}')?,
         };
-        let (from, to) = pair.split_once('/').unwrap_or((pair, ""));
-        let (from, to) = (self.expand(from, depth + 1)?, self.expand(to, depth + 1)?);
         self.work.step(value.len().saturating_mul(2) + from.len())?;
         let count = match kind {
             '/' => value.matches(from.as_str()).count(),
@@ -196,48 +265,72 @@ impl<'a> Expanding<'a> {
     }
 }
 
-/// Where the brace closes that was opened just before a text.
-fn closing(text: &str) -> Option<usize> {
-    let mut depth = 0;
-    let mut bytes = text.bytes().enumerate().peekable();
-    while let Some((at, byte)) = bytes.next() {
-        match byte {
-            b'$' if bytes.peek().is_some_and(|(_, next)| *next == b'{') => {
-                bytes.next();
-                depth += 1;
-            }
-            b'}' if depth == 0 => return Some(at),
-            b'}' => depth -= 1,
-            _ => {}
+/// Reads a sign, if it stands there.
+fn eat(rest: &mut &str, sign: &str) -> bool {
+    match rest.strip_prefix(sign) {
+        Some(after) => {
+            *rest = after;
+            true
         }
+        None => false,
     }
-    None
 }
 
-fn first(text: &str, change: impl Fn(char) -> String) -> String {
-    let mut letters = text.chars();
-    letters
-        .next()
-        .map_or_else(String::new, |letter| change(letter) + letters.as_str())
+/// Reads the brace that ends an expression.
+fn close(rest: &mut &str) -> Result<(), Trouble> {
+    match eat(rest, "}") {
+        true => Ok(()),
+        false if !rest.contains('}') => Err(unclosed()),
+        false => Err(wrong(
+            "a substitution cannot be read; write `${NAME}` or `${NAME:-default}`",
+        )),
+    }
 }
 
-/// `${NAME:position:length}`; a position before the start counts from the end.
-fn slice<'a>(text: &'a str, position: &str, length: Option<&str>) -> Cow<'a, str> {
-    let Ok(position) = position.trim().parse::<i64>() else {
-        return Cow::Borrowed(text);
+fn unclosed() -> Trouble {
+    wrong("a `${` has no `}`; write `$${` for the characters themselves")
+}
+
+/// One letter in the other case. Letters that become several are none to Go, which has `ß` as it is.
+fn cased(letter: char, up: bool) -> Result<char, Trouble> {
+    let only = |mut letters: Box<dyn ExactSizeIterator<Item = char>>| match letters.len() {
+        1 => letters.next(),
+        _ => None,
     };
-    let bytes = text.as_bytes();
-    let total = i64::try_from(bytes.len()).unwrap_or(i64::MAX);
-    let start = if position < 0 {
-        (total + position).max(0)
-    } else {
-        position
+    let changed = match (letter.is_ascii(), up) {
+        (true, true) => Some(letter.to_ascii_uppercase()),
+        (true, false) => Some(letter.to_ascii_lowercase()),
+        (false, _) if letter == 'ß' => Some(letter),
+        (false, true) => only(Box::new(letter.to_uppercase())),
+        (false, false) => only(Box::new(letter.to_lowercase())),
     };
-    let end = match length.map(|length| length.trim().parse::<i64>()) {
+    changed.ok_or_else(|| wrong("a letter of a value has no single letter of the other case"))
+}
+
+/// `${NAME:position:length}`, in bytes: a position below zero counts from the end, and so does a length below zero. A number that is
+/// none leaves the value as it is.
+fn slice<'a>(text: &'a str, position: &str, length: Option<&str>) -> Result<&'a str, Trouble> {
+    let (Ok(position), Ok(length)) = (position.parse::<i64>(), length.map(str::parse::<i64>).transpose())
+    else {
+        return Ok(text);
+    };
+    let total = i64::try_from(text.len()).unwrap_or(i64::MAX);
+    let start = match position < 0 {
+        true => total.saturating_add(position).max(0),
+        false => position,
+    };
+    let end = match length {
         None => total,
-        Some(Err(_)) => return Cow::Borrowed(text),
-        Some(Ok(length)) => start.saturating_add(length.max(0)).min(total),
+        Some(length) if length < 0 => total.saturating_add(length),
+        Some(length) => start
+            .checked_add(length)
+            .ok_or_else(|| wrong("a length in a substitution is too large"))?
+            .min(total),
     };
+    if start >= end {
+        return Ok("");
+    }
     let range = usize::try_from(start).unwrap_or(0)..usize::try_from(end).unwrap_or(0);
-    bytes.get(range).map(String::from_utf8_lossy).unwrap_or_default()
+    text.get(range)
+        .ok_or_else(|| wrong("a substitution cuts a letter of more than one byte in two"))
 }

@@ -1,7 +1,8 @@
 //! Flux's post-build substitution: `${NAME}` in the built objects, with defaults and the string functions of bash that its
-//! library reads (fluxcd/pkg/envsubst 1.4).
+//! library reads (fluxcd/pkg/envsubst 1.7.1, as kustomize-controller 1.9.5 has it).
 //!
-//! Flux works on each object's YAML text, so a value that stands alone may become a number, a boolean or a list; so it is here.
+//! Flux works on each object's YAML text, so a value that stands alone may become a number, a boolean or a list; so it is here, by
+//! `style`. What Flux's YAML would refuse is refused, and so is what would eat into the text around it.
 
 use super::yaml;
 use crate::model::desired::Resource;
@@ -12,6 +13,9 @@ use zeroize::Zeroizing;
 /// Expressions and their functions.
 mod expand;
 
+/// How texts are written and read again.
+mod style;
+
 /// Patterns taken off an end.
 mod trim;
 
@@ -19,6 +23,7 @@ mod trim;
 mod work;
 
 use expand::Expanding;
+use style::{Seat, Style};
 use work::Trouble;
 pub use work::Work;
 
@@ -31,14 +36,22 @@ pub struct Variables {
     values: BTreeMap<String, Zeroizing<String>>,
     /// Those whose values nobody may see.
     secret: BTreeSet<String>,
+    /// Those whose values are no text, which may be there as long as nothing names them.
+    unreadable: BTreeSet<String>,
+    /// Whether these are all that there are.
+    complete: bool,
 }
 
 impl Variables {
-    /// Adds a variable, or puts it in the place of one.
+    /// Adds a variable, or puts it in the place of one. Flux takes the line breaks out of its value, wherever it is from.
     ///
     /// # Errors
     /// For a name that is none.
     pub fn set(&mut self, name: &str, value: String, secret: bool) -> Result<(), String> {
+        let mut value = Zeroizing::new(value);
+        if value.contains('\n') {
+            value = Zeroizing::new(value.replace('\n', ""));
+        }
         if !is_name(name) {
             return Err(format!(
                 "`{name}` is no name of a variable; use letters, digits and underscores, no digit first"
@@ -49,7 +62,24 @@ impl Variables {
         } else {
             self.secret.remove(name);
         }
-        self.values.insert(name.to_owned(), Zeroizing::new(value));
+        self.unreadable.remove(name);
+        self.values.insert(name.to_owned(), value);
+        Ok(())
+    }
+
+    /// Says that these are all that there are: an expression without a default that names another is a mistake then, as with Flux
+    /// (`StrictPostBuildSubstitutions`, which is on in kustomize-controller 1.9.5). Who reads no cluster cannot know, and reads nothing there.
+    pub fn are_all(&mut self) {
+        self.complete = true;
+    }
+
+    /// Adds a variable whose value is no text; an expression that names it is a mistake.
+    ///
+    /// # Errors
+    /// For a name that is none.
+    pub fn set_unreadable(&mut self, name: &str) -> Result<(), String> {
+        self.set(name, String::new(), true)?;
+        self.unreadable.insert(name.to_owned());
         Ok(())
     }
 
@@ -62,7 +92,8 @@ impl Variables {
                 .collect(),
         );
         let secret: Vec<&String> = self.secret.iter().collect();
-        format!("{}{secret:?}", super::sops::fingerprint(all.as_bytes()))
+        let digest = super::sops::fingerprint(all.as_bytes());
+        format!("{digest}{secret:?}{:?}{}", self.unreadable, self.complete)
     }
 
     /// The same without the values that nobody may see: a word stands for each, which is treated as secret too.
@@ -79,6 +110,8 @@ impl Variables {
                 .map(|(name, value)| (name.clone(), shown(name, value)))
                 .collect(),
             secret: self.secret.clone(),
+            unreadable: self.unreadable.clone(),
+            complete: self.complete,
         }
     }
 
@@ -148,50 +181,52 @@ pub fn substitute(resource: &mut Resource, variables: &Variables, work: &mut Wor
     }
     work.object();
     let mut expanding = Expanding::new(variables, work);
-    let outcome = walk(resource.value_mut(), &mut expanding);
+    let outcome = walk(resource.value_mut(), Seat::Entry, &mut expanding);
     resource.origin.secret |= expanding.secret;
     work.told = work.is_too_much();
     outcome
 }
 
-/// Whether an expression stands anywhere: most objects have none, and what is not changed is not copied.
+/// Whether Flux changes something of a text: an expression stands in it, or two dollars, which become one.
+fn concerns(text: &str) -> bool {
+    text.contains("${") || text.contains("$$")
+}
+
+/// Whether there is such a text anywhere: most objects have none, and what is not changed is not copied.
 fn mentions(value: &Value) -> bool {
     match value {
-        Value::String(text) => text.contains("${"),
+        Value::String(text) => concerns(text),
         Value::Array(items) => items.iter().any(mentions),
-        Value::Object(map) => map.iter().any(|(key, item)| key.contains("${") || mentions(item)),
+        Value::Object(map) => map.iter().any(|(key, item)| concerns(key) || mentions(item)),
         _ => false,
     }
 }
 
-fn walk(value: &mut Value, expanding: &mut Expanding) -> Result<(), Wrong> {
+fn walk(value: &mut Value, seat: Seat, expanding: &mut Expanding) -> Result<(), Wrong> {
     match value {
-        Value::String(text) if text.contains("${") => {
-            let fresh = expanding.expand(text, 0)?;
-            expanding.work.grow(fresh.len().saturating_sub(text.len()))?;
-            if fresh != *text {
-                *value = if is_plain(text) {
-                    typed(fresh, expanding.work)?
-                } else {
-                    Value::String(fresh)
-                };
-            }
+        Value::String(text) if concerns(text) => {
+            let fresh = put_in(text, seat, expanding)?;
+            *value = fresh;
         }
         Value::Array(items) => {
             for (index, item) in items.iter_mut().enumerate() {
-                walk(item, expanding).map_err(|wrong| wrong.below(&index.to_string()))?;
+                walk(item, Seat::Item, expanding).map_err(|wrong| wrong.below(&index.to_string()))?;
             }
         }
         Value::Object(map) => {
             for (key, item) in map.iter_mut() {
-                walk(item, expanding).map_err(|wrong| wrong.below(key))?;
+                walk(item, Seat::Entry, expanding).map_err(|wrong| wrong.below(key))?;
             }
-            let keys: Vec<String> = map.keys().filter(|key| key.contains("${")).cloned().collect();
+            let keys: Vec<String> = map.keys().filter(|key| concerns(key)).cloned().collect();
             for key in keys {
-                let fresh = expanding.expand(&key, 0)?;
-                expanding.work.grow(fresh.len().saturating_sub(key.len()))?;
-                if let Some(item) = map.remove(&key) {
-                    map.insert(fresh, item);
+                let fresh = put_in(&key, Seat::Key, expanding);
+                let fresh = fresh.map_err(|trouble| Wrong::from(trouble).below(&key))?;
+                let Value::String(fresh) = fresh else { continue };
+                let Some(item) = map.remove(&key) else { continue };
+                if map.insert(fresh, item).is_some() {
+                    let what = "with its variables this key is the same as another one".to_owned();
+                    let twice = Wrong::from(("substitution", what, "give one of them another name"));
+                    return Err(twice.below(&key));
                 }
             }
         }
@@ -200,45 +235,16 @@ fn walk(value: &mut Value, expanding: &mut Expanding) -> Result<(), Wrong> {
     Ok(())
 }
 
-/// Whether YAML writes a text without quotes, so that what is put into it is read as YAML again.
-fn is_plain(text: &str) -> bool {
-    let odd_start = [
-        '-', '?', ':', ',', '[', ']', '{', '}', '#', '&', '*', '!', '|', '>', '\'', '"', '%', '@', '`', ' ',
-    ];
-    !text.starts_with(odd_start)
-        && !text.ends_with([' ', ':'])
-        && !text.contains(": ")
-        && !text.contains(" #")
-        && !text.contains('\n')
-}
-
-/// Whether a text is what it is, and needs not be read as YAML: letters, digits and some signs, a letter first, and longer than any
-/// word that YAML takes for something else (`false` is the longest).
-fn is_word(text: &[u8]) -> bool {
-    let harmless =
-        |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=' | b'_' | b'-' | b'.');
-    // Piece by piece without a way out between bytes, which takes a fraction of the time.
-    let all = |piece: &[u8]| piece.iter().fold(true, |all, byte| all & harmless(*byte));
-    text.len() > 8 && text[0].is_ascii_alphabetic() && text.chunks(64).all(all)
-}
-
-fn typed(text: String, work: &mut Work) -> Result<Value, Trouble> {
-    let mut text = Zeroizing::new(text);
-    work.step(text.len() / 4)?;
-    if is_word(text.as_bytes()) {
-        return Ok(Value::String(std::mem::take(&mut text)));
+/// A text with its variables, as what YAML reads of it.
+fn put_in(text: &str, seat: Seat, expanding: &mut Expanding) -> Result<Value, Trouble> {
+    if seat == Seat::Key && text.contains('\n') {
+        let what = "a key of several lines has a substitution in it".to_owned();
+        return Err(("substitution", what, "write the key on one line"));
     }
-    work.read(text.len())?;
-    let documents = yaml::load_wiped(&text).unwrap_or_default();
-    let value = match documents.as_slice() {
-        [] if text.trim().is_empty() || matches!(text.as_str(), "~" | "null") => Value::Null,
-        [document] => document
-            .to_json()
-            .unwrap_or_else(|_| Value::String(std::mem::take(&mut text))),
-        _ => Value::String(std::mem::take(&mut text)),
-    };
-    work.keep(&value)?;
-    Ok(value)
+    let style = Style::of(text);
+    let fresh = expanding.expand(&style.write(text))?;
+    expanding.work.grow(fresh.len().saturating_sub(text.len()))?;
+    style.read(fresh, text, seat, expanding.work)
 }
 
 #[cfg(test)]

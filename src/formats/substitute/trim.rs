@@ -13,9 +13,34 @@ pub(super) struct How {
     pub(super) longest: bool,
 }
 
-/// What is left of a text without what a pattern fits at an end. `?` is a byte; no character is cut in two.
+/// What is left of a text without what a pattern fits at an end, as Flux has it: something is always taken off, so that `*` takes off
+/// one letter at least.
+///
+/// # Errors
+/// For sets (`[…]`) and backslashes, and where Flux would cut a letter of several bytes in two.
 pub(super) fn trim<'a>(text: &'a str, pattern: &str, how: How, work: &mut Work) -> Result<&'a str, Trouble> {
-    work.step(pattern.len())?;
+    let wrong = |what: &str, help| ("substitution", what.to_owned(), help);
+    work.step(pattern.len() + text.len() / 8)?;
+    if pattern.contains(['[', '\\']) {
+        return Err(wrong(
+            "a pattern of a substitution has `[` or `\\`, which are not read here",
+            "write it with letters, `*` and `?`",
+        ));
+    }
+    let only_stars = !pattern.is_empty() && pattern.bytes().all(|byte| byte == b'*');
+    if !text.is_ascii() && (pattern.contains('?') || (only_stars && !how.longest)) {
+        return Err(wrong(
+            "a pattern of a substitution may cut a letter of more than one byte in two",
+            "write the letters themselves in the place of `?`",
+        ));
+    }
+    if only_stars && !how.longest && !text.is_empty() {
+        return Ok(if how.from_start {
+            &text[1..]
+        } else {
+            &text[..text.len() - 1]
+        });
+    }
     Ok(match (cut(text, pattern, how, work)?, how.from_start) {
         (None, _) => text,
         (Some(cut), true) => &text[cut..],

@@ -1,6 +1,7 @@
 //! A value → block YAML that kubectl reads back as the same value. The same value gives the same text.
 
 use super::scalar;
+use crate::model::diagnostic::hidden;
 use serde_json::Value;
 
 /// Writes a value as one document.
@@ -102,7 +103,7 @@ fn block(text: &str) -> bool {
     body.contains('\n')
         && !body.ends_with('\n')
         && !body.starts_with([' ', '\n', '\t'])
-        && body.chars().all(|c| c == '\n' || c == '\t' || !c.is_control())
+        && body.chars().all(|c| c == '\n' || c == '\t' || !hidden(c))
         && !body.contains([
             '\u{85}', '\u{2028}', '\u{2029}', '\u{feff}', '\u{fffe}', '\u{ffff}',
         ])
@@ -127,8 +128,22 @@ pub fn quote(text: &str) -> String {
     } else {
         let mut quoted = String::new();
         double_quoted(text, &mut quoted);
-        quoted
+        marked(quoted)
     }
+}
+
+/// A text between double quotes, YAML or JSON, whose letters that would turn a terminal's text around, or move its cursor, are escaped:
+/// it reads as the same.
+pub fn marked(text: String) -> String {
+    let odd = |letter: char| hidden(letter) && !matches!(letter, '\n' | '\r' | '\t');
+    if !text.contains(odd) {
+        return text;
+    }
+    let escape = |letter: char| match odd(letter) {
+        true => format!("\\u{:04x}", u32::from(letter)),
+        false => letter.to_string(),
+    };
+    text.chars().map(escape).collect()
 }
 
 /// Writes a string on one line between double quotes, as YAML 1.1, YAML 1.2 and JSON read it alike. One character takes

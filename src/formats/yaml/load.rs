@@ -57,6 +57,7 @@ fn read(text: &str, comments: bool) -> Result<Vec<Node>, YamlError> {
     shape::check(body)?;
     let mut builder = Builder {
         offset,
+        unended: (!body.ends_with(['\n', '\r'])).then_some(body.len()),
         ..Builder::default()
     };
     let mut options = Options::default();
@@ -108,6 +109,8 @@ struct Builder {
     /// Bytes that anchors and aliases copied.
     copied: usize,
     offset: usize,
+    /// Where the text ends, if its last line does not.
+    unended: Option<usize>,
     /// Comments, with their columns, that wait for the entry or item which they stand before.
     comments: Vec<(u32, String)>,
     secret: Secret,
@@ -137,8 +140,19 @@ impl<'input> TrySpannedEventReceiver<'input> for Builder {
     fn on_event(&mut self, event: Event<'input>, span: Span) -> Result<(), YamlError> {
         match event {
             Event::Scalar(text, style, anchor, tag) => {
+                let mut text = text.into_owned();
+                // A block has the line break that the text has: none at its end, whatever the parser adds there.
+                let block = matches!(style, ScalarStyle::Literal | ScalarStyle::Folded);
+                if block
+                    && self
+                        .unended
+                        .is_some_and(|end| span.byte_range().is_some_and(|range| range.end >= end))
+                    && text.ends_with('\n')
+                {
+                    text.pop();
+                }
                 let kind = Kind::Scalar {
-                    text: text.into_owned(),
+                    text,
                     plain: style == ScalarStyle::Plain,
                     tag: tag.as_ref().and_then(|tag| meant(tag)),
                 };
@@ -391,7 +405,19 @@ fn key(node: Node) -> Result<Key, YamlError> {
     let merge = *plain && text == "<<";
     // kubectl makes "true" of `y:` and "1" of `1:`; whoever wrote them meant what is written.
     if *plain && tag.is_none() && !scalar::is_text(text) {
-        return refuse(&node, "put it in quotes");
+        let read = match scalar::resolve(text, true, None) {
+            Some(serde_json::Value::Bool(true)) => "true",
+            Some(serde_json::Value::Bool(false)) => "false",
+            Some(serde_json::Value::Null) => "nothing",
+            _ => "a number",
+        };
+        return Err(YamlError {
+            line,
+            column,
+            message: format!("a key must be a string, and YAML reads {MASK} as {read}"),
+            help: "put it in quotes".to_owned(),
+            key: Some(text.clone()),
+        });
     }
     let other = match tag {
         None | Some(Tag::Str) => None,

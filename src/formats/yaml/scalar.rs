@@ -100,6 +100,10 @@ pub fn integer(text: &str) -> Option<i128> {
         return None;
     }
     let lower = digits.to_ascii_lowercase();
+    // A sign stands before a number only, and not within.
+    if lower.contains(['-', '+']) {
+        return None;
+    }
     let value = if let Some(hex) = lower.strip_prefix("0x") {
         i128::from_str_radix(hex, 16)
     } else if let Some(octal) = lower.strip_prefix("0o") {

@@ -76,8 +76,19 @@ fn mistakes_are_named_with_their_place_and_without_their_values() {
             1,
             "duplicate key `a`; it is first on line 1",
         ),
-        ("1: hunter2\n", 1, 1, "a key must be a string"),
-        ("on: hunter2\n", 1, 1, "a key must be a string"),
+        (
+            "1: hunter2\n",
+            1,
+            1,
+            "a key must be a string, and YAML reads `1` as a number",
+        ),
+        (
+            "on: hunter2\n",
+            1,
+            1,
+            "a key must be a string, and YAML reads `on` as true",
+        ),
+        ("[a]: hunter2\n", 1, 1, "a key must be a string"),
         ("a: *nothing\n", 1, 4, "this is not YAML here"),
         ("a: [hunter2\n", 1, 1, "this is not YAML here"),
     ] {

@@ -1,6 +1,6 @@
 //! Annotations: on volumes as their record, and on objects of ours as people's orders.
 
-use super::{Annotated, Cluster, ClusterError, translate};
+use super::{Annotated, Cluster, ClusterError};
 use k8s_openapi::api::core::v1::PersistentVolume;
 use kube::api::{ApiResource, DynamicObject, Patch, PatchParams};
 use kube::{Api, Resource};
@@ -21,7 +21,7 @@ impl Cluster {
         api.patch_metadata(volume, &params, &Patch::Merge(patch))
             .await
             .map(drop)
-            .map_err(|error| translate(&format!("PersistentVolume {volume}"), error))
+            .map_err(|error| self.translate(&format!("PersistentVolume {volume}"), error))
     }
 
     /// Takes a finalizer off a cluster-scoped object, if nobody has written the object since it was read.
@@ -46,7 +46,7 @@ impl Cluster {
         };
         api.patch(&name, &params, &Patch::Merge(patch))
             .await
-            .map_err(|error| translate(&format!("{} {name}", K::kind(&())), error))
+            .map_err(|error| self.translate(&format!("{} {name}", K::kind(&())), error))
     }
 
     /// Sets an annotation on an object, or takes it away.
@@ -76,6 +76,6 @@ impl Cluster {
         api.patch_metadata(object.name, &params, &Patch::Merge(patch))
             .await
             .map(drop)
-            .map_err(|error| translate(&format!("{} {}", K::kind(&()), object.name), error))
+            .map_err(|error| self.translate(&format!("{} {}", K::kind(&()), object.name), error))
     }
 }

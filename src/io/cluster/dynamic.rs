@@ -1,13 +1,15 @@
 //! Objects whose kinds are known only by name: what a repository holds.
 
-use super::{Cluster, ClusterError, translate};
+use super::{Cluster, ClusterError};
 use crate::model::ids::ObjectId;
-use crate::model::kinds::FIELD_MANAGER;
+use crate::model::kinds::{FIELD_MANAGER, PAUSE_MANAGER};
 use kube::Api;
-use kube::api::{DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions};
+use kube::api::{
+    DeleteParams, DynamicObject, Patch, PatchParams, PostParams, Preconditions, PropagationPolicy,
+};
 use kube::core::{GroupVersionKind, TypeMeta};
 use kube::discovery::{ApiResource, Discovery, Scope};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// Namespaced objects without a namespace go here, as kubectl has it.
 const DEFAULT_NAMESPACE: &str = "default";
@@ -32,6 +34,19 @@ impl Live {
                     .iter()
                     .any(|entry| entry["manager"] == manager && entry["operation"] == "Apply")
             })
+    }
+
+    /// Who has applied it, and which of its fields.
+    pub fn applied(&self) -> impl Iterator<Item = (&str, &Value)> {
+        let entries = self
+            .0
+            .pointer("/metadata/managedFields")
+            .and_then(Value::as_array);
+        let applied = entries
+            .into_iter()
+            .flatten()
+            .filter(|entry| entry["operation"] == "Apply");
+        applied.filter_map(|entry| Some((entry["manager"].as_str()?, &entry["fieldsV1"])))
     }
 
     /// An annotation's value.
@@ -60,7 +75,7 @@ impl Cluster {
         let fresh = Discovery::new(self.client.clone())
             .run()
             .await
-            .map_err(|error| translate("the list of kinds", error))?;
+            .map_err(|error| self.translate("the list of kinds", error))?;
         let found = fresh
             .resolve_gvk(&wanted)
             .map(|(resource, capabilities)| (resource, capabilities.scope));
@@ -93,7 +108,7 @@ impl Cluster {
         let found = api
             .get_opt(&id.name)
             .await
-            .map_err(|error| translate(&id.to_string(), error))?;
+            .map_err(|error| self.translate(&id.to_string(), error))?;
         found.map(|object| live(id, object)).transpose()
     }
 
@@ -109,6 +124,38 @@ impl Cluster {
         object: &Value,
         dry_run: bool,
     ) -> Result<Live, ClusterError> {
+        self.apply_as(FIELD_MANAGER, api_version, id, object, dry_run)
+            .await
+    }
+
+    /// Sets `spec.paused` of the object with this uid, and no other field.
+    ///
+    /// # Errors
+    /// Any [`ClusterError`]; where the object has gone since, none is made.
+    pub async fn pause_object(
+        &self,
+        api_version: &str,
+        id: &ObjectId,
+        uid: &str,
+    ) -> Result<(), ClusterError> {
+        let mut pause = json!({"apiVersion": api_version, "kind": id.kind,
+            "metadata": {"name": id.name, "uid": uid}, "spec": {"paused": true}});
+        if !id.namespace.is_empty() {
+            pause["metadata"]["namespace"] = json!(id.namespace);
+        }
+        self.apply_as(PAUSE_MANAGER, api_version, id, &pause, false)
+            .await
+            .map(drop)
+    }
+
+    async fn apply_as(
+        &self,
+        manager: &str,
+        api_version: &str,
+        id: &ObjectId,
+        object: &Value,
+        dry_run: bool,
+    ) -> Result<Live, ClusterError> {
         let api = self.api(api_version, id).await?;
         if dry_run {
             self.read();
@@ -117,12 +164,12 @@ impl Cluster {
         }
         let params = PatchParams {
             dry_run,
-            ..PatchParams::apply(FIELD_MANAGER).force()
+            ..PatchParams::apply(manager).force()
         };
         let applied = api
             .patch(&id.name, &params, &Patch::Apply(object))
             .await
-            .map_err(|error| translate(&id.to_string(), error))?;
+            .map_err(|error| self.translate(&id.to_string(), error))?;
         live(id, applied)
     }
 
@@ -150,7 +197,7 @@ impl Cluster {
         api.create(&params, &object)
             .await
             .map(drop)
-            .map_err(|error| translate(&id.to_string(), error))
+            .map_err(|error| self.translate(&id.to_string(), error))
     }
 
     /// Deletes an object if it is still the one with this uid. That it is gone already is no error.
@@ -163,6 +210,30 @@ impl Cluster {
         id: &ObjectId,
         uid: &str,
     ) -> Result<(), ClusterError> {
+        self.delete_as(api_version, id, uid, None).await
+    }
+
+    /// The same with what it owns: of a Job the API server would leave the pods there otherwise.
+    ///
+    /// # Errors
+    /// Any [`ClusterError`].
+    pub async fn delete_with_owned(
+        &self,
+        api_version: &str,
+        id: &ObjectId,
+        uid: &str,
+    ) -> Result<(), ClusterError> {
+        let owned = Some(PropagationPolicy::Background);
+        self.delete_as(api_version, id, uid, owned).await
+    }
+
+    async fn delete_as(
+        &self,
+        api_version: &str,
+        id: &ObjectId,
+        uid: &str,
+        propagation_policy: Option<PropagationPolicy>,
+    ) -> Result<(), ClusterError> {
         let api = self.api(api_version, id).await?;
         self.wrote()?;
         let preconditions = Preconditions {
@@ -171,12 +242,13 @@ impl Cluster {
         };
         let params = DeleteParams {
             preconditions: Some(preconditions),
+            propagation_policy,
             ..DeleteParams::default()
         };
         match api.delete(&id.name, &params).await {
             Ok(_) => Ok(()),
             Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
-            Err(error) => Err(translate(&id.to_string(), error)),
+            Err(error) => Err(self.translate(&id.to_string(), error)),
         }
     }
 }

@@ -1,7 +1,7 @@
 //! Objects of other systems' kinds, by what their paths are made of: no list of kinds has to be read first, and a kind that is not
 //! installed is an answer, not an error.
 
-use super::{Cluster, ClusterError, PAGE, PAGES_MAX, translate};
+use super::{Cluster, ClusterError, PAGE, PAGES_MAX};
 use crate::model::kinds::FIELD_MANAGER;
 use kube::Api;
 use kube::api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams, Preconditions};
@@ -121,7 +121,7 @@ impl Cluster {
             self.read();
             let page = match api.list(&params).await {
                 Err(kube::Error::Api(status)) if status.code == 404 => return Ok(None),
-                other => other.map_err(|error| translate(kind.plural, error))?,
+                other => other.map_err(|error| self.translate(kind.plural, error))?,
             };
             for item in page.items {
                 items.push(plain(kind, item)?);
@@ -131,9 +131,7 @@ impl Cluster {
                 _ => return Ok(Some(items)),
             }
         }
-        Err(ClusterError::Unreachable {
-            detail: format!("a list of {} never ended", kind.plural),
-        })
+        Err(self.unreachable(format!("a list of {} never ended", kind.plural)))
     }
 
     /// Merges a change into an object, and answers its new version. With `metadata.resourceVersion` in it, it is refused when somebody has
@@ -153,7 +151,7 @@ impl Cluster {
         api.patch(name, &manager(), &Patch::Merge(change))
             .await
             .map(|written| written.metadata.resource_version.unwrap_or_default())
-            .map_err(|error| translate(&kind.named(namespace, name), error))
+            .map_err(|error| self.translate(&kind.named(namespace, name), error))
     }
 
     /// Merges a change into an object's status.
@@ -172,7 +170,7 @@ impl Cluster {
         api.patch_status(name, &manager(), &Patch::Merge(change))
             .await
             .map(drop)
-            .map_err(|error| translate(&kind.named(namespace, name), error))
+            .map_err(|error| self.translate(&kind.named(namespace, name), error))
     }
 
     /// Creates an object.
@@ -195,7 +193,7 @@ impl Cluster {
         api.create(&PostParams::default(), &object)
             .await
             .map(drop)
-            .map_err(|error| translate(kind.kind, error))
+            .map_err(|error| self.translate(kind.kind, error))
     }
 
     /// Deletes an object, if it is still the one with this uid and nobody has written it since this version.
@@ -221,7 +219,7 @@ impl Cluster {
         match self.foreign(kind, namespace).delete(name, &params).await {
             Ok(_) => Ok(()),
             Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
-            Err(error) => Err(translate(&kind.named(namespace, name), error)),
+            Err(error) => Err(self.translate(&kind.named(namespace, name), error)),
         }
     }
 }

@@ -1,6 +1,6 @@
 //! The Lease of the leader election.
 
-use super::{Cluster, ClusterError, translate};
+use super::{Cluster, ClusterError};
 use crate::model::lease::LeaseRecord;
 use k8s_openapi::api::coordination::v1::{Lease, LeaseSpec};
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::MicroTime;
@@ -19,7 +19,7 @@ impl Cluster {
         let found = api
             .get_opt(name)
             .await
-            .map_err(|error| translate(&format!("Lease {namespace}/{name}"), error))?;
+            .map_err(|error| self.translate(&format!("Lease {namespace}/{name}"), error))?;
         Ok(found.map(record))
     }
 
@@ -66,7 +66,7 @@ impl Cluster {
             Some(_) => api.replace(name, &params, &lease).await,
             None => api.create(&params, &lease).await,
         };
-        written.map(record).map_err(|error| translate(&what, error))
+        written.map(record).map_err(|error| self.translate(&what, error))
     }
 }
 

@@ -5,15 +5,17 @@ use crate::model::failure::{Class, Failure};
 use crate::model::secret::SecretText;
 use k8s_openapi::api::core::v1::{ConfigMap, PersistentVolume, PersistentVolumeClaim, Secret};
 use kube::api::{ApiResource, DynamicObject, ListParams, PostParams};
-use kube::config::{KubeConfigOptions, Kubeconfig};
-use kube::{Api, Client, Config, Resource};
+use kube::{Api, Client, Resource};
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use std::collections::BTreeMap;
 use std::fmt::Debug;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+/// The way to it.
+mod connect;
 
 /// Objects whose kinds are known only by name.
 mod dynamic;
@@ -49,8 +51,12 @@ pub enum ClusterError {
         detail: String,
     },
     /// The request was not answered.
-    #[error("the Kubernetes API did not answer: {detail}")]
+    #[error(
+        "the Kubernetes API at {server} did not answer: {detail}; see that it runs and can be reached from here, and that --kubeconfig names the right cluster"
+    )]
     Unreachable {
+        /// Where it is looked for.
+        server: String,
         /// What went wrong.
         detail: String,
     },
@@ -132,7 +138,8 @@ impl ClusterError {
             Self::Forbidden { detail } if !is_about_rights(&detail) => Self::Forbidden {
                 detail: hidden("the API server refuses it"),
             },
-            Self::Unreachable { .. } => Self::Unreachable {
+            Self::Unreachable { server, .. } => Self::Unreachable {
+                server,
                 detail: hidden("the request failed"),
             },
             other => other,
@@ -201,6 +208,9 @@ pub struct Requests {
 #[derive(Clone)]
 pub struct Cluster {
     client: Client,
+    server: Arc<str>,
+    /// After how long without a word a request is given up; `None`: never.
+    patience: Option<Duration>,
     requests: Arc<Requests>,
     discovery: Arc<tokio::sync::Mutex<Option<kube::discovery::Discovery>>>,
     events: kube::runtime::events::Recorder,
@@ -208,50 +218,6 @@ pub struct Cluster {
 }
 
 impl Cluster {
-    /// Connects with a kubeconfig file, or as a pod does, or with the user's own kubeconfig.
-    ///
-    /// # Errors
-    /// [`ClusterError::Config`] when no usable configuration is found. Nothing is asked of the server yet.
-    pub async fn connect(kubeconfig: Option<&Path>) -> Result<Self, ClusterError> {
-        let config = match kubeconfig {
-            Some(path) => {
-                let parsed = Kubeconfig::read_from(path).map_err(config_error)?;
-                Config::from_custom_kubeconfig(parsed, &KubeConfigOptions::default())
-                    .await
-                    .map_err(config_error)?
-            }
-            None => Config::infer().await.map_err(config_error)?,
-        };
-        Self::with(config)
-    }
-
-    /// Connects with the text of a kubeconfig.
-    ///
-    /// # Errors
-    /// [`ClusterError::Config`] when the text is not a kubeconfig.
-    pub async fn from_kubeconfig(text: &str) -> Result<Self, ClusterError> {
-        let parsed = Kubeconfig::from_yaml(text).map_err(config_error)?;
-        let config = Config::from_custom_kubeconfig(parsed, &KubeConfigOptions::default())
-            .await
-            .map_err(config_error)?;
-        Self::with(config)
-    }
-
-    fn with(config: Config) -> Result<Self, ClusterError> {
-        let client = Client::try_from(config).map_err(config_error)?;
-        let reporter = kube::runtime::events::Reporter {
-            controller: "couchestor".to_owned(),
-            instance: None,
-        };
-        Ok(Self {
-            events: kube::runtime::events::Recorder::new(client.clone(), reporter),
-            client,
-            requests: Arc::default(),
-            discovery: Arc::default(),
-            guard: Guard::default(),
-        })
-    }
-
     /// How many requests were made.
     pub fn requests(&self) -> &Requests {
         &self.requests
@@ -291,7 +257,7 @@ impl Cluster {
             .client
             .apiserver_version()
             .await
-            .map_err(|error| translate("the server", error))?;
+            .map_err(|error| self.translate("the server", error))?;
         Ok(info.git_version)
     }
 
@@ -311,16 +277,14 @@ impl Cluster {
             let page = api
                 .list(&params)
                 .await
-                .map_err(|error| translate(&K::plural(&()), error))?;
+                .map_err(|error| self.translate(&K::plural(&()), error))?;
             items.extend(page.items);
             match page.metadata.continue_ {
                 Some(token) if !token.is_empty() => params.continue_token = Some(token),
                 _ => return Ok(items),
             }
         }
-        Err(ClusterError::Unreachable {
-            detail: format!("a list of {} never ended", K::plural(&())),
-        })
+        Err(self.unreachable(format!("a list of {} never ended", K::plural(&()))))
     }
 
     /// Creates a cluster-scoped object.
@@ -336,7 +300,7 @@ impl Cluster {
         let name = object.meta().name.clone().unwrap_or_default();
         api.create(&PostParams::default(), object)
             .await
-            .map_err(|error| translate(&format!("{} {name}", K::kind(&())), error))
+            .map_err(|error| self.translate(&format!("{} {name}", K::kind(&())), error))
     }
 
     /// Writes an object's status, if nobody has written the object since it was read.
@@ -369,7 +333,7 @@ impl Cluster {
         let written = api
             .replace_status(&name, &params, &body)
             .await
-            .map_err(|error| translate(&what, error))?;
+            .map_err(|error| self.translate(&what, error))?;
         serde_json::to_value(written)
             .and_then(serde_json::from_value)
             .map_err(unreadable)
@@ -387,7 +351,10 @@ impl Cluster {
         self.read();
         let api: Api<Secret> = Api::namespaced(self.client.clone(), namespace);
         let what = format!("Secret {namespace}/{name}");
-        let found = api.get_opt(name).await.map_err(|error| translate(&what, error))?;
+        let found = api
+            .get_opt(name)
+            .await
+            .map_err(|error| self.translate(&what, error))?;
         Ok(found.map(|secret| {
             secret
                 .data
@@ -410,7 +377,10 @@ impl Cluster {
         self.read();
         let api: Api<ConfigMap> = Api::namespaced(self.client.clone(), namespace);
         let what = format!("ConfigMap {namespace}/{name}");
-        let found = api.get_opt(name).await.map_err(|error| translate(&what, error))?;
+        let found = api
+            .get_opt(name)
+            .await
+            .map_err(|error| self.translate(&what, error))?;
         Ok(found.map(|map| map.data.unwrap_or_default()))
     }
 
@@ -426,7 +396,9 @@ impl Cluster {
         self.read();
         let api: Api<PersistentVolumeClaim> = Api::namespaced(self.client.clone(), namespace);
         let what = format!("PersistentVolumeClaim {namespace}/{name}");
-        api.get_opt(name).await.map_err(|error| translate(&what, error))
+        api.get_opt(name)
+            .await
+            .map_err(|error| self.translate(&what, error))
     }
 
     /// Reads all PersistentVolumes and claims.
@@ -436,50 +408,28 @@ impl Cluster {
     pub async fn volumes(&self) -> Result<(Vec<PersistentVolume>, Vec<PersistentVolumeClaim>), ClusterError> {
         futures::future::try_join(self.list(), self.list()).await
     }
-}
 
-fn config_error(error: impl std::fmt::Display) -> ClusterError {
-    ClusterError::Config {
-        detail: error.to_string(),
-    }
-}
-
-/// Translates kube's errors. The words of the API server about a Secret may quote its values, so of those only the
-/// reason is kept.
-fn translate(what: &str, error: kube::Error) -> ClusterError {
-    let what = what.to_owned();
-    match error {
-        kube::Error::Api(status) => {
-            let detail = match status.message.contains("Secret in version")
-                || what.starts_with("Secret") && matches!(status.code, 400 | 422 | 500)
-            {
-                true => format!("{} (details of Secrets are not shown)", status.reason),
-                false => status.message.clone(),
-            };
-            match status.code {
-                403 => ClusterError::Forbidden { detail },
-                409 if status.reason == "AlreadyExists" => ClusterError::Exists { what },
-                409 => ClusterError::Conflict { what },
-                400 | 422 => ClusterError::Invalid { what, detail },
-                code => ClusterError::Api { what, code, detail },
+    /// Translates kube's errors. The words of the API server about a Secret may quote its values, so of those only the
+    /// reason is kept.
+    fn translate(&self, what: &str, error: kube::Error) -> ClusterError {
+        let what = what.to_owned();
+        match error {
+            kube::Error::Api(status) => {
+                let detail = match status.message.contains("Secret in version")
+                    || what.starts_with("Secret") && matches!(status.code, 400 | 422 | 500)
+                {
+                    true => format!("{} (details of Secrets are not shown)", status.reason),
+                    false => status.message.clone(),
+                };
+                match status.code {
+                    403 => ClusterError::Forbidden { detail },
+                    409 if status.reason == "AlreadyExists" => ClusterError::Exists { what },
+                    409 => ClusterError::Conflict { what },
+                    400 | 422 => ClusterError::Invalid { what, detail },
+                    code => ClusterError::Api { what, code, detail },
+                }
             }
+            other => self.unanswered(&other),
         }
-        other => ClusterError::Unreachable {
-            detail: chain(&other),
-        },
     }
-}
-
-fn chain(error: &dyn std::error::Error) -> String {
-    let mut text = error.to_string();
-    let mut source = error.source();
-    while let Some(cause) = source {
-        let cause_text = cause.to_string();
-        if !text.contains(&cause_text) {
-            text.push_str(": ");
-            text.push_str(&cause_text);
-        }
-        source = cause.source();
-    }
-    text
 }

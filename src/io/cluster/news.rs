@@ -1,8 +1,8 @@
 //! Events on objects, and news that an object changed.
 
-use super::{Cluster, ClusterError, translate};
+use super::{Cluster, ClusterError};
 use crate::model::conditions;
-use crate::model::kinds::{BackupPolicy, PolicySource, VolumeMigration};
+use crate::model::kinds::{BackupPolicy, PolicySource, VolumeMigration, WorkloadMove};
 use futures::{StreamExt, TryStreamExt};
 use kube::runtime::WatchStreamExt;
 use kube::runtime::events::{Event, EventType};
@@ -45,15 +45,16 @@ impl Cluster {
         self.events
             .publish(&event, &about.object_ref(&()))
             .await
-            .map_err(|error| translate("an Event", error))
+            .map_err(|error| self.translate("an Event", error))
     }
 
-    /// Says when a PolicySource, a VolumeMigration or a BackupPolicy has changed. The channel holds one message: many changes at once
-    /// are one piece of news. The watch goes on until the receiver is dropped.
+    /// Says when a PolicySource, a VolumeMigration, a WorkloadMove or a BackupPolicy has changed. The channel holds one message: many
+    /// changes at once are one piece of news. The watch goes on until the receiver is dropped.
     pub fn news(&self) -> mpsc::Receiver<()> {
         let (sender, receiver) = mpsc::channel(1);
         self.spawn_watch::<PolicySource>(sender.clone());
         self.spawn_watch::<VolumeMigration>(sender.clone());
+        self.spawn_watch::<WorkloadMove>(sender.clone());
         self.spawn_watch::<BackupPolicy>(sender);
         receiver
     }

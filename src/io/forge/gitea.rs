@@ -3,8 +3,8 @@
 use super::github::{change_body, state_of, status_body};
 use super::http::Http;
 use super::{
-    Approval, Change, Comment, CommitId, Face, ForgeError, Label, NewPullRequest, PER_PAGE, PullRequest,
-    PullRequestState, Status, Timestamp,
+    Approval, Change, Comment, CommitId, Face, ForgeError, Label, NewPullRequest, OPEN_PER_PAGE, PER_PAGE,
+    PullRequest, PullRequestState, Status, Timestamp,
 };
 use jiff::SignedDuration;
 use reqwest::Method;
@@ -309,7 +309,7 @@ impl Face for Gitea {
     }
 
     async fn list_open(&self, max: usize) -> Result<Vec<PullRequest>, ForgeError> {
-        let query = [("state", "open"), ("limit", PER_PAGE)];
+        let query = [("state", "open"), ("limit", OPEN_PER_PAGE)];
         let mut found = Vec::new();
         self.pulls("listing open pull requests", &query, |next| {
             super::collect(&mut found, next, max)

@@ -2,8 +2,8 @@
 
 use super::http::Http;
 use super::{
-    Approval, Change, Comment, CommitId, CommitState, Face, ForgeError, Label, NewPullRequest, PER_PAGE,
-    PullRequest, PullRequestState, Status, Timestamp,
+    Approval, Change, Comment, CommitId, CommitState, Face, ForgeError, Label, NewPullRequest, OPEN_PER_PAGE,
+    PER_PAGE, PullRequest, PullRequestState, Status, Timestamp,
 };
 use reqwest::Method;
 use serde::Deserialize;
@@ -297,7 +297,7 @@ impl Face for Github {
             ("state", "open"),
             ("sort", "created"),
             ("direction", "desc"),
-            ("per_page", PER_PAGE),
+            ("per_page", OPEN_PER_PAGE),
         ];
         let mut found = Vec::new();
         self.pulls("listing open pull requests", &query, |next| {

@@ -2,8 +2,8 @@
 
 use super::http::Http;
 use super::{
-    Approval, Change, Comment, CommitId, CommitState, Face, ForgeError, Label, NewPullRequest, PER_PAGE,
-    PullRequest, Status, Timestamp,
+    Approval, Change, Comment, CommitId, CommitState, Face, ForgeError, Label, NewPullRequest, OPEN_PER_PAGE,
+    PER_PAGE, PullRequest, Status, Timestamp,
 };
 use reqwest::Method;
 use serde::Deserialize;
@@ -184,7 +184,7 @@ impl Face for Gitlab {
             ("state", "opened"),
             ("order_by", "created_at"),
             ("sort", "desc"),
-            ("per_page", PER_PAGE),
+            ("per_page", OPEN_PER_PAGE),
         ];
         let mut found = Vec::new();
         self.requests("listing open merge requests", &query, |next| {

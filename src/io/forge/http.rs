@@ -15,7 +15,7 @@ use std::ops::ControlFlow;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-/// One answer: fifty pull requests with the longest bodies that are in use are some megabytes.
+/// One answer: a hundred pull requests with the longest bodies that GitHub takes are some twenty megabytes at most.
 const BODY_MAX: usize = 32 << 20;
 
 /// Answers that are kept for conditional requests: how many, and how many bytes of them.

@@ -51,6 +51,10 @@ const TRIES: usize = 2;
 /// Things per page: what all forges give.
 const PER_PAGE: &str = "50";
 
+/// Open pull requests per page, of which all are read now and then: what GitHub and GitLab give at most. Gitea gives fewer unless it is
+/// told otherwise (`MAX_RESPONSE_ITEMS`, 50), and says that there are more.
+const OPEN_PER_PAGE: &str = "100";
+
 /// Bounds that may differ.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -467,14 +471,15 @@ fn better(known: Option<PullRequest>, found: PullRequest) -> Option<PullRequest>
 
 /// Takes one more of a list, unless there are enough.
 fn collect(found: &mut Vec<PullRequest>, next: PullRequest, max: usize) -> std::ops::ControlFlow<()> {
-    if found.len() >= max {
-        return std::ops::ControlFlow::Break(());
-    }
     // Pages move when something is opened between two of them.
-    if found.iter().all(|known| known.number != next.number) {
+    if found.len() < max && found.iter().all(|known| known.number != next.number) {
         found.push(next);
     }
-    std::ops::ControlFlow::Continue(())
+    // No page is asked for whose things nobody takes.
+    match found.len() < max {
+        true => std::ops::ControlFlow::Continue(()),
+        false => std::ops::ControlFlow::Break(()),
+    }
 }
 
 /// A list that must be read whole was not.

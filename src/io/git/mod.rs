@@ -57,6 +57,7 @@ mod provenance;
 
 pub use credentials::Credentials;
 pub use merge::Merged;
+pub use objects::blob_id;
 pub use write::{Lease, LogEntry, Signature};
 
 /// A repository of policies is a few megabytes; this ends a clone of something else.

@@ -1,7 +1,13 @@
-//! Raw objects, for their signatures.
+//! Raw objects: for their signatures, and by their names.
 
 use super::{GitError, Repository, failed};
-use git2::Oid;
+use git2::{ObjectType, Oid};
+
+/// The id that a blob with this content has; empty when it is too large for Git to name.
+pub fn blob_id(content: &[u8]) -> String {
+    let named = Oid::hash_object(ObjectType::Blob, content);
+    named.map(|id| id.to_string()).unwrap_or_default()
+}
 
 impl Repository {
     /// The bytes of an object that is here, as Git hashes them.

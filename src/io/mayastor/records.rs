@@ -177,6 +177,8 @@ struct NodeSpec {
 #[derive(Deserialize)]
 struct NodeState {
     status: String,
+    #[serde(default)]
+    version: Option<String>,
 }
 
 /// Reads one volume as the API writes it.
@@ -365,7 +367,14 @@ fn node(raw: RawNode) -> Node {
             .as_ref()
             .and_then(|spec| spec.labels.clone())
             .unwrap_or_default(),
-        state: raw.state.map(|state| health(&state.status)).unwrap_or_default(),
-        version: raw.spec.and_then(|spec| spec.version),
+        state: raw
+            .state
+            .as_ref()
+            .map(|state| health(&state.status))
+            .unwrap_or_default(),
+        version: raw
+            .spec
+            .and_then(|spec| spec.version)
+            .or(raw.state.and_then(|state| state.version)),
     }
 }

@@ -7,7 +7,7 @@
 )]
 
 use super::*;
-use crate::model::engine::{Health, Node, Pool, Replica};
+use crate::model::engine::{Ability, Health, Node, Pool, Replica};
 use crate::model::ids::ClaimRef;
 use crate::model::observation::Pin;
 use std::collections::HashSet;
@@ -46,7 +46,7 @@ fn node(name: &str) -> Node {
         state: Health::Online,
         cordons: Vec::new(),
         draining: false,
-        version: None,
+        version: Some("v2.10.1".to_owned()),
     }
 }
 
@@ -151,7 +151,11 @@ fn is_recorded(of: &Observation, bound: &BoundVolume, uuid: &str, known: &Volume
             allowed_nodes: Vec::new(),
         }
     );
-    assert_eq!(record.unfit, Unfit::of(known));
+    let told = Abilities {
+        pool_cordons: Ability::Has,
+        removal_heeds_cordons: Ability::Has,
+    };
+    assert_eq!(record.unfit, Unfit::of(known, told));
     assert_eq!(
         (record.size, record.wanted_copies, record.thin, record.encrypted),
         (known.size, known.num_replicas, known.thin, known.encrypted)

@@ -22,6 +22,9 @@ pub mod review;
 /// How moves are carried out.
 pub mod moves;
 
+/// What becomes of rendered objects.
+pub mod delivery;
+
 /// A storage tier.
 pub mod storage_tier;
 
@@ -46,8 +49,14 @@ pub mod drill;
 /// Workloads moved onto a class in phases.
 pub mod rollout;
 
+/// A phase may be carried out.
+pub mod rollout_promotion;
+
 /// One approved move with its journal.
 pub mod volume_migration;
+
+/// One approved move of workloads with its journal.
+pub mod workload_move;
 
 /// What kube's derive implements for every kind: names and metadata, no client.
 pub use kube::Resource;
@@ -56,10 +65,12 @@ pub use kube::core::object::HasStatus;
 pub use backup::{BackupLocation, BackupPolicy};
 pub use policy_source::PolicySource;
 pub use rollout::Rollout;
+pub use rollout_promotion::RolloutPromotion;
 pub use storage_policy::StoragePolicy;
 pub use storage_tier::StorageTier;
 pub use tier_assignment::TierAssignment;
 pub use volume_migration::VolumeMigration;
+pub use workload_move::WorkloadMove;
 
 /// The API group of every kind here.
 pub const GROUP: &str = "storage.billyronks.io";
@@ -94,6 +105,24 @@ pub const RESUME_MOVES: &str = "storage.billyronks.io/resume-moves";
 /// Annotations with the value `disabled` that keep an object from being pruned: ours and Flux's.
 pub const PRUNE: [&str; 2] = ["storage.billyronks.io/prune", "kustomize.toolkit.fluxcd.io/prune"];
 
+/// The value of the first of [`PRUNE`] with which Git says that what is otherwise paused and kept may be removed when it leaves.
+pub const PRUNE_ENABLED: &str = "enabled";
+
+/// Whether it is a Schedule of Velero's: who takes one out of Git by mistake has no backups from then on, so it is paused first.
+pub fn is_schedule(id: &super::ids::ObjectId) -> bool {
+    id.group == "velero.io" && id.kind == "Schedule"
+}
+
+/// Kinds, with their groups, that hold data or other people's objects: removing one from Git never removes it from the cluster.
+pub const NEVER_PRUNED: [(&str, &str); 5] = [
+    ("", "PersistentVolume"),
+    ("", "PersistentVolumeClaim"),
+    ("", "Namespace"),
+    ("apiextensions.k8s.io", "CustomResourceDefinition"),
+    // Without it Velero neither restores what is in the bucket nor deletes what is too old.
+    ("velero.io", "BackupStorageLocation"),
+];
+
 /// The annotation of Flux by which an object is made once and never changed, and its value.
 pub const MADE_ONCE: (&str, &str) = ("kustomize.toolkit.fluxcd.io/ssa", "IfNotPresent");
 
@@ -101,8 +130,20 @@ pub const MADE_ONCE: (&str, &str) = ("kustomize.toolkit.fluxcd.io/ssa", "IfNotPr
 /// cannot be read any more.
 pub const REPOSITORY_SECRET: &str = "velero-repo-credentials";
 
+/// Whether it is the Secret with that password, in whatever namespace Velero has.
+pub fn is_repository_secret(id: &super::ids::ObjectId) -> bool {
+    id.group.is_empty() && id.kind == "Secret" && id.name == REPOSITORY_SECRET
+}
+
 /// The field manager under which couchestor applies objects.
 pub const FIELD_MANAGER: &str = "couchestor";
+
+/// The field manager under which couchestor pauses what left Git. Applied under its usual name, a pause alone would take all other fields
+/// away; when the object comes back, the usual name takes the field over again.
+pub const PAUSE_MANAGER: &str = "couchestor-pause";
+
+/// The field manager under which Flux's kustomize-controller applies objects: its own name (`main.go`, `controllerName`).
+pub const FLUX_MANAGER: &str = "kustomize-controller";
 
 /// The field manager under which the command line writes what its user says.
 pub const PERSON_MANAGER: &str = "couchestor-user";
@@ -135,15 +176,20 @@ pub fn all_crds() -> Vec<CustomResourceDefinition> {
         BackupLocation::crd(),
         BackupPolicy::crd(),
         Rollout::crd(),
+        RolloutPromotion::crd(),
         VolumeMigration::crd(),
+        WorkloadMove::crd(),
     ]
 }
+
+/// Kinds that couchestor creates in the cluster, and that nobody writes.
+pub const MADE_BY_US: [&str; 2] = ["VolumeMigration", "WorkloadMove"];
 
 /// The CRDs of the kinds that people write into Git, by kind.
 pub fn git_crds() -> BTreeMap<String, CustomResourceDefinition> {
     all_crds()
         .into_iter()
         .map(|crd| (crd.spec.names.kind.clone(), crd))
-        .filter(|(kind, _)| kind != "VolumeMigration")
+        .filter(|(kind, _)| !MADE_BY_US.contains(&kind.as_str()))
         .collect()
 }

@@ -1,6 +1,7 @@
 //! `PolicySource`: which repository, branch and path; with which credentials; how to propose; where to audit.
 
 use super::LocalRef;
+pub use super::delivery::{Delivery, DeliveryMode, DeliveryStatus};
 use super::merges::{ApprovalRule, MergeStatus};
 pub use super::moves::{Moves, MovesStatus};
 pub use super::proposals::{ProposalState, ProposalStatus, ProposedMoveStatus, ShortageStatus};
@@ -68,7 +69,8 @@ pub struct PolicySourceSpec {
     #[serde(default)]
     pub suspend: bool,
 
-    /// Whether objects that left the repository are removed from the cluster.
+    /// Whether objects that left the repository are removed from the cluster. With `delivery.mode: commit` whoever applies the folder
+    /// decides that.
     #[serde(default)]
     pub prune: bool,
 
@@ -97,6 +99,10 @@ pub struct PolicySourceSpec {
     /// What is done to the objects after the overlay is built.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub post_build: Option<PostBuild>,
+
+    /// What becomes of the rendered objects; without it couchestor applies them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delivery: Option<Delivery>,
 
     /// How moves are proposed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -393,6 +399,9 @@ pub struct PolicySourceStatus {
     /// What is applied, so that what leaves the repository can be removed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub inventory: Option<Inventory>,
+    /// What became of a delivery by pull request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub delivery: Option<DeliveryStatus>,
     /// The last five revisions with their results.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub history: Vec<HistoryEntry>,

@@ -1,7 +1,9 @@
 //! What a PolicySource's status remembers of its proposals.
 
+use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use std::time::Duration;
 
 /// What became of a proposal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -70,6 +72,21 @@ pub struct ProposalStatus {
     pub body: String,
     /// When the state was entered, RFC 3339.
     pub since: String,
+}
+
+impl ProposalStatus {
+    /// Whether a no is so old that it may be asked again: `expire` is `spec.proposals.rejections.expireAfter`, and without it a no is
+    /// never too old.
+    pub fn is_forgotten(&self, expire: Option<Duration>, now: Timestamp) -> bool {
+        let since = self.since.parse::<Timestamp>().ok();
+        match (expire, since) {
+            (Some(expire), Some(since)) => {
+                let passed = now.as_second().saturating_sub(since.as_second());
+                u64::try_from(passed).is_ok_and(|passed| passed >= expire.as_secs())
+            }
+            _ => false,
+        }
+    }
 }
 
 /// One move of a proposal.

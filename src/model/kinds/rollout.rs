@@ -6,8 +6,8 @@ use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-/// Workloads move onto a StorageClass in phases, each behind gates. This release judges phases and their gates, and says which phase is
-/// open; people move its workloads, and the next phase opens when what was demanded of this one holds.
+/// Workloads move onto a StorageClass in phases, each behind gates. A phase whose gates hold may be promoted by a RolloutPromotion in Git,
+/// and couchestor then moves its workloads; the next phase opens when what was demanded of this one holds.
 #[derive(CustomResource, KubeSchema, Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[kube(
     group = "storage.billyronks.io",
@@ -36,6 +36,52 @@ pub struct RolloutSpec {
     /// The phases in order.
     #[schemars(length(min = 1, max = 20))]
     pub phases: Vec<RolloutPhase>,
+    /// How volumes are copied.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub copy: Option<CopySpec>,
+}
+
+/// How volumes are copied: by Jobs, while the workloads that use them are scaled to nothing.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct CopySpec {
+    /// The image of the Jobs: any with a POSIX shell and GNU's coreutils, findutils and diffutils. They need no network.
+    #[serde(default = "default_copy_image")]
+    pub image: String,
+    /// How long the workloads of one move may be down before it is taken back, and an instance of a Cluster may take to be made anew before a
+    /// person has to look, a Go duration.
+    #[serde(default = "default_copy_timeout")]
+    pub timeout: String,
+}
+
+impl Default for CopySpec {
+    fn default() -> Self {
+        Self {
+            image: default_copy_image(),
+            timeout: default_copy_timeout(),
+        }
+    }
+}
+
+fn default_copy_image() -> String {
+    "debian:stable-slim".to_owned()
+}
+
+fn default_copy_timeout() -> String {
+    "4h".to_owned()
+}
+
+/// How the workloads of a phase move.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum PhaseMethod {
+    /// They are scaled down, each volume is copied into a new one and compared with it, and they are scaled up with the new ones.
+    #[default]
+    Copy,
+    /// They are CloudNativePG's Clusters, whose operator clones one instance after the other anew.
+    Cnpg,
+    /// Nothing is moved: what is made anew is made on the class, and couchestor only watches.
+    New,
 }
 
 /// One phase. It is done when every claim of its workloads is on the class and its gates hold, for as long as `soak` says; then the next
@@ -48,7 +94,10 @@ pub struct RolloutPhase {
     /// Its workloads.
     #[schemars(length(min = 1, max = 50))]
     pub workloads: Vec<WorkloadSelector>,
-    /// What must hold besides before the next phase opens.
+    /// How they move: `copy` unless it says otherwise.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub method: Option<PhaseMethod>,
+    /// What must hold before the phase is promoted, of the claims that are to move, and before the next phase opens, of all.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     #[schemars(length(max = 20))]
     pub gates: Vec<Gate>,
@@ -173,6 +222,12 @@ pub struct PhaseStatus {
     /// Its gates, in order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub gates: Vec<GateStatus>,
+    /// What is to be said of its promotion: that it may be proposed, what it waits for, or what it moves.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub promotion: String,
+    /// Moves of its workloads, the newest last.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub moves: Vec<PhaseMove>,
     /// Since when all of it has held without a break (RFC 3339).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub held_since: Option<String>,
@@ -182,6 +237,18 @@ pub struct PhaseStatus {
     /// Of what the two times speak: a phase that is written anew begins anew.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub fingerprint: String,
+}
+
+/// A move of workloads of a phase.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct PhaseMove {
+    /// The WorkloadMove.
+    pub name: String,
+    /// Its claims.
+    pub claims: String,
+    /// Where it stands.
+    pub phase: String,
 }
 
 /// What is known of a gate.

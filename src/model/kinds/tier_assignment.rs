@@ -68,10 +68,46 @@ pub struct DecisionNote {
     /// The window over which it was measured; absent when the policy is encrypted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub window: Option<String>,
+    /// Of which percentile of the window the value is, 0 to 100; absent when it is the mean, or when the policy is encrypted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub percentile: Option<f64>,
+    /// The policy's other signals that had to cross a threshold of theirs too; absent when the policy is encrypted.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub also: Vec<SignalNote>,
+    /// For how long all of that was so without a break, a Go duration; absent when the policy is encrypted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sustained_for: Option<String>,
     /// The VolumeMigration with which an earlier approval of this move was used up, when there was one. A file that is merged again as
     /// it was would approve nothing.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub after: Option<String>,
+}
+
+/// A signal among others that a decision rested on.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "camelCase")]
+pub struct SignalNote {
+    /// The signal.
+    pub signal: String,
+    /// Its value.
+    pub value: f64,
+    /// The threshold that it crossed.
+    pub watermark: f64,
+    /// Of which percentile of the window the value is, 0 to 100; absent when it is the mean.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub percentile: Option<f64>,
+}
+
+impl DecisionNote {
+    /// The same decision with figures that were measured at another time.
+    pub fn measured_as(&self, other: &Self) -> Self {
+        let mut note = self.clone();
+        note.value = other.value;
+        for (one, other) in note.also.iter_mut().zip(&other.also) {
+            one.value = other.value;
+        }
+        note
+    }
 }
 
 /// Where an assigned volume is.

@@ -252,12 +252,43 @@ pub struct Window {
     /// Those whose cordon is ours if there is one: the engine has confirmed it, or it is asked for once more.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub confirmed: Vec<String>,
+    /// Those whose cordon may still be set by a call: it was asked for, and how that ended is not known.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub late: Vec<String>,
 }
 
 impl Window {
     /// All nodes that it cordons.
     pub fn all_nodes(&self) -> impl Iterator<Item = &String> {
         self.nodes.iter().chain(&self.node)
+    }
+
+    /// What an earlier release has not said: which cordons it had asked for, or how asking ended. Adds nothing to what this one wrote, which
+    /// confirms or takes back each name as it is answered.
+    pub fn assume_late(&mut self) {
+        if self.since.is_none() {
+            self.late = self.pools.iter().chain(self.all_nodes()).cloned().collect();
+            return;
+        }
+        for name in &self.asked {
+            if !self.confirmed.contains(name) && !self.late.contains(name) {
+                self.late.push(name.clone());
+            }
+        }
+    }
+
+    /// The others are given back, and no call can set them again.
+    pub fn keep_late(&mut self) {
+        let late = &self.late;
+        for names in [
+            &mut self.pools,
+            &mut self.nodes,
+            &mut self.asked,
+            &mut self.confirmed,
+        ] {
+            names.retain(|name| late.contains(name));
+        }
+        self.node = self.node.take().filter(|name| late.contains(name));
     }
 }
 

@@ -163,6 +163,12 @@ pub struct VolumeNow {
     pub claim_uid: String,
     /// Whether it is being deleted: then nothing keeps it once its claim is gone.
     pub going: bool,
+    /// Its class.
+    pub class: String,
+    /// The id of the move of workloads that keeps it; empty when none does.
+    pub mark: String,
+    /// Its phase.
+    pub phase: String,
     /// The version that was seen.
     pub version: String,
 }

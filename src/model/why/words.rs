@@ -56,7 +56,7 @@ impl fmt::Display for Why<'_> {
             } => write!(
                 f,
                 "beyond its thresholds, but not for {} yet: it was at {}",
-                span(*needed_seconds),
+                span(u64::from(*needed_seconds)),
                 measured(signal, *value)
             ),
             Self::SustainedUnknown {
@@ -65,7 +65,7 @@ impl fmt::Display for Why<'_> {
             } => write!(
                 f,
                 "beyond its thresholds now; too few samples of {signal} to tell whether for {}",
-                span(*needed_seconds)
+                span(u64::from(*needed_seconds))
             ),
             Self::NotHeat { signal, value } => {
                 write!(
@@ -153,14 +153,16 @@ impl fmt::Display for Why<'_> {
             ),
             Self::BacksOff { migration, until } => write!(
                 f,
-                "approved, but Mayastor refused {migration} at once; tried again from {until}"
+                "approved, but Mayastor refused {migration} at once; tried again from {}",
+                time(*until)
             ),
             Self::Drifted {
                 migration,
                 again: Some(again),
             } => write!(
                 f,
-                "{migration} moved it, and Mayastor has placed a copy elsewhere since; brought back from {again}"
+                "{migration} moved it, and Mayastor has placed a copy elsewhere since; brought back from {}",
+                time(again.get())
             ),
             Self::Drifted {
                 migration,
@@ -173,7 +175,8 @@ impl fmt::Display for Why<'_> {
             Self::Stopped(stop) => write!(f, "approved, but {stop}"),
             Self::NodeJustReturned { node, until } => write!(
                 f,
-                "approved, but node {node} has just returned; starts from {until}"
+                "approved, but node {node} has just returned; starts from {}",
+                time(*until)
             ),
             Self::BackupRuns { backup } => write!(
                 f,
@@ -187,24 +190,25 @@ impl fmt::Display for Why<'_> {
                 f,
                 "approved, but restore {restore} of its namespace is under way; starts when that has ended"
             ),
-            Self::BackupStale {
-                policy,
-                since,
-                allowed_seconds,
-            } => {
-                let allowed = allowed_seconds.map_or_else(|| "its rpo".to_owned(), span);
+            Self::WorkloadsMove { name } => write!(
+                f,
+                "approved, but WorkloadMove {name} moves its workloads onto another class; starts when that has ended"
+            ),
+            Self::BackupStale { policy, age } => {
+                let allowed = age.allowed_seconds.map_or_else(|| "its rpo".to_owned(), span);
                 write!(
                     f,
                     "not moved to a colder tier before BackupPolicy {policy} has a backup of every volume that is younger than {allowed}: "
                 )?;
-                match since {
+                match age.since {
                     Some(since) => write!(f, "the newest started at {since}"),
                     None => write!(f, "there is none"),
                 }
             }
-            Self::BackupUnknown { policy, error } => write!(
+            Self::BackupUnknown { unread } => write!(
                 f,
-                "BackupPolicy {policy} takes it, and whether a backup of it runs is not known: {error}"
+                "BackupPolicy {} takes it, and whether a backup of it runs is not known: {}",
+                unread.0, unread.1
             ),
             Self::Unfit(unfit) => write!(f, "{unfit}"),
             Self::Pinned { labels } => write!(
@@ -240,6 +244,11 @@ impl fmt::Display for Why<'_> {
     }
 }
 
+/// Seconds since the epoch as a time.
+fn time(seconds: i64) -> Timestamp {
+    Timestamp::from_second(seconds).unwrap_or(Timestamp::MAX)
+}
+
 impl fmt::Display for Unfit {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -269,6 +278,15 @@ impl fmt::Display for Unfit {
             Self::Busy => write!(f, "Mayastor is changing it"),
             Self::SelfHealOff => write!(f, "its policy has self_heal off"),
             Self::Obstacle(obstacle) => write!(f, "{obstacle}"),
+            Self::Grouped => write!(
+                f,
+                "it is of an affinity group, whose volumes Mayastor never lets go from two copies to one; give it two copies"
+            ),
+            Self::Unsteerable => write!(
+                f,
+                "no node says a release of Mayastor that heeds cordons when a copy is removed, so another could go than the old one; those \
+                 from 2.9 on do"
+            ),
             Self::Copies { has, wants } => write!(f, "it has {has} of {wants} copies"),
         }
     }

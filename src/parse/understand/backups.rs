@@ -73,9 +73,15 @@ impl<'a> Reader<'a> {
         }
         for (field, list) in [("includedNamespaces", included), ("excludedNamespaces", excluded)] {
             for (index, namespace) in list.iter().enumerate() {
+                let pointer = format!("/spec/{field}/{index}");
+                let plain = !namespace.contains(['*', '?', '[', '{']);
+                if plain && self.is_nowhere(namespace) {
+                    let message = "this repository makes namespaces, and none of this name";
+                    let help = "correct the name, or add the Namespace; of one that is made elsewhere nothing needs to be changed";
+                    self.doubt(resource, &pointer, "namespace", message, help);
+                }
                 if let Err(help) = namespace_pattern(namespace) {
                     let message = "Velero reads this neither as a namespace nor as a pattern of some: every backup would fail its validation";
-                    let pointer = format!("/spec/{field}/{index}");
                     self.wrong(resource, &pointer, "value", message, help);
                 }
             }
@@ -94,6 +100,13 @@ impl<'a> Reader<'a> {
                 help,
             );
         }
+    }
+
+    /// Whether namespaces are made in the tree, and this one is not: Velero backs a namespace that is not there up as nothing, and calls
+    /// it well.
+    fn is_nowhere(&self, namespace: &str) -> bool {
+        let made = &self.around.namespaces;
+        !made.is_empty() && !made.contains(namespace)
     }
 
     fn hooks(&mut self, resource: &Resource, spec: &BackupPolicySpec) {

@@ -1,6 +1,7 @@
 //! Objects as written → as understood: durations, quantities, schedules and references are checked here.
 
 use super::mend::mend;
+use super::near;
 use super::schema;
 use super::source;
 use crate::formats::duration;
@@ -11,6 +12,7 @@ use crate::model::kinds::GROUP;
 use crate::model::kinds::policy_source::PolicySourceSpec;
 use crate::model::kinds::tier_assignment::TierAssignmentSpec;
 use crate::model::observation::Pin;
+use crate::model::promotions::Promotion;
 use crate::model::tree::ClearTree;
 use serde::de::DeserializeOwned;
 use std::collections::{BTreeMap, BTreeSet};
@@ -25,6 +27,9 @@ use backups::schedules::Planned;
 /// Storage policies.
 mod policies;
 
+/// Promotions of rollouts.
+mod promotions;
+
 /// Tiers.
 mod tiers;
 
@@ -33,6 +38,8 @@ pub(super) struct Understood {
     pub(super) tiers: BTreeMap<TierName, Tier>,
     pub(super) policies: BTreeMap<PolicyName, Policy>,
     pub(super) assignments: BTreeMap<ClaimRef, Assignment>,
+    /// By their files.
+    pub(super) promotions: BTreeMap<String, Promotion>,
 }
 
 pub(super) fn understand<'a>(
@@ -48,7 +55,7 @@ pub(super) fn understand<'a>(
         planned: Vec::new(),
         tier_names: resources
             .iter()
-            .filter(|resource| resource.kind() == "StorageTier")
+            .filter(|resource| near::meant(resource).as_deref() == Some("StorageTier"))
             .map(|resource| resource.name().to_owned())
             .collect(),
         encrypted: resources
@@ -86,6 +93,10 @@ pub(super) fn understand<'a>(
         reader.lost.clear();
         reader.rollout(resource);
     }
+    for resource in ours("RolloutPromotion") {
+        reader.lost.clear();
+        reader.promotion(resource, tree);
+    }
     for resource in ours("PolicySource") {
         reader.lost.clear();
         reader.source(resource);
@@ -101,7 +112,7 @@ struct Reader<'a> {
     around: Around<'a>,
     /// The Velero Schedules of the policies that were read.
     planned: Vec<Planned<'a>>,
-    /// Names of all tiers, also of those that are wrong in themselves.
+    /// Names of all tiers, also of those that are wrong in themselves or whose kind is misspelt.
     tier_names: BTreeSet<String>,
     /// Names of objects that were encrypted.
     encrypted: BTreeSet<String>,
@@ -250,15 +261,22 @@ impl Reader<'_> {
         let Some(spec) = self.spec::<PolicySourceSpec>(resource) else {
             return;
         };
-        for wrong in source::check(&spec) {
+        let told = |resource: &Resource, wrong: &source::Wrong| {
             let help = hint(
                 resource,
                 wrong.help.clone(),
                 "correct it; `couchestor schema PolicySource` says what each field takes",
             );
             let name = wrong.field.rsplit('.').next().unwrap_or_default();
-            let message = format!("`{name}`: {}", wrong.message);
+            (format!("`{name}`: {}", wrong.message), help)
+        };
+        for wrong in source::check(&spec) {
+            let (message, help) = told(resource, &wrong);
             self.wrong(resource, &wrong.pointer(), wrong.rule, message, help);
+        }
+        for wrong in source::doubts(&spec) {
+            let (message, help) = told(resource, &wrong);
+            self.doubt(resource, &wrong.pointer(), wrong.rule, message, help);
         }
     }
 

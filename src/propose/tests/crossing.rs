@@ -29,7 +29,9 @@ async fn turn(
         pulls: &Pulls::new(),
         known: &Known::default(),
         owner: "couchestor-system/homelab assignments",
+        words: &crate::propose::Words::MOVES,
         fingerprints: &BTreeMap::new(),
+        expire: None,
         now: "2026-11-21T14:30:05Z".parse().unwrap(),
     };
     let proposed = propose(repository, None, &proposals, |_| false).await;

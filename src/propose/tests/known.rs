@@ -144,6 +144,17 @@ fn other_reasons_are_another_text_and_new_figures_are_not() {
         ("it is encrypted now", |note| note.watermark = None, refresh()),
         ("the window", |note| note.window = Some("2h".into()), refresh()),
         ("the signal", |note| note.signal = "latency".into(), refresh()),
+        ("the percentile", |note| note.percentile = Some(95.0), refresh()),
+        (
+            "for how long",
+            |note| note.sustained_for = Some("30m".into()),
+            refresh(),
+        ),
+        (
+            "one more signal",
+            |note| note.also = vec![latency(8.0)],
+            refresh(),
+        ),
     ];
     for (what, change, expected) in cases {
         let mut text = wanted("k");
@@ -151,6 +162,28 @@ fn other_reasons_are_another_text_and_new_figures_are_not() {
         let found = of(&Known::default(), &[text], "base", PullRequestState::Open);
         assert_eq!(found, *expected, "{what}");
     }
+}
+
+fn latency(value: f64) -> SignalNote {
+    SignalNote {
+        signal: "latency".into(),
+        value,
+        watermark: 2.0,
+        percentile: None,
+    }
+}
+
+#[test]
+fn new_figures_of_a_decision_leave_it_the_same() {
+    let noted = |value, also| DecisionNote {
+        value,
+        also,
+        ..note()
+    };
+    let old = noted(6000.0, vec![latency(8.0)]);
+    let new = noted(7000.0, vec![latency(9.0)]);
+    assert_eq!(old.measured_as(&new), new);
+    assert_ne!(old.measured_as(&noted(7000.0, vec![])), noted(7000.0, vec![]));
 }
 
 #[test]
@@ -165,31 +198,6 @@ fn what_a_person_changed_and_closed_is_a_no_wanted_or_not() {
         let actions = planned(&[], &[recorded(state)], &tips, "base", &pulls, |_| false);
         assert_eq!(actions.get("b").cloned(), Some(expected), "{pull:?}");
     }
-}
-
-#[test]
-fn what_ended_keeps_no_body_and_all_of_it_has_a_bound() {
-    let mut records: Vec<ProposalStatus> = Vec::new();
-    for index in 0..80 {
-        let mut record = recorded(ProposalState::Declined);
-        record.branch = format!("b{index}");
-        record.since = format!("2026-11-21T14:{index:02}:00Z");
-        record.moves = (0..100).map(|claim| proposed(&format!("data-{claim}"))).collect();
-        records.push(record);
-    }
-    let mut open = recorded(ProposalState::Open);
-    open.body = "x".repeat(10_000);
-    records.push(open.clone());
-    super::super::forget_oldest(&mut records);
-    let bytes = serde_json::to_vec(&records).unwrap().len();
-    assert!(bytes <= 512 << 10, "{bytes} bytes");
-    assert!(records.len() > 10, "{} records", records.len());
-    assert!(records.iter().any(|one| one.branch == "b79"), "the newest stay");
-    assert!(records.iter().any(|one| one.state == ProposalState::Open));
-    let mut records = vec![open];
-    let now = "2026-11-21T14:30:05Z".parse().unwrap();
-    super::super::remembered::set_state(&mut records, |_| true, ProposalState::Merged, now);
-    assert_eq!(records[0].body, "");
 }
 
 #[test]

@@ -47,9 +47,9 @@ pub(super) fn file(proposed: &ProposedMove, desired: &Desired) -> Result<String,
     for (field, value) in note.as_object().into_iter().flatten() {
         set(&format!("/spec/decision/{field}"), value)?;
     }
-    // What an earlier decision said and this one may not, because its policy is encrypted now.
+    // What an earlier decision said and this one does not, or may not, because its policy is encrypted now.
     let old = known.decision.as_ref().map(|decision| json!(decision));
-    for field in ["watermark", "window"] {
+    for field in ["watermark", "window", "percentile", "also", "sustainedFor"] {
         if note.get(field).is_none() && old.as_ref().is_some_and(|old| old.get(field).is_some()) {
             let pointer = format!("/spec/decision/{field}");
             text = edit::remove(&text, 0, &pointer).map_err(|error| format!("{}: {error}", known.path))?;

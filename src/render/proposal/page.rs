@@ -7,7 +7,8 @@ use crate::model::engine::gib;
 use crate::model::ids::{ClaimRef, PolicyName, PoolName, TierName, VolumeName};
 use crate::model::kinds::tier_assignment::DecisionNote;
 use crate::model::pace::Pace;
-use crate::render::markdown::{bare, plain, shown};
+use crate::model::quantities::observed;
+use crate::render::markdown::{bare, plain};
 use serde::Serialize;
 
 /// Pools that are listed for a move; the roomiest come first.
@@ -130,6 +131,9 @@ impl Page {
                 value: 6000.0,
                 watermark,
                 window: watermark.map(|_| "1h".to_owned()),
+                percentile: None,
+                also: Vec::new(),
+                sustained_for: None,
                 after: None,
             },
             candidates: vec![PoolName("nvme-1".to_owned())],
@@ -196,7 +200,7 @@ fn spread(policy: &Policy, moves: usize, bytes: u64) -> String {
 }
 
 pub(super) fn owner(one: &ProposedMove) -> String {
-    shown(&one.claim.to_string())
+    bare(&one.claim.to_string())
 }
 
 fn cost(cost: Option<f64>) -> String {
@@ -209,31 +213,32 @@ fn row(one: &ProposedMove, pace: Option<&Pace>) -> Row {
         || "encrypted".to_owned(),
         |watermark| {
             let side = if one.hotter { "≥" } else { "<" };
-            format!("{side} {}", measured(&shown(&note.signal), watermark))
+            let first = (note.signal.as_str(), watermark);
+            let also = note.also.iter().map(|one| (one.signal.as_str(), one.watermark));
+            let all = std::iter::once(first).chain(also);
+            let all: Vec<String> = all
+                .map(|(signal, watermark)| format!("{side} {}", measured(&bare(signal), watermark)))
+                .collect();
+            all.join(", ")
         },
     );
-    let over = note
-        .window
-        .as_ref()
-        .map(|window| format!(" over {}", shown(window)))
-        .unwrap_or_default();
     let pools = one.candidates.iter().take(POOLS_MAX);
-    let pools: Vec<String> = pools.map(|pool| format!("`{}`", shown(pool.as_str()))).collect();
+    let pools: Vec<String> = pools.map(|pool| format!("`{}`", bare(pool.as_str()))).collect();
     let more = match one.candidates.len().saturating_sub(POOLS_MAX) {
         0 => String::new(),
         more => format!(" and {more} more"),
     };
     Row {
         claim: owner(one),
-        namespace: shown(&one.claim.namespace),
-        name: shown(&one.claim.name),
-        volume: shown(one.volume.as_str()),
+        namespace: bare(&one.claim.namespace),
+        name: bare(&one.claim.name),
+        volume: bare(one.volume.as_str()),
         from: bare(one.from.as_str()),
         to: bare(one.to.as_str()),
         hotter: one.hotter,
         reason: reason(one),
-        signal: shown(&note.signal),
-        observed: format!("{}{over}", measured(&shown(&note.signal), note.value)),
+        signal: bare(&note.signal),
+        observed: observed(note, bare),
         threshold,
         bar: bar(one),
         encrypted: note.watermark.is_none(),
@@ -277,7 +282,7 @@ fn bar(one: &ProposedMove) -> String {
 fn left(one: &LeftAlone) -> Left {
     let (namespace, claim) = one.claim();
     Left {
-        claim: shown(&format!("{namespace}/{claim}")),
+        claim: bare(&format!("{namespace}/{claim}")),
         tier: one.tier.map_or("–".to_owned(), |tier| bare(tier.as_str())),
         why: plain(&one.words()),
     }
@@ -286,21 +291,42 @@ fn left(one: &LeftAlone) -> Left {
 /// What one move rests on.
 pub(super) fn reason(one: &ProposedMove) -> String {
     let note = &one.note;
-    let measured = measured(&shown(&note.signal), note.value);
-    let policy = shown(one.policy.as_str());
+    let value = measured(&bare(&note.signal), note.value);
+    let policy = bare(one.policy.as_str());
     let side = if one.hotter {
         "at or above the high"
     } else {
         "below the low"
     };
-    match (note.watermark, &note.window) {
-        (Some(watermark), Some(window)) => format!(
-            "It averaged {measured} over {}, {side} watermark of {watermark} (StoragePolicy `{policy}`).",
-            shown(window),
-        ),
+    let (Some(watermark), Some(window)) = (note.watermark, &note.window) else {
         // What was encrypted stays unsaid.
-        _ => format!("It averaged {measured}, {side} (encrypted) watermark of StoragePolicy `{policy}`."),
+        return format!(
+            "It was measured at {value}, {side} (encrypted) watermark of StoragePolicy `{policy}`."
+        );
+    };
+    let mut told = match note.percentile {
+        Some(percent) => format!("Its p{percent} was {value}"),
+        None => format!("It averaged {value}"),
+    };
+    told.push_str(&format!(
+        " over {}, {side} watermark of {watermark}",
+        bare(window)
+    ));
+    for also in &note.also {
+        let side = if one.hotter { "at or above" } else { "below" };
+        let of = also
+            .percentile
+            .map_or_else(String::new, |percent| format!("p{percent} of "));
+        told.push_str(&format!(
+            ", and {of}{}, {side} {}",
+            measured(&bare(&also.signal), also.value),
+            also.watermark
+        ));
     }
+    if let Some(sustained) = &note.sustained_for {
+        told.push_str(&format!(", for at least {}", bare(sustained)));
+    }
+    format!("{told} (StoragePolicy `{policy}`).")
 }
 
 #[cfg(test)]

@@ -6,7 +6,7 @@ use super::{Rendered, Site, Template, render};
 use crate::model::decision::{LeftAlone, ProposedMove, Subject, Why};
 use crate::model::desired::Desired;
 use crate::model::ids::{ClaimRef, Revision, TierName, VolumeName};
-use crate::model::kinds::tier_assignment::DecisionNote;
+use crate::model::kinds::tier_assignment::{DecisionNote, SignalNote};
 use crate::model::kinds::volume_migration::Phase;
 use crate::model::migration_brief::MigrationBrief;
 use crate::model::pace::Pace;
@@ -34,6 +34,7 @@ fn desired() -> Desired {
         assignments: BTreeMap::new(),
         approved: Vec::new(),
         reverted: BTreeSet::new(),
+        promotions: Default::default(),
     }
 }
 
@@ -57,6 +58,9 @@ fn moved(claim: &str, hotter: bool, value: f64, watermark: Option<f64>) -> Propo
             value,
             watermark,
             window: watermark.map(|_| "1h".into()),
+            percentile: None,
+            also: Vec::new(),
+            sustained_for: None,
             after: None,
         },
         candidates: vec![
@@ -281,6 +285,32 @@ fn a_template_that_fails_on_the_moves_of_today_loses_nothing() {
     let complaint = rendered.complaint.unwrap();
     assert!(complaint.starts_with("t.md:2: undefined value"), "{complaint}");
     assert_eq!(rendered.text.unwrap(), text(moves, &[]));
+}
+
+#[test]
+fn how_each_signal_was_measured_is_told() {
+    let mut one = moved("db/postgres-0", true, 9_000.0, Some(5_000.0));
+    one.note.percentile = Some(95.0);
+    one.note.sustained_for = Some("30m".into());
+    one.note.also = vec![SignalNote {
+        signal: "latency".into(),
+        value: 3.125,
+        watermark: 2.0,
+        percentile: Some(99.0),
+    }];
+    let text = text(&[one], &[]);
+    for told in [
+        "Its p95 was 9000 IOPS over 1h, at or above the high watermark of 5000, and p99 of latency 3.12 ms, at or above 2, for at least 30m (StoragePolicy `tiering`).",
+        "| 9000 IOPS (p95) over 1h, latency 3.12 ms (p99)<br>",
+        "| ≥ 5000 IOPS, ≥ latency 2.00 ms |",
+    ] {
+        assert!(text.body.contains(told), "{told} is not in\n{}", text.body);
+    }
+    let file = String::from_utf8(text.files[0].content.clone().unwrap()).unwrap();
+    assert!(
+        file.contains("percentile: 95") && file.contains("sustainedFor: 30m"),
+        "{file}"
+    );
 }
 
 #[test]

@@ -17,6 +17,9 @@ pub struct NodeSeed {
     /// Whether it lacks the fix without which a volume with snapshots can't be rebuilt (`NexusRebuildReplicaAncestry`).
     #[serde(default)]
     pub lacks_ancestry_fix: bool,
+    /// What it says that it runs, true or not; an empty text says nothing. Absent, it says what the release is.
+    #[serde(default)]
+    pub version: Option<String>,
 }
 
 /// A disk pool.

@@ -159,7 +159,8 @@ impl<'a> View<'a> {
     fn spec(&self, uuid: &str, volume: &SimVolume) -> Value {
         let seed = &volume.seed;
         let mut spec = json!({
-            "uuid": uuid, "size": volume.size, "num_replicas": volume.num_replicas, "status": "Created",
+            "uuid": uuid, "size": volume.size, "num_replicas": volume.num_replicas,
+            "status": if volume.creating { "Creating" } else { "Created" },
             "policy": {"self_heal": !seed.no_self_heal}, "thin": seed.thin, "as_thin": seed.thin,
             "num_snapshots": volume.snapshots.len(), "encrypted": seed.encrypted, "labels": {},
         });
@@ -286,10 +287,13 @@ impl<'a> View<'a> {
     /// `GET /nodes/{id}`.
     pub fn node(&self, name: &str) -> Option<Value> {
         let node = self.nodes.get(name)?;
-        let version = self.capabilities.version;
+        let version = node.version.as_deref().unwrap_or(self.capabilities.version);
+        let version = (!version.is_empty()).then_some(version);
         let endpoint = "127.0.0.1:10124";
-        let mut spec =
-            json!({"id": name, "grpcEndpoint": endpoint, "version": version, "labels": node.labels});
+        let mut spec = json!({"id": name, "grpcEndpoint": endpoint, "labels": node.labels});
+        if let Some(version) = version {
+            spec["version"] = json!(version);
+        }
         let labels = json!({"cordonlabels": node.cordons, "drainlabels": node.drains});
         match node.drain {
             Some(Drain::Draining) => spec["cordondrainstate"] = json!({"drainingstate": labels}),
@@ -304,7 +308,10 @@ impl<'a> View<'a> {
         } else {
             "Online"
         };
-        let state = json!({"id": name, "grpcEndpoint": endpoint, "status": status, "version": version});
+        let mut state = json!({"id": name, "grpcEndpoint": endpoint, "status": status});
+        if let Some(version) = version {
+            state["version"] = json!(version);
+        }
         Some(json!({"id": name, "spec": spec, "state": state}))
     }
 

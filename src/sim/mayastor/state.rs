@@ -112,6 +112,8 @@ pub struct SimVolume {
     pub targets: u64,
     /// Snapshots.
     pub snapshots: Vec<Snapshot>,
+    /// Whether the engine is still making it.
+    pub creating: bool,
     /// What is being done with it, such as `SetReplica`.
     pub operation: Option<String>,
     /// How fast it is rebuilt: 1 is normal, 0 is not at all.
@@ -238,6 +240,8 @@ pub struct SimNode {
     pub drain: Option<Drain>,
     /// Whether it lacks the fix without which a volume with snapshots can't be rebuilt.
     pub lacks_ancestry_fix: bool,
+    /// What it says that it runs, where that is not what the release is; an empty text says nothing.
+    pub version: Option<String>,
 }
 
 impl SimNode {
@@ -326,6 +330,7 @@ impl State {
             let seeded = SimNode {
                 labels: node.labels,
                 lacks_ancestry_fix: node.lacks_ancestry_fix,
+                version: node.version,
                 ..SimNode::default()
             };
             state.nodes.insert(node.name, seeded);
@@ -400,6 +405,7 @@ impl State {
             target: seed.target.clone(),
             targets: u64::from(seed.target.is_some()),
             snapshots,
+            creating: false,
             operation: None,
             speed: 1.0,
             copies: Vec::new(),

@@ -54,13 +54,13 @@ pub fn patches() -> Vec<Case> {
             "operation unknown",
             targeted,
             "- {op: WORD, path: /data/a, value: TEXT}\n",
-            "this is no JSON patch",
+            "`op` is none of",
         ),
         (
             "operation without a path",
             targeted,
             "- {op: add, value: TEXT}\n",
-            "this is no JSON patch",
+            "an operation needs `path`",
         ),
         (
             "path that is no pointer",
@@ -72,7 +72,7 @@ pub fn patches() -> Vec<Case> {
             "remove what is not there",
             targeted,
             "- {op: remove, path: /data/WORD}\n",
-            "operation 0 at •••",
+            "••• is not there",
         ),
         (
             "replace what is not there",

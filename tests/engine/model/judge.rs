@@ -113,7 +113,7 @@ impl Search {
                 meant.is_some_and(|meant| !meant.is_empty() && meant != format!("copy-{}", copy.id))
             };
             // Before 2.9 nothing but health steers a removal, and that may change before the call arrives.
-            if gone.is_some_and(other) && self.states.ground.release.heeds_cordons() {
+            if gone.is_some_and(other) && self.states.ground.heeds_cordons() {
                 wrong = Some("undisturbed, another copy was removed than was meant".to_owned());
             }
         }

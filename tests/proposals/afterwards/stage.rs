@@ -169,8 +169,21 @@ impl Stage {
                 .iter()
                 .filter(|one| !one.starts_with("GET "))
                 .count(),
-            Host::Gitea(_) => 0,
+            Host::Gitea(_) => self.world.door.as_ref().unwrap().writes(),
         }
+    }
+
+    /// Somebody adds a commit to a pull request's branch; the head before it and the new one.
+    pub(super) async fn pushed(&self, number: u64) -> (String, String) {
+        let before = self.world.forge.get(number).await.unwrap();
+        let pushed = self.world.push(&before.head_branch, None).await;
+        // A forge takes a moment to see a push.
+        let seen = async || {
+            let pull = self.world.forge.get(number).await.unwrap();
+            (pull.head_sha.as_str() == pushed).then_some(())
+        };
+        self.until("the push", seen).await;
+        (before.head_sha.0, pushed)
     }
 
     pub(super) async fn audit(&self) -> String {

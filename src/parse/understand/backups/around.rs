@@ -1,6 +1,6 @@
 //! What of a tree backups refer to: locations, Secrets, ConfigMaps, StorageClasses, databases.
 
-use super::super::super::GROUP_CNPG;
+use super::super::super::{GROUP_CNPG, near};
 use crate::model::desired::{Resource, text_at};
 use crate::model::kinds::GROUP;
 use serde_json::Value;
@@ -49,8 +49,12 @@ pub(in crate::parse::understand) struct Around<'a> {
     pub(super) has_snapshot_classes: bool,
     /// Namespaces with databases of CloudNativePG.
     pub(super) databases: BTreeSet<&'a str>,
+    /// Namespaces that the tree makes.
+    pub(super) namespaces: BTreeSet<&'a str>,
     /// Velero's own Schedules.
     pub(super) velero_schedules: BTreeSet<Key<'a>>,
+    /// Objects whose kind is misspelt, by the kind that was meant: they are told of for that, and not missing.
+    misspelt: BTreeSet<(String, Key<'a>)>,
 }
 
 impl<'a> Around<'a> {
@@ -88,13 +92,27 @@ impl<'a> Around<'a> {
                 (GROUP_CNPG, "Cluster") => {
                     around.databases.insert(resource.namespace());
                 }
+                ("", "Namespace") => {
+                    around.namespaces.insert(resource.name());
+                }
                 ("velero.io", "Schedule") => {
                     around.velero_schedules.insert(key);
                 }
                 _ => {}
             }
+            let meant =
+                near::meant(resource).filter(|meant| *meant != resource.kind() || near::is_slip(resource));
+            around
+                .misspelt
+                .extend(meant.map(|meant| (meant.into_owned(), key)));
         }
         around
+    }
+
+    /// Whether an object of a kind is there but for its kind, which is misspelt.
+    pub(super) fn is_misspelt(&self, kind: &str, namespace: &str, name: &str) -> bool {
+        let mut all = self.misspelt.iter();
+        all.any(|(meant, key)| meant == kind && *key == (namespace, name))
     }
 }
 

@@ -67,6 +67,12 @@ impl Reader<'_> {
                 .config_maps
                 .get(&(resource.namespace(), job.name.as_str()))
             {
+                None if self
+                    .around
+                    .is_misspelt("ConfigMap", resource.namespace(), &job.name) =>
+                {
+                    None
+                }
                 None => Some((
                     "name",
                     format!("this repository has no ConfigMap {told} in this namespace"),

@@ -186,6 +186,9 @@ impl<'a> Reader<'a> {
         for (pointer, name, key) in wanted {
             let told = resource.origin.told(name).to_owned();
             match self.around.secrets.get(&(resource.namespace(), name.as_str())) {
+                None if self
+                    .around
+                    .is_misspelt("Secret", resource.namespace(), name) => {}
                 None => self.doubt(
                     resource,
                     &format!("{pointer}/name"),
@@ -218,7 +221,8 @@ impl<'a> Reader<'a> {
                 .locations
                 .keys()
                 .find(|(other, _)| *other == namespace);
-            if first.is_some_and(|(_, name)| *name == resource.name()) {
+            let misspelt = self.around.is_misspelt("Secret", namespace, REPOSITORY_SECRET);
+            if !misspelt && first.is_some_and(|(_, name)| *name == resource.name()) {
                 let namespace = resource.origin.told(namespace);
                 self.doubt(
                     resource,

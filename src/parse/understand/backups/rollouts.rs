@@ -7,12 +7,19 @@ use crate::model::kinds::backup::{BackupPolicySpec, drilled_namespaces};
 use crate::model::kinds::rollout::{BackupGate, Gate, MetricGate, RolloutPhase, RolloutSpec};
 use serde::Deserialize;
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 /// Phases of a rollout: people write a handful.
 const PHASES_MAX: usize = 20;
 
 /// Gates of a phase.
 const GATES_MAX: usize = 20;
+
+/// Bytes of a phase's name: it becomes a part of names of objects and branches.
+const NAME_BYTES_MAX: usize = 63;
+
+/// The shortest time in which pods can end, a volume be made and anything be copied.
+const COPY_MIN: Duration = Duration::from_secs(600);
 
 /// What is said of a gate that is wrong: the field, the rule, what is wrong and what to do.
 type Wrong = (&'static str, &'static str, String, &'static str);
@@ -27,12 +34,30 @@ impl Reader<'_> {
             self.wrong(resource, "", "value", message, "join some of them");
             return;
         }
+        if let Some(copy) = &spec.copy {
+            let allowed = self.duration(resource, "/spec/copy/timeout", &copy.timeout);
+            if allowed < COPY_MIN && allowed > Duration::ZERO {
+                let message = "workloads are not moved within so short a time";
+                let help = "write 10m or more: a move that takes longer is taken back";
+                self.wrong(resource, "/spec/copy/timeout", "value", message, help);
+            }
+            if copy.image.trim().is_empty() {
+                let help = "name an image with a POSIX shell and GNU's coreutils, findutils and diffutils, or leave it out";
+                self.wrong(resource, "/spec/copy/image", "value", "no image is named", help);
+            }
+        }
         let mut names = BTreeSet::new();
         for (index, phase) in spec.phases.iter().enumerate() {
             let pointer = format!("/spec/phases/{index}");
             if phase.name.is_empty() || !names.insert(&phase.name) {
                 let message = "two phases have this name, or it is empty";
                 let help = "name each differently: what a phase has proved is remembered by its name";
+                self.wrong(resource, &format!("{pointer}/name"), "name", message, help);
+            }
+            let fits = phase.name.len() <= NAME_BYTES_MAX && super::super::super::word(&phase.name);
+            if !(fits || phase.name.is_empty()) {
+                let message = format!("{} is no name of a phase", resource.origin.told(&phase.name));
+                let help = "write lower case letters, digits and -, at most 63 of them: the phase's promotion is a file of that name";
                 self.wrong(resource, &format!("{pointer}/name"), "name", message, help);
             }
             if let Some(soak) = &phase.soak {
@@ -105,6 +130,9 @@ impl Reader<'_> {
     ) -> Option<Wrong> {
         let key = (gate.namespace.as_str(), gate.policy.as_str());
         let Some(policy) = self.around.policies.get(&key) else {
+            if self.around.is_misspelt("BackupPolicy", key.0, key.1) {
+                return None;
+            }
             let message = format!(
                 "this repository has no BackupPolicy {} in namespace {}",
                 resource.origin.told(&gate.policy),

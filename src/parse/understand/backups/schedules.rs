@@ -136,6 +136,9 @@ impl<'a> Reader<'a> {
     pub(super) fn goes_to(&mut self, resource: &Resource, pointer: &str, name: &str) {
         let told = resource.origin.told(name);
         match self.around.locations.get(&(resource.namespace(), name)) {
+            None if self
+                .around
+                .is_misspelt("BackupLocation", resource.namespace(), name) => {}
             None => {
                 let namespace = resource.origin.told(resource.namespace());
                 let message = format!("there is no BackupLocation {told} in namespace {namespace}");

@@ -41,6 +41,9 @@ impl<'a> Reader<'a> {
             .get(&(resource.namespace(), name))
             .copied()
         else {
+            if self.around.is_misspelt("ConfigMap", resource.namespace(), name) {
+                return;
+            }
             self.wrong(
                 resource,
                 "/spec/volumePolicy/name",
