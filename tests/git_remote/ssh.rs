@@ -3,6 +3,7 @@
 use super::{TIMEOUT, bare, push, secret};
 use crate::support::canary::Canary;
 use crate::support::cluster::free_port;
+use base64::prelude::{BASE64_STANDARD, Engine};
 use couchestor::io::git::{Credentials, GitError, Lease, Repository};
 use couchestor::model::failure::Failure;
 use std::path::{Path, PathBuf};
@@ -237,6 +238,73 @@ async fn ssh_keys_open_what_they_should_and_each_is_offered_once() {
             .contains("does not appear to be a git repository"),
         "{error}"
     );
+}
+
+/// A key of this curve whose number OpenSSH writes in fewer than `bytes` bytes, for its leading zeros.
+fn short_key(folder: &Path, curve: &str, bytes: usize, tries: usize) -> String {
+    for _ in 0..tries {
+        let _ = std::fs::remove_file(folder.join("short"));
+        keygen(folder, "short", &["-t", "ecdsa", "-b", curve, "-N", ""]);
+        let text = std::fs::read_to_string(folder.join("short")).unwrap();
+        let inner: String = text.lines().filter(|line| !line.starts_with('-')).collect();
+        let raw = BASE64_STANDARD.decode(inner).unwrap();
+        let name = format!("nistp{curve}").into_bytes();
+        let at = raw.windows(name.len()).rposition(|some| some == name).unwrap() + name.len();
+        let length = |at: usize| u32::from_be_bytes(raw[at..at + 4].try_into().unwrap()) as usize;
+        let number = at + 4 + length(at);
+        if length(number) < bytes {
+            return text;
+        }
+    }
+    panic!("none of {tries} keys was short");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_ecdsa_key_whose_number_begins_with_zeros_opens_too_or_says_how_to_write_it() {
+    let server = Server::start();
+    let (_, tip) = bare(server.folder.path()).await;
+    let url = server.url(&server.folder.path().join("repository.git"));
+    let known = server.known("host_ed25519");
+    let folder = server.folder.path();
+    let admit = || {
+        let keys = server.read("authorized_keys") + &server.read("short.pub");
+        std::fs::write(folder.join("authorized_keys"), keys).unwrap();
+    };
+    let open = |clone: &str, identity: &str, password: &str| {
+        let pairs = [
+            ("identity", identity),
+            ("known_hosts", known.as_str()),
+            ("password", password),
+        ];
+        let count = if password.is_empty() { 2 } else { 3 };
+        server.open(&url, clone, &pairs[..count])
+    };
+    let rewritten = |options: &[&str]| {
+        let status = Command::new("ssh-keygen")
+            .current_dir(folder)
+            .args(["-q", "-p", "-P", "", "-f", "short"])
+            .args(options)
+            .stdout(Stdio::null())
+            .status();
+        assert!(status.unwrap().success());
+        server.read("short")
+    };
+
+    let key = short_key(folder, "521", 66, 200);
+    admit();
+    let tips = open("521", &key, "").unwrap().fetch("main").await.unwrap();
+    assert_eq!(tips.branches["main"], tip);
+    let sealed = rewritten(&["-N", "open sesame"]);
+    let repository = open("sealed", &sealed, "open sesame").unwrap();
+    assert_eq!(repository.fetch("main").await.unwrap().branches["main"], tip);
+
+    let key = short_key(folder, "256", 32, 10_000);
+    admit();
+    let error = open("256", &key, "").map(|_| ()).unwrap_err().to_string();
+    assert!(error.contains("`ssh-keygen -p -m PEM -f FILE`"), "{error}");
+    let pem = rewritten(&["-m", "PEM", "-N", ""]);
+    let repository = open("pem", &pem, "").unwrap();
+    assert_eq!(repository.fetch("main").await.unwrap().branches["main"], tip);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -6,31 +6,67 @@ use super::session::{Received, Session};
 use super::{GitError, RECEIVED_BYTES_MAX};
 use git2::transport::{Service, SmartSubtransport, SmartSubtransportStream};
 use russh::client::{self, Handle};
-use russh::keys::ssh_key::{Algorithm, EcdsaCurve, HashAlg, PublicKey};
-use russh::keys::{PrivateKeyWithHashAlg, decode_secret_key};
+use russh::keys::ssh_key::private::{EcdsaKeypair, KeypairData};
+use russh::keys::ssh_key::{self, Algorithm, EcdsaCurve, HashAlg, PublicKey};
+use russh::keys::{PrivateKey, PrivateKeyWithHashAlg, decode_secret_key};
 use russh::{Channel, ChannelMsg};
 use std::borrow::Cow;
 use std::io::{Read, Write};
 use std::sync::{Arc, Mutex};
+use zeroize::Zeroizing;
 
 /// How much of what the server says beside the protocol is kept.
 const WORDS_MAX: usize = 500;
+
+/// What a private key in OpenSSH's own format begins with.
+const OPENSSH: &str = "-----BEGIN OPENSSH PRIVATE KEY-----";
 
 /// Refuses a key that cannot be used, before anybody is asked anything.
 pub(super) fn check_key(key: &SshKey) -> Result<(), GitError> {
     private_key(key).map(|_| ())
 }
 
-fn private_key(key: &SshKey) -> Result<russh::keys::PrivateKey, GitError> {
+fn private_key(key: &SshKey) -> Result<PrivateKey, GitError> {
     let phrase = key.password.as_ref().map(|password| password.as_str());
-    decode_secret_key(&key.identity, phrase).map_err(|error| {
+    let private = decode_secret_key(&key.identity, phrase).map_err(|error| {
         let what = match error {
             russh::keys::Error::KeyIsEncrypted => "has an identity with a passphrase, and no password for it",
+            // OpenSSH leaves leading zeros of the number out: one ECDSA key of some five hundred is shorter than this reads.
+            russh::keys::Error::SshKey(ssh_key::Error::Encoding(_)) if key.identity.contains(OPENSSH) => {
+                "has an identity in OpenSSH's format that cannot be read; \
+                 `ssh-keygen -p -m PEM -f FILE` writes it in another one, or make a new key"
+            }
             _ if phrase.is_some() => "has an identity that cannot be opened with its password",
             _ => "has an identity that is no ssh private key",
         };
         wrong(what)
-    })
+    })?;
+    Ok(aligned(private))
+}
+
+/// The same key with its number at its place: ssh-key before 0.7 reads a P-521 number that OpenSSH wrote without its
+/// leading zeros, which one of four is, to the left instead of the right (RustCrypto/SSH pull request 356).
+fn aligned(key: PrivateKey) -> PrivateKey {
+    let KeypairData::Ecdsa(EcdsaKeypair::NistP521 { public, private }) = key.key_data() else {
+        return key;
+    };
+    let read = private.as_slice();
+    let right = (1..=2).find_map(|missing| {
+        let scalar = Zeroizing::new([&vec![0; missing], &read[..read.len() - missing]].concat());
+        let secret = p521::SecretKey::from_slice(&scalar).ok()?;
+        (p521::EncodedPoint::from(secret.public_key()) == *public).then_some(secret)
+    });
+    let moved = right.map(|secret| {
+        let pair = EcdsaKeypair::NistP521 {
+            public: *public,
+            private: secret.into(),
+        };
+        PrivateKey::new(KeypairData::Ecdsa(pair), "")
+    });
+    match moved {
+        Some(Ok(moved)) => moved,
+        _ => key,
+    }
 }
 
 /// The transport of one operation.
