@@ -196,7 +196,9 @@ fn needed(
         files: mut needed,
         diagnostics,
     } = overlay::needed_files(root, listing);
-    if needed.is_empty() && !listing.paths.iter().any(|path| inside(path, root)) && !root.is_empty() {
+    // A folder may hold nothing but assignments, which are no part of the overlay.
+    let mut all = listing.checkout.entries.keys();
+    if needed.is_empty() && !all.any(|path| inside(path, root)) && !root.is_empty() {
         return Err(vec![Diagnostic::error(
             Place::file(root),
             "missing-path",

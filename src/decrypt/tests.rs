@@ -78,6 +78,29 @@ fn only_what_is_needed_is_read_and_nothing_twice() {
 }
 
 #[test]
+fn a_folder_that_holds_nothing_but_assignments_is_there() {
+    let read = |path: &str, assignments: &str| {
+        let (checkout, contents) = commit(&[(path, "kind: C\n", FILE)]);
+        let read = |blob: &BlobId| contents.get(blob).cloned().ok_or("no such blob".to_owned());
+        let (nobody, cache) = (&Identities::default(), &mut ClearCache::default());
+        let read = decrypt(
+            &checkout,
+            "p",
+            assignments,
+            &read,
+            nobody,
+            Vouched::Unknown,
+            cache,
+        );
+        read.map(|tree| tree.files.into_keys().collect::<Vec<_>>())
+            .map_err(|refused| refused.diagnostics[0].rule.clone())
+    };
+    let path = "p/assignments/db/a.yaml";
+    assert_eq!(read(path, "p/assignments"), Ok(vec![path.to_owned()]));
+    assert_eq!(read("q/a.yaml", "p/assignments"), Err("missing-path".to_owned()));
+}
+
+#[test]
 fn what_stands_in_the_way_is_named_and_no_tree_is_given_out() {
     let canary = Canary::new();
     let large = "x".repeat(FILE_BYTES_MAX + 1);
