@@ -306,7 +306,7 @@ pub async fn turn(
     let stop = holding::stop(source, &moves, &migrations);
     let stands = (others_cordon, stop.as_ref());
     let cordons;
-    (migrations, cordons) = advance(world, memory, migrations, stands, &mut turned).await;
+    (migrations, cordons) = advance(world, source, memory, migrations, stands, &mut turned).await;
     // What has failed just now may be one too many.
     let stop = holding::stop(source, &moves, &migrations);
     turned.moves = (moves.clone(), stop.clone());
@@ -450,7 +450,7 @@ pub async fn turn(
     let started = starting::start_all(world, source, decided, &approvals, &mut turned).await;
     holding::handled(world, &mut migrations, &started).await;
     let stands = (others_cordon || cordons, stop.as_ref());
-    let (started, _) = advance(world, memory, started, stands, &mut turned).await;
+    let (started, _) = advance(world, source, memory, started, stands, &mut turned).await;
     migrations.extend(started);
     record_outcomes(world, source, &mut migrations, &mut turned).await;
     // moves of workloads (cluster, git): old volumes that nobody needs are let go, and the next one starts

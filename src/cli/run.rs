@@ -60,7 +60,7 @@ pub struct Arguments {
     /// controller from before may have asked for.
     #[arg(long, env = "MAYASTOR_TIMEOUT_SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=300))]
     mayastor_timeout_seconds: u64,
-    /// Propose and start nothing; say what would be.
+    /// Propose and start nothing, and hold the moves that run; say what would be.
     #[arg(long, env = "DRY_RUN")]
     dry_run: bool,
     /// Never remove old copies: migrations end as Preserved.

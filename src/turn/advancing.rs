@@ -30,6 +30,7 @@ pub(super) async fn migrations_of(
 /// since the start, what was approved stays approved. Says too whether cordons may be set for one of them.
 pub(super) async fn advance(
     world: &World,
+    source: &Source<'_>,
     memory: &Memory,
     migrations: Vec<VolumeMigration>,
     (others_cordon, stop): (bool, Option<&Stop>),
@@ -57,7 +58,7 @@ pub(super) async fn advance(
         epoch: world.leadership.epoch(),
         ..Orders::default()
     };
-    holding::say(&mut orders, stop, &unfinished);
+    holding::say(&mut orders, stop, source.limits.dry_run, &unfinished);
     let mut cordons = false;
     for advanced in execute(world, unfinished, &orders).await {
         if let Some(error) = advanced.error {

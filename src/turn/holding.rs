@@ -95,8 +95,10 @@ pub(super) fn control(
     }
 }
 
-/// Adds to the orders of unfinished migrations what people say by annotations and by a stop that holds running moves too.
-pub(super) fn say(orders: &mut Orders, stop: Option<&Stop>, unfinished: &[VolumeMigration]) {
+/// Adds to the orders of unfinished migrations what people say by annotations, and what holds running moves too: a stop, or that the
+/// controller is to change nothing.
+pub(super) fn say(orders: &mut Orders, stop: Option<&Stop>, dry_run: bool, unfinished: &[VolumeMigration]) {
+    let dry = dry_run.then(|| "the controller runs with --dry-run, which holds all moves".to_owned());
     for migration in unfinished {
         let (meta, name) = (&migration.metadata, migration.metadata.name.clone());
         let (annotations, name) = (meta.annotations.as_ref(), name.unwrap_or_default());
@@ -111,7 +113,7 @@ pub(super) fn say(orders: &mut Orders, stop: Option<&Stop>, unfinished: &[Volume
         let paused = said(annotations, PAUSED);
         let own = paused.map(|value| format!("paused by the annotation {PAUSED}: {}", because(value)));
         let all = || stop.filter(|stop| stop.holds_running()).map(ToString::to_string);
-        if let Some(why) = own.or_else(all) {
+        if let Some(why) = own.or_else(all).or_else(|| dry.clone()) {
             orders.holds.insert(name, why);
         }
     }

@@ -67,7 +67,7 @@ pub struct Settings {
     pub allow_file_urls: bool,
     /// Migrations at one time, in the whole cluster.
     pub max_concurrent: u32,
-    /// Whether nothing is proposed or started.
+    /// Whether nothing is proposed or started, and running moves stand still.
     pub dry_run: bool,
     /// Whether old copies are kept.
     pub preserve: bool,

@@ -25,6 +25,8 @@ pub struct Follow {
     pub webhooks: Option<Webhooks>,
     /// The newest controller's.
     pub metrics: Metrics,
+    /// Whether the controller is started to change nothing.
+    pub dry_run: bool,
     stop: Option<tokio::sync::oneshot::Sender<()>>,
     controller: Option<tokio::task::JoinHandle<()>>,
 }
@@ -39,6 +41,7 @@ impl Follow {
             kubeconfig: None,
             webhooks: None,
             metrics: Metrics::default(),
+            dry_run: false,
             stop: None,
             controller: None,
         };
@@ -117,7 +120,7 @@ impl Follow {
             directory: self.folder.path().join("clones"),
             allow_file_urls: true,
             max_concurrent: 2,
-            dry_run: false,
+            dry_run: self.dry_run,
             preserve: false,
             poll: Duration::from_millis(100),
         };
