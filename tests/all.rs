@@ -29,6 +29,9 @@ mod killed;
 /// Two controllers, of which one acts.
 mod leadership;
 
+/// Who does not lead changes nothing.
+mod guarded;
+
 /// Restore drills.
 mod drills;
 

@@ -113,8 +113,15 @@ async fn a_leader_that_slept_past_its_lease_does_nothing_more_and_one_that_is_as
     stage.controller = Some(stage.spawn("a", &[&ELECTION[..], &["a"]].concat()));
     let first = until_it_leads(&stage, "a").await;
     let mut b = Controller::start(&stage, "b");
+    // It falls asleep in the midst of a move, with the removal of the old copy still before it.
+    stage.mayastor.with(|state| state.rebuilds_stall = true);
     stage.up_to_the_merge().await;
-    stage.finished(1).await;
+    stage
+        .wait("the copy to be filled", async || {
+            let status = stage.migrations().await.first()?.status.clone()?;
+            (status.phase == Phase::WaitSync).then_some(())
+        })
+        .await;
     until_it_acts(&stage, first.epoch).await;
 
     signal(stage.controller.as_ref().unwrap(), "-STOP");
@@ -137,6 +144,16 @@ async fn a_leader_that_slept_past_its_lease_does_nothing_more_and_one_that_is_as
     assert_eq!(stage.status().await.epoch, Some(second.epoch));
     let said = since(log(&stage, "a"));
     assert!(!said.contains(" leads epoch="), "{said}");
+
+    // Both are awake now: one of them finishes it, and asks for each number of copies once.
+    stage.mayastor.with(|state| state.rebuilds_stall = false);
+    let all = stage.finished(1).await;
+    let status = all[0].status.clone().unwrap();
+    assert_eq!(status.phase, Phase::Completed, "{}", status.message);
+    assert_eq!(status.epoch, Some(second.epoch));
+    // One copy more, and one less.
+    let changes = stage.mayastor.with(|state| state.log.clone());
+    assert_eq!(changes.len(), 2, "{changes:#?}");
 
     signal(&b.0, "-TERM");
     assert!(b.0.wait().unwrap().success());

@@ -1,6 +1,7 @@
 //! People keep the upper hand over moves: the controller with simulated servers, and the commands as a person types them.
 
 use crate::support::follow::Follow;
+use couchestor::sim::mayastor::Reason;
 use couchestor::sim::prometheus::Load;
 use serde_json::{Value, json};
 use std::process::{Command, Output};
@@ -322,6 +323,125 @@ async fn an_annotation_on_the_source_pauses_all_of_its_moves() {
     assert!(said.contains("stops all moves"), "{said}");
     stage.annotate_source("storage.billyronks.io/paused", None);
     stage.in_phase(None, "Completed").await;
+    stage.follow.halt().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_dry_run_holds_the_moves_that_an_earlier_start_began() {
+    let mut stage = Stage::set().await;
+    stage.stall(true);
+    stage.approve();
+    stage.follow.source(json!({}));
+    stage.follow.run().await;
+    stage.in_phase(None, "WaitSync").await;
+    stage.follow.dry_run = true;
+    stage.follow.run().await;
+    let held = || {
+        let all = stage.migrations();
+        let why = all[0]["status"]["held"]["why"].as_str().unwrap_or_default();
+        why.contains("--dry-run").then_some(())
+    };
+    stage.until("the hold", held).await;
+    stage.stall(false);
+    // Two copies, both complete: all that the removal of the old one would wait for.
+    let whole = || {
+        stage.follow.running.mayastor.with(|state| {
+            let volume = &state.volumes[UUID];
+            (volume.copies.len() == 2 && volume.synced().count() == 2).then_some(())
+        })
+    };
+    stage.until("the new copy to be whole", whole).await;
+    stage.follow.turns(20).await;
+    assert_eq!(stage.migrations()[0]["status"]["phase"], "WaitSync");
+    assert_eq!(stage.pools().len(), 2, "{:?}", stage.pools());
+    assert_eq!(cordons(&stage), 0);
+    stage.follow.dry_run = false;
+    stage.follow.run().await;
+    stage.in_phase(None, "Completed").await;
+    stage.follow.halt().await;
+}
+
+/// Two complete copies; time goes by faster there than here.
+fn two_whole(stage: &Stage) -> Option<()> {
+    stage.follow.running.mayastor.with(|state| {
+        state.pass(Duration::from_secs(5));
+        let volume = &state.volumes[UUID];
+        (volume.copies.len() == 2 && volume.synced().count() == 2).then_some(())
+    })
+}
+
+/// Mayastor replaces a lost copy wherever it finds room, also on pools of another tier.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_spare_that_was_built_on_another_tier_is_brought_back_once_after_the_cool_down() {
+    let mut stage = Stage::set().await;
+    let busy = "apiVersion: storage.billyronks.io/v1\nkind: StoragePolicy\nmetadata: {name: busy}\n\
+                spec: {tiers: [hot, cold], cooldownPeriod: 15s}\n";
+    stage.follow.commit("p/busy.yaml", busy, &[]);
+    stage.follow.running.mayastor.with(|state| {
+        let two = state.as_someone_else(|state| state.set_replica_count(UUID, 2));
+        two.unwrap();
+    });
+    stage.until("two copies", || two_whole(&stage)).await;
+    let hot = |stage: &Stage| {
+        stage
+            .pools()
+            .iter()
+            .filter(|pool| pool.starts_with("nvme-"))
+            .count()
+    };
+    stage.approve();
+    stage.follow.source(json!({}));
+    stage.follow.run().await;
+    stage
+        .until("the first move", || {
+            two_whole(&stage);
+            let all = stage.migrations();
+            (all.first()?["status"]["phase"] == "Completed").then_some(())
+        })
+        .await;
+    assert_eq!(hot(&stage), 2, "{:?}", stage.pools());
+
+    stage.follow.running.mayastor.with(|state| {
+        let copies = &state.volumes[UUID].copies;
+        let lost = copies
+            .iter()
+            .find(|copy| copy.pool == "nvme-4")
+            .unwrap()
+            .id
+            .clone();
+        assert!(state.fault_copy(UUID, &lost, Reason::IoError));
+        // After the grace the copy is given up.
+        state.pass(Duration::from_secs(700));
+    });
+    stage
+        .until("the spare", || {
+            two_whole(&stage)?;
+            (hot(&stage) == 1).then_some(())
+        })
+        .await;
+    let reason = |wanted: &str| {
+        let assignment = stage
+            .follow
+            .running
+            .kubernetes
+            .get("TierAssignment", Some("db"), "data-0")?;
+        let conditions = assignment["status"]["conditions"].as_array()?.clone();
+        conditions.into_iter().find(|one| one["reason"] == wanted)
+    };
+    let waits = stage.until("its reason", || reason("Drifted")).await;
+    let words = waits["message"].as_str().unwrap();
+    assert!(words.contains("has placed a copy elsewhere since"), "{waits:#}");
+    assert_eq!(stage.migrations().len(), 1, "it waits for the cool-down");
+    stage
+        .until("the second move", || {
+            two_whole(&stage);
+            let mut all = stage.migrations().into_iter();
+            all.find(|one| one["spec"]["attempt"] == 2 && one["status"]["phase"] == "Completed")
+        })
+        .await;
+    assert_eq!(hot(&stage), 2, "{:?}", stage.pools());
+    stage.follow.turns(5).await;
+    assert_eq!(stage.migrations().len(), 2, "it is not followed for ever");
     stage.follow.halt().await;
 }
 

@@ -4,7 +4,7 @@
 use super::engine::{EngineError, JournalStore, StorageEngine, StoreError};
 use super::journal::{Act, Reading};
 use super::safety::synced;
-use crate::model::engine::{Abilities, Ability, Health, Node, Pool, Replica, Volume};
+use crate::model::engine::{Abilities, Ability, Health, Node, Pool, Rebuild, Replica, Volume};
 use crate::model::kinds::volume_migration::{
     ApprovedBy, Named, Phase, VolumeMigration, VolumeMigrationSpec, VolumeMigrationStatus,
 };
@@ -41,6 +41,8 @@ pub(super) struct State {
     pub(super) abilities: Abilities,
     /// So many readings that follow say that there is no such volume.
     pub(super) unknown: usize,
+    /// What the target remembers of rebuilds.
+    pub(super) rebuilds: Option<Vec<Rebuild>>,
     pub(super) effects: usize,
     pub(super) acts: Vec<String>,
     /// The fewest complete copies that the volume ever had.
@@ -144,6 +146,7 @@ impl Fake {
                 removal_heeds_cordons: Ability::Has,
             },
             unknown: 0,
+            rebuilds: None,
             effects: 0,
             acts: Vec::new(),
             dead: false,
@@ -394,7 +397,7 @@ impl StorageEngine for Fake {
                 .values()
                 .map(|node| (node.name.clone(), node.clone()))
                 .collect(),
-            rebuilds: None,
+            rebuilds: state.rebuilds.clone(),
             abilities: state.abilities,
         })
     }

@@ -3,9 +3,10 @@
 
 use super::engine::{Orders, execute};
 use super::fake::{Fake, GIB, Trouble, pool};
-use crate::model::engine::Health;
+use crate::model::engine::{Health, Rebuild, RebuildState};
 use crate::model::kinds::volume_migration::{Phase, VolumeMigrationStatus};
 use std::collections::BTreeSet;
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 
 /// More turns than any migration here needs: a timeout of 300 readings, and half an hour of patience after it.
 const TURNS_MAX: usize = 3000;
@@ -74,6 +75,11 @@ async fn one_copy_and_two_copies_move_to_the_tier_one_after_the_other() {
         assert_eq!(status.phase, Phase::Completed, "{}", status.message);
         assert_eq!(pools(&fake), expected);
         assert_tidy(&fake, usize::from(copies), "undisturbed");
+        // The target stays on a node of the cold pools.
+        assert_eq!(
+            (status.local_before, status.local_after),
+            (Some(true), Some(false))
+        );
     }
 }
 
@@ -170,6 +176,61 @@ async fn while_an_old_copy_is_broken_no_copy_is_removed() {
         fake.state().acts
     );
     assert_eq!(fake.state().volume.replicas.len(), 3);
+}
+
+/// Its state as a child of the target speaks for the copy all the while.
+#[tokio::test]
+async fn a_copy_whose_last_rebuild_failed_by_its_targets_memory_is_not_relied_upon() {
+    let remembered = |state: RebuildState| {
+        Some(vec![Rebuild {
+            child: "nvmf://127.0.0.1/new-1?uuid=new-1".to_owned(),
+            state,
+            total: 10 * GIB,
+            recovered: GIB,
+            started: "2027-01-15T08:00:02Z".to_owned(),
+        }])
+    };
+    let undisturbed = Fake::with_copies(1);
+    run(&undisturbed, |_| true).await;
+    // A process that ends after an effect lets the target remember otherwise once the removal is written down.
+    let crashes =
+        (0..undisturbed.state().effects).map(|number| (Phase::ScaleDown, Some(Trouble::CrashAfter(number))));
+    let (mut waited, mut withheld) = (0, 0);
+    for (failed_from, trouble) in std::iter::once((Phase::WaitSync, None)).chain(crashes) {
+        let fake = Fake::with_copies(1);
+        fake.state().trouble = trouble;
+        let looks = AtomicUsize::new(0);
+        let status = run(&fake, |status| {
+            let mut state = fake.state();
+            let seen = looks.load(Relaxed);
+            let removed = state.acts.iter().any(|act| act == "SetReplicas(1)");
+            if seen == 0 && (status.phase != failed_from || removed) {
+                return true;
+            }
+            assert!(!removed || seen > 20, "{trouble:?}: {:#?}", state.acts);
+            if failed_from == Phase::WaitSync {
+                assert!(status.phase == failed_from || seen > 20, "{:?}", status.phase);
+            }
+            looks.store(seen + 1, Relaxed);
+            state.rebuilds = remembered(match seen {
+                ..20 => RebuildState::Failed,
+                _ => RebuildState::Completed,
+            });
+            true
+        })
+        .await;
+        assert_eq!(status.phase, Phase::Completed, "{trouble:?}: {}", status.message);
+        if looks.load(Relaxed) > 20 {
+            match failed_from {
+                Phase::WaitSync => waited += 1,
+                _ => withheld += 1,
+            }
+        }
+        assert_eq!(pools(&fake), ["hot-1"], "{trouble:?}");
+        assert_tidy(&fake, 1, "a rebuild that failed");
+    }
+    assert_eq!(waited, 1, "nothing was removed while it is filled");
+    assert!(withheld > 0, "no removal that was written down was withheld");
 }
 
 #[tokio::test]

@@ -180,6 +180,21 @@ fn forget_snapshots(state: &mut State) {
     state.volumes.get_mut(UUID).unwrap().snapshots.clear();
 }
 
+/// Does something to all nodes but that of the old copy, as somebody else.
+fn others(state: &mut State, act: fn(&mut State, &str)) {
+    state.as_someone_else(|state| {
+        for node in ["n1", "n2", "n3", "n4"] {
+            act(state, node);
+        }
+    });
+}
+
+fn cordon_all_but_the_first(state: &mut State) {
+    others(state, |state, node| {
+        state.cordon_node(node, "maintenance").unwrap()
+    });
+}
+
 /// Hours lie between the looks before a copy is added and the moment at which one goes.
 #[tokio::test]
 async fn what_comes_up_while_a_copy_is_filled_keeps_the_old_one_from_going() {
@@ -242,6 +257,29 @@ async fn what_comes_up_while_a_copy_is_filled_keeps_the_old_one_from_going() {
             what: "it is repaired again",
             comes: |state| state.set_self_heal(UUID, false),
             goes: |state| state.set_self_heal(UUID, true),
+            turns: 8,
+            accepted: false,
+            phase: Phase::Completed,
+            says: DONE,
+        },
+        // The old copy's node is the last one that targets can go to: it is not cordoned, so the copy cannot be made to go.
+        Later {
+            what: "all other nodes are cordoned",
+            comes: cordon_all_but_the_first,
+            goes: quiet,
+            turns: FOR_EVER,
+            accepted: false,
+            phase: Phase::RolledBack,
+            says: "would leave none for the targets of volumes",
+        },
+        Later {
+            what: "all other nodes are cordoned for a while",
+            comes: cordon_all_but_the_first,
+            goes: |state| {
+                others(state, |state, node| {
+                    state.uncordon_node(node, "maintenance").unwrap()
+                })
+            },
             turns: 8,
             accepted: false,
             phase: Phase::Completed,
