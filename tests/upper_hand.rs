@@ -1,7 +1,7 @@
 //! People keep the upper hand over moves: the controller with simulated servers, and the commands as a person types them.
 
 use crate::support::follow::Follow;
-use couchestor::sim::mayastor::Reason;
+use couchestor::sim::mayastor::{At, How, Reason, Route};
 use couchestor::sim::prometheus::Load;
 use serde_json::{Value, json};
 use std::process::{Command, Output};
@@ -246,6 +246,67 @@ async fn a_cordon_of_ours_that_no_journal_speaks_for_is_taken_back_and_told_of_a
     let note = told["message"].as_str().unwrap();
     assert!(note.contains(&node) && note.contains(labels[0]), "{told:#}");
     assert_eq!(told["involvedObject"]["kind"], "PolicySource", "{told:#}");
+    stage.follow.halt().await;
+}
+
+/// Mayastor takes no cordon back for a while: no other copy of any volume can go to those pools meanwhile.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_cordon_that_is_held_too_long_is_told_of_once_and_counted_until_it_is_gone() {
+    let mut stage = Stage::set().await;
+    stage.follow.running.mayastor.with(|state| {
+        for number in 0..10_000 {
+            let at = At::Route(Route::UncordonPool, number);
+            state.order(at, How::Unavailable);
+        }
+    });
+    stage.approve();
+    stage.follow.source(json!({}));
+    stage.follow.run().await;
+    let held = |stage: &Stage| {
+        let mut all = stage.migrations().into_iter();
+        all.find(|one| one["status"]["window"]["confirmed"][0].is_string())
+    };
+    stage.until("a cordon", || held(&stage)).await;
+    stage.follow.halt().await;
+    let mut migration = held(&stage).expect("nobody takes it back");
+    let since = couchestor::io::clock::now() - Duration::from_secs(180);
+    migration["status"]["window"]["since"] = json!(since.to_string());
+    stage.follow.put(migration);
+
+    stage.follow.run().await;
+    let told = || {
+        let events = stage.follow.running.kubernetes.list("Event").into_iter();
+        let told: Vec<Value> = events.filter(|one| one["reason"] == "CordonHeld").collect();
+        (!told.is_empty()).then_some(told)
+    };
+    stage.until("the Event", told).await;
+    stage.follow.turns(5).await;
+    // One on the move, and one on its claim.
+    let told: Vec<String> = told()
+        .unwrap()
+        .iter()
+        .map(|one| one["involvedObject"]["kind"].as_str().unwrap().to_owned())
+        .collect();
+    let moves = told.iter().filter(|kind| *kind == "VolumeMigration").count();
+    assert_eq!(moves, 1, "{told:?}");
+    let gauge = |name: &str| {
+        let text = stage.follow.metrics.text(couchestor::io::clock::now());
+        let line = text.lines().find(|line| line.starts_with(name)).unwrap();
+        line.rsplit_once(' ').unwrap().1.parse::<u64>().unwrap()
+    };
+    assert!(gauge("couchestor_cordons_held ") > 0);
+    assert!(gauge("couchestor_cordon_held_seconds ") >= 180);
+
+    stage.follow.running.mayastor.with(|state| state.faults.none());
+    // Calls whose end nobody knows are waited out for a minute first.
+    let completed = async || (stage.migrations()[0]["status"]["phase"] == "Completed").then_some(());
+    stage.follow.found("the end", 3 * PATIENCE, completed).await;
+    assert_eq!(cordons(&stage), 0);
+    stage
+        .until("the gauge to fall", || {
+            (gauge("couchestor_cordons_held ") == 0).then_some(())
+        })
+        .await;
     stage.follow.halt().await;
 }
 

@@ -415,6 +415,37 @@ async fn what_an_earlier_release_began_is_finished() {
     }
 }
 
+/// A journal with every field that this release writes in the midst of a removal.
+const TODAYS: &str = r#"{"phase": "ScaleDown", "message": "a call that nobody answered may still be carried out",
+    "startedAt": "2027-01-15T08:00:00Z", "deadline": "2027-01-15T08:05:00Z", "epoch": 0, "phaseSince": "2027-01-15T08:00:06Z",
+    "progressPercent": 100, "progressAt": "2027-01-15T08:00:05Z", "bytesTotal": 10737418240, "bytesCopied": 10737418240,
+    "estimatedEnd": "2027-01-15T08:00:05Z", "localBefore": true,
+    "baseline": [{"id": "old-1", "node": "c1", "pool": "cold-1"}],
+    "adding": {"before": ["old-1"], "numReplicas": 1, "asked": true, "agreed": true},
+    "added": {"id": "new-1", "node": "h1", "pool": "hot-1"}, "victim": {"id": "old-1", "node": "c1", "pool": "cold-1"},
+    "window": {"node": "c1", "since": "2027-01-15T08:00:06Z", "asked": ["c1"], "confirmed": ["c1"]},
+    "syncedSince": "2027-01-15T08:00:05Z", "unclearUntil": "2027-01-15T08:00:20Z",
+    "seen": {"what": "no copy was added again", "times": 1},
+    "removals": [{"at": "2027-01-15T08:00:08Z", "replica": {"id": "old-1", "node": "c1", "pool": "cold-1"},
+        "why": "all other copies are complete, and new-1 is filled", "copies": 1, "complete": ["new-1"], "wasComplete": true,
+        "completeSince": "2027-01-15T08:00:05Z", "epoch": 0, "asked": true}],
+    "journal": [{"at": "2027-01-15T08:00:08Z", "step": "ScaleDown", "note": "ask for 1 copies, so that old-1 goes"}]}"#;
+
+/// Whoever renames a field has to read the old name too.
+#[tokio::test]
+async fn what_this_release_has_begun_is_finished_by_those_that_follow() {
+    let status: VolumeMigrationStatus = serde_json::from_str(TODAYS).unwrap();
+    let written: serde_json::Value = serde_json::from_str(TODAYS).unwrap();
+    assert_eq!(serde_json::to_value(&status).unwrap(), written);
+    let fake = Fake::with_copies(1);
+    fake.state().resume(status);
+    let ended = run(&fake, |_| true).await;
+    assert_eq!(ended.phase, Phase::Completed, "{}", ended.message);
+    assert_eq!(pools(&fake), ["hot-1"]);
+    assert_eq!(ended.removals[0].gone.as_deref(), Some("old-1"));
+    assert_tidy(&fake, 1, "begun by this release");
+}
+
 /// A release between told what it had asked for, and not which of it might still come.
 #[test]
 fn a_cordon_that_was_asked_for_and_not_confirmed_may_still_come_after_another_takes_over() {
