@@ -124,6 +124,8 @@ fn two_and_three_copies_move_one_after_the_other_whatever_two_controllers_do() {
     for digits in [QUIET, "20000", "00100"] {
         holds(2, Profile::V2_10, 0, digits);
     }
+    // Steered by cordons of nodes, before there were any of pools.
+    holds(2, Profile::V2_9, 0, QUIET);
     holds(3, Profile::V2_10, 0, QUIET);
 }
 
