@@ -1,12 +1,17 @@
 //! Mutated inputs never make a reader panic, and what it says of them holds. Runs on stable over kept inputs;
 //! `COUCHESTOR_FUZZ_ITERATIONS` makes it run longer, `COUCHESTOR_SEED` repeats a run.
 
+use crate::canaries::all_forms;
+use crate::support::canary::Canary;
 use crate::support::seal::Sealer;
-use couchestor::formats::overlay::{self, InMemory};
-use couchestor::formats::sops::{self, Identities};
-use couchestor::formats::yaml::{self, edit, emit, scalar};
+use couchestor::formats::overlay::{self, Files, InMemory};
+use couchestor::formats::sops::{self, Identities, SopsError};
+use couchestor::formats::yaml::{self, YamlError, edit, emit, scalar};
 use couchestor::formats::{cron, duration, quantity};
 use serde_json::{Value, json};
+use std::borrow::Cow;
+use std::cell::Cell;
+use std::collections::BTreeSet;
 
 /// What authority hangs on: signatures, sealed lines, rules, ranges, variables.
 mod trust;
@@ -402,15 +407,46 @@ fn durations_read_back() {
     );
 }
 
+/// These texts with a canary in them.
+fn with_canary(texts: &[&str], canary: &Canary) -> Vec<String> {
+    let fill = |text: &&str| text.replace("CANARY", &canary.word);
+    texts.iter().map(fill).collect()
+}
+
+/// An error of a file of YAML says nothing of what stands in it but the key that it is about.
+fn assert_names_keys_alone(canary: &Canary, error: &YamlError) {
+    if error.key.as_ref().is_none_or(|key| !canary.is_in(key)) {
+        canary.assert_absent(&format!("{error} {error:?}"));
+    }
+}
+
 #[test]
-fn encrypted_files_that_are_broken_are_errors() {
-    fuzz("sops", SOPS, |text, _| {
-        if let Ok(documents) = yaml::load(text)
-            && sops::is_sops(&documents)
-        {
-            assert!(sops::decrypt(text, &Identities::default()).is_err(), "{text:?}");
+fn encrypted_files_that_are_broken_are_errors_that_say_nothing_of_them() {
+    let canary = Canary::new();
+    let mut texts = with_canary(
+        &[
+            "a: CANARY\nsops:\n  age:\n  - recipient: age1x\n    enc: |\n      -----BEGIN AGE ENCRYPTED FILE-----\n      CANARY\n      -----END AGE ENCRYPTED FILE-----\n  mac: CANARY\n  lastmodified: CANARY\n  version: 3.9.0\n",
+            "a: &x CANARY\nb: [*x, !y CANARY, 'CANARY']\nsops:\n  encrypted_regex: ^(CANARY\n  shamir_threshold: CANARY\n  mac: ENC[AES256_GCM,data:CANARY,iv:CANARY,tag:CANARY,type:CANARY]\n  version: CANARY\n",
+        ],
+        &canary,
+    );
+    texts.extend(SOPS.iter().map(|text| (*text).to_owned()));
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let refused = Cell::new(0);
+    fuzz("sops", &texts, |text, _| {
+        let is_sops = yaml::load(text).is_ok_and(|documents| sops::is_sops(&documents));
+        match sops::decrypt(text, &Identities::default()).map(|_| ()) {
+            Ok(()) => assert!(!is_sops, "{text:?}"),
+            Err(SopsError::Yaml(error)) => assert_names_keys_alone(&canary, &error),
+            // To whom a file is sealed is said.
+            Err(SopsError::NoKey { recipients }) if canary.is_in(&recipients) => {}
+            Err(error) => {
+                refused.set(refused.get() + 1);
+                canary.assert_absent(&format!("{error} {error:?}"));
+            }
         }
     });
+    assert!(refused.get() > 100, "{} were refused", refused.get());
 }
 
 /// A value without what is empty: that is in no MAC (see `sops::Opened::unbound`).
@@ -436,39 +472,61 @@ fn filled(value: Value) -> Option<Value> {
 fn sealed_files_open_as_they_were_sealed_or_not_at_all() {
     let sealer = Sealer::new();
     let identities = Identities::parse([("key", sealer.key.as_str())]).unwrap();
-    let clear =
-        "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\nstringData: {a: one, b: two, list: [x, y]}\n";
-    let sealed = sealer.yaml(clear);
+    let canary = Canary::new();
+    let clear = format!(
+        "apiVersion: v1\nkind: Secret\nmetadata: {{name: s}}\nstringData: {{a: {}, b: two, list: [{}, {}, y]}}\n",
+        canary.word,
+        json!(canary.secret),
+        canary.number
+    );
+    let sealed = sealer.yaml(&clear);
     let read = |text: &str| -> Vec<Option<Value>> {
         let documents = yaml::load(text).unwrap();
-        documents
-            .iter()
-            .map(|one| filled(one.to_json().unwrap()))
-            .collect()
+        let value = |one: &yaml::Node| one.to_json().unwrap_or_else(|error| panic!("{error} in {text}"));
+        documents.iter().map(|one| filled(value(one))).collect()
     };
-    let expected = read(clear);
-    let opened = std::cell::Cell::new(0);
+    let expected = read(&clear);
+    let (opened, refused) = (Cell::new(0), Cell::new(0));
     fuzz("sealed", &[&sealed], |text, _| {
-        if let Ok(Some(clear)) = sops::open_file("f.yaml", text.as_bytes(), &identities) {
-            opened.set(opened.get() + 1);
-            assert_eq!(read(clear.expose_str().unwrap()), expected, "{text}");
+        match sops::open_file("f.yaml", text.as_bytes(), &identities) {
+            Ok(Some(clear)) => {
+                opened.set(opened.get() + 1);
+                assert_eq!(read(clear.expose_str().unwrap()), expected, "{text}");
+            }
+            Ok(None) => {}
+            Err(error) => {
+                refused.set(refused.get() + 1);
+                canary.assert_absent(&format!("{error} {error:?}"));
+            }
         }
     });
     assert!(opened.get() > 0, "not even the file as it was sealed was opened");
+    assert!(refused.get() > 100, "{} were refused", refused.get());
 }
 
 #[test]
-fn identities_are_read_whatever_they_are() {
-    fuzz(
-        "identities",
+fn identities_are_read_or_refused_without_a_word_of_them() {
+    let canary = Canary::new();
+    let texts = with_canary(
         &[
             "# public key: age1x\nAGE-SECRET-KEY-1QQ\n",
+            "# CANARY\nAGE-SECRET-KEY-1CANARY\nAGE-PLUGIN-CANARY\nAGE-SECRET-KEY-PQ-1CANARY\nCANARY\n",
             "-----BEGIN OPENSSH PRIVATE KEY-----\nAA==\n",
+            "-----BEGIN OPENSSH PRIVATE KEY-----\nCANARY\n-----END OPENSSH PRIVATE KEY-----\n",
+            "-----BEGIN CANARY-----\nCANARY\n-----END CANARY-----\n",
+            "-----BEGIN PGP PRIVATE KEY BLOCK-----\nComment: CANARY\n\nCANARY\n-----END PGP PRIVATE KEY BLOCK-----\n",
         ],
-        |text, _| {
-            drop(Identities::parse([("key", text)]));
-        },
+        &canary,
     );
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let refused = Cell::new(0);
+    fuzz("identities", &texts, |text, _| {
+        if let Err(error) = Identities::parse([("key", text)]).map(|_| ()) {
+            refused.set(refused.get() + 1);
+            canary.assert_absent(&error);
+        }
+    });
+    assert!(refused.get() > 100, "{} were refused", refused.get());
 }
 
 #[test]
@@ -486,13 +544,51 @@ fn overlays_are_built_or_refused() {
     });
 }
 
+/// Files of which one was encrypted.
+struct Sealed(InMemory);
+
+impl Files for Sealed {
+    fn paths(&self) -> &BTreeSet<String> {
+        self.0.paths()
+    }
+
+    fn text(&self, path: &str) -> Option<Cow<'_, str>> {
+        self.0.text(path)
+    }
+
+    fn secret(&self, path: &str) -> bool {
+        path == "p/a.yaml"
+    }
+}
+
 #[test]
-fn resources_under_an_overlay_are_read_or_refused() {
-    fuzz("resources", YAML, |text, _| {
+fn resources_under_an_overlay_are_read_or_refused_and_nothing_is_said_of_what_was_encrypted() {
+    let canary = Canary::new();
+    // As a name, a key, a tag, an anchor and a value.
+    let mut texts = with_canary(
+        &[
+            "apiVersion: v1\nkind: A\nmetadata: {name: a, namespace: CANARY, labels: {CANARY: CANARY}}\nspec: {x: CANARY, y: [CANARY, {name: CANARY}], CANARY: 1}\n",
+            "apiVersion: CANARY\nkind: CANARY\nmetadata: {name: CANARY}\n---\napiVersion: CANARY\nkind: CANARY\nmetadata: {name: CANARY}\n",
+            "CANARY: &CANARY [1]\nx: *CANARY\nCANARY: !CANARY 2\n? {CANARY: CANARY}\n: \"CANARY\n",
+            "apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: A, metadata: {name: CANARY}}\n- CANARY\n- {kind: CANARY}\n",
+        ],
+        &canary,
+    );
+    texts.extend(YAML.iter().map(|text| (*text).to_owned()));
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let refused = Cell::new(0);
+    fuzz("resources", &texts, |text, random| {
         let mut files = InMemory::default();
-        files.add("p/kustomization.yaml", KUSTOMIZATIONS[2]);
+        files.add(
+            "p/kustomization.yaml",
+            KUSTOMIZATIONS[random.usize(..KUSTOMIZATIONS.len())],
+        );
         files.add("p/a.yaml", text);
         let _ = overlay::build("p", &files);
-        let _ = overlay::read_objects("p/a.yaml", text, true);
+        let (_, mut diagnostics) = overlay::build("p", &Sealed(files));
+        diagnostics.extend(overlay::read_objects("p/a.yaml", text, true).err());
+        refused.set(refused.get() + usize::from(!diagnostics.is_empty()));
+        canary.assert_absent(&all_forms(&diagnostics));
     });
+    assert!(refused.get() > 100, "{} were refused", refused.get());
 }

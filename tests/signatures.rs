@@ -4,6 +4,9 @@ use couchestor::formats::signature::{Signable, Signers};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
+/// Keys that may not sign, and weak digests.
+mod refused;
+
 /// A folder with a repository, keys of both kinds and nothing of the user's own configuration.
 pub struct Bench {
     folder: tempfile::TempDir,
@@ -374,7 +377,7 @@ fn commits_and_tags_signed_with_openpgp_keys_are_believed() {
 }
 
 #[test]
-fn openpgp_keys_that_are_revoked_expired_or_not_for_signing_are_refused() {
+fn openpgp_keys_that_are_revoked_or_expired_are_refused() {
     let bench = Bench::new();
     bench.gpg_key("old@example.org", &["ed25519", "sign", "never"]);
     let commit = bench.commit("openpgp", "old@example.org", DATE);

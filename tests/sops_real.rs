@@ -298,4 +298,6 @@ fn every_edit_by_hand_is_refused_and_no_error_shows_a_value() {
         .unwrap_err()
         .to_string();
     assert!(error.contains(&ours.public), "{error}");
+    canary.assert_absent(&error);
+    second.assert_absent(&error);
 }

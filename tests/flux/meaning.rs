@@ -2,6 +2,7 @@
 //! says, and what it refuses is refused here too.
 
 use super::policies::differences;
+use crate::support::canary::Canary;
 use crate::support::flux::{self, Flux, NAMESPACE, Ops, applied, refused};
 use crate::support::objects::get;
 use crate::support::seal::Sealer;
@@ -91,6 +92,24 @@ async fn what_flux_puts_in_for_variables_is_what_render_puts_in() {
     let asked = read.iter().map(|row| json!({"v": row[0]})).collect();
     let expected = row("read", read.iter().map(|row| json!({"v": row[1]})).collect());
     write(&ops, "read/a.yaml", &row("read", asked));
+    // Whose label or annotation says so is left as it is, by its very name: nothing of ours is asked how that is written.
+    let disabled = json!({"kustomize.toolkit.fluxcd.io/substitute": "disabled"});
+    let otherwise = json!({"kustomize.toolkit.fluxcd.io/substitute": "enabled"});
+    let left = ["labels", "annotations"].map(|field| {
+        let mut object = row(
+            &format!("left-by-{field}"),
+            vec![json!({"v": "${REGION} $${REGION}"})],
+        );
+        object["metadata"][field] = disabled.clone();
+        object
+    });
+    let mut taken = row("taken", vec![json!({"v": "${REGION}"})]);
+    taken["metadata"]["labels"] = otherwise.clone();
+    taken["metadata"]["annotations"] = otherwise;
+    for object in left.iter().chain([&taken]) {
+        let name = object["metadata"]["name"].as_str().unwrap();
+        write(&ops, &format!("read/{name}.yaml"), object);
+    }
     // What makes Flux's library fall over is no verdict of its.
     let refusals: Vec<Value> = unset
         .iter()
@@ -141,6 +160,18 @@ async fn what_flux_puts_in_for_variables_is_what_render_puts_in() {
     let ours = render(&ops.path().join("read"), Path::new(""), &arguments);
     differences(&rendered(&ours, "Table", "read"), &expected, "", &mut found);
     assert_eq!(found, Vec::<String>::new(), "by render");
+    taken["spec"]["rows"][0]["v"] = variables["REGION"].clone();
+    for object in left.iter().chain([&taken]) {
+        let name = object["metadata"]["name"].as_str().unwrap();
+        let seen = get(&client, &format!("/apis/example.org/v1/tables/{name}"))
+            .await
+            .unwrap();
+        assert_eq!(seen["spec"], object["spec"], "{name} by Flux");
+        let ours = rendered(&ours, "Table", name);
+        for part in ["spec", "metadata"] {
+            assert_eq!(ours[part], object[part], "{name} by render");
+        }
+    }
     for (number, text) in refusals.iter().enumerate() {
         let name = format!("meaning-refused{number}");
         let why = refused(&client, (NAMESPACE, &name), "BuildFailed").await;
@@ -192,7 +223,9 @@ async fn what_flux_opens_inside_of_secrets_is_what_render_opens() {
     )
     .unwrap();
     write(&ops, "opened/whole.yaml", &whole);
-    let wrong = secret("wrong", json!({}), json!({"noending": packed(&file)}));
+    let canary = Canary::new();
+    let held = sealer.yaml(&json!({"auths": {"r": {"auth": canary.word, "n": canary.number}}}).to_string());
+    let wrong = secret("wrong", json!({}), json!({"noending": packed(&held)}));
     write(&ops, "wrong/a.yaml", &wrong);
     ops.commit("Sealed");
     let revision = flux.put_out(&client, (NAMESPACE, "sealed"), ops.path()).await;
@@ -238,4 +271,5 @@ async fn what_flux_opens_inside_of_secrets_is_what_render_opens() {
     let ours = render(&ops.path().join("wrong"), &key, &[]);
     let words = String::from_utf8_lossy(&ours.stderr).into_owned() + &String::from_utf8_lossy(&ours.stdout);
     assert!(!ours.status.success() && words.contains("`noending`"), "{words}");
+    canary.assert_absent(&words);
 }

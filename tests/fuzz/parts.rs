@@ -3,6 +3,7 @@
 
 use super::{fuzz, mutate};
 use crate::canaries::{Texts, told};
+use crate::support::canary::Canary;
 use crate::support::say;
 use crate::support::seal::Sealer;
 use base64::Engine;
@@ -101,6 +102,8 @@ fn every_kind_is_understood_or_refused_with_places_in_its_file() {
         }
     });
     say(&format!("kinds: {} were understood whole", understood.get()));
+    // Otherwise it is refusals alone that are looked at.
+    assert!(understood.get() >= 8, "{} were understood", understood.get());
 }
 
 fn odd(random: &mut fastrand::Rng) -> Value {
@@ -171,9 +174,27 @@ fn a_patch_without_directives_does_the_second_time_nothing() {
     assert!(merged.get() > 50);
 }
 
+/// Clear texts of files that are encrypted: one as it should be, and objects with a canary where the command has something to say.
+const MISTAKES: [&str; 6] = [
+    "apiVersion: v1\nkind: Secret\nmetadata: {name: s, namespace: db}\nstringData: {a: CANARY, b: \"NUMBER\"}\n",
+    "apiVersion: storage.billyronks.io/v1\nkind: StorageTier\nmetadata: {name: CANARY}\nspec: {rank: CANARY, poolReserve: CANARY, storageClass: {name: CANARY}}\n",
+    "apiVersion: storage.billyronks.io/v1\nkind: StoragePolicy\nmetadata: {name: p}\nspec: {highWatermarkIOPS: NUMBER, lowWatermarkIOPS: CANARY, samplingWindow: CANARY}\n",
+    "apiVersion: storage.billyronks.io/v1\nkind: BackupPolicy\nmetadata: {name: daily, namespace: CANARY}\nspec: {location: CANARY, schedules: [{name: CANARY, schedule: CANARY, ttl: CANARY}], rpo: CANARY}\n",
+    "apiVersion: CANARY\nkind: CANARY\nmetadata: {name: CANARY}\n",
+    "{data: CANARY}\n",
+];
+
 #[test]
 fn folders_are_read_by_the_command_whatever_is_in_them() {
-    // Each input is a process; each holds several files.
+    // Each input is a process; each holds several files, one of them encrypted, and every second process can open it.
+    let (sealer, canary) = (Sealer::new(), Canary::new());
+    let mistakes: Vec<String> = MISTAKES
+        .iter()
+        .map(|text| {
+            let text = text.replace("CANARY", &canary.word);
+            text.replace("NUMBER", &canary.number.to_string())
+        })
+        .collect();
     let seed = crate::support::seed("folders");
     let mut random = fastrand::Rng::with_seed(seed);
     let kept = super::kept("folders");
@@ -198,14 +219,22 @@ fn folders_are_read_by_the_command_whatever_is_in_them() {
     let mut codes = BTreeMap::new();
     for round in 0..rounds {
         let folder = tempfile::tempdir().unwrap();
+        // At times there is nothing wrong, if it can be opened.
+        let alone = round % 10 == 9;
         for name in names {
-            if random.u8(..3) == 0 {
+            if random.u8(..3) == 0 || alone {
                 continue;
             }
             let path = folder.path().join(name);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, mutate(&corpus, &mut random)).unwrap();
         }
+        // Where a kustomization asks for it, or beside what it asks for.
+        let name = ["a.yaml", "sealed.yaml"][random.usize(..2)];
+        let mistake = random.usize(..mistakes.len());
+        let sealed = sealer.yaml(&mistakes[if alone { 0 } else { mistake }]);
+        std::fs::write(folder.path().join(name), sealed).unwrap();
+        let opens = round / 4 % 2 == 0;
         let command = [
             &["validate"][..],
             &["validate", "-o", "sarif"],
@@ -217,6 +246,7 @@ fn folders_are_read_by_the_command_whatever_is_in_them() {
             .arg(folder.path())
             .env("HOME", folder.path())
             .env_remove("SOPS_AGE_KEY")
+            .envs(opens.then_some(("SOPS_AGE_KEY", &sealer.key)))
             // As on a terminal, where nothing takes escapes out.
             .env("CLICOLOR_FORCE", "1")
             .output()
@@ -230,9 +260,16 @@ fn folders_are_read_by_the_command_whatever_is_in_them() {
         assert!(!text.contains("panicked"), "{seed} {round}: {text}");
         let raw = |one: char| one.is_control() && !matches!(one, '\n' | '\t');
         assert!(!text.contains(raw), "{seed} {round}: {text:?}");
+        canary.assert_absent(&text);
         *codes.entry(output.status.code()).or_insert(0) += 1;
     }
     say(&format!("folders: {rounds} folders, exit codes {codes:?}"));
+    // Whether something is wrong in a folder, and no other trouble.
+    let came = |code: i32| codes.get(&Some(code)).copied().unwrap_or(0);
+    assert!(
+        came(0) >= 2 && came(1) >= 40 && came(0) + came(1) == rounds,
+        "{codes:?}"
+    );
 }
 
 fn nothing_desired() -> Desired {

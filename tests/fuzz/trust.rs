@@ -1,6 +1,6 @@
 //! What authority hangs on, under mutation: nothing that was changed is believed or opened, and nothing panics.
 
-use super::fuzz;
+use super::{assert_names_keys_alone, fuzz, with_canary};
 use crate::signatures::{Bench, DATE};
 use crate::support::canary::Canary;
 use crate::support::seal::Sealer;
@@ -10,6 +10,7 @@ use couchestor::formats::sops::creation_rules::CreationRules;
 use couchestor::formats::sops::{self, Identities};
 use couchestor::formats::substitute::{Variables, Work, substitute};
 use couchestor::formats::version_range::VersionRange;
+use couchestor::formats::yaml::YamlError;
 use std::cell::Cell;
 
 /// A commit without its signatures, as git takes it apart (`parse_signed_commit`): the header and the lines that go on from it.
@@ -115,21 +116,31 @@ fn entries(name: &str, text: &str) -> Vec<String> {
 fn sealed_lines_open_as_they_were_sealed_or_not_at_all() {
     let sealer = Sealer::new();
     let identities = Identities::parse([("key", sealer.key.as_str())]).unwrap();
-    let dotenv = "A=one\nB=two words\nC=three\n";
-    let ini = "[s]\na = one\nb = two\n[t]\na = three\n";
+    let canary = Canary::new();
+    let (word, number) = (&canary.word, canary.number);
+    let dotenv = format!("A={word}\nB=two words\nC={number}\n");
+    let ini = format!("[s]\na = {word}\nb = two\n[t]\na = {number}\n");
     for (target, name, clear, sealed) in [
-        ("sealed dotenv", "f.env", dotenv, sealer.dotenv(dotenv)),
-        ("sealed ini", "f.ini", ini, sealer.ini(ini)),
+        ("sealed dotenv", "f.env", &dotenv, sealer.dotenv(&dotenv)),
+        ("sealed ini", "f.ini", &ini, sealer.ini(&ini)),
     ] {
-        let opened = Cell::new(0);
+        let (opened, refused) = (Cell::new(0), Cell::new(0));
         fuzz(target, &[&sealed], |text, _| {
-            if let Ok(Some(clear_again)) = sops::open_file(name, text.as_bytes(), &identities) {
-                opened.set(opened.get() + 1);
-                let read = entries(name, clear_again.expose_str().unwrap());
-                assert_eq!(read, entries(name, clear), "{text}");
+            match sops::open_file(name, text.as_bytes(), &identities) {
+                Ok(Some(clear_again)) => {
+                    opened.set(opened.get() + 1);
+                    let read = entries(name, clear_again.expose_str().unwrap());
+                    assert_eq!(read, entries(name, clear), "{text}");
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    refused.set(refused.get() + 1);
+                    canary.assert_absent(&format!("{error} {error:?}"));
+                }
             }
         });
         assert!(opened.get() > 0, "{target}: not even what was sealed was opened");
+        assert!(refused.get() > 100, "{target}: {} were refused", refused.get());
     }
 }
 
@@ -204,31 +215,49 @@ fn ranges_choose_a_tag_that_is_there_whatever_the_order() {
 }
 
 #[test]
-fn rules_of_sops_are_read_or_refused_at_a_place_in_their_file() {
-    let texts = [
+fn rules_of_sops_are_read_or_refused_at_a_place_in_their_file_and_without_what_they_hold() {
+    let canary = Canary::new();
+    let good = [
         "creation_rules:\n- path_regex: \\.env$\n  age: age1x,age1y\n- key_groups: [{age: [age1z]}]\n  encrypted_regex: ^data$\n",
         "creation_rules: [{path_regex: '.*', age: [a, b], shamir_threshold: 2}]\n",
         "creation_rules:\n- key_groups:\n  - merge: [{pgp: [A]}, {kms: [{arn: x}]}]\n  mac_only_encrypted: true\n",
     ];
-    let read = Cell::new(0);
+    // Somebody puts a key where a recipient belongs, and other things where others do.
+    let wrong = [
+        "creation_rules:\n- path_regex: (CANARY\n  age: CANARY\n- encrypted_regex: '[CANARY'\n  age: age1x\n",
+        "creation_rules:\n- path_regex: 'CANARY\\q[CANARY'\n  hc_vault_transit_uri: CANARY\n",
+        "creation_rules:\n- age: AGE-SECRET-KEY-1CANARY\n  pgp: [CANARY]\n  kms: CANARY\n  encrypted_suffix: CANARY\n  unencrypted_suffix: CANARY\n",
+        "creation_rules:\n- shamir_threshold: CANARY\n- key_groups: CANARY\n- CANARY\n",
+        "creation_rules:\n- key_groups:\n  - azure_keyvault: [{vaultUrl: CANARY}]\n    gcp_kms: CANARY\n    hckms: [CANARY]\n  mac_only_encrypted: CANARY\n",
+        "creation_rules: CANARY\n",
+    ];
+    let texts = with_canary(&[&good[..], &wrong].concat(), &canary);
+    let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+    let (read, refused) = (Cell::new(0), Cell::new(0));
     fuzz("rules of sops", &texts, |text, _| {
         let lines = text.split(['\n', '\r']).count().max(1);
-        let within = |line: u32| assert!(line >= 1 && line as usize <= lines + 1, "line {line} of {text:?}");
+        let told = |error: &YamlError| {
+            let line = error.line;
+            assert!(line >= 1 && line as usize <= lines + 1, "line {line} of {text:?}");
+            refused.set(refused.get() + 1);
+            assert_names_keys_alone(&canary, error);
+        };
         match CreationRules::read(text) {
             Ok(rules) => {
                 read.set(read.get() + 1);
-                rules.problems().for_each(|problem| within(problem.line));
+                rules.problems().for_each(told);
                 for path in ["a.env", "b/c.yaml", ""] {
                     if let Err(problem) = rules.rule_for(path) {
-                        within(problem.line);
+                        told(problem);
                     }
                 }
             }
-            Err(error) => within(error.line),
+            Err(error) => told(&error),
         }
     });
     assert!(
-        read.get() >= texts.len(),
+        read.get() >= good.len(),
         "not even the texts as they are were read"
     );
+    assert!(refused.get() > 100, "{} were told", refused.get());
 }

@@ -212,7 +212,8 @@ async fn a_client_certificate_opens_what_demands_one() {
     let (address, connections) = front(&server, Some(&clients), place(&plain)).await;
     let url = format!("https://{address}/repository.git");
     let (certificate, key) = clients.issue(&["couchestor"]);
-    let (strange, strange_key) = Authority::new().issue(&["eve"]);
+    let theirs = Authority::new();
+    let (strange, strange_key) = theirs.issue(&["eve"]);
     let fetch = async |name: &str, pairs: &[(&str, &str)]| {
         let credentials = Credentials::from_secret(&secret(pairs), &url)?;
         Repository::new(&url, &folder.path().join(name), credentials, TIMEOUT, false)?
@@ -225,6 +226,23 @@ async fn a_client_certificate_opens_what_demands_one() {
         ("tls.key", &key),
     ];
     assert_eq!(fetch("right", &right).await.unwrap().branches["main"], tip);
+    // The names that Flux wrote before it took those of Kubernetes; they count where the others are not.
+    let earlier = [
+        ("caFile", server.pem.as_str()),
+        ("certFile", &certificate),
+        ("keyFile", &key),
+    ];
+    assert_eq!(fetch("earlier", &earlier).await.unwrap().branches["main"], tip);
+    let strange_earlier = [
+        ("caFile", theirs.pem.as_str()),
+        ("certFile", &strange),
+        ("keyFile", &strange_key),
+    ];
+    let both = [&right[..], &strange_earlier].concat();
+    assert_eq!(fetch("both", &both).await.unwrap().branches["main"], tip);
+    let shadowed = [&earlier[..], &[("ca.crt", theirs.pem.as_str())]].concat();
+    let error = fetch("shadowed", &shadowed).await.unwrap_err();
+    assert_eq!(error.reason(), "HostKeyFailed", "{error}");
     let wrong = [
         ("ca.crt", server.pem.as_str()),
         ("tls.crt", &strange),

@@ -2,6 +2,7 @@
 //! open is what sops opens.
 
 use super::{Key, key};
+use crate::support::canary::Canary;
 use crate::support::gpg::Gpg;
 use crate::support::{say, seed, servers};
 use couchestor::formats::sops::{Identities, open_file};
@@ -32,6 +33,8 @@ pub(super) struct Keys {
     /// That key itself, armored.
     pub(super) ecdh_secret: String,
     identities: Identities,
+    /// What stands for `hunter2` in every file.
+    canary: Canary,
 }
 
 fn run(command: &mut Command) -> String {
@@ -86,6 +89,7 @@ impl Keys {
             ecdh,
             ecdh_secret,
             identities,
+            canary: Canary::new(),
         }
     }
 
@@ -260,7 +264,7 @@ impl Maker {
                             let words = self.pick(&["some words", "secret stuff", "plain words"]);
                             let _ = writeln!(text, "; {words}");
                         }
-                        let value = self.pick(&["plain", "two words", "a=b", "1.5", "true", "ünï", "x:y"]);
+                        let value = self.pick(&["hunter2", "two words", "a=b", "1.5", "true", "ünï", "x:y"]);
                         let _ = writeln!(
                             text,
                             "key{number}{} = {value}",
@@ -276,7 +280,7 @@ impl Maker {
                     true => (0..length).map(|_| self.random.u8(..)).collect(),
                     false => self
                         .pick(&[
-                            "plain text\n",
+                            "plain text with hunter2\n",
                             "-----BEGIN CERTIFICATE-----\nAA==\n",
                             "{\"json\": 1}",
                         ])
@@ -444,11 +448,36 @@ fn rops_agrees(keys: &Keys, agreed: &[Agreed]) -> (usize, Vec<String>) {
     (read, differences)
 }
 
+/// What is said of a file that does not open, for want of a key or because it was changed, says nothing of what is in it.
+fn assert_silent(keys: &Keys, name: &str, sealed: &[u8]) {
+    let start = b"ENC[AES256_GCM,data:";
+    let starts: Vec<usize> = sealed
+        .windows(start.len())
+        .enumerate()
+        .filter_map(|(at, bytes)| (bytes == start).then_some(at + start.len()))
+        .collect();
+    // The first digit of base64 of the first value, which stops everything, and of the last, which is the MAC: then all is open. A
+    // comment may be either, which nobody needs.
+    for at in starts.first().into_iter().chain(starts.last()) {
+        let mut changed = sealed.to_vec();
+        changed[*at] = if changed[*at] == b'A' { b'B' } else { b'A' };
+        if let Err(error) = open_file(name, &changed, &keys.identities).map(|_| ()) {
+            keys.canary.assert_absent(&format!("{error} {error:?}"));
+        }
+    }
+    let opened = open_file(name, sealed, &Identities::default()).map(|_| ());
+    let error = opened.expect_err("there is no key");
+    keys.canary.assert_absent(&format!("{error} {error:?}"));
+}
+
 fn one(keys: &Keys, number: u64, seed: u64, agreed: &Mutex<Vec<Agreed>>) -> Result<&'static str, String> {
     let mut maker = Maker {
         random: fastrand::Rng::with_seed(seed),
     };
-    let (name, plain) = maker.file();
+    let (name, mut plain) = maker.file();
+    if let Ok(text) = std::str::from_utf8(&plain) {
+        plain = text.replace("hunter2", &keys.canary.word).into_bytes();
+    }
     let (rule, ssh) = maker.rule(keys, name);
     let (plain_name, rule_name, secret_name) = (
         format!("{number}-plain-{name}"),
@@ -465,6 +494,7 @@ fn one(keys: &Keys, number: u64, seed: u64, agreed: &Mutex<Vec<Agreed>>) -> Resu
     write(&secret_name, &sealed);
     let theirs = keys.sops(&["decrypt", &secret_name], ssh);
     let ours = open_file(name, &sealed, &keys.identities);
+    assert_silent(keys, name, &sealed);
     let told = || {
         format!(
             "seed {seed}\n--- rule\n{rule}\n--- plain {name}\n{}\n--- sealed\n{}",
@@ -500,7 +530,10 @@ fn one(keys: &Keys, number: u64, seed: u64, agreed: &Mutex<Vec<Agreed>>) -> Resu
                 Err(told())
             }
         }
-        (Err(_), Err(_)) => Ok("refused by both"),
+        (Err(error), Err(_)) => {
+            keys.canary.assert_absent(&format!("{error} {error:?}"));
+            Ok("refused by both")
+        }
         (Ok(None), _) => Err(format!("not seen as encrypted\n{}", told())),
         (Ok(Some(_)), Err(error)) => Err(format!("we opened what sops does not: {error}\n{}", told())),
         (Err(error), Ok(_)) => Err(format!("we do not open it: {error}\n{}", told())),

@@ -245,6 +245,51 @@ fn a_value_that_is_not_of_its_stated_type_is_refused() {
 }
 
 #[test]
+fn a_tag_before_an_encrypted_value_is_refused_as_what_the_mac_does_not_see() {
+    if servers::left_out("a_tag_before_an_encrypted_value_is_refused_as_what_the_mac_does_not_see") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let ours = key(folder.path(), "ours");
+    let identities = Identities::parse([("ours", ours.file.as_str())]).unwrap();
+    let canary = Canary::new();
+    let text = encrypted(
+        folder.path(),
+        &format!("age: {}", ours.public),
+        "plain.yaml",
+        &format!("a: aHVudGVyMg==\nb: {}\n", canary.word),
+    );
+    assert!(decrypt(&text, &identities).is_ok());
+    // Go reads no value of YAML's other types from an encrypted one, and drops `!!str` and tags of one's own. We keep what we do not
+    // change, and such a tag would be kept before the clear value.
+    for (tag, by_sops) in [
+        ("!!binary", false),
+        ("!!int", false),
+        ("!!float", false),
+        ("!!bool", false),
+        ("!!timestamp", false),
+        ("!!str", true),
+        ("!own", true),
+    ] {
+        let tagged = text.replacen("a: ENC", &format!("a: {tag} ENC"), 1);
+        assert_ne!(tagged, text);
+        std::fs::write(folder.path().join("tagged.yaml"), &tagged).unwrap();
+        let theirs = Command::new(servers::sops())
+            .current_dir(folder.path())
+            .args(["decrypt", "tagged.yaml"])
+            .env("HOME", folder.path())
+            .env("SOPS_AGE_KEY", &ours.file)
+            .output()
+            .unwrap();
+        let said = String::from_utf8_lossy(&theirs.stderr);
+        assert_eq!(theirs.status.success(), by_sops, "{tag}: {said}");
+        let error = decrypt(&tagged, &identities).map(|_| ()).expect_err(tag);
+        assert!(error.to_string().contains("changed by hand"), "{tag}: {error}");
+        canary.assert_absent(&format!("{error} {error:?}"));
+    }
+}
+
+#[test]
 fn mac_only_encrypted_cannot_be_dropped_or_added() {
     if servers::left_out("mac_only_encrypted_cannot_be_dropped_or_added") {
         return;
@@ -254,15 +299,19 @@ fn mac_only_encrypted_cannot_be_dropped_or_added() {
     let identities = Identities::parse([("ours", ours.file.as_str())]).unwrap();
     let line = "    mac_only_encrypted: true\n";
     let rule = format!("encrypted_regex: ^b$, age: {}", ours.public);
+    let canary = Canary::new();
+    let plain = format!("a: x\nb: {}\n", canary.word);
     let with = encrypted(
         folder.path(),
         &format!("mac_only_encrypted: true, {rule}"),
         "plain.yaml",
-        "a: x\nb: y\n",
+        &plain,
     );
-    let without = encrypted(folder.path(), &rule, "plain.yaml", "a: x\nb: y\n");
+    let without = encrypted(folder.path(), &rule, "plain.yaml", &plain);
     assert!(with.contains(line) && !without.contains(line));
     assert!(decrypt(&with.replace("a: x", "a: z"), &identities).is_ok());
-    assert!(decrypt(&with.replace(line, ""), &identities).is_err());
-    assert!(decrypt(&format!("{without}{line}"), &identities).is_err());
+    for tampered in [with.replace(line, ""), format!("{without}{line}")] {
+        let error = decrypt(&tampered, &identities).map(|_| ()).unwrap_err();
+        canary.assert_absent(&format!("{error} {error:?}"));
+    }
 }

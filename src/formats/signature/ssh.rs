@@ -1,6 +1,8 @@
 //! SSH keys, as `authorized_keys` or OpenSSH's `allowed_signers` write them, and the signatures that they make.
 
 use super::{Parts, Refusal, Signed};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use jiff::Timestamp;
 use jiff::civil::DateTime;
 use jiff::tz::TimeZone;
@@ -134,24 +136,58 @@ fn moment(text: &str) -> Result<Timestamp, String> {
         .ok_or_else(|| format!("`{text}` is no time; write YYYYMMDD or YYYYMMDDHHMMSS"))
 }
 
+/// A text in the notation of SSH: its length, and its bytes.
+fn string<'a>(rest: &mut &'a [u8]) -> Option<&'a [u8]> {
+    let (length, after) = rest.split_first_chunk()?;
+    let length = usize::try_from(u32::from_be_bytes(*length)).ok()?;
+    let (text, after) = after.split_at_checked(length)?;
+    *rest = after;
+    Some(text)
+}
+
+/// The key of a signature over SHA-1, which the library takes for a broken one (OpenSSH's PROTOCOL.sshsig says what stands in it).
+fn over_sha1(armored: &str) -> Option<PublicKey> {
+    let body: String = armored
+        .lines()
+        .filter(|line| !line.starts_with('-'))
+        .map(str::trim)
+        .collect();
+    let bytes = STANDARD.decode(body).ok()?;
+    // A version follows.
+    let mut rest = bytes.strip_prefix(b"SSHSIG")?.get(4..)?;
+    let key = string(&mut rest)?;
+    let [_namespace, _reserved, _digest] = [string(&mut rest)?, string(&mut rest)?, string(&mut rest)?];
+    let mut signature = string(&mut rest)?;
+    match string(&mut signature)? {
+        b"ssh-rsa" => PublicKey::from_bytes(key).ok(),
+        _ => None,
+    }
+}
+
 /// Checks a signature.
 pub(super) fn verify(signers: &[Signer], parts: &Parts) -> Result<Signed, Refusal> {
+    let of = |key: &PublicKey| -> Vec<&Signer> {
+        let same = |signer: &&Signer| signer.key.key_data() == key.key_data();
+        signers.iter().filter(same).collect()
+    };
+    let name = |key: &PublicKey| key.fingerprint(HashAlg::Sha256).to_string();
+    if let Some(key) = over_sha1(&parts.signature) {
+        let (known, key) = (!of(&key).is_empty(), name(&key));
+        let why = "signed with SHA-1, which can be forged; use OpenSSH 8.2 or later".to_owned();
+        return Err(if known {
+            Refusal::NotValid { key, why }
+        } else {
+            Refusal::UnknownKey { key }
+        });
+    }
     let signature =
         SshSig::from_pem(parts.signature.trim_end().as_bytes()).map_err(|_| Refusal::Malformed {
             what: "SSH signature",
         })?;
     let key = PublicKey::from(signature.public_key().clone());
-    let name = key.fingerprint(HashAlg::Sha256).to_string();
-    let mut known = signers
-        .iter()
-        .filter(|signer| signer.key.key_data() == signature.public_key())
-        .peekable();
-    if known.peek().is_none() {
+    let (name, known) = (name(&key), of(&key));
+    if known.is_empty() {
         return Err(Refusal::UnknownKey { key: name });
-    }
-    if matches!(signature.algorithm(), Algorithm::Rsa { hash: None }) {
-        let why = "signed with SHA-1, which can be forged; use OpenSSH 8.2 or later".to_owned();
-        return Err(Refusal::NotValid { key: name, why });
     }
     if key.verify(NAMESPACE, &parts.payload, &signature).is_err() {
         return Err(Refusal::Broken { key: name });

@@ -100,11 +100,17 @@ fn a_file_whose_mac_was_taken_out_is_still_encrypted_and_refused() {
 
 #[test]
 fn what_is_not_read_is_refused_by_name() {
-    let block = |more: &str| format!("sops:\n  mac: x\n  lastmodified: now\n{more}");
+    let canary = Canary::new();
+    let block = |more: &str| {
+        let text = format!(
+            "a: CANARY\nsops:\n  mac: CANARY\n  lastmodified: CANARY\n  age: [{{recipient: age1x, enc: CANARY}}]\n{more}"
+        );
+        text.replace("CANARY", &canary.word)
+    };
     for (more, named) in [
-        ("  encrypted_regex: '('\n", "no regular expression"),
+        ("  encrypted_regex: '(CANARY'\n", "no regular expression"),
         (
-            "  encrypted_regex: a\n  encrypted_suffix: b\n",
+            "  encrypted_regex: CANARY\n  encrypted_suffix: CANARY\n",
             "more than one rule",
         ),
     ] {
@@ -114,9 +120,10 @@ fn what_is_not_read_is_refused_by_name() {
             .map(|_| ())
             .unwrap_err();
         assert!(error.to_string().contains(named), "{error}");
+        canary.assert_absent(&format!("{error} {error:?}"));
     }
     let error = decrypt(
-        &block("  kms: [{arn: x}]\n  pgp: [{fp: ABC, enc: y}]\n"),
+        &block("  kms: [{arn: CANARY}]\n  pgp: [{fp: ABC, enc: CANARY}]\n"),
         &Identities::default(),
     )
     .map(|_| ())
@@ -125,6 +132,7 @@ fn what_is_not_read_is_refused_by_name() {
         matches!(&error, SopsError::NoKey { recipients } if recipients.contains("OpenPGP key ABC") && recipients.contains("kms")),
         "{error}"
     );
+    canary.assert_absent(&format!("{error} {error:?}"));
 }
 
 #[test]

@@ -264,6 +264,10 @@ impl<'a> Walk<'a> {
         }
         self.count()?;
         let value = cipher::Value::parse(text).ok_or(SopsError::Plain { line })?;
+        // sops writes none before what it encrypts, and no MAC sees it: `!!binary` would make another text of the clear one.
+        if matches!(node.kind, Kind::Scalar { tag: Some(_), .. }) {
+            return Err(SopsError::Value { line });
+        }
         let aad = format!("{}:", self.path.join(":"));
         let clear = value
             .open(self.key, &aad)

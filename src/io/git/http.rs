@@ -15,6 +15,11 @@ const SENT_BYTES_MAX: usize = 64 << 20;
 /// How long a connection may take.
 const CONNECT_MAX: Duration = Duration::from_secs(30);
 
+/// How long a connection may take when the whole may take so long.
+fn connects_within(timeout: Duration) -> Duration {
+    timeout.min(CONNECT_MAX)
+}
+
 /// Where a proxy's credentials are.
 const OF_THE_PROXY: &str = "its credentials are those of spec.proxySecretRef";
 
@@ -38,7 +43,7 @@ pub(super) fn client(
     timeout: Duration,
 ) -> Result<reqwest::Client, GitError> {
     let mut builder = reqwest::Client::builder()
-        .connect_timeout(timeout.min(CONNECT_MAX))
+        .connect_timeout(connects_within(timeout))
         .read_timeout(timeout)
         // Credentials go to the host of spec.url and to no other.
         .redirect(reqwest::redirect::Policy::none())
@@ -376,6 +381,14 @@ mod tests {
             while socket.write_all(&[b'x'; 1000]).is_ok() {}
         });
         url
+    }
+
+    #[test]
+    fn a_connection_may_take_half_a_minute_and_never_longer_than_the_whole() {
+        for (timeout, expected) in [(1, 1), (29, 29), (30, 30), (31, 30), (120, 30)] {
+            let within = connects_within(Duration::from_secs(timeout));
+            assert_eq!(within, Duration::from_secs(expected), "{timeout} s");
+        }
     }
 
     #[tokio::test(flavor = "multi_thread")]
