@@ -224,3 +224,43 @@ fn shells_complete_every_command() {
     let read = Command::new("bash").arg("-n").arg(file.path()).status().unwrap();
     assert!(read.success());
 }
+
+/// The schema of SARIF 2.1.0, from the package that is there for it.
+fn schema_of_sarif() -> Value {
+    let output = Command::new(env!("CARGO"))
+        .current_dir(root())
+        .args(["metadata", "--format-version", "1", "--locked"])
+        .output()
+        .unwrap();
+    assert!(
+        output.status.success(),
+        "{}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let metadata: Value = serde_json::from_slice(&output.stdout).unwrap();
+    let packages = metadata["packages"].as_array().unwrap();
+    let package = packages.iter().find(|one| one["name"] == "serde-sarif").unwrap();
+    let manifest = Path::new(package["manifest_path"].as_str().unwrap());
+    let schema = manifest.with_file_name("src").join("schema.json");
+    serde_json::from_str(&std::fs::read_to_string(schema).unwrap()).unwrap()
+}
+
+#[test]
+fn what_forges_read_fits_the_schema_of_sarif() {
+    let validator = validator(&schema_of_sarif());
+    for (path, results) in [("tests/golden/mistakes", 1..), ("policies", 0..)] {
+        let log: Value =
+            serde_json::from_slice(&couchestor(&["validate", path, "-o", "sarif"]).stdout).unwrap();
+        let errors: Vec<String> = validator
+            .iter_errors(&log)
+            .map(|error| format!("{}: {error}", error.instance_path()))
+            .collect();
+        assert!(errors.is_empty(), "{path}: {errors:#?}");
+        let found = log["runs"][0]["results"].as_array().unwrap().len();
+        assert!(results.contains(&found), "{path}: {found}");
+        // It does refuse what is none.
+        let mut other = log.clone();
+        other["runs"][0]["tool"]["driver"]["name"] = Value::Null;
+        assert!(!validator.is_valid(&other), "{path}");
+    }
+}
