@@ -6,7 +6,7 @@ use super::{Key, key, sops, values};
 use crate::support::canary::Canary;
 use crate::support::gpg::Gpg;
 use crate::support::seal::Sealer;
-use crate::support::servers;
+use crate::support::{say, servers};
 use couchestor::formats::sops::{Identities, decrypt, open_file};
 use serde_json::json;
 use std::path::Path;
@@ -107,6 +107,7 @@ fn a_file_of_several_groups_opens_with_enough_of_them_only() {
         &["--config", "rule.yaml", "encrypt", "plain.yaml"],
         None,
     );
+    let (mut open, mut shut) = (0, 0);
     for (what, keys) in [
         ("the first", vec![&a]),
         ("the last", vec![&c]),
@@ -124,15 +125,20 @@ fn a_file_of_several_groups_opens_with_enough_of_them_only() {
             Ok(found) => {
                 assert_eq!(found, [clear()], "{what}");
                 assert!(there, "{what}: sops does not open it");
+                open += 1;
             }
             Err(told) => {
                 assert!(!there, "{what}: sops opens it, and here {told}");
+                shut += 1;
                 for words in ["2 of the groups", &a.public, &b.public, &c.public] {
                     assert!(told.contains(words), "{what}: {told}");
                 }
             }
         }
     }
+    say(&format!(
+        "sops recipients: {open} sets of groups open a file as with sops, {shut} do not"
+    ));
 }
 
 #[test]
@@ -197,6 +203,7 @@ fn openpgp_keys_of_every_usual_kind_open_what_sops_and_gpg_seal_to_them() {
         let key = gpg.secret("stranger@example.org");
         Identities::parse([("stranger.asc", key.as_str())]).unwrap()
     };
+    let mut kinds = 0;
     for (kind, signs, seals) in [
         ("RSA", "rsa3072", "rsa3072"),
         ("X25519, as gpg makes them by itself", "ed25519", "cv25519"),
@@ -226,7 +233,9 @@ fn openpgp_keys_of_every_usual_kind_open_what_sops_and_gpg_seal_to_them() {
         assert_eq!(opened(&text, &ours), Ok(vec![clear()]), "{kind}");
         let told = opened(&text, &stranger).unwrap_err();
         assert!(told.contains(&key), "{kind}: {told}");
+        kinds += 1;
     }
+    say(&format!("sops recipients: {kinds} kinds of OpenPGP keys"));
 }
 
 #[test]
@@ -239,6 +248,7 @@ fn recipients_of_services_are_skipped_and_named() {
     let rule = "encrypted_regex: ''";
     let text = sealed(folder.path(), &ours.public, "a.yaml", &PLAIN, rule);
     let when = "created_at: \"2024-01-01T00:00:00Z\"";
+    let mut kinds = 0;
     for (kind, entry) in [
         (
             "kms",
@@ -275,7 +285,11 @@ fn recipients_of_services_are_skipped_and_named() {
         for words in [ours.public.clone(), format!("recipients of kind {kind}")] {
             assert!(told.contains(&words), "{kind}: {told}");
         }
+        kinds += 1;
     }
+    say(&format!(
+        "sops recipients: {kinds} kinds of services passed over as sops does, and named"
+    ));
 }
 
 /// The places in which the sops command looks for ssh keys are places in which our commands look, and a key there that nobody can
