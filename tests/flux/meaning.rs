@@ -5,7 +5,7 @@ use super::policies::differences;
 use crate::support::flux::{self, Flux, NAMESPACE, Ops, applied, refused};
 use crate::support::objects::get;
 use crate::support::seal::Sealer;
-use crate::support::servers;
+use crate::support::{say, servers};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
@@ -159,6 +159,11 @@ async fn what_flux_puts_in_for_variables_is_what_render_puts_in() {
             "{text}: {words}"
         );
     }
+    say(&format!(
+        "variables: {} texts as Flux puts them in, {} refused as it refuses them",
+        read.len(),
+        refusals.len()
+    ));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -238,4 +243,7 @@ async fn what_flux_opens_inside_of_secrets_is_what_render_opens() {
     let ours = render(&ops.path().join("wrong"), &key, &[]);
     let words = String::from_utf8_lossy(&ours.stderr).into_owned() + &String::from_utf8_lossy(&ours.stdout);
     assert!(!ours.status.success() && words.contains("`noending`"), "{words}");
+    say(
+        "sealed inside of Secrets: 5 values opened as Flux opens them, 2 objects left sealed, 1 refused by both",
+    );
 }
