@@ -89,6 +89,43 @@ fn what_early_versions_wrote_is_read() {
     assert_eq!(opened(&text, &keys), Ok(vec![clear()]));
 }
 
+/// Other tests and benches seal files in this process, since a command for each would take too long.
+#[test]
+fn what_the_tests_seal_themselves_opens_with_the_sops_command_too() {
+    if servers::left_out("what_the_tests_seal_themselves_opens_with_the_sops_command_too") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let sealer = Sealer::new();
+    let object = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"},
+        "stringData": {"a": CANARY.word, "b": "7"}});
+    let word = &CANARY.word;
+    let files = [
+        ("a.yaml", sealer.anew().yaml(&PLAIN)),
+        ("b.yaml", sealer.anew().secret(&object)),
+        ("c.env", sealer.anew().dotenv(&format!("A={word}\nB=7\n"))),
+        ("d.ini", sealer.anew().ini(&format!("[s]\na = {word}\n"))),
+        ("e.bin", sealer.anew().binary(word)),
+    ];
+    let keys = Identities::parse([("k", sealer.key.as_str())]).unwrap();
+    for (name, text) in &files {
+        let there = theirs(folder.path(), name, text, &sealer.key);
+        let said = String::from_utf8_lossy(&there.stderr).into_owned();
+        assert!(there.status.success(), "{name}: {said}");
+        let there = String::from_utf8(there.stdout).unwrap();
+        let here = open_file(name, text.as_bytes(), &keys).unwrap().unwrap();
+        let here = here.expose_str().unwrap();
+        assert!(there.contains(word) && here.contains(word), "{name}");
+        if name.ends_with("yaml") {
+            assert_eq!(values(here), values(&there), "{name}");
+        }
+    }
+    say(&format!(
+        "sops recipients: {} files of our own sealing open with sops",
+        files.len()
+    ));
+}
+
 #[test]
 fn a_file_of_several_groups_opens_with_enough_of_them_only() {
     if servers::left_out("a_file_of_several_groups_opens_with_enough_of_them_only") {
