@@ -7,6 +7,9 @@ use std::os::unix::process::ExitStatusExt;
 use std::path::Path;
 use std::process::Command;
 
+/// Which known mistakes reach us.
+mod classes;
+
 /// Seconds of CPU time that a process may take before the system ends it, which are the same on a busy machine. The claim is 50 ms in
 /// a release build; this is a debug build.
 const CPU_SECONDS: u32 = 10;

@@ -2,6 +2,7 @@
 //! them reaches the disk but as objects.
 
 use crate::git_remote::serve;
+use crate::support::say;
 use commits::{ABSENCES, BROKEN, CLASS, Ends, Entry, Remote, around, cases};
 use couchestor::io::git::{Credentials, Repository};
 use couchestor::model::failure::{Class, Failure};
@@ -29,6 +30,7 @@ fn assert_printable(text: &str, what: &str) {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn hostile_names_are_read_as_git_reads_them_or_refused_by_path_and_rule() {
+    let (mut read_alike, mut refused, mut stricter) = (0, 0, 0);
     for http in [false, true] {
         let count = cases(&Remote::new()).len();
         for index in 0..count {
@@ -44,24 +46,31 @@ async fn hostile_names_are_read_as_git_reads_them_or_refused_by_path_and_rule() 
                     wanted.extend(files.iter().map(|file| (*file).to_owned()));
                     assert_eq!(read.iter().cloned().collect::<BTreeSet<_>>(), wanted, "{what}");
                     assert!(git, "{what}: git does not read it");
+                    read_alike += 1;
                 }
                 (Ends::Refused(words), Err(text)) => {
                     assert!(words.iter().all(|word| text.contains(word)), "{what}: {text}");
                     assert_printable(text, &what);
                     assert!(!git, "{what}: git reads it");
+                    refused += 1;
                 }
                 (Ends::Stricter(words), Err(text)) => {
                     assert!(words.iter().all(|word| text.contains(word)), "{what}: {text}");
                     assert_printable(text, &what);
+                    stricter += 1;
                 }
                 _ => panic!("{what}: {outcome:?}"),
             }
         }
     }
+    say(&format!(
+        "hostile commits: {read_alike} read as git reads them, {refused} refused by both, {stricter} by us only"
+    ));
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_server_cannot_give_out_ends_with_its_words_and_no_loop() {
+    let mut ended = 0;
     for http in [false, true] {
         for (what, make, libgit2, server) in BROKEN.into_iter().chain(ABSENCES) {
             let remote = Remote::new();
@@ -71,8 +80,12 @@ async fn what_the_server_cannot_give_out_ends_with_its_words_and_no_loop() {
             let words = if http { server } else { libgit2 };
             assert!(text.contains(words), "{what} (http: {http}): {text}");
             assert_printable(&text, what);
+            ended += 1;
         }
     }
+    say(&format!(
+        "hostile commits: {ended} that the server cannot give out"
+    ));
 }
 
 /// A server that looks at nothing gives such listings out: then they are in the clone.
@@ -103,6 +116,10 @@ async fn broken_listings_in_the_clone_are_named_by_their_folder() {
         assert_printable(&text, what);
         remote.assert_nothing_else_was_written();
     }
+    say(&format!(
+        "hostile commits: {} broken listings in the clone",
+        BROKEN.len()
+    ));
 }
 
 /// Objects that are larger than any should be.

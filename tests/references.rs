@@ -2,6 +2,7 @@
 
 use crate::support::canary::Canary;
 use crate::support::follow::Follow;
+use crate::support::say;
 use serde_json::json;
 use std::process::Command;
 
@@ -24,6 +25,7 @@ async fn tags_ranges_references_and_commits_are_followed() {
     follow.source(json!({}));
     follow.run().await;
     ready(&follow, &format!("main@sha1:{two}")).await;
+    let (mut followed, mut refused) = (0, 0);
     for (reference, revision) in [
         (json!({"tag": "v1.0.0"}), format!("v1.0.0@sha1:{one}")),
         (json!({"tag": "v2.0.0"}), format!("v2.0.0@sha1:{two}")),
@@ -41,6 +43,7 @@ async fn tags_ranges_references_and_commits_are_followed() {
         follow.source(json!({"ref": reference}));
         ready(&follow, &revision).await;
         assert_eq!(follow.status()["lastAppliedRevision"], revision, "{reference}");
+        followed += 1;
     }
     // A new tag in the range is a new tip.
     follow.source(json!({"ref": {"semver": "2.x"}}));
@@ -63,8 +66,12 @@ async fn tags_ranges_references_and_commits_are_followed() {
         follow.until("Ready", &["False", words]).await;
         let stays = follow.running.kubernetes.get("StorageClass", None, "three");
         assert!(stays.is_some(), "what was applied last stays: {reference}");
+        refused += 1;
     }
     follow.halt().await;
+    say(&format!(
+        "references: {followed} followed, {refused} refused with what was applied last kept"
+    ));
 }
 
 #[tokio::test(flavor = "multi_thread")]

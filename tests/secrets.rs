@@ -1,7 +1,7 @@
 //! `couchestor secrets`, through the binary, on files of the real sops command, and as git's textconv driver.
 
 use crate::support::canary::Canary;
-use crate::support::servers;
+use crate::support::{say, servers};
 use std::path::Path;
 use std::process::{Command, Output};
 
@@ -168,6 +168,10 @@ fn check_diff_and_textconv_say_what_people_need_and_no_secret() {
     let lines: Vec<&str> = printed.lines().collect();
     assert_eq!(lines[..table.len()], table, "{told}");
     assert_eq!(lines.len() - table.len(), 4, "a line for each finding: {told}");
+    say(&format!(
+        "secrets check: {} files of the sops command, 4 findings",
+        rows.len()
+    ));
     canary.assert_absent(&told);
     let json = couchestor(folder, Some(&ours.0), &["check", ".", "-o", "json"]);
     assert_eq!(json.status.code(), Some(1));
@@ -291,6 +295,7 @@ fn secrets_that_cannot_be_read_are_told_outside_of_any_rule() {
         .collect();
     let large = format!("{{\"kind\": \"Secret\"}}{}", " ".repeat(6 << 20));
     let plain = "it seems to hold a Secret in plain text, and is no YAML";
+    let (mut told_of, mut harmless) = (0, 0);
     for (name, bytes, words) in [
         (
             "broken.yaml",
@@ -338,7 +343,14 @@ fn secrets_that_cannot_be_read_are_told_outside_of_any_rule() {
             canary.assert_absent(&told);
         }
         std::fs::remove_file(path).unwrap();
+        match words.is_empty() {
+            true => harmless += 1,
+            false => told_of += 1,
+        }
     }
+    say(&format!(
+        "secrets check: {told_of} files that cannot be read told of, {harmless} harmless ones let be"
+    ));
 }
 
 #[test]
@@ -346,6 +358,7 @@ fn a_difference_is_told_by_path_and_type_and_no_secret_of_either_side_is_shown()
     let folder = tempfile::tempdir().unwrap();
     let canary = Canary::new();
     let write = |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+    let mut compared = 0;
     for (old, new, rows) in [
         // A key with a dot is not the way through two keys.
         (
@@ -371,6 +384,7 @@ fn a_difference_is_told_by_path_and_type_and_no_secret_of_either_side_is_shown()
             .map(|line| line.split_whitespace().collect::<Vec<_>>().join(" "))
             .collect();
         assert_eq!(found, rows, "{old} against {new}");
+        compared += 1;
         assert_eq!(
             told.status.code(),
             Some(i32::from(!rows.is_empty())),
@@ -388,6 +402,7 @@ fn a_difference_is_told_by_path_and_type_and_no_secret_of_either_side_is_shown()
             canary.assert_absent(&text(&told));
         }
     }
+    say(&format!("secrets diff: {compared} pairs"));
 }
 
 #[test]
@@ -396,6 +411,7 @@ fn keys_and_environments_in_plain_text_are_told_outside_of_any_rule() {
     let sealer = crate::support::seal::Sealer::new();
     let identity = sealer.key.lines().find(|line| line.starts_with("AGE-")).unwrap();
     let pem = |what: &str| format!("-----BEGIN {what}-----\nAAAA\n-----END {what}-----\n");
+    let (mut told_of, mut harmless) = (0, 0);
     for (name, content, words) in [
         (
             "age.agekey",
@@ -436,7 +452,14 @@ fn keys_and_environments_in_plain_text_are_told_outside_of_any_rule() {
         );
         assert!(!told.contains(identity), "{told}");
         std::fs::remove_file(path).unwrap();
+        match words.is_empty() {
+            true => harmless += 1,
+            false => told_of += 1,
+        }
     }
+    say(&format!(
+        "secrets check: {told_of} keys and environments told of, {harmless} harmless files let be"
+    ));
 }
 
 #[test]

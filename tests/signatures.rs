@@ -1,5 +1,6 @@
 //! Commits and tags signed by the real `git` with `ssh-keygen` and `gpg`: the ones that hold are believed, and nothing else.
 
+use crate::support::say;
 use couchestor::formats::signature::{Signable, Signers};
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -175,6 +176,7 @@ fn refusal(signers: &Signers, object: &[u8], kind: Signable) -> String {
 #[test]
 fn commits_and_tags_signed_with_every_kind_of_ssh_key_are_believed() {
     let bench = Bench::new();
+    let mut kinds = 0;
     for (name, options) in [
         ("ed25519", vec!["-t", "ed25519"]),
         ("rsa", vec!["-t", "rsa", "-b", "2048"]),
@@ -218,7 +220,11 @@ fn commits_and_tags_signed_with_every_kind_of_ssh_key_are_believed() {
         // A tag's signature vouches for no commit, and the other way round.
         assert!(ours.verify(&object, Signable::Commit).is_err());
         assert!(ours.verify(&commit, Signable::Tag).is_err());
+        kinds += 1;
     }
+    say(&format!(
+        "signatures: a commit and a tag by each of {kinds} kinds of ssh keys believed"
+    ));
 }
 
 #[test]
@@ -242,6 +248,7 @@ fn a_changed_byte_a_strange_key_and_another_purpose_are_refused() {
             .expect("a message follows");
     let inside = header + "gpgsig -----BEGIN SSH SIGNATURE-----".len()..end;
     let counted = (0..commit.len()).filter(|at| !inside.contains(at));
+    let mut changes = 0;
     for at in counted {
         let mut changed = commit.clone();
         changed[at] ^= 1;
@@ -249,6 +256,7 @@ fn a_changed_byte_a_strange_key_and_another_purpose_are_refused() {
             ours.verify(&changed, Signable::Commit).is_err(),
             "byte {at} does not count"
         );
+        changes += 1;
     }
     let unknown = refusal(&signers(&[("eve.sshpub", &other)]), &commit, Signable::Commit);
     assert!(
@@ -272,6 +280,7 @@ fn a_changed_byte_a_strange_key_and_another_purpose_are_refused() {
     let forged = text.replacen("\n\n", &format!("\n{header}"), 1);
     let foreign = refusal(&ours, forged.as_bytes(), Signable::Commit);
     assert!(foreign.contains("does not hold"), "{foreign}");
+    say(&format!("signatures: {changes} changed bytes refused"));
 }
 
 #[test]
@@ -279,6 +288,7 @@ fn an_ssh_key_counts_only_inside_of_its_window() {
     let bench = Bench::new();
     let public = bench.ssh_key("anna", &["-t", "ed25519"]);
     let commit = bench.commit("ssh", &bench.path("anna").display().to_string(), DATE);
+    let mut windows = 0;
     for (options, expected) in [
         ("valid-after=\"20260301\"", None),
         ("valid-after=\"20260301120000Z\"", None),
@@ -289,6 +299,7 @@ fn an_ssh_key_counts_only_inside_of_its_window() {
         ("valid-after=\"20250101\",valid-before=\"20270101\"", None),
     ] {
         let ours = signers(&[("team.sshpub", &format!("anna@example.org {options} {public}"))]);
+        windows += 1;
         match expected {
             None => assert!(ours.verify(&commit, Signable::Commit).is_ok(), "{options}"),
             Some(text) => {
@@ -304,11 +315,13 @@ fn an_ssh_key_counts_only_inside_of_its_window() {
             .verify(&commit, Signable::Commit)
             .is_ok()
     );
+    say(&format!("signatures: {windows} windows of validity"));
 }
 
 #[test]
 fn commits_and_tags_signed_with_openpgp_keys_are_believed() {
     let bench = Bench::new();
+    let mut kinds = 0;
     for (user, options) in [
         ("eddsa@example.org", ["ed25519", "sign", "never"]),
         ("rsa@example.org", ["rsa2048", "sign", "never"]),
@@ -355,6 +368,7 @@ fn commits_and_tags_signed_with_openpgp_keys_are_believed() {
         *changed.last_mut().expect("a commit has bytes") ^= 1;
         let why = refusal(&ours, &changed, Signable::Commit);
         assert!(why.contains("does not hold"), "{why}");
+        kinds += 1;
     }
     let both = [
         bench.gpg_export("eddsa@example.org"),
@@ -374,6 +388,9 @@ fn commits_and_tags_signed_with_openpgp_keys_are_believed() {
         Signable::Commit,
     );
     assert!(unknown.contains("none of the keys"), "{unknown}");
+    say(&format!(
+        "signatures: a commit and a tag by each of {kinds} kinds of OpenPGP keys believed"
+    ));
 }
 
 #[test]

@@ -1,7 +1,7 @@
 //! Files that the real sops command wrote are read as it reads them, and tampered ones are refused.
 
 use crate::support::canary::Canary;
-use crate::support::servers;
+use crate::support::{say, servers};
 use couchestor::formats::sops::{Identities, decrypt};
 use couchestor::formats::yaml;
 use serde_json::Value;
@@ -151,6 +151,10 @@ fn every_rule_and_every_type_reads_as_sops_reads_it() {
             assert_eq!(values(clear.expose_str().unwrap()), values(&theirs), "{rule:?}");
         }
     }
+    say(&format!(
+        "sops rules: 2 texts under each of {} rules",
+        rules.len()
+    ));
 }
 
 #[test]
@@ -232,6 +236,7 @@ fn every_edit_by_hand_is_refused_and_no_error_shows_a_value() {
         format!("{}{digit}{}", &encrypted[..at], &encrypted[at + 1..])
     };
     let (sum, shut) = ("the MAC does not match", "a value does not decrypt");
+    let mut edits = 0;
     for (what, tampered, words) in [
         (
             "a clear value changed",
@@ -288,6 +293,7 @@ fn every_edit_by_hand_is_refused_and_no_error_shows_a_value() {
             .expect_err(what)
             .to_string();
         assert!(error.contains(words), "{what}: {error}");
+        edits += 1;
         canary.assert_absent(&error);
         second.assert_absent(&error);
     }
@@ -300,4 +306,5 @@ fn every_edit_by_hand_is_refused_and_no_error_shows_a_value() {
     assert!(error.contains(&ours.public), "{error}");
     canary.assert_absent(&error);
     second.assert_absent(&error);
+    say(&format!("sops edits: {edits} refused"));
 }

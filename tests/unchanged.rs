@@ -122,9 +122,10 @@ fn ten_changed_files_of_many_are_the_only_ones_that_are_read_decrypted_and_parse
     use couchestor::parse::{ParseCache, parse};
     use std::collections::BTreeMap;
 
-    const FILES: usize = 1000;
-    /// Every fourth file is encrypted.
-    const SEALED: usize = 4;
+    const FILES: usize = 10_000;
+    /// One of so many files is encrypted.
+    const SEALED: usize = 40;
+    const CHANGED: usize = 10;
     let sealer = crate::support::seal::Sealer::new();
     let keys = Identities::parse([("key", sealer.key.as_str())]).unwrap();
     let class = |number: usize, more: &str| {
@@ -132,12 +133,12 @@ fn ten_changed_files_of_many_are_the_only_ones_that_are_read_decrypted_and_parse
             "apiVersion: storage.k8s.io/v1\nkind: StorageClass\nmetadata: {{name: c{number}}}\nprovisioner: x{more}\n"
         );
         match number % SEALED {
-            0 => sealer.yaml(&text),
+            0 => sealer.anew().yaml(&text),
             _ => text,
         }
     };
     let mut files: BTreeMap<String, String> = (0..FILES)
-        .map(|number| (format!("p/{number:04}.yaml"), class(number, "")))
+        .map(|number| (format!("p/{number:05}.yaml"), class(number, "")))
         .collect();
     let (mut clear, mut parsed) = (ClearCache::default(), ParseCache::default());
     let mut turn = |files: &BTreeMap<String, String>| {
@@ -177,13 +178,22 @@ fn ten_changed_files_of_many_are_the_only_ones_that_are_read_decrypted_and_parse
     let (all, sealed) = (FILES as u64, (FILES / SEALED) as u64);
     assert_eq!(turn(&files), (all, sealed, all));
     assert_eq!(turn(&files), (all, sealed, all));
-    // Of these ten, three are encrypted.
-    for number in (0..10).map(|number| number * 97) {
-        files.insert(format!("p/{number:04}.yaml"), class(number, "y"));
+    // Of these ten every second one is encrypted.
+    let changed: Vec<usize> = (0..CHANGED).map(|number| number * SEALED * 49 / 2).collect();
+    let opened = changed.iter().filter(|number| *number % SEALED == 0).count() as u64;
+    assert_eq!(opened, 5);
+    for number in changed {
+        files.insert(format!("p/{number:05}.yaml"), class(number, "y"));
     }
-    assert_eq!(turn(&files), (all + 10, sealed + 3, all + 10));
-    files.remove("p/0500.yaml");
-    assert_eq!(turn(&files), (all + 10, sealed + 3, all + 10));
+    let began = std::time::Instant::now();
+    let ten = CHANGED as u64;
+    assert_eq!(turn(&files), (all + ten, sealed + opened, all + ten));
+    crate::support::say(&format!(
+        "{CHANGED} of {FILES} files changed: {ten} read, {opened} decrypted, {ten} parsed, in {:?}",
+        began.elapsed()
+    ));
+    files.remove("p/00500.yaml");
+    assert_eq!(turn(&files), (all + ten, sealed + opened, all + ten));
 }
 
 #[test]

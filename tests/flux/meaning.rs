@@ -6,7 +6,7 @@ use crate::support::canary::Canary;
 use crate::support::flux::{self, Flux, NAMESPACE, Ops, applied, refused};
 use crate::support::objects::get;
 use crate::support::seal::Sealer;
-use crate::support::servers;
+use crate::support::{say, servers};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Value, json};
@@ -190,6 +190,11 @@ async fn what_flux_puts_in_for_variables_is_what_render_puts_in() {
             "{text}: {words}"
         );
     }
+    say(&format!(
+        "variables: {} texts as Flux puts them in, {} refused as it refuses them",
+        read.len(),
+        refusals.len()
+    ));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -272,4 +277,7 @@ async fn what_flux_opens_inside_of_secrets_is_what_render_opens() {
     let words = String::from_utf8_lossy(&ours.stderr).into_owned() + &String::from_utf8_lossy(&ours.stdout);
     assert!(!ours.status.success() && words.contains("`noending`"), "{words}");
     canary.assert_absent(&words);
+    say(
+        "sealed inside of Secrets: 5 values opened as Flux opens them, 2 objects left sealed, 1 refused by both",
+    );
 }

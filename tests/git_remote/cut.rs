@@ -5,7 +5,7 @@ use super::ssh::Server;
 use super::tls::{Authority, front};
 use super::{BASIC, bare, open, place, secret, serve};
 use crate::support::canary::Canary;
-use crate::support::seed;
+use crate::support::{say, seed};
 use couchestor::io::git::{Credentials, Lease, Repository};
 use couchestor::model::failure::{Class, Failure};
 use couchestor::model::ids::CommitId;
@@ -41,6 +41,7 @@ async fn answers(bytes: &'static [u8]) -> (String, Arc<AtomicUsize>) {
 async fn garbage_cut_answers_and_other_hosts_end_in_an_error_that_says_so() {
     let folder = tempfile::tempdir().unwrap();
     let canary = Canary::new();
+    let mut ended = 0;
     for (name, bytes, words) in [
         ("no http", &b"garbage garbage garbage\r\n\r\n"[..], "invalid HTTP version"),
         ("nothing", &b""[..], "connection closed before message completed"),
@@ -67,7 +68,11 @@ async fn garbage_cut_answers_and_other_hosts_end_in_an_error_that_says_so() {
         assert!(text.contains(words), "{name}: {text}");
         canary.assert_absent(&text);
         assert!(count.load(Ordering::Relaxed) <= 2, "{name} was tried {count:?} times");
+        ended += 1;
     }
+    say(&format!(
+        "connections: {ended} answers over http that are none, each said in words"
+    ));
 }
 
 /// A server that says something at once, and then hangs up or says nothing more.
@@ -101,6 +106,7 @@ async fn greetings_that_are_garbage_are_cut_or_never_come_end_in_words_over_tls_
     let keys = Server::start();
     let identity = keys.read("anna");
     let limit = Duration::from_secs(2);
+    let mut ended = 0;
     for (name, over, bytes, hangs_up, words) in [
         (
             "garbage",
@@ -151,11 +157,15 @@ async fn greetings_that_are_garbage_are_cut_or_never_come_end_in_words_over_tls_
         assert_eq!(error.class(), Class::Retry, "{over}, {name}: {text}");
         assert!(text.contains(words) && text.len() < 600, "{over}, {name}: {text}");
         canary.assert_absent(&format!("{error} {error:?}"));
+        ended += 1;
         assert!(
             count.load(Ordering::Relaxed) <= 2,
             "{over}, {name} was tried {count:?} times"
         );
     }
+    say(&format!(
+        "connections: {ended} greetings over TLS and ssh that are none, each said in words"
+    ));
 }
 
 /// What happens to a connection after so many bytes of the server.
@@ -300,6 +310,7 @@ async fn spoiled(
     let broken = &[broken][..];
     let (cut, garbage) = ((Fault::Cut, 4, broken), (Fault::Garbage, 1, garbled));
     let hang = (Fault::Hang, 1, &["took longer than spec.timeout (20 s)"][..]);
+    let mut faults = 0;
     for (number, (fault, times, words)) in [cut, garbage, hang, garbage, cut, garbage]
         .into_iter()
         .enumerate()
@@ -314,6 +325,7 @@ async fn spoiled(
             let outcome = followed.repository.fetch("main").await;
             let which = format!("over {over}, {fault:?} after {after} bytes: {outcome:?}");
             assert_eq!(followed.relay.left(), 0, "it was never reached: {which}");
+            faults += 1;
             assert!(began.elapsed() < Duration::from_secs(90), "{which}");
             let error = match outcome {
                 // Garbage in a pack looks like a damaged clone, which is made anew from the remote: that must be right then.
@@ -349,6 +361,9 @@ async fn spoiled(
             "{number}"
         );
     }
+    say(&format!(
+        "connections: {faults} faults in the middle of packs over {over}"
+    ));
 }
 
 /// Follows a repository through a relay, while a person pushes to the repository itself, and spoils what is fetched.

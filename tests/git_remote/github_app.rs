@@ -4,6 +4,7 @@ use super::proxy::{Kind, LOGIN, Way};
 use super::tls::{Authority, front};
 use super::{bare, open, place, secret, serve_those};
 use crate::support::canary::Canary;
+use crate::support::say;
 use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use base64::Engine;
@@ -207,6 +208,7 @@ async fn a_github_app_proves_itself_and_keeps_its_token() {
     ];
     let canary = Canary::new();
     let exactly_one = "exactly one of githubAppInstallationID and githubAppInstallationOwner";
+    let mut refused = 1;
     for (what, outcome, words) in [
         ("neither", stage.app(("x", "y"), &stage.private), exactly_one),
         ("both", Credentials::github_app(&secret(&both)), exactly_one),
@@ -222,7 +224,11 @@ async fn a_github_app_proves_itself_and_keeps_its_token() {
         assert_eq!(error.reason(), "InvalidCredentials", "{what}: {text}");
         assert!(text.contains(words), "{what}: {text}");
         canary.assert_absent(&text);
+        refused += 1;
     }
+    say(&format!(
+        "GitHub App: 2 ways to name an installation let in, {refused} wrong credentials refused"
+    ));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -311,7 +317,9 @@ async fn a_revoked_token_is_renewed_once_and_no_more() {
 async fn a_token_that_ran_out_is_not_offered_any_more() {
     let stage = Stage::set().await;
     // Those of five minutes and less are used for one request: a fetch could outlast them.
-    for (lifetime, kept) in [(3600, true), (360, true), (299, false), (0, false), (-60, false)] {
+    let lifetimes = [(3600, true), (360, true), (299, false), (0, false), (-60, false)];
+    say(&format!("GitHub App: tokens of {} lifetimes", lifetimes.len()));
+    for (lifetime, kept) in lifetimes {
         *stage.github.lifetime.lock().unwrap() = lifetime;
         let repository = stage.open(&lifetime.to_string());
         let before = stage.given();

@@ -3,6 +3,7 @@
 use super::tls::{Authority, serve_tls};
 use super::{BASIC, TIMEOUT, bare, open, place, secret};
 use crate::support::canary::Canary;
+use crate::support::say;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use couchestor::io::git::{Credentials, GitError, Repository};
@@ -164,6 +165,7 @@ async fn a_proxy_of_the_secret_is_gone_through_with_its_own_credentials() {
     let named = tls.replace("127.0.0.1", "git.invalid");
     let (to_plain, to_tls) = (place(&plain), place(&tls));
     let port = to_tls.port();
+    let mut ways = 0;
     for (name, kind, scheme, url, to, asked) in [
         (
             "plain HTTP",
@@ -247,7 +249,11 @@ async fn a_proxy_of_the_secret_is_gone_through_with_its_own_credentials() {
             }
         }
         assert!(came.lock().unwrap().is_empty(), "{name}");
+        ways += 1;
     }
+    say(&format!(
+        "git by proxies: {ways} ways, each with the right login, a wrong one and none"
+    ));
 }
 
 #[tokio::test]
@@ -392,6 +398,7 @@ async fn the_proxy_of_the_environment_is_used_unless_the_secret_names_another() 
             [false; 3],
         ),
     ];
+    say(&format!("git by proxies: {} environments", rows.len()));
     for (number, (environment, url, proxy, outcome, seen)) in rows.into_iter().enumerate() {
         let own = folder.path().join(number.to_string());
         std::fs::create_dir(&own).unwrap();

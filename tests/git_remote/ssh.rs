@@ -3,6 +3,7 @@
 use super::{TIMEOUT, bare, push, secret};
 use crate::support::canary::Canary;
 use crate::support::cluster::free_port;
+use crate::support::say;
 use base64::prelude::{BASE64_STANDARD, Engine};
 use couchestor::io::git::{Credentials, GitError, Lease, Repository};
 use couchestor::model::failure::Failure;
@@ -238,6 +239,10 @@ async fn ssh_keys_open_what_they_should_and_each_is_offered_once() {
             .contains("does not appear to be a git repository"),
         "{error}"
     );
+    say(&format!(
+        "git over ssh: {} kinds of identities let in by sshd, a strange one offered once",
+        KEYS.len()
+    ));
 }
 
 /// A key of this curve whose number OpenSSH writes in fewer than `bytes` bytes, for its leading zeros.
@@ -315,6 +320,7 @@ async fn a_path_is_one_word_to_the_shell_of_the_server() {
     // What a shell would do with a part of such a path, if it were no single word.
     let sown = server.folder.path().join("sown");
     let touch = format!("touch {}", sown.display());
+    let mut read = 0;
     for (number, name) in [
         "it's; touch x.git".to_owned(),
         "two words.git".to_owned(),
@@ -338,8 +344,12 @@ async fn a_path_is_one_word_to_the_shell_of_the_server() {
         let tips = tips.unwrap_or_else(|error| panic!("{name}: {error}"));
         assert_eq!(tips.branches["main"], tip, "{name}");
         assert!(!sown.exists(), "{name}");
+        read += 1;
         std::fs::rename(&path, folder.join("repository.git")).unwrap();
     }
+    say(&format!(
+        "git over ssh: {read} paths that a shell would act on, each one word to the server"
+    ));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -364,6 +374,7 @@ async fn a_host_is_believed_by_its_key_alone() {
     assert_eq!(believed_by_openssh(&server, &authority), "believed");
     assert_ne!(believed_by_openssh(&server, &wrong), "believed");
     let revoked = format!("@revoked {ed25519}{ed25519}");
+    let (mut believed, mut disbelieved) = (0, 0);
     for (name, known, refused) in [
         ("plain", ed25519.as_str(), None),
         ("hashed", hashed.as_str(), None),
@@ -381,14 +392,21 @@ async fn a_host_is_believed_by_its_key_alone() {
             .open(&url, name, &[("identity", &anna), ("known_hosts", known)])
             .unwrap();
         match (repository.fetch("main").await, refused) {
-            (Ok(tips), None) => assert_eq!(tips.branches["main"], tip),
+            (Ok(tips), None) => {
+                assert_eq!(tips.branches["main"], tip);
+                believed += 1;
+            }
             (Err(error), Some(words)) => {
                 assert_eq!(error.reason(), "HostKeyFailed", "{name}: {error}");
                 assert!(error.to_string().contains(words), "{name}: {error}");
+                disbelieved += 1;
             }
             (outcome, _) => panic!("{name}: {outcome:?}"),
         }
     }
+    say(&format!(
+        "git over ssh: {believed} forms of known_hosts believed, {disbelieved} refused"
+    ));
 }
 
 /// Whether OpenSSH's own client goes on to log in.

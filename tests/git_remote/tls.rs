@@ -2,6 +2,7 @@
 
 use super::{TIMEOUT, bare, open, place, push, secret, serve};
 use crate::support::canary::Canary;
+use crate::support::say;
 use couchestor::io::git::{Credentials, Lease, Repository};
 use couchestor::model::failure::{Class, Failure};
 use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair, date_time_ymd};
@@ -150,6 +151,7 @@ async fn a_certificate_for_another_name_or_another_time_is_refused_with_what_to_
     let ours = Authority::new();
     let (plain, came) = serve(folder.path(), super::BASIC).await;
     let canary = Canary::new();
+    let (mut believed, mut refused) = (0, 0);
     let ever = (1975, 4096);
     for (name, names, years, words) in [
         ("right", ["127.0.0.1"], ever, None),
@@ -187,6 +189,7 @@ async fn a_certificate_for_another_name_or_another_time_is_refused_with_what_to_
             .await;
         let Some(words) = words else {
             assert_eq!(fetched.unwrap().branches["main"], tip);
+            believed += 1;
             continue;
         };
         let error = fetched.unwrap_err();
@@ -200,7 +203,11 @@ async fn a_certificate_for_another_name_or_another_time_is_refused_with_what_to_
         canary.assert_absent(&format!("{error} {error:?}"));
         assert_eq!(came.lock().unwrap().len(), 0, "{name}: the password was shown");
         assert_eq!(connections.load(Ordering::SeqCst), 1, "{name}");
+        refused += 1;
     }
+    say(&format!(
+        "git over TLS: {believed} certificate believed, {refused} refused before the password is shown"
+    ));
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -248,7 +255,12 @@ async fn a_client_certificate_opens_what_demands_one() {
         ("tls.crt", &strange),
         ("tls.key", &strange_key),
     ];
-    for (name, pairs) in [("without", &right[..1]), ("wrong", &wrong)] {
+    let refused = [("without", &right[..1]), ("wrong", &wrong)];
+    say(&format!(
+        "git over TLS: 1 client certificate believed, {} clients without the right one refused",
+        refused.len()
+    ));
+    for (name, pairs) in refused {
         connections.store(0, Ordering::SeqCst);
         let error = fetch(name, pairs).await.unwrap_err();
         let text = error.to_string();

@@ -1,8 +1,9 @@
 //! Random trees: a base, perhaps a component and a second base, an overlay over them, with every feature switched on by chance.
 
 use super::Tree;
-use super::verdicts::{Counts, INTENDED, compare};
+use super::verdicts::{Counts, INTENDED, Verdict, compare};
 use crate::support::{say, seed, servers};
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 
 /// Trees of one run.
@@ -11,10 +12,76 @@ const TREES: u64 = 800;
 /// Of a hundred trees both may refuse so many; it is some seventeen.
 const REFUSED_PERCENT: u64 = 21;
 
+/// What trees that both build alike must have, each so many times in one run.
+const WANTED_EACH: usize = 3;
+const WANTED: [&str; 59] = [
+    "a base beside the folder",
+    "a second base",
+    "a component",
+    "namespace",
+    "namePrefix",
+    "nameSuffix",
+    "labels",
+    "labels in selectors",
+    "labels in templates",
+    "labels in fields",
+    "commonLabels",
+    "commonAnnotations",
+    "images: a tag",
+    "images: a name",
+    "images: a digest",
+    "images: all three",
+    "images: a suffix",
+    "replicas",
+    "configMapGenerator",
+    "secretGenerator",
+    "a generator that merges",
+    "a generator that replaces",
+    "a generator's literals",
+    "a generator's envs",
+    "a generator's files",
+    "a generator's type",
+    "a generator's labels",
+    "a generator's namespace",
+    "a generator without hash",
+    "generatorOptions",
+    "patches: strategic, of a file",
+    "patches: strategic, in place",
+    "patches: strategic, with a target",
+    "patches: JSON",
+    "patches: $patch: delete of an object",
+    "patches: $patch: delete",
+    "patches: $patch: replace",
+    "patches: a null that takes away",
+    "patches: another name",
+    "patches: target by kind",
+    "patches: target by pattern",
+    "patches: target by name",
+    "patches: target by group and version",
+    "patches: target by version",
+    "patches: target by namespace",
+    "patches: target by labelSelector",
+    "patches: target by annotationSelector",
+    "patchesStrategicMerge, of a file",
+    "patchesStrategicMerge, in place",
+    "patchesJson6902, of a file",
+    "patchesJson6902, in place",
+    "replacements",
+    "replacements: a place that is made",
+    "replacements: an item by its name",
+    "replacements: all items",
+    "originAnnotations",
+    "sortOptions: legacy",
+    "sortOptions: fifo",
+    "sortOptions: an order",
+];
+
 /// Makes one tree.
 struct Maker {
     random: fastrand::Rng,
     tree: Tree,
+    /// What the tree has, in words of [`WANTED`].
+    has: BTreeSet<&'static str>,
     /// Objects of the base by kind, name and namespace.
     objects: Vec<(&'static str, String, Option<&'static str>)>,
     /// The first of them that the folder at hand can see.
@@ -60,6 +127,7 @@ impl Maker {
         Self {
             random: fastrand::Rng::with_seed(seed),
             tree: Tree::new(),
+            has: BTreeSet::new(),
             objects: Vec::new(),
             visible: 0,
         }
@@ -71,6 +139,20 @@ impl Maker {
 
     fn pick<T: Copy>(&mut self, all: &[T]) -> T {
         all[self.random.usize(0..all.len())]
+    }
+
+    /// Notes a feature of the tree.
+    fn note(&mut self, feature: &'static str) {
+        self.has.insert(feature);
+    }
+
+    /// The same by chance: whether it is to be had.
+    fn coin(&mut self, percent: u32, feature: &'static str) -> bool {
+        let heads = self.chance(percent);
+        if heads {
+            self.note(feature);
+        }
+        heads
     }
 
     fn pod(&mut self, indent: usize) -> String {
@@ -234,23 +316,24 @@ impl Maker {
     }
 
     fn features(&mut self, text: &mut String, folder: &str, percent: u32) {
-        if self.chance(percent) {
+        if self.coin(percent, "namespace") {
             let _ = writeln!(text, "namespace: {}", self.pick(&["prod", "team", "default"]));
         }
-        if self.chance(percent) {
+        if self.coin(percent, "namePrefix") {
             let _ = writeln!(text, "namePrefix: {}", self.pick(&["a-", "dev-"]));
         }
-        if self.chance(percent) {
+        if self.coin(percent, "nameSuffix") {
             let _ = writeln!(text, "nameSuffix: {}", self.pick(&["-z", "-v2"]));
         }
-        if self.chance(percent) {
-            let selectors = self.pick(&[
-                "",
-                "  includeSelectors: true\n",
-                "  includeTemplates: true\n",
-                "  includeSelectors: false\n",
+        if self.coin(percent, "labels") {
+            let (how, selectors) = self.pick(&[
+                ("labels", ""),
+                ("labels in selectors", "  includeSelectors: true\n"),
+                ("labels in templates", "  includeTemplates: true\n"),
+                ("labels", "  includeSelectors: false\n"),
             ]);
-            let fields = if self.chance(20) {
+            self.note(how);
+            let fields = if self.coin(20, "labels in fields") {
                 "  fields:\n  - {path: spec/labels, kind: Widget, create: true}\n"
             } else {
                 ""
@@ -260,20 +343,24 @@ impl Maker {
                 "labels:\n- pairs: {{team: storage, app: why}}\n{selectors}{fields}"
             );
         }
-        if self.chance(percent / 2) {
+        if self.coin(percent / 2, "commonLabels") {
             text.push_str("commonLabels: {common: label}\n");
         }
-        if self.chance(percent) {
+        if self.coin(percent, "commonAnnotations") {
             text.push_str("commonAnnotations: {by: \"us\", note: \"no\"}\n");
         }
         if self.chance(percent) {
-            let change = self.pick(&[
-                "newTag: \"9\"",
-                "newName: other/app",
-                "digest: sha256:fff",
-                "newName: x\n  newTag: \"3\"\n  digest: sha256:eee",
-                "tagSuffix: -slim",
+            let (how, change) = self.pick(&[
+                ("images: a tag", "newTag: \"9\""),
+                ("images: a name", "newName: other/app"),
+                ("images: a digest", "digest: sha256:fff"),
+                (
+                    "images: all three",
+                    "newName: x\n  newTag: \"3\"\n  digest: sha256:eee",
+                ),
+                ("images: a suffix", "tagSuffix: -slim"),
             ]);
+            self.note(how);
             let _ = write!(
                 text,
                 "images:\n- name: {}\n  {change}\n",
@@ -283,6 +370,7 @@ impl Maker {
         self.replicas(text, percent);
         self.generators(text, folder, percent);
         self.patches(text, folder, percent * 2);
+        self.older_patches(text, folder, percent / 2);
         self.replacements(text, percent);
     }
 
@@ -291,7 +379,7 @@ impl Maker {
             .iter()
             .filter(|(kind, ..)| *kind == "Deployment" || *kind == "StatefulSet");
         let names: Vec<String> = scaled.map(|(_, name, _)| name.clone()).collect();
-        if !names.is_empty() && self.chance(percent) {
+        if !names.is_empty() && self.coin(percent, "replicas") {
             let name = &names[self.random.usize(0..names.len())];
             let _ = writeln!(text, "replicas:\n- {{name: {name}, count: 5}}");
         }
@@ -299,16 +387,22 @@ impl Maker {
 
     fn generators(&mut self, text: &mut String, folder: &str, percent: u32) {
         for (field, kind) in [("configMapGenerator", "ConfigMap"), ("secretGenerator", "Secret")] {
-            if !self.chance(percent) {
+            if !self.coin(percent, field) {
                 continue;
             }
+            self.note("a generator's literals");
             let existing: Vec<String> = self.objects[self.visible..]
                 .iter()
                 .filter(|(one, ..)| *one == kind)
                 .map(|(_, name, _)| name.clone())
                 .collect();
             let behavior = if !existing.is_empty() && self.chance(40) {
-                self.pick(&["merge", "replace"])
+                let (how, behavior) = self.pick(&[
+                    ("a generator that merges", "merge"),
+                    ("a generator that replaces", "replace"),
+                ]);
+                self.note(how);
+                behavior
             } else {
                 "create"
             };
@@ -325,35 +419,35 @@ impl Maker {
                 text,
                 "{field}:\n- name: {name}\n  behavior: {behavior}\n  literals: [a=1, \"b='quoted text'\", c=<&>]\n"
             );
-            if self.chance(40) {
+            if self.coin(40, "a generator's envs") {
                 self.tree.insert(
                     format!("{folder}/some.env"),
                     "# words\nX=1\n  Y=two words\nZ\n".into(),
                 );
                 text.push_str("  envs: [some.env]\n");
             }
-            if self.chance(40) {
+            if self.coin(40, "a generator's files") {
                 self.tree.insert(
                     format!("{folder}/app.conf"),
                     "line one\n\tline \"two\"\nlast".into(),
                 );
                 text.push_str("  files: [app.conf, other.conf=app.conf]\n");
             }
-            if kind == "Secret" && self.chance(40) {
+            if kind == "Secret" && self.coin(40, "a generator's type") {
                 text.push_str("  type: example.org/custom\n");
             }
-            if self.chance(30) {
+            if self.coin(30, "a generator's labels") {
                 text.push_str(
                     "  options: {labels: {from: generator}, annotations: {x: \"y\"}, immutable: true}\n",
                 );
-            } else if self.chance(30) {
+            } else if self.coin(30, "a generator without hash") {
                 text.push_str("  options: {disableNameSuffixHash: true}\n");
             }
-            if self.chance(20) {
+            if self.coin(20, "a generator's namespace") {
                 text.push_str("  namespace: prod\n");
             }
         }
-        if self.chance(percent / 3) {
+        if self.coin(percent / 3, "generatorOptions") {
             text.push_str("generatorOptions: {labels: {all: generators}, disableNameSuffixHash: true}\n");
         }
     }
@@ -458,36 +552,46 @@ impl Maker {
         }
         let mut entries = String::new();
         for number in 0..1 + self.random.usize(0..2) {
-            let (kind, name, namespace) =
-                self.objects[self.random.usize(self.visible..self.objects.len())].clone();
-            let head = |extra: &str| {
-                let namespace = namespace.map_or(String::new(), |one| format!("  namespace: {one}\n"));
-                format!(
-                    "apiVersion: {}\nkind: {kind}\nmetadata:\n  name: {name}\n{namespace}{extra}",
-                    api_version(kind)
-                )
-            };
+            let (kind, name, namespace) = self.seen_object();
             let body = self.strategic(kind);
-            let merged = match body.strip_prefix("metadata:\n") {
-                Some(rest) => head("") + rest,
-                None => head("") + &body,
-            };
-            match self.random.u32(0..12) % 11 {
-                0 | 6 | 7 => {
+            let merged = patch_of(kind, &name, namespace, &body);
+            match self.random.u32(0..15) {
+                0 | 6 | 7 | 11 => {
                     let file = format!("patch-{number}.yaml");
+                    self.note("patches: strategic, of a file");
+                    self.note_body(&body);
                     self.tree.insert(format!("{folder}/{file}"), merged);
                     let _ = writeln!(entries, "- path: {file}");
                 }
                 1 | 8 | 9 | 10 => {
+                    self.note("patches: strategic, in place");
+                    self.note_body(&body);
                     let _ = writeln!(entries, "- patch: |-\n{}", indented(&merged, 4));
                 }
-                2 => {
-                    let target = self.pick(&[
-                        "kind: Deployment",
-                        "labelSelector: app=x",
-                        "kind: (Deployment|StatefulSet)",
-                        "name: w.*",
+                2 | 12 | 13 | 14 => {
+                    let (how, target) = self.pick(&[
+                        ("patches: target by kind", "kind: Deployment"),
+                        ("patches: target by pattern", "kind: (Deployment|StatefulSet)"),
+                        ("patches: target by name", "name: w.*"),
+                        ("patches: target by group and version", "group: apps, version: v1"),
+                        (
+                            "patches: target by group and version",
+                            "group: storage.k8s.io, version: v1, kind: StorageClass",
+                        ),
+                        ("patches: target by version", "version: v1"),
+                        ("patches: target by namespace", "namespace: prod"),
+                        ("patches: target by labelSelector", "labelSelector: app=x"),
+                        (
+                            "patches: target by annotationSelector",
+                            "annotationSelector: note=yes",
+                        ),
+                        (
+                            "patches: target by annotationSelector",
+                            "annotationSelector: \"note in (yes, no), by\"",
+                        ),
                     ]);
+                    self.note("patches: strategic, with a target");
+                    self.note(how);
                     let any = "apiVersion: v1\nkind: Any\nmetadata:\n  name: any\n  annotations: {via: target}\n  labels: {q: r}\n";
                     let _ = writeln!(
                         entries,
@@ -496,6 +600,7 @@ impl Maker {
                     );
                 }
                 3 => {
+                    self.note("patches: JSON");
                     let operations = self.operations(kind);
                     let _ = writeln!(
                         entries,
@@ -504,13 +609,15 @@ impl Maker {
                     );
                 }
                 4 => {
+                    self.note("patches: $patch: delete of an object");
                     let _ = writeln!(
                         entries,
                         "- patch: |-\n{}\n    $patch: delete",
-                        indented(&head(""), 4)
+                        indented(&patch_of(kind, &name, namespace, ""), 4)
                     );
                 }
                 _ => {
+                    self.note("patches: another name");
                     let renamed = format!(
                         "apiVersion: {}\nkind: {kind}\nmetadata:\n  name: fresh-{name}\n",
                         api_version(kind)
@@ -524,6 +631,75 @@ impl Maker {
             }
         }
         let _ = write!(text, "patches:\n{entries}");
+    }
+
+    /// The two fields that patches stood in before there was one for all.
+    fn older_patches(&mut self, text: &mut String, folder: &str, percent: u32) {
+        if self.objects.len() == self.visible {
+            return;
+        }
+        if self.chance(percent) {
+            let (kind, name, namespace) = self.seen_object();
+            let body = self.strategic(kind);
+            self.note_body(&body);
+            let patch = patch_of(kind, &name, namespace, &body);
+            if self.chance(50) {
+                self.note("patchesStrategicMerge, of a file");
+                self.tree.insert(format!("{folder}/older.yaml"), patch);
+                text.push_str("patchesStrategicMerge: [older.yaml]\n");
+            } else {
+                self.note("patchesStrategicMerge, in place");
+                let _ = write!(text, "patchesStrategicMerge:\n- |-\n{}\n", indented(&patch, 2));
+            }
+        }
+        if self.chance(percent) {
+            let (kind, name, namespace) = self.seen_object();
+            let operations = match self.chance(60) {
+                true => "- {op: add, path: /metadata/labels, value: {older: \"yes\"}}".to_owned(),
+                false => self.operations(kind),
+            };
+            let version = api_version(kind);
+            let (group, version) = version.split_once('/').unwrap_or(("", version));
+            let group = match group {
+                "" => String::new(),
+                group => format!("group: {group}, "),
+            };
+            let namespace = match namespace.filter(|_| self.chance(50)) {
+                Some(namespace) => format!(", namespace: {namespace}"),
+                None => String::new(),
+            };
+            let _ = write!(
+                text,
+                "patchesJson6902:\n- target: {{{group}version: {version}, kind: {kind}, name: {name}{namespace}}}\n"
+            );
+            if self.chance(50) {
+                self.note("patchesJson6902, of a file");
+                self.tree
+                    .insert(format!("{folder}/older-json.yaml"), operations + "\n");
+                text.push_str("  path: older-json.yaml\n");
+            } else {
+                self.note("patchesJson6902, in place");
+                let _ = write!(text, "  patch: |-\n{}\n", indented(&operations, 4));
+            }
+        }
+    }
+
+    /// One of the objects that the folder at hand can see.
+    fn seen_object(&mut self) -> (&'static str, String, Option<&'static str>) {
+        self.objects[self.random.usize(self.visible..self.objects.len())].clone()
+    }
+
+    /// Notes what the body of a strategic patch has.
+    fn note_body(&mut self, body: &str) {
+        for (feature, words) in [
+            ("patches: $patch: delete", "$patch: delete"),
+            ("patches: $patch: replace", "$patch: replace"),
+            ("patches: a null that takes away", ": null"),
+        ] {
+            if body.contains(words) {
+                self.note(feature);
+            }
+        }
     }
 
     fn replacements(&mut self, text: &mut String, percent: u32) {
@@ -555,15 +731,27 @@ impl Maker {
             "    options: {delimiter: \":\", index: 1}\n",
             "    options: {delimiter: \"/\", index: -1}\n",
         ]);
+        self.note("replacements");
+        for (feature, words) in [
+            ("replacements: a place that is made", "create: true"),
+            ("replacements: an item by its name", "[name="),
+            ("replacements: all items", "*"),
+        ] {
+            if path.contains(words) || options.contains(words) {
+                self.note(feature);
+            }
+        }
         let _ = write!(
             text,
             "replacements:\n- source: {{kind: ConfigMap, name: {name}, fieldPath: data.num}}\n  targets:\n  - select: {{{target}}}\n    fieldPaths: [\"{path}\"]\n{options}"
         );
     }
 
-    fn build(mut self) -> Tree {
+    /// The files of the tree, and what it has.
+    fn build(mut self) -> (Tree, BTreeSet<&'static str>) {
         self.base("base", &NAMES);
-        let second = self.chance(30);
+        self.note("a base beside the folder");
+        let second = self.coin(30, "a second base");
         if second {
             self.base("other", &["extra", "web", "db"]);
         }
@@ -572,7 +760,7 @@ impl Maker {
         if second {
             text.push_str("- ../other\n");
         }
-        if self.chance(20) {
+        if self.coin(20, "a component") {
             let mut component =
                 String::from("apiVersion: kustomize.config.k8s.io/v1alpha1\nkind: Component\n");
             self.features(&mut component, "component", 25);
@@ -580,19 +768,34 @@ impl Maker {
             text.push_str("components: [../component]\n");
         }
         self.features(&mut text, "over", 30);
-        if self.chance(15) {
+        if self.coin(15, "originAnnotations") {
             text.push_str("buildMetadata: [originAnnotations]\n");
         }
         if self.chance(15) {
-            text.push_str(self.pick(&[
-                "sortOptions: {order: legacy}\n",
-                "sortOptions: {order: fifo}\n",
-                "sortOptions:\n  order: legacy\n  legacySortOptions: {orderFirst: [Widget, ConfigMap], orderLast: [Namespace]}\n",
-            ]));
+            let (how, options) = self.pick(&[
+                ("sortOptions: legacy", "sortOptions: {order: legacy}\n"),
+                ("sortOptions: fifo", "sortOptions: {order: fifo}\n"),
+                (
+                    "sortOptions: an order",
+                    "sortOptions:\n  order: legacy\n  legacySortOptions: {orderFirst: [Widget, ConfigMap], orderLast: [Namespace]}\n",
+                ),
+            ]);
+            self.note(how);
+            text.push_str(options);
         }
         self.tree.insert("over/kustomization.yaml".into(), text);
-        self.tree
+        (self.tree, self.has)
     }
+}
+
+/// A patch of an object: its head, then a body that may go on with its metadata.
+fn patch_of(kind: &str, name: &str, namespace: Option<&str>, body: &str) -> String {
+    let namespace = namespace.map_or(String::new(), |one| format!("  namespace: {one}\n"));
+    let body = body.strip_prefix("metadata:\n").unwrap_or(body);
+    format!(
+        "apiVersion: {}\nkind: {kind}\nmetadata:\n  name: {name}\n{namespace}{body}",
+        api_version(kind)
+    )
 }
 
 fn indented(text: &str, by: usize) -> String {
@@ -613,6 +816,7 @@ fn generated_trees_are_built_as_kustomize_builds_them() {
     let next = std::sync::atomic::AtomicU64::new(0);
     let counts = std::sync::Mutex::new(Counts::default());
     let failures = std::sync::Mutex::new(Vec::new());
+    let built = std::sync::Mutex::new(BTreeMap::<&str, usize>::new());
     std::thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
@@ -621,13 +825,21 @@ fn generated_trees_are_built_as_kustomize_builds_them() {
                     if number >= TREES || failures.lock().expect("no panic inside").len() >= 3 {
                         return;
                     }
-                    let tree = Maker::new(seed.wrapping_add(number)).build();
+                    let (tree, has) = Maker::new(seed.wrapping_add(number)).build();
                     match compare(
                         &format!("tree of seed {}", seed.wrapping_add(number)),
                         &tree,
                         "over",
                     ) {
-                        Ok(verdict) => counts.lock().expect("no panic inside").add(&verdict),
+                        Ok(verdict) => {
+                            counts.lock().expect("no panic inside").add(&verdict);
+                            if verdict == Verdict::Same {
+                                let mut built = built.lock().expect("no panic inside");
+                                for feature in has {
+                                    *built.entry(feature).or_default() += 1;
+                                }
+                            }
+                        }
                         Err(difference) => failures.lock().expect("no panic inside").push(difference),
                     }
                 }
@@ -652,4 +864,24 @@ fn generated_trees_are_built_as_kustomize_builds_them() {
     assert!(counts.refused <= most, "{}", counts.words());
     // A generator that makes mostly mistakes would compare nothing.
     assert!(counts.same >= 480, "{}", counts.words());
+    // Nor one that leaves out what people write.
+    let built = built.into_inner().expect("no panic inside");
+    let table: Vec<String> = built
+        .iter()
+        .map(|(feature, count)| format!("\n  {count:>4} {feature}"))
+        .collect();
+    say(&format!(
+        "overlay trees that are built alike, by what they have:{}",
+        table.concat()
+    ));
+    let rare: Vec<&str> = WANTED
+        .into_iter()
+        .filter(|one| built.get(one).copied().unwrap_or_default() < WANTED_EACH)
+        .collect();
+    assert!(
+        rare.is_empty(),
+        "fewer than {WANTED_EACH} trees have each of {rare:?}"
+    );
+    let unknown: Vec<&&str> = built.keys().filter(|one| !WANTED.contains(one)).collect();
+    assert!(unknown.is_empty(), "not in the list: {unknown:?}");
 }

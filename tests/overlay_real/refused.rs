@@ -1,6 +1,7 @@
 //! What kustomize would fetch or run, and what else is refused by name: the words for each.
 
 use super::situations::CONFIG;
+use crate::support::say;
 
 /// A kustomization, and words of what is said to it.
 pub(super) const REFUSED: [(&str, &str); 30] = [
@@ -65,6 +66,10 @@ pub(super) const REFUSED: [(&str, &str); 30] = [
 
 #[test]
 fn what_kustomize_would_fetch_or_run_is_refused_by_name() {
+    say(&format!(
+        "{} kustomizations refused by name, each with a hint",
+        REFUSED.len()
+    ));
     for (text, words) in REFUSED {
         let mut files = couchestor::formats::overlay::InMemory::default();
         files.add("over/kustomization.yaml", text);
@@ -75,6 +80,9 @@ fn what_kustomize_would_fetch_or_run_is_refused_by_name() {
             .map(|one| format!("{one} {}", one.help))
             .collect();
         assert!(told.iter().any(|one| one.contains(words)), "{text}: {told:?}");
+        // Whoever is refused is told what to do, each time.
+        let silent = diagnostics.iter().find(|one| one.help.trim().is_empty());
+        assert!(silent.is_none(), "{text}: no hint with {silent:?}");
         assert!(
             !couchestor::formats::overlay::needed_files("over", &files)
                 .diagnostics

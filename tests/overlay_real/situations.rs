@@ -343,6 +343,44 @@ patchesJson6902:
     - {op: test, path: /metadata/name, value: p-conf}
 "#),
         ]),
+        ("a name that patchesJson6902 gives is followed by no reference", &[
+            ("base/d.yaml", DEPLOYMENT),
+            ("base/c.yaml", CONFIG),
+            ("base/kustomization.yaml", r#"resources: [d.yaml, c.yaml]
+patchesJson6902:
+- target: {version: v1, kind: ConfigMap, name: conf}
+  patch: |-
+    - {op: replace, path: /metadata/name, value: other}
+"#),
+            ("over/kustomization.yaml", r#"resources: [../base]
+namePrefix: p-
+patches:
+- target: {kind: ConfigMap, name: conf}
+  patch: |-
+    - {op: add, path: /data/z, value: "1"}
+"#),
+        ]),
+        ("a name that patchesJson6902 gives behind a prefix is followed", &[
+            ("over/d.yaml", DEPLOYMENT),
+            ("over/c.yaml", CONFIG),
+            ("over/kustomization.yaml", r#"resources: [d.yaml, c.yaml]
+namePrefix: p-
+patchesJson6902:
+- target: {version: v1, kind: ConfigMap, name: conf}
+  patch: |-
+    - {op: replace, path: /metadata/name, value: other}
+"#),
+        ]),
+        ("a name that a patch gives is followed by references", &[
+            ("over/d.yaml", DEPLOYMENT),
+            ("over/c.yaml", CONFIG),
+            ("over/kustomization.yaml", r#"resources: [d.yaml, c.yaml]
+patches:
+- target: {version: v1, kind: ConfigMap, name: conf}
+  patch: |-
+    - {op: replace, path: /metadata/name, value: other}
+"#),
+        ]),
         ("a JSON patch that tests in vain", &[
             ("over/d.yaml", DEPLOYMENT),
             ("over/c.yaml", CONFIG),

@@ -19,7 +19,7 @@ pub(super) struct Intended {
 }
 
 /// All of them; nothing else is forgiven.
-pub(super) const INTENDED: [Intended; 18] = [
+pub(super) const INTENDED: [Intended; 19] = [
     Intended {
         name: "defined twice",
         says: "is defined twice",
@@ -149,6 +149,14 @@ pub(super) const INTENDED: [Intended; 18] = [
         why: "kustomize wants a kind and a name in it, which it then ignores: the target says which objects are meant",
         most: 15,
     },
+    Intended {
+        name: LATE,
+        says: "",
+        theirs: "/metadata/annotations",
+        why: "`patches` finds a map of annotations in every object, since kustomize keeps its own there; patchesJson6902 finds one only where \
+              something else was done to the object before, and nobody can see whether it was",
+        most: 15,
+    },
 ];
 
 const DIRECTIVE: &str = "a directive that is left";
@@ -159,6 +167,7 @@ const ORIGIN: &str = "origin that a patch took";
 const PROTOCOL: &str = "a protocol that one side says";
 const BOOLEANS: &str = "words that are booleans";
 const DATES: &str = "dates";
+const LATE: &str = "annotations in patchesJson6902";
 
 /// What a comparison found.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -314,7 +323,11 @@ impl Comparison<'_> {
         let Some(ours) = ours else { return false };
         if key == "config.kubernetes.io/origin" && ours != theirs {
             let says = |value: &Value, words: &str| value.as_str().is_some_and(|text| text.contains(words));
-            return says(theirs, "PatchTransformer") && says(ours, "path: ") && self.forgive(ORIGIN);
+            // Of either field that JSON patches stand in.
+            let by_patch = ["PatchTransformer", "PatchJson6902Transformer"];
+            return by_patch.iter().any(|words| says(theirs, words))
+                && says(ours, "path: ")
+                && self.forgive(ORIGIN);
         }
         let before = self.forgiven.clone();
         if self.same(ours, theirs) {
@@ -400,7 +413,10 @@ fn verdict(
             Some(Verdict::Intended(BTreeSet::from([found.name])))
         }
         (Ok(_), Err(message)) => {
-            let fits = |one: &&Intended| !one.theirs.is_empty() && message.contains(one.theirs);
+            let late = tree.values().any(|text| text.contains("patchesJson6902:"));
+            let fits = |one: &&Intended| {
+                !one.theirs.is_empty() && message.contains(one.theirs) && (late || one.name != LATE)
+            };
             let found = INTENDED.iter().find(fits)?;
             Some(Verdict::Intended(BTreeSet::from([found.name])))
         }

@@ -277,7 +277,7 @@ fn patterns_mean_what_they_mean_to_sops() {
     }
     let bench = Bench::new();
     bench.write("plain", "a: 1\n");
-    let mut refused = 0;
+    let (mut refused, mut alike) = (0, 0);
     for (pattern, path) in [
         (r"^\d$", "٤"),
         (r"^\w$", "ä"),
@@ -368,9 +368,13 @@ fn patterns_mean_what_they_mean_to_sops() {
                 assert!(output.code == 0, "{pattern}: {}", output.err);
                 let theirs = if output.out.contains(&bench.ours) { 1 } else { 2 };
                 assert_eq!(rule.map(|rule| rule.number), Some(theirs), "{pattern} on {path}");
+                alike += 1;
             }
         }
     }
+    say(&format!(
+        "patterns of rules: {alike} mean what they mean to sops, {refused} refused"
+    ));
     assert!(refused > 10);
 }
 

@@ -5,10 +5,12 @@ use super::{Key, key};
 use crate::support::canary::Canary;
 use crate::support::gpg::Gpg;
 use crate::support::{say, seed, servers};
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use couchestor::formats::sops::{Identities, open_file};
 use couchestor::formats::yaml;
 use serde_json::Value;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
@@ -116,7 +118,83 @@ impl Keys {
 /// Makes one file.
 struct Maker {
     random: fastrand::Rng,
+    /// What the file has, in words of [`WANTED`].
+    has: BTreeSet<&'static str>,
+    /// Whether comments stand before items of its lists.
+    comments_in_lists: bool,
 }
+
+/// What must be in files that sops and we read alike, each in some of one run: formats, rules, recipients, what is written, and the
+/// types under which sops sealed it.
+const WANTED: [&str; 48] = [
+    "format yaml",
+    "format json",
+    "format dotenv",
+    "format ini",
+    "format binary",
+    "several documents",
+    "no rule",
+    "encrypted_regex",
+    "unencrypted_regex",
+    "encrypted_suffix",
+    "unencrypted_suffix",
+    "encrypted_comment_regex",
+    "unencrypted_comment_regex",
+    "mac_only_encrypted",
+    "to an age key",
+    "to two age keys",
+    "to ssh-ed25519",
+    "to ssh-rsa",
+    "to OpenPGP of RSA",
+    "to OpenPGP of X25519",
+    "to two OpenPGP keys",
+    "to OpenPGP and age",
+    "to two of three groups",
+    "to two groups",
+    "a text",
+    "a text of several lines",
+    "an empty text",
+    "a whole number",
+    "a float",
+    "a truth",
+    "null",
+    "bytes",
+    "bytes that are a text",
+    "a time",
+    "a date",
+    "a list",
+    "an empty list",
+    "a list in a list",
+    "a map in a list",
+    "a comment",
+    "a comment in a list",
+    "sealed str",
+    "sealed int",
+    "sealed float",
+    "sealed bool",
+    "sealed time",
+    "sealed comment",
+    "a sealed comment in a list",
+];
+
+/// Bytes that are no text, and bytes that are one.
+const BYTES: [(&str, &str); 4] = [
+    ("bytes", "gIGC"),
+    ("bytes", "AP+A/g=="),
+    ("bytes that are a text", "aGVsbG8="),
+    ("bytes that are a text", "dHdvIHdvcmRz"),
+];
+
+/// Times as sops writes them again.
+const TIMES: [&str; 4] = [
+    "2024-01-02T10:11:12Z",
+    "2024-01-02T10:11:12.5+02:00",
+    "2001-02-03T04:05:06.789-07:30",
+    "1969-12-31T23:59:59Z",
+];
+
+/// Dates, which sops writes as times.
+const DATES: [&str; 3] = ["2024-01-02", "2024-1-2", "2001-12-31 10:00:00"];
 
 const KEYS: [&str; 9] = [
     "data",
@@ -165,6 +243,64 @@ impl Maker {
         }
     }
 
+    /// Notes what a text of YAML or JSON is about to hold.
+    fn note(&mut self, value: &Value) {
+        let what = match value {
+            Value::Null => "null",
+            Value::Bool(_) => "a truth",
+            Value::Number(number) if number.is_f64() => "a float",
+            Value::Number(_) => "a whole number",
+            Value::String(text) if text.is_empty() => "an empty text",
+            Value::String(text) if text.contains('\n') => "a text of several lines",
+            Value::String(_) => "a text",
+            Value::Array(items) => {
+                self.note_list(items);
+                return items.iter().for_each(|item| self.note(item));
+            }
+            Value::Object(map) => return map.values().for_each(|value| self.note(value)),
+        };
+        self.has.insert(what);
+    }
+
+    fn note_list(&mut self, items: &[Value]) {
+        self.has.insert(match items.is_empty() {
+            true => "an empty list",
+            false => "a list",
+        });
+        if items.iter().any(Value::is_array) {
+            self.has.insert("a list in a list");
+        }
+        if items.iter().any(Value::is_object) {
+            self.has.insert("a map in a list");
+        }
+    }
+
+    /// Words of a comment, of which some are what rules look for.
+    fn words(&mut self) -> &'static str {
+        self.has.insert("a comment");
+        self.pick(&["some words", "secret stuff", "plain words"])
+    }
+
+    /// A scalar that JSON has no word for, now and then.
+    fn tagged(&mut self) -> Option<String> {
+        match self.random.u32(0..100) {
+            0..=4 => {
+                let (what, bytes) = self.pick(&BYTES);
+                self.has.insert(what);
+                Some(format!("!!binary {bytes}"))
+            }
+            5..=7 => {
+                self.has.insert("a time");
+                Some(self.pick(&TIMES).to_owned())
+            }
+            8..=9 => {
+                self.has.insert("a date");
+                Some(self.pick(&DATES).to_owned())
+            }
+            _ => None,
+        }
+    }
+
     fn value(&mut self, depth: usize) -> Value {
         match self.random.u32(0..10) {
             0..=2 if depth < 3 => Value::Object(self.map(depth + 1)),
@@ -188,7 +324,7 @@ impl Maker {
             Value::Object(map) => {
                 for (key, value) in map {
                     if self.chance(15) {
-                        let _ = writeln!(text, "{pad}# {}", self.pick(&["secret stuff", "plain words"]));
+                        let _ = writeln!(text, "{pad}# {}", self.words());
                     }
                     let _ = write!(text, "{pad}\"{key}\":");
                     self.child(value, indent, text);
@@ -196,6 +332,10 @@ impl Maker {
             }
             Value::Array(items) => {
                 for item in items {
+                    if self.comments_in_lists && self.chance(40) {
+                        self.has.insert("a comment in a list");
+                        let _ = writeln!(text, "{pad}# {}", self.words());
+                    }
                     let _ = write!(text, "{pad}-");
                     self.child(item, indent, text);
                 }
@@ -211,11 +351,24 @@ impl Maker {
                 self.yaml(value, indent + 1, text);
             }
             Value::Array(items) if !items.is_empty() => {
+                self.note_list(items);
                 text.push('\n');
                 self.yaml(value, indent + 1, text);
             }
             other => {
-                let _ = writeln!(text, " {other}");
+                let tagged = match other {
+                    Value::Array(_) | Value::Object(_) => None,
+                    _ => self.tagged(),
+                };
+                match tagged {
+                    Some(tagged) => {
+                        let _ = writeln!(text, " {tagged}");
+                    }
+                    None => {
+                        self.note(other);
+                        let _ = writeln!(text, " {other}");
+                    }
+                }
             }
         }
     }
@@ -225,8 +378,11 @@ impl Maker {
         match self.random.u32(0..10) {
             0..=3 => {
                 let mut text = String::new();
+                self.has.insert("format yaml");
+                self.comments_in_lists = self.chance(40);
                 for document in 0..1 + usize::from(self.chance(25)) {
                     if document > 0 {
+                        self.has.insert("several documents");
                         text.push_str("---\n");
                     }
                     let map = Value::Object(self.map(0));
@@ -234,12 +390,18 @@ impl Maker {
                 }
                 ("file.yaml", text.into_bytes())
             }
-            4..=5 => ("file.json", Value::Object(self.map(0)).to_string().into_bytes()),
+            4..=5 => {
+                self.has.insert("format json");
+                let value = Value::Object(self.map(0));
+                self.note(&value);
+                ("file.json", value.to_string().into_bytes())
+            }
             6..=7 => {
                 let mut text = String::new();
+                self.has.insert("format dotenv");
                 for number in 0..1 + self.random.usize(0..5) {
                     if self.chance(20) {
-                        let words = self.pick(&["some words", "secret stuff", "plain words"]);
+                        let words = self.words();
                         let _ = writeln!(text, "# {words}");
                     }
                     let value = self.pick(&TEXTS).replace('\n', "\\n");
@@ -253,15 +415,16 @@ impl Maker {
             }
             8 => {
                 let mut text = String::new();
+                self.has.insert("format ini");
                 for section in 0..1 + self.random.usize(0..3) {
                     if self.chance(20) {
-                        let words = self.pick(&["some words", "secret stuff", "plain words"]);
+                        let words = self.words();
                         let _ = writeln!(text, "; {words}");
                     }
                     let _ = writeln!(text, "[section{section}]");
                     for number in 0..1 + self.random.usize(0..3) {
                         if self.chance(15) {
-                            let words = self.pick(&["some words", "secret stuff", "plain words"]);
+                            let words = self.words();
                             let _ = writeln!(text, "; {words}");
                         }
                         let value = self.pick(&["hunter2", "two words", "a=b", "1.5", "true", "ünï", "x:y"]);
@@ -275,6 +438,7 @@ impl Maker {
                 ("file.ini", text.into_bytes())
             }
             _ => {
+                self.has.insert("format binary");
                 let length = self.random.usize(1..200);
                 let text: Vec<u8> = match self.random.bool() {
                     true => (0..length).map(|_| self.random.u8(..)).collect(),
@@ -317,28 +481,47 @@ impl Maker {
             rules.truncate(1);
         }
         let what = self.pick(&rules);
+        for line in what.lines() {
+            let name = line.trim().split(':').next().unwrap_or_default();
+            let known = WANTED.iter().find(|one| **one == name);
+            self.has.insert(known.copied().expect("it is wanted"));
+        }
+        if what.is_empty() {
+            self.has.insert("no rule");
+        }
         let (age, foreign) = (&keys.ours.public, &keys.other.public);
         let [ed25519, rsa] = &keys.ssh;
-        let (who, ssh) = match self.random.u32(0..10) {
-            0 => (format!("age: {age}"), "ed25519"),
-            1 => (format!("age: '{foreign},{age}'"), "ed25519"),
-            2 => (format!("age: '{ed25519}'"), "ed25519"),
-            3 => (format!("age: '{rsa}'"), "rsa"),
-            4 => (format!("pgp: {}", keys.pgp), "ed25519"),
+        let (to, who, ssh) = match self.random.u32(0..10) {
+            0 => ("to an age key", format!("age: {age}"), "ed25519"),
+            1 => ("to two age keys", format!("age: '{foreign},{age}'"), "ed25519"),
+            2 => ("to ssh-ed25519", format!("age: '{ed25519}'"), "ed25519"),
+            3 => ("to ssh-rsa", format!("age: '{rsa}'"), "rsa"),
+            4 => ("to OpenPGP of RSA", format!("pgp: {}", keys.pgp), "ed25519"),
             5 => (
+                "to two of three groups",
                 format!(
                     "shamir_threshold: 2\n  key_groups:\n  - age: [{age}]\n  - age: [{foreign}, '{ed25519}']\n  - age: [{foreign}]"
                 ),
                 "ed25519",
             ),
             6 => (
+                "to two groups",
                 format!("key_groups:\n  - age: [{age}]\n  - pgp: [{}]", keys.pgp),
                 "ed25519",
             ),
-            7 => (format!("pgp: {}", keys.ecdh), "ed25519"),
-            8 => (format!("pgp: '{},{}'", keys.ecdh, keys.pgp), "ed25519"),
-            _ => (format!("pgp: {}\n  age: {foreign}", keys.pgp), "ed25519"),
+            7 => ("to OpenPGP of X25519", format!("pgp: {}", keys.ecdh), "ed25519"),
+            8 => (
+                "to two OpenPGP keys",
+                format!("pgp: '{},{}'", keys.ecdh, keys.pgp),
+                "ed25519",
+            ),
+            _ => (
+                "to OpenPGP and age",
+                format!("pgp: {}\n  age: {foreign}", keys.pgp),
+                "ed25519",
+            ),
         };
+        self.has.insert(to);
         (
             format!("creation_rules:\n- path_regex: .*\n  {who}\n  {what}\n"),
             ssh,
@@ -346,11 +529,24 @@ impl Maker {
     }
 }
 
+/// Bytes that are no text have no JSON; they are compared as they are spelled.
+fn spelled(text: &str) -> String {
+    let none = |encoded: &str| {
+        let bytes = STANDARD.decode(encoded).expect("base64");
+        String::from_utf8(bytes).is_err()
+    };
+    let mut spelled = text.to_owned();
+    for (_, encoded) in BYTES.iter().filter(|(_, encoded)| none(encoded)) {
+        spelled = spelled.replace(&format!("!!binary {encoded}"), &format!("bytes {encoded}"));
+    }
+    spelled
+}
+
 /// What a clear text says, so that two spellings of it compare equal.
 fn meaning(name: &str, clear: &[u8]) -> Vec<Value> {
     let text = || std::str::from_utf8(clear).expect("a text format");
     match name.rsplit_once('.').map(|(_, ending)| ending) {
-        Some("yaml" | "json") => yaml::load(text())
+        Some("yaml" | "json") => yaml::load(&spelled(text()))
             .expect("clear YAML")
             .iter()
             .map(|document| document.to_json().expect("clear YAML"))
@@ -470,15 +666,26 @@ fn assert_silent(keys: &Keys, name: &str, sealed: &[u8]) {
     keys.canary.assert_absent(&format!("{error} {error:?}"));
 }
 
-fn one(keys: &Keys, number: u64, seed: u64, agreed: &Mutex<Vec<Agreed>>) -> Result<&'static str, String> {
+/// What came of all files.
+#[derive(Default)]
+struct Found {
+    agreed: Vec<Agreed>,
+    /// How many of those that were read alike have what.
+    seen: BTreeMap<&'static str, usize>,
+}
+
+fn one(keys: &Keys, number: u64, seed: u64, found: &Mutex<Found>) -> Result<&'static str, String> {
     let mut maker = Maker {
         random: fastrand::Rng::with_seed(seed),
+        has: BTreeSet::new(),
+        comments_in_lists: false,
     };
     let (name, mut plain) = maker.file();
     if let Ok(text) = std::str::from_utf8(&plain) {
         plain = text.replace("hunter2", &keys.canary.word).into_bytes();
     }
     let (rule, ssh) = maker.rule(keys, name);
+    let mut has = maker.has;
     let (plain_name, rule_name, secret_name) = (
         format!("{number}-plain-{name}"),
         format!("{number}-rule.yaml"),
@@ -506,8 +713,26 @@ fn one(keys: &Keys, number: u64, seed: u64, agreed: &Mutex<Vec<Agreed>>) -> Resu
         (Ok(Some(ours)), Ok(theirs)) => {
             let mut content = meaning(name, ours.expose());
             if content == meaning(name, &theirs) {
-                if let ("file.yaml" | "file.json", [_]) = (name, content.as_slice()) {
-                    agreed.lock().expect("no panic inside").push(Agreed {
+                let text = String::from_utf8_lossy(&sealed);
+                let types = WANTED.iter().filter(|one| {
+                    let kind = one.strip_prefix("sealed ");
+                    kind.is_some_and(|kind| text.contains(&format!(",type:{kind}]")))
+                });
+                has.extend(types);
+                // sops makes an item of a comment in a list.
+                let item =
+                    |line: &str| line.trim_start().starts_with("- ENC[") && line.ends_with(",type:comment]");
+                if text.lines().any(item) {
+                    has.insert("a sealed comment in a list");
+                }
+                let bytes = has.contains("bytes");
+                let mut found = found.lock().expect("no panic inside");
+                for one in has {
+                    *found.seen.entry(one).or_default() += 1;
+                }
+                // rops takes bytes for the text that they are spelled in.
+                if let ("file.yaml" | "file.json", [_], false) = (name, content.as_slice(), bytes) {
+                    found.agreed.push(Agreed {
                         path: keys.folder.join(&secret_name),
                         content: content.remove(0),
                     });
@@ -519,16 +744,6 @@ fn one(keys: &Keys, number: u64, seed: u64, agreed: &Mutex<Vec<Agreed>>) -> Resu
                 String::from_utf8_lossy(&theirs).into_owned(),
             );
             Err(format!("{}\n--- ours\n{ours}\n--- theirs\n{theirs}", told()))
-        }
-        // sops 3.13 itself cannot read a file with a comment inside of a list (getsops/sops#2243); we read it as 3.12 did.
-        (Ok(Some(ours)), Err(error))
-            if error.contains("MAC mismatch") && plain.windows(2).any(|two| two == b"- ") =>
-        {
-            if meaning(name, ours.expose()) == meaning(name, &plain) {
-                Ok("read although sops cannot")
-            } else {
-                Err(told())
-            }
         }
         (Err(error), Err(_)) => {
             keys.canary.assert_absent(&format!("{error} {error:?}"));
@@ -551,7 +766,7 @@ fn made_up_files_open_as_sops_opens_them() {
     let next = AtomicU64::new(0);
     let counts = Mutex::new(BTreeMap::<&str, usize>::new());
     let failures = Mutex::new(Vec::new());
-    let agreed = Mutex::new(Vec::new());
+    let found = Mutex::new(Found::default());
     std::thread::scope(|scope| {
         for _ in 0..2 {
             scope.spawn(|| {
@@ -560,7 +775,7 @@ fn made_up_files_open_as_sops_opens_them() {
                     if number >= FILES || failures.lock().expect("no panic inside").len() >= 3 {
                         return;
                     }
-                    match one(&keys, number, seed.wrapping_add(number), &agreed) {
+                    match one(&keys, number, seed.wrapping_add(number), &found) {
                         Ok(verdict) => {
                             *counts
                                 .lock()
@@ -583,7 +798,12 @@ fn made_up_files_open_as_sops_opens_them() {
         .filter_map(|(name, count)| name.starts_with("file.").then_some(*count))
         .sum();
     assert!(compared >= 200, "only {compared} were compared: {counts:?}");
-    let agreed = agreed.into_inner().expect("no panic inside");
+    let Found { agreed, seen } = found.into_inner().expect("no panic inside");
+    say(&format!(
+        "sops files that are read alike, by what they have: {seen:?}"
+    ));
+    let unseen: Vec<&&str> = WANTED.iter().filter(|one| !seen.contains_key(*one)).collect();
+    assert!(unseen.is_empty(), "no file has {unseen:?}");
     let (read, differences) = rops_agrees(&keys, &agreed);
     say(&format!(
         "sops files: of {} with one document rops reads {read}, {} of them differently",

@@ -2,7 +2,7 @@
 
 use super::{key, sops, values};
 use crate::support::canary::Canary;
-use crate::support::servers;
+use crate::support::{say, servers};
 use couchestor::formats::sops::{Identities, decrypt};
 use serde_json::Value;
 use std::path::Path;
@@ -53,6 +53,7 @@ fn rare_types_and_comments_read_as_sops_reads_them() {
     let folder = tempfile::tempdir().unwrap();
     let ours = key(folder.path(), "ours");
     let identities = Identities::parse([("ours", ours.file.as_str())]).unwrap();
+    let mut compared = 0;
     for rule in [
         "",
         "encrypted_regex: ^nothing$, ",
@@ -77,7 +78,12 @@ fn rare_types_and_comments_read_as_sops_reads_them() {
         assert_eq!(bytes, ["bytes: !!binary gIGC"], "{rule}");
         let theirs = theirs.replace("bytes: !!binary gIGC\n", "");
         assert_eq!(values(&rest.join("\n")), values(&theirs), "{rule}");
+        compared += 1;
     }
+    say(&format!(
+        "sops rare: {} lines of rare types and comments under {compared} rules",
+        RARE.lines().count()
+    ));
 }
 
 #[test]
@@ -156,6 +162,10 @@ fn rules_by_comment_read_as_sops_reads_them() {
         let clear = decrypt(&text, &identities).unwrap_or_else(|error| panic!("{rule}: {error}\n{text}"));
         assert_eq!(values(clear.expose_str().unwrap()), values(&theirs), "{rule}");
     }
+    say(&format!(
+        "sops rare: {} lines under 2 rules by comment",
+        COMMENTED.lines().count()
+    ));
 }
 
 #[test]

@@ -6,7 +6,7 @@ use super::{Key, key, sops, values};
 use crate::support::canary::Canary;
 use crate::support::gpg::Gpg;
 use crate::support::seal::Sealer;
-use crate::support::servers;
+use crate::support::{say, servers};
 use couchestor::formats::sops::{Identities, decrypt, open_file};
 use serde_json::json;
 use std::path::Path;
@@ -89,6 +89,43 @@ fn what_early_versions_wrote_is_read() {
     assert_eq!(opened(&text, &keys), Ok(vec![clear()]));
 }
 
+/// Other tests and benches seal files in this process, since a command for each would take too long.
+#[test]
+fn what_the_tests_seal_themselves_opens_with_the_sops_command_too() {
+    if servers::left_out("what_the_tests_seal_themselves_opens_with_the_sops_command_too") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let sealer = Sealer::new();
+    let object = json!({"apiVersion": "v1", "kind": "Secret", "metadata": {"name": "s"},
+        "stringData": {"a": CANARY.word, "b": "7"}});
+    let word = &CANARY.word;
+    let files = [
+        ("a.yaml", sealer.anew().yaml(&PLAIN)),
+        ("b.yaml", sealer.anew().secret(&object)),
+        ("c.env", sealer.anew().dotenv(&format!("A={word}\nB=7\n"))),
+        ("d.ini", sealer.anew().ini(&format!("[s]\na = {word}\n"))),
+        ("e.bin", sealer.anew().binary(word)),
+    ];
+    let keys = Identities::parse([("k", sealer.key.as_str())]).unwrap();
+    for (name, text) in &files {
+        let there = theirs(folder.path(), name, text, &sealer.key);
+        let said = String::from_utf8_lossy(&there.stderr).into_owned();
+        assert!(there.status.success(), "{name}: {said}");
+        let there = String::from_utf8(there.stdout).unwrap();
+        let here = open_file(name, text.as_bytes(), &keys).unwrap().unwrap();
+        let here = here.expose_str().unwrap();
+        assert!(there.contains(word) && here.contains(word), "{name}");
+        if name.ends_with("yaml") {
+            assert_eq!(values(here), values(&there), "{name}");
+        }
+    }
+    say(&format!(
+        "sops recipients: {} files of our own sealing open with sops",
+        files.len()
+    ));
+}
+
 #[test]
 fn a_file_of_several_groups_opens_with_enough_of_them_only() {
     if servers::left_out("a_file_of_several_groups_opens_with_enough_of_them_only") {
@@ -107,6 +144,7 @@ fn a_file_of_several_groups_opens_with_enough_of_them_only() {
         &["--config", "rule.yaml", "encrypt", "plain.yaml"],
         None,
     );
+    let (mut open, mut shut) = (0, 0);
     for (what, keys) in [
         ("the first", vec![&a]),
         ("the last", vec![&c]),
@@ -124,15 +162,20 @@ fn a_file_of_several_groups_opens_with_enough_of_them_only() {
             Ok(found) => {
                 assert_eq!(found, [clear()], "{what}");
                 assert!(there, "{what}: sops does not open it");
+                open += 1;
             }
             Err(told) => {
                 assert!(!there, "{what}: sops opens it, and here {told}");
+                shut += 1;
                 for words in ["2 of the groups", &a.public, &b.public, &c.public] {
                     assert!(told.contains(words), "{what}: {told}");
                 }
             }
         }
     }
+    say(&format!(
+        "sops recipients: {open} sets of groups open a file as with sops, {shut} do not"
+    ));
 }
 
 #[test]
@@ -197,6 +240,7 @@ fn openpgp_keys_of_every_usual_kind_open_what_sops_and_gpg_seal_to_them() {
         let key = gpg.secret("stranger@example.org");
         Identities::parse([("stranger.asc", key.as_str())]).unwrap()
     };
+    let mut kinds = 0;
     for (kind, signs, seals) in [
         ("RSA", "rsa3072", "rsa3072"),
         ("X25519, as gpg makes them by itself", "ed25519", "cv25519"),
@@ -226,7 +270,9 @@ fn openpgp_keys_of_every_usual_kind_open_what_sops_and_gpg_seal_to_them() {
         assert_eq!(opened(&text, &ours), Ok(vec![clear()]), "{kind}");
         let told = opened(&text, &stranger).unwrap_err();
         assert!(told.contains(&key), "{kind}: {told}");
+        kinds += 1;
     }
+    say(&format!("sops recipients: {kinds} kinds of OpenPGP keys"));
 }
 
 #[test]
@@ -239,6 +285,7 @@ fn recipients_of_services_are_skipped_and_named() {
     let rule = "encrypted_regex: ''";
     let text = sealed(folder.path(), &ours.public, "a.yaml", &PLAIN, rule);
     let when = "created_at: \"2024-01-01T00:00:00Z\"";
+    let mut kinds = 0;
     for (kind, entry) in [
         (
             "kms",
@@ -275,7 +322,11 @@ fn recipients_of_services_are_skipped_and_named() {
         for words in [ours.public.clone(), format!("recipients of kind {kind}")] {
             assert!(told.contains(&words), "{kind}: {told}");
         }
+        kinds += 1;
     }
+    say(&format!(
+        "sops recipients: {kinds} kinds of services passed over as sops does, and named"
+    ));
 }
 
 /// The places in which the sops command looks for ssh keys are places in which our commands look, and a key there that nobody can

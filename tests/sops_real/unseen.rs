@@ -1,10 +1,10 @@
 //! Edits that the MAC of a SOPS file does not see, which all its readers accept: which of them are refused here, where, and why the
 //! rest is let through.
 
-use super::bound::{read, sealed};
+use super::bound::{generated, read, sealed};
 use super::{key, sops};
 use crate::support::canary::Canary;
-use crate::support::servers;
+use crate::support::{say, servers};
 use couchestor::decrypt::Vouched;
 use couchestor::formats::sops::Identities;
 use couchestor::formats::substitute::Variables;
@@ -79,6 +79,9 @@ const NO_VALUE: &str =
 const NOT_KNOWN: &str = "which type a field has is known to its schema alone, and whoever applies the object is told what does not fit it";
 
 const SAME: &str = "a whole number reads the same as one or the other";
+
+const EMPTY_LINE: &str = "sops leaves an empty value of these formats as it is under any rule, so that honest files have some; it takes no \
+                          other value away and holds nothing";
 
 /// What becomes of an edit.
 enum Verdict {
@@ -315,7 +318,7 @@ fn what_no_mac_sees_is_refused_or_let_through_for_a_reason() {
     let folder = tempfile::tempdir().unwrap();
     let ours = key(folder.path(), "ours");
     let identities = Identities::parse([("ours", ours.file.as_str())]).unwrap();
-    let mut wrong = Vec::new();
+    let (mut wrong, mut accepted) = (Vec::new(), 0);
     let canary = Canary::new();
     for (what, plain, rule, edit, verdict) in rows() {
         let plain = &plain.replace("canary", &canary.word);
@@ -332,7 +335,10 @@ fn what_no_mac_sees_is_refused_or_let_through_for_a_reason() {
         let (right, reason) = match verdict {
             Unsigned(words) => (says(&unsigned, words) && !says(&signed, "sops-unbound"), words),
             Always(words) => (says(&unsigned, words) && says(&signed, words), words),
-            Accepted(reason) => (unsigned.is_empty() && signed.is_empty(), reason),
+            Accepted(reason) => {
+                accepted += 1;
+                (unsigned.is_empty() && signed.is_empty(), reason)
+            }
         };
         if !right {
             wrong.push(format!(
@@ -341,5 +347,137 @@ fn what_no_mac_sees_is_refused_or_let_through_for_a_reason() {
         }
         canary.assert_absent(&format!("{unsigned:?}{signed:?}"));
     }
+    say(&format!(
+        "{} edits of YAML that no MAC sees: {accepted} let through for a reason, the rest refused",
+        rows().len()
+    ));
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
+}
+
+/// Edits of files of lines.
+fn lines() -> [Row; 9] {
+    let (all, env, ini) = ("encrypted_regex: ''", "SECRET=canary\n", "[s]\nsecret = canary\n");
+    let some = "encrypted_regex: '^SECRET'";
+    let emptied = "is not encrypted, or empty";
+    [
+        (
+            "an empty value added",
+            env,
+            all,
+            ("SECRET=", "MORE=\nSECRET="),
+            Accepted(EMPTY_LINE),
+        ),
+        (
+            "an empty value taken away",
+            "SECRET=canary\nMORE=\n",
+            all,
+            ("MORE=\n", ""),
+            Accepted(EMPTY_LINE),
+        ),
+        (
+            "an empty value added",
+            ini,
+            all,
+            ("[s]\n", "[s]\nmore =\n"),
+            Accepted(EMPTY_LINE),
+        ),
+        (
+            "an empty value taken away",
+            "[s]\nsecret = canary\nmore =\n",
+            all,
+            ("more", "# more"),
+            Accepted(EMPTY_LINE),
+        ),
+        // Whoever reads the last of two values would have lost the secret.
+        (
+            "an empty value of the secret's name added",
+            env,
+            all,
+            ("sops_", "SECRET=\nsops_"),
+            Unsigned(emptied),
+        ),
+        (
+            "an empty value of the secret's name added before it",
+            env,
+            all,
+            ("SECRET=", "SECRET=\nSECRET="),
+            Unsigned(emptied),
+        ),
+        (
+            "an empty value of the secret's name added",
+            ini,
+            all,
+            ("[sops]", "[s]\nsecret =\n[sops]"),
+            Unsigned(emptied),
+        ),
+        (
+            "a clear name changed",
+            "SECRET=canary\nNAME=x\n",
+            some,
+            ("NAME=", "OTHER="),
+            Unsigned(emptied),
+        ),
+        (
+            "a value added",
+            env,
+            all,
+            ("SECRET=", "MORE=x\nSECRET="),
+            Always("should be encrypted and is not"),
+        ),
+    ]
+}
+
+#[test]
+fn what_no_mac_sees_in_lines_is_refused_or_let_through_for_a_reason() {
+    if servers::left_out("what_no_mac_sees_in_lines_is_refused_or_let_through_for_a_reason") {
+        return;
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let ours = key(folder.path(), "ours");
+    let identities = Identities::parse([("ours", ours.file.as_str())]).unwrap();
+    let canary = Canary::new();
+    let (mut wrong, mut accepted) = (Vec::new(), 0);
+    for (what, plain, rule, (from, to), verdict) in lines() {
+        let format = if plain.starts_with('[') { "ini" } else { "env" };
+        let plain = plain.replace("canary", &canary.word);
+        let text = sealed(
+            folder.path(),
+            &ours.public,
+            &format!("plain.{format}"),
+            &plain,
+            rule,
+        );
+        let tampered = text.replacen(from, to, 1);
+        assert_ne!(tampered, text, "{what}, {format}");
+        let name = format!("tampered.{format}");
+        std::fs::write(folder.path().join(&name), &tampered).unwrap();
+        // The sops command takes all but what is plainly not encrypted.
+        if !matches!(verdict, Always(_)) {
+            sops(folder.path(), &["decrypt", &name], Some(&ours));
+        }
+        let of = |vouched| -> Vec<String> {
+            let told = generated(&[(name.as_str(), tampered.as_str())], &identities, vouched).map(|_| ());
+            let told = told.err().into_iter().flatten();
+            told.map(|one| format!("{} ({})", one, one.rule)).collect()
+        };
+        let (unsigned, signed) = (of(Vouched::No), of(Vouched::Yes));
+        let says = |told: &[String], words: &str| told.iter().any(|one| one.contains(words));
+        let right = match verdict {
+            Unsigned(words) => says(&unsigned, words) && says(&unsigned, "sops-unbound") && signed.is_empty(),
+            Always(words) => says(&unsigned, words) && says(&signed, words),
+            Accepted(reason) => {
+                accepted += 1;
+                !reason.is_empty() && unsigned.is_empty() && signed.is_empty()
+            }
+        };
+        if !right {
+            wrong.push(format!("{what}, {format}: {unsigned:?}, signed {signed:?}"));
+        }
+        canary.assert_absent(&format!("{unsigned:?}{signed:?}"));
+    }
+    say(&format!(
+        "{} edits of lines that no MAC sees: {accepted} let through for a reason, the rest refused",
+        lines().len()
+    ));
     assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }

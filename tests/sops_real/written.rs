@@ -3,7 +3,7 @@
 
 use super::bound::{generated, sealed};
 use super::{key, sops, values};
-use crate::support::servers;
+use crate::support::{say, servers};
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use couchestor::decrypt::Vouched;
@@ -71,4 +71,9 @@ fn a_file_that_is_taken_whole_has_the_bytes_of_the_sops_command() {
             assert_ne!(made, theirs, "{name} is the same now; say so");
         }
     }
+    let bytes = FILES.iter().filter(|(_, _, bytes)| *bytes).count();
+    say(&format!(
+        "sops written: {bytes} files with the bytes of the sops command, {} with its values",
+        FILES.len() - bytes
+    ));
 }

@@ -28,7 +28,15 @@ pub struct Sealer {
 
 impl Sealer {
     pub fn new() -> Self {
-        let identity = age::x25519::Identity::generate();
+        Self::of(&age::x25519::Identity::generate())
+    }
+
+    /// The same key pair with another data key, as each file of the sops command has its own.
+    pub fn anew(&self) -> Self {
+        Self::of(&self.key.parse().unwrap())
+    }
+
+    fn of(identity: &age::x25519::Identity) -> Self {
         let recipient = identity.to_public();
         let mut data_key = [0; 32];
         data_key.fill_with(|| fastrand::u8(..));

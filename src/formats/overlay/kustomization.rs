@@ -59,6 +59,8 @@ pub(super) struct Patch {
     pub(super) target: Option<Selector>,
     pub(super) allow_name_change: bool,
     pub(super) allow_kind_change: bool,
+    /// Whether it is one of `patchesJson6902`, after which kustomize does not know what an object was called before.
+    pub(super) late: bool,
 }
 
 /// An entry of `labels`.

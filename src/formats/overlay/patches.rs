@@ -285,7 +285,9 @@ impl<'a> Patching<'a> {
         let changes = Arc::new(places.of_operations(value));
         for position in positions {
             let object = &mut self.objects[position];
-            object.remember();
+            if !patch.late {
+                object.remember();
+            }
             object.resource.origin.changed.push(changes.clone());
             // What an encrypted patch writes is as secret as what it came from.
             object.resource.origin.secret |= body.secret;

@@ -214,7 +214,10 @@ impl Reader<'_> {
                 found.patches.splice(0..0, patches);
             }
             "patches" => found.patches.extend(self.each(value, Self::trimmed_patch)),
-            "patchesJson6902" => found.late_patches = self.each(value, Self::patch),
+            "patchesJson6902" => {
+                found.late_patches = self.each(value, Self::patch);
+                found.late_patches.iter_mut().for_each(|patch| patch.late = true);
+            }
             "namespace" => found.namespace = self.string(value),
             "namePrefix" => found.prefix = self.string(value),
             "nameSuffix" => found.suffix = self.string(value),
@@ -280,6 +283,7 @@ impl Reader<'_> {
             target: None,
             allow_name_change: false,
             allow_kind_change: false,
+            late: false,
         }
     }
 
@@ -300,6 +304,7 @@ impl Reader<'_> {
             target: None,
             allow_name_change: false,
             allow_kind_change: false,
+            late: false,
         };
         for (key, value, place) in self.entries(item) {
             match key {

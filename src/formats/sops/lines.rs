@@ -2,9 +2,10 @@
 //!
 //! The `sops` block is flattened there: `sops_age__list_0__map_enc` in dotenv, `age__list_0__map_enc` below `[sops]` in INI.
 
-use super::walk::Leaf;
+use super::walk::{Leaf, Unbound};
 use super::{Metadata, SopsError, Walk};
 use crate::formats::yaml::{Key, Kind, Node};
+use std::collections::HashSet;
 use std::ops::Range;
 use zeroize::Zeroizing;
 
@@ -261,6 +262,7 @@ pub(super) fn walk(lines: Lines, text: &str, walk: &mut Walk<'_>) -> Result<(), 
         Lines::Ini => Some("DEFAULT"),
     };
     let mut comments = Comments::new(lines);
+    let (mut sealed, mut some_are_empty) = (HashSet::new(), false);
     let mut ahead = sections_ahead(lines, text)?.into_iter().peekable();
     for line in lines.read(text) {
         let (number, line, whole) = line?;
@@ -305,13 +307,42 @@ pub(super) fn walk(lines: Lines, text: &str, walk: &mut Walk<'_>) -> Result<(), 
                     comments: &said,
                     line: number,
                 };
+                some_are_empty |= value.is_empty();
                 if let Some(clear) = walk.text(&leaf, &value)? {
                     walk.replace(range, written(lines, &clear)?);
+                    sealed.insert(path);
                 }
             }
         }
     }
+    if some_are_empty {
+        walk.unbound.extend(emptied(lines, text, &sealed)?);
+    }
     Ok(())
+}
+
+/// The first empty value that stands beside a sealed one of the same name. Many readers take the last of two, so it could take the
+/// place of a secret, and no MAC sees that it was added.
+fn emptied(lines: Lines, text: &str, sealed: &HashSet<Vec<String>>) -> Result<Option<Unbound>, SopsError> {
+    let mut path: Vec<String> = match lines {
+        Lines::Dotenv => Vec::new(),
+        Lines::Ini => vec!["DEFAULT".to_owned()],
+    };
+    let depth = path.len();
+    for line in lines.read(text) {
+        match line? {
+            (_, Line::Section(name), _) => path = vec![name.to_owned()],
+            (line, Line::Entry(key, value, _), _) if value.is_empty() => {
+                path.truncate(depth);
+                path.push(key.to_owned());
+                if sealed.contains(&path) {
+                    return Ok(Some(Unbound { line, path }));
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(None)
 }
 
 /// A tree that is put together from flattened keys.

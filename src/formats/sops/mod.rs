@@ -194,7 +194,8 @@ pub struct Opened {
     /// What the MAC does not bind to its place: values that are not encrypted (their keys can be renamed, and characters moved
     /// between neighbours), and what is empty (it can be added and taken away). The format has no place for more; who must
     /// be sure of these asks for signed commits. Nor does it bind the stated type of an encrypted value: a text `42` can be
-    /// made a number, which the schemas of Secrets and of our kinds then refuse; a text that is no number cannot.
+    /// made a number, which the schemas of Secrets and of our kinds then refuse; a text that is no number cannot. An empty value of
+    /// dotenv and INI is told only where a sealed one has its name: sops seals none, and files of these formats often have some.
     pub unbound: Vec<Unbound>,
 }
 

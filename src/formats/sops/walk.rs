@@ -124,7 +124,9 @@ impl<'a> Walk<'a> {
             }
             return Ok(None);
         }
-        // Empty values are common there, and nothing follows from one: they are let pass.
+        // Sops leaves an empty value as it is under any rule, and honest files of these formats have many: one is let pass, unless it
+        // could stand for a sealed one of the same name, which is looked at when all lines were read. It changes no other value, takes none
+        // away, and holds nothing itself; a YAML policy, whose fields are ours, has no need of one, so there it is refused.
         if text.is_empty() {
             return Ok(None);
         }
