@@ -242,7 +242,13 @@ fn schema_of_sarif() -> Value {
     let package = packages.iter().find(|one| one["name"] == "serde-sarif").unwrap();
     let manifest = Path::new(package["manifest_path"].as_str().unwrap());
     let schema = manifest.with_file_name("src").join("schema.json");
-    serde_json::from_str(&std::fs::read_to_string(schema).unwrap()).unwrap()
+    let mut schema: Value = serde_json::from_str(&std::fs::read_to_string(schema).unwrap()).unwrap();
+    // Its pattern of languages closes a bracket that it never opened, and is none to strict readers.
+    for kind in ["run", "toolComponent"] {
+        let language = &mut schema["definitions"][kind]["properties"]["language"];
+        assert!(language.as_object_mut().unwrap().remove("pattern").is_some());
+    }
+    schema
 }
 
 #[test]

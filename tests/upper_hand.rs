@@ -168,6 +168,18 @@ async fn a_move_is_paused_resumed_cancelled_and_tried_again_by_commands() {
     let said = stage.says(&["migrations", "cancel", &name], 1);
     assert!(said.contains(&format!("migrations retry {name}")), "{said}");
 
+    // A folder does not tell which commit approved what, and so not that this one was tried.
+    let (running, folder) = (&stage.follow.running, stage.follow.folder.path());
+    let (mayastor, prometheus) = (running.mayastor.url(), running.prometheus.url());
+    let folder = folder.join("repository/p").display().to_string();
+    let servers = ["--mayastor-url", &mayastor, "--prometheus-url", &prometheus];
+    let said = stage.says(&[&["plan", &folder][..], &servers].concat(), 2);
+    let words = format!("db/data-0: {name} ended as Cancelled");
+    assert!(
+        said.contains(&words) && said.contains(&format!("retry {name}`")),
+        "{said}"
+    );
+
     stage.stall(false);
     let near = name.replace(name.chars().last().unwrap(), "~");
     let said = stage.says(&["migrations", "retry", &near], 1);

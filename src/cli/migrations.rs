@@ -252,15 +252,25 @@ async fn order(which: &One, order: Order, why: Option<String>) -> Result<u8, Fai
     }
     let name = name_of(one);
     let why = why.map(|why| why.trim().to_owned()).filter(|why| !why.is_empty());
-    let why = why.unwrap_or_else(|| "true".to_owned());
+    // Who says it once more without a reason does not take back the one that was given.
+    let why = |key: &str| {
+        let given = said(one.metadata.annotations.as_ref(), key).map(str::to_owned);
+        Some(why.clone().or(given).unwrap_or_else(|| "true".to_owned()))
+    };
     let now = crate::io::clock::now().to_string();
     let (key, said, done) = match order {
-        Order::Pause => (PAUSED, Some(why), "begins nothing new until it is resumed"),
+        Order::Pause => (PAUSED, why(PAUSED), "begins nothing new until it is resumed"),
         Order::Resume => (PAUSED, None, "goes on"),
         Order::Cancel => (
             CANCEL,
-            Some(why),
+            why(CANCEL),
             "is taken back; the volume gets the copies that it began with",
+        ),
+        Order::Retry if status_of(one).phase == Phase::Completed => (
+            RETRY,
+            Some(now),
+            "is made again as a new migration once copies of the volume are on another tier; while all are where it took them there is nothing \
+             to do",
         ),
         Order::Retry => (
             RETRY,
@@ -285,6 +295,11 @@ async fn order(which: &One, order: Order, why: Option<String>) -> Result<u8, Fai
         && !held.why.contains(PAUSED)
     {
         words(&format!("but it is still held: {}", held.why));
+    }
+    if order == Order::Cancel
+        && let Some(held) = status_of(one).held
+    {
+        words(&format!("but its way back is held too: {}", held.why));
     }
     Ok(0)
 }

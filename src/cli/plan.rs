@@ -9,10 +9,11 @@ use crate::io::longhorn::Longhorn;
 use crate::io::mayastor::Mayastor;
 use crate::io::prometheus::Prometheus;
 use crate::model::coverage::BackupReading;
-use crate::model::decision::{Decision, roughly};
+use crate::model::decision::{Decision, Start, roughly};
 use crate::model::desired::Desired;
 use crate::model::engine::gib;
 use crate::model::ids::ClaimRef;
+use crate::model::kinds::volume_migration::Phase;
 use crate::model::kinds::{PolicySource, VolumeMigration};
 use crate::model::migration_brief::MigrationBrief;
 use crate::model::moves::Stop;
@@ -164,6 +165,9 @@ pub async fn plan(arguments: Arguments) -> Result<u8, Failed> {
         dry_run: false,
     };
     let decision = decide::decide(&desired, &observation, &in_flight, limits, observation.at);
+    for still in tried_before(&decision, &in_flight.migrations) {
+        words(&still);
+    }
     if let Some(wanted) = wanted {
         let at = observation.at;
         let explained = explain::explain(&desired, &observation, &in_flight, limits, at, &wanted, &decision);
@@ -437,4 +441,26 @@ fn print(shown: &Shown, output: Output) {
     if let Some(text) = rollouts::text(rollouts) {
         data(&text);
     }
+}
+
+/// What a folder does not tell of moves that would start: by which commit each was approved, and so whether it was tried already.
+fn tried_before(decision: &Decision, migrations: &[MigrationBrief]) -> Vec<String> {
+    let last = |start: &Start| {
+        let what = start.approved.what();
+        let same = migrations
+            .iter()
+            .filter(|one| one.volume == what.volume && one.to == what.to);
+        let last = same.max_by(|one, other| one.finished.cmp(&other.finished))?;
+        let over = last.phase.is_final() && !matches!(last.phase, Phase::Completed | Phase::Superseded);
+        over.then(|| {
+            format!(
+                "{}: {} ended as {}; unless a later commit has approved the move anew, it starts only after `couchestor migrations retry {}`",
+                what.claim,
+                last.name,
+                last.phase.as_str(),
+                last.name
+            )
+        })
+    };
+    decision.starts.iter().filter_map(last).collect()
 }

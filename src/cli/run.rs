@@ -60,7 +60,8 @@ pub struct Arguments {
     /// controller from before may have asked for.
     #[arg(long, env = "MAYASTOR_TIMEOUT_SECONDS", default_value_t = 30, value_parser = clap::value_parser!(u64).range(1..=300))]
     mayastor_timeout_seconds: u64,
-    /// Propose and start nothing, and hold the moves that run; say what would be.
+    /// Propose and start nothing, and hold the moves that run; say what would be. What Git says is applied all the same, and a controller
+    /// that acted before is taken over from: it is a stop for moves, not a second pair of eyes (that is `plan`).
     #[arg(long, env = "DRY_RUN")]
     dry_run: bool,
     /// Never remove old copies: migrations end as Preserved.

@@ -2,7 +2,9 @@
 
 use super::{in_force, name_of, status_of};
 use crate::cli::table::table;
-use crate::model::kinds::volume_migration::{Removal, ReplicaPlace, VolumeMigration, VolumeMigrationStatus};
+use crate::model::kinds::volume_migration::{
+    Phase, Removal, ReplicaPlace, VolumeMigration, VolumeMigrationStatus,
+};
 use crate::model::kinds::{CANCEL, PAUSED, RETRY};
 
 /// What people say of it by annotations.
@@ -24,6 +26,10 @@ fn facts(one: &VolumeMigration, status: &VolumeMigrationStatus) -> Vec<(&'static
         ("Migration", name_of(one).to_owned()),
         ("Claim", format!("{}/{}", spec.claim.namespace, spec.claim.name)),
         ("Volume", spec.volume.clone()),
+        (
+            "Source",
+            format!("{}/{}", spec.source.namespace, spec.source.name),
+        ),
         ("Move", format!("{} → {}", spec.from, spec.to)),
         ("Phase", status.phase.as_str().to_owned()),
     ];
@@ -50,6 +56,8 @@ fn facts(one: &VolumeMigration, status: &VolumeMigrationStatus) -> Vec<(&'static
             .map(|percent| format!("{percent} %")),
     );
     add("Started", status.started_at.clone());
+    // While it is held its deadline moves along, and on its way back there is none.
+    let running = running && status.held.is_none() && status.phase != Phase::RollingBack;
     add("Ends", status.estimated_end.clone().filter(|_| running));
     add(
         "Rolled back",
@@ -220,6 +228,7 @@ mod tests {
             },
             "status": {
                 "phase": "ScaleDown", "message": "the old copy goes", "startedAt": "2027-01-02T00:00:00Z", "progressPercent": 100,
+                "deadline": "2027-01-02T00:30:00Z", "estimatedEnd": "2027-01-02T00:06:00Z",
                 "held": {"since": "2027-01-02T00:05:00Z", "why": "paused by a person"},
                 "baseline": [{"id": "r1", "node": "n1", "pool": "cold-1"}], "added": {"id": "r2", "node": "n2", "pool": "hot-2"},
                 "removals": [{"at": "2027-01-02T00:04:00Z", "replica": {"id": "r1", "node": "n1", "pool": "cold-1"},
@@ -231,6 +240,7 @@ mod tests {
         let shown = page(&serde_json::from_value(one).unwrap());
         for line in [
             "Migration      db-data-0-1a2b-2",
+            "Source         s/s",
             "Attempt        2",
             "Held           since 2027-01-02T00:05:00Z: paused by a person",
             "Orders         paused: disks are hot",
@@ -242,5 +252,9 @@ mod tests {
         ] {
             assert!(shown.lines().any(|own| own == line), "{line}\n{shown}");
         }
+        assert!(
+            !shown.contains("Rolled back") && !shown.contains("Ends "),
+            "its clock stands still\n{shown}"
+        );
     }
 }

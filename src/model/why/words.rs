@@ -216,7 +216,11 @@ impl fmt::Display for Why<'_> {
                 "its topology demands pools with {labels}; give pools of the other tier these labels, or bring its workload onto a \
                  StorageClass without them"
             ),
-            Self::OtherVolume { assigned } => write!(f, "the assignment was made for {assigned}; ask again"),
+            Self::OtherVolume { assigned } => write!(
+                f,
+                "the assignment was made for {assigned}, which is not the claim's volume; to move the one that it has needs an assignment \
+                 that says so"
+            ),
             Self::NotFound => write!(f, "the claim or its volume does not exist"),
             Self::NoRoom { tier, needed: 0, .. } => write!(f, "no pool of {tier} has room"),
             Self::NoRoom {
