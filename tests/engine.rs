@@ -334,7 +334,15 @@ async fn a_move_that_is_taken_back_is_taken_back_wherever_it_is_struck() {
 }
 
 /// Seeds of worlds that are run each time, with what is worth keeping of them.
-const KEPT: [(u64, &str); 8] = [
+const KEPT: [(u64, &str); 10] = [
+    (
+        1_005_135,
+        "a copy breaks while the removal of another is asked for, and goes instead",
+    ),
+    (
+        9_004_657,
+        "the copy that is taken back is filled just then, and a complete one goes instead, of one too many",
+    ),
     (
         20_261_387,
         "a pool's cordon is refused, and then set by somebody else: it is theirs",

@@ -182,13 +182,16 @@ pub(crate) fn speaks_of(evidence: &Evidence, removal: &Removal) -> Option<Justic
     if evidence.replica.id == removal.copy {
         return enough.then_some(Justice::AsMeant);
     }
+    // The copy that was meant stays, and holds everything: it did when this was written, or has been filled since.
+    let stays = evidence.was_complete || removal.synced.contains(&evidence.replica.id);
+    let left = removal.synced.iter().filter(|id| **id != removal.copy).count();
+    let in_its_place =
+        stays && kept + 1 >= usize::from(evidence.copies) && left >= usize::from(evidence.copies);
     // An incomplete copy goes before all others: one that broke since, or one more that was agreed to and not seen yet.
     let unseen = evidence.replica.id.is_empty();
     if !removal.was_synced() {
-        return (enough || unseen).then_some(Justice::AnotherSpared);
+        return (enough || unseen || in_its_place).then_some(Justice::AnotherSpared);
     }
-    // In the place of a complete copy that stays.
-    let in_its_place = evidence.was_complete && kept + 1 >= usize::from(evidence.copies);
     (in_its_place && evidence.complete.contains(&removal.copy)).then_some(Justice::AnotherSpared)
 }
 
