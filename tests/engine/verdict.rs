@@ -190,7 +190,9 @@ pub(crate) fn speaks_of(evidence: &Evidence, removal: &Removal) -> Option<Justic
     // An incomplete copy goes before all others: one that broke since, or one more that was agreed to and not seen yet.
     let unseen = evidence.replica.id.is_empty();
     if !removal.was_synced() {
-        return (enough || unseen || in_its_place).then_some(Justice::AnotherSpared);
+        // It was complete when this was written, and broke before the call: nobody could know, and nothing complete is taken.
+        let broke = evidence.complete.contains(&removal.copy);
+        return (enough || unseen || in_its_place || broke).then_some(Justice::AnotherSpared);
     }
     (in_its_place && evidence.complete.contains(&removal.copy)).then_some(Justice::AnotherSpared)
 }
