@@ -1,6 +1,7 @@
 //! Rendering against the real kustomize, and opening against the real sops command, in one run and by CPU time: `cargo bench
 //! --bench render`. Ours is what a turn does from the list of files to the rendered objects; theirs is the whole command, start and output
-//! counted. Sizes: `COUCHESTOR_BENCH_SIZES=1000,5000` (kustomize takes minutes for 10,000).
+//! counted. Sizes: `COUCHESTOR_BENCH_SIZES=1000,5000` (kustomize takes minutes for 10,000); `COUCHESTOR_BENCH_PEERS=no` leaves the
+//! commands out, for a look at ours alone.
 #![allow(
     clippy::unwrap_used,
     clippy::panic,
@@ -139,51 +140,71 @@ fn render(size: usize) -> (f64, bool) {
         best = best.min(cpu(false) - before);
         assert!(count >= size, "{count} objects");
     }
+    let wanted = match size {
+        1000 => 25.0,
+        5000 => 100.0,
+        _ => 200.0,
+    };
+    let mut enough = true;
+    if peers() {
+        let mut kustomize = Command::new(support::servers::kustomize());
+        let theirs = theirs(kustomize.arg("build").arg(folder.path().join("p")));
+        println!(
+            "{size:>6} objects: ours {:>8.1} ms, kustomize {:>9.1} ms CPU: {:>4.0} times less (wanted: {wanted})",
+            best * 1e3,
+            theirs * 1e3,
+            theirs / best
+        );
+        enough = theirs / best >= wanted;
+    } else {
+        println!("{size:>6} objects: ours {:>8.1} ms", best * 1e3);
+    }
+
+    // Ten files change, again and again.
+    let (mut clear, mut parsed) = (ClearCache::default(), ParseCache::default());
+    ours(&checkout, folder.path(), &mut clear, &mut parsed);
+    let mut best_again = f64::MAX;
+    for round in 1..=RUNS {
+        let (reads, parses) = (clear.reads, parsed.parses);
+        for number in 0..10 {
+            let path = format!("p/{:05}.yaml", number * (size / 10));
+            let changed = object(number * (size / 10))
+                .replace("labels:\n", &format!("labels:\n    changed: round-{round}\n"))
+                .replace("0 2 * * *", &format!("{round} 3 * * *"))
+                .replace("5000", &format!("{}", 5000 + round));
+            assert_ne!(changed, object(number * (size / 10)));
+            std::fs::write(folder.path().join(&path), &changed).unwrap();
+            repository.files.insert(path, changed);
+        }
+        let checkout = repository.checkout();
+        let before = cpu(false);
+        ours(&checkout, folder.path(), &mut clear, &mut parsed);
+        best_again = best_again.min(cpu(false) - before);
+        let (reads, parses) = (clear.reads - reads, parsed.parses - parses);
+        assert_eq!((reads, parses), (10, 10), "work is in proportion to what changed");
+    }
+    println!(
+        "               ten files changed: {:.1} ms, 10 files read, 10 parsed",
+        best_again * 1e3
+    );
+    (best / size as f64, enough)
+}
+
+/// CPU seconds of a command that does what it should.
+fn theirs(command: &mut Command) -> f64 {
     let before = cpu(true);
-    let output = Command::new(support::servers::kustomize())
-        .arg("build")
-        .arg(folder.path().join("p"))
-        .output()
-        .unwrap();
+    let output = command.output().unwrap();
     assert!(
         output.status.success(),
         "{}",
         String::from_utf8_lossy(&output.stderr)
     );
-    let theirs = cpu(true) - before;
-    let wanted = match size {
-        1000 => 25,
-        5000 => 100,
-        _ => 200,
-    };
-    println!(
-        "{size:>6} objects: ours {:>8.1} ms, kustomize {:>9.1} ms CPU: {:>4.0} times less (wanted: {wanted})",
-        best * 1e3,
-        theirs * 1e3,
-        theirs / best
-    );
+    cpu(true) - before
+}
 
-    // Ten files change.
-    let (mut clear, mut parsed) = (ClearCache::default(), ParseCache::default());
-    ours(&checkout, folder.path(), &mut clear, &mut parsed);
-    let (reads, parses) = (clear.reads, parsed.parses);
-    for number in 0..10 {
-        let path = format!("p/{:05}.yaml", number * (size / 10));
-        let changed = repository.files[&path].replace("labels:\n", "labels:\n    changed: \"yes\"\n");
-        let changed = changed.replace("2 * * *", "3 * * *").replace("5000", "5001");
-        std::fs::write(folder.path().join(&path), &changed).unwrap();
-        repository.files.insert(path, changed);
-    }
-    let checkout = repository.checkout();
-    let before = cpu(false);
-    ours(&checkout, folder.path(), &mut clear, &mut parsed);
-    let (reads, parses) = (clear.reads - reads, parsed.parses - parses);
-    println!(
-        "               ten files changed: {:.1} ms, {reads} files read, {parses} parsed",
-        (cpu(false) - before) * 1e3,
-    );
-    assert_eq!((reads, parses), (10, 10), "work is in proportion to what changed");
-    (best / size as f64, theirs / best >= f64::from(wanted))
+/// Whether the commands that we are measured against are run.
+fn peers() -> bool {
+    std::env::var("COUCHESTOR_BENCH_PEERS").as_deref() != Ok("no")
 }
 
 /// Files, each with a data key of its own; the sops command opens the first of them, since each takes it a process.
@@ -220,24 +241,19 @@ fn open() -> bool {
         }
         best = best.min(cpu(false) - before);
     }
+    if !peers() {
+        println!("{OPENED:>6} SOPS files of ten values, each opened once: ours {best:.3} s CPU");
+        return best <= OPEN_SECONDS_MAX;
+    }
     let command = support::servers::sops();
-    let before = cpu(true);
-    for (number, file) in sealed.iter().take(OPENED_BY_SOPS).enumerate() {
+    let opened = sealed.iter().take(OPENED_BY_SOPS).enumerate();
+    let each = opened.map(|(number, file)| {
         let path = folder.path().join(format!("{number}.yaml"));
         std::fs::write(&path, file).unwrap();
-        let output = Command::new(&command)
-            .arg("decrypt")
-            .arg(path)
-            .env("SOPS_AGE_KEY", &sealer.key)
-            .output()
-            .unwrap();
-        assert!(
-            output.status.success(),
-            "{}",
-            String::from_utf8_lossy(&output.stderr)
-        );
-    }
-    let theirs = (cpu(true) - before) * OPENED as f64 / OPENED_BY_SOPS as f64;
+        let mut sops = Command::new(&command);
+        theirs(sops.arg("decrypt").arg(path).env("SOPS_AGE_KEY", &sealer.key))
+    });
+    let theirs = each.sum::<f64>() * OPENED as f64 / OPENED_BY_SOPS as f64;
     println!(
         "{OPENED:>6} SOPS files of ten values, each opened once: ours {best:.3} s CPU (wanted: {OPEN_SECONDS_MAX:.3}), the sops command \
          {theirs:.1} s, its start counted (in proportion to {OPENED_BY_SOPS} of them): {:.0} times less",

@@ -42,15 +42,20 @@ pub const FILE_BYTES_MAX: usize = 5 << 20;
 /// Files of one tree: as many as an overlay may have, and the assignments.
 const FILES_MAX: usize = 40_000;
 
-/// Clear files by blob, and by keys and format, as the newest tree needed them.
+/// Clear files by blob and format, as the newest tree needed them.
 #[derive(Default)]
 pub struct ClearCache {
-    files: HashMap<(BlobId, String), ClearFile>,
+    /// The keys with which they were opened; with others all are opened again.
+    keys: String,
+    files: HashMap<ReadAs, ClearFile>,
     /// How many blobs were read, ever.
     pub reads: u64,
     /// How many files were decrypted, ever.
     pub decryptions: u64,
 }
+
+/// What decides how a file is read, beside the keys: its blob, and the format that its name stands for.
+type ReadAs = (BlobId, Format);
 
 /// Whether the commit's signature was checked, and holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -79,6 +84,10 @@ pub fn decrypt(
     vouched: Vouched,
     cache: &mut ClearCache,
 ) -> Result<ClearTree, Refused> {
+    if cache.keys != identities.id() {
+        identities.id().clone_into(&mut cache.keys);
+        cache.files.clear();
+    }
     let listing = Listing {
         paths: checkout
             .entries
@@ -90,7 +99,6 @@ pub fn decrypt(
         read,
         texts: RefCell::default(),
         known: &cache.files,
-        id: identities.id(),
         reads: Cell::default(),
     };
     let linked: Vec<Diagnostic> = [root, assignments]
@@ -124,7 +132,7 @@ pub fn decrypt(
             broken.insert(path);
             continue;
         }
-        let key = (entry.blob.clone(), key_of(&path, identities.id()));
+        let key = (entry.blob.clone(), Format::of(&path));
         let file = match kept.get(&key).or_else(|| cache.files.get(&key)) {
             Some(file) => {
                 let mut file = file.clone();
@@ -179,11 +187,6 @@ pub fn decrypt(
             rest: Some(Box::new(tree)),
         })
     }
-}
-
-/// What besides its blob decides how a file is read: the keys, and the format that its name stands for.
-fn key_of(path: &str, keys: &str) -> String {
-    format!("{keys} {:?}", Format::of(path))
 }
 
 /// The files that the overlay needs, and the assignments.
@@ -409,8 +412,7 @@ struct Listing<'a> {
     checkout: &'a Checkout,
     read: &'a Read<'a>,
     texts: RefCell<HashMap<String, Vec<u8>>>,
-    known: &'a HashMap<(BlobId, String), ClearFile>,
-    id: &'a str,
+    known: &'a HashMap<ReadAs, ClearFile>,
     reads: Cell<u64>,
 }
 
@@ -436,7 +438,7 @@ impl Files for Listing<'_> {
             .entries
             .get(path)
             .filter(|entry| entry.kind == EntryKind::File)?;
-        if let Some(known) = self.known.get(&(entry.blob.clone(), key_of(path, self.id))) {
+        if let Some(known) = self.known.get(&(entry.blob.clone(), Format::of(path))) {
             // Borrowed: a copy of what was encrypted would have to be wiped.
             return known.text.expose_str().ok().map(Cow::Borrowed);
         }

@@ -254,8 +254,8 @@ struct Veil<'a> {
 impl<'a> Veil<'a> {
     fn of(base: &'a Desired, head: &'a Desired) -> Self {
         let of = |kind: &'static str| -> BTreeSet<&'a str> {
-            let all = base.resources.iter().chain(&head.resources);
-            let sealed = all.filter(|one| one.origin.secret && one.kind() == kind);
+            let all = base.resources.ours(kind).chain(head.resources.ours(kind));
+            let sealed = all.filter(|one| one.origin.secret);
             sealed.map(|one| one.name()).collect()
         };
         Self {

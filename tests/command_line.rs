@@ -111,6 +111,13 @@ fn an_empty_variable_is_none_and_a_pipe_among_the_files_is_not_read() {
     let mut empty = command(folder.path(), &["validate", "p"]);
     let empty = empty.env("SOPS_AGE_KEY_FILE", "").output().unwrap();
     assert!(empty.status.success(), "{}", said(&empty));
+    let mut homeless = command(folder.path(), &["validate", "p"]);
+    let homeless = homeless
+        .env("HOME", "")
+        .env("XDG_CONFIG_HOME", "")
+        .output()
+        .unwrap();
+    assert!(homeless.status.success(), "{}", said(&homeless));
     std::fs::remove_file(folder.path().join("p/a.yaml")).unwrap();
     let made = Command::new("mkfifo")
         .arg(folder.path().join("p/a.yaml"))

@@ -57,6 +57,17 @@ struct Stage {
 }
 
 impl Stage {
+    /// Everything of the first commit was proposed, merged and delivered.
+    async fn merged() -> Self {
+        let mut stage = Self::set().await;
+        stage.source(json!({}));
+        stage.follow.run().await;
+        stage.proposed().await;
+        stage.merge();
+        stage.delivered().await;
+        stage
+    }
+
     async fn set() -> Self {
         let stage = Self {
             follow: Follow::new().await,
@@ -238,12 +249,7 @@ async fn what_is_rendered_is_proposed_kept_up_to_date_and_done_when_it_is_merged
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_leaves_git_leaves_the_folder_but_for_what_is_used_and_what_is_others() {
-    let mut stage = Stage::set().await;
-    stage.source(json!({}));
-    stage.follow.run().await;
-    stage.proposed().await;
-    stage.merge();
-    stage.delivered().await;
+    let mut stage = Stage::merged().await;
     // Of somebody else's, beside ours.
     stage.commit(&format!("{FOLDER}/monitoring/theirs.yaml"), MAP);
     // Volumes are of class mayastor, and none is of mayastor-hot.
@@ -369,12 +375,7 @@ async fn kustomize_builds_the_folder_as_render_says_it() {
     if servers::left_out("kustomize_builds_the_folder_as_render_says_it") {
         return;
     }
-    let mut stage = Stage::set().await;
-    stage.source(json!({}));
-    stage.follow.run().await;
-    stage.proposed().await;
-    stage.merge();
-    stage.delivered().await;
+    let mut stage = Stage::merged().await;
     let repository = stage.follow.folder.path().join("repository");
     let built = Command::new(servers::kustomize())
         .current_dir(&repository)

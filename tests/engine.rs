@@ -334,7 +334,15 @@ async fn a_move_that_is_taken_back_is_taken_back_wherever_it_is_struck() {
 }
 
 /// Seeds of worlds that are run each time, with what is worth keeping of them.
-const KEPT: [(u64, &str); 11] = [
+const KEPT: [(u64, &str); 13] = [
+    (
+        20_274_610,
+        "the new copy vanishes, another comes in its place and is filled unseen, and the old one goes instead of the one that is gone",
+    ),
+    (
+        20_271_675,
+        "a copy that is to be taken back has vanished, and a complete one that nobody counted on goes in its place",
+    ),
     (
         7_000_265,
         "a copy breaks while one that is not filled is taken back, and goes instead",
@@ -389,6 +397,9 @@ fn worlds_that_were_worth_keeping_end_well() {
 /// Worlds of one run; `COUCHESTOR_WORLDS` asks for another number.
 const WORLDS: u64 = 1000;
 
+/// Worlds that may end badly before no more are tried.
+const BAD_MAX: usize = 10;
+
 #[test]
 fn seeded_worlds_end_without_a_lost_copy_a_cordon_or_a_removal_that_nothing_justifies() {
     let _one = alone();
@@ -397,12 +408,17 @@ fn seeded_worlds_end_without_a_lost_copy_a_cordon_or_a_removal_that_nothing_just
     let first = seed("worlds");
     let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
     let mut all = verdict::Ended::default();
+    let mut bad = Vec::new();
     for seed in first..first + worlds {
         match runtime.block_on(worlds::run(seed)) {
             Ok(ended) => all.add(ended),
-            Err(wrong) => panic!("COUCHESTOR_SEED={seed} COUCHESTOR_WORLDS=1 replays this: {wrong}"),
+            Err(wrong) => bad.push(format!(
+                "COUCHESTOR_SEED={seed} COUCHESTOR_WORLDS=1 replays this: {wrong}"
+            )),
         }
+        assert!(bad.len() < BAD_MAX, "{}", bad.join("\n"));
     }
+    assert!(bad.is_empty(), "{}", bad.join("\n"));
     say(&format!(
         "{worlds} worlds: ends {:?}, {} removals justified, {} of them of another copy than was meant that could be spared as well, {} \
          calls went wrong",

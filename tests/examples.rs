@@ -1,6 +1,8 @@
 //! The examples in `policies/`, read as users read them: `render` equals `kubectl kustomize`.
 
 use crate::support::servers;
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -44,6 +46,27 @@ fn the_examples_are_valid() {
             String::from_utf8_lossy(&output.stdout)
         );
     }
+}
+
+/// The password of Velero's repositories in a folder's Secret, which is made once and then never changed.
+fn repository_password(folder: &str) -> String {
+    let output = couchestor(&["render", folder, "--show-secrets", "-o", "json"]);
+    let objects: Vec<Value> = serde_json::from_slice(&output.stdout).unwrap();
+    let named =
+        |one: &&Value| one["kind"] == "Secret" && one["metadata"]["name"] == "velero-repo-credentials";
+    let secret = objects.iter().find(named).unwrap();
+    if let Some(clear) = secret["stringData"]["repository-password"].as_str() {
+        return clear.to_owned();
+    }
+    let encoded = secret["data"]["repository-password"].as_str().unwrap();
+    String::from_utf8(STANDARD.decode(encoded).unwrap()).unwrap()
+}
+
+#[test]
+fn what_flux_installs_and_the_example_that_it_follows_agree_on_the_password_of_backups() {
+    let of_flux = repository_password("flux/apps/velero/velero/config");
+    assert_eq!(repository_password("policies/homelab"), of_flux);
+    assert!(!of_flux.is_empty());
 }
 
 #[test]

@@ -12,7 +12,7 @@ use couchestor::model::kinds::volume_migration::VolumeMigration;
 use couchestor::model::lease::LeaseRecord;
 use couchestor::sim::world::Running;
 use couchestor::telemetry::Metrics;
-use couchestor::wiring::{self, Clients, Health, Settings};
+use couchestor::wiring::{self, Clients, Health};
 use serde_json::{Value, json};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -262,14 +262,7 @@ async fn start(follow: &Follow, lease: &Memory) -> Controller {
         metrics: world.metrics.clone(),
         clock: world.clock,
     };
-    let settings = Settings {
-        directory: follow.folder.path().join("clones"),
-        allow_file_urls: true,
-        max_concurrent: 2,
-        dry_run: false,
-        preserve: false,
-        poll: Duration::from_millis(100),
-    };
+    let settings = follow.settings();
     let candidate = Candidate::start(lease.clone(), "we_1".to_owned(), couchestor::io::clock::now);
     let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
     let task = tokio::spawn(async move {
@@ -360,6 +353,13 @@ async fn who_waits_to_lead_and_who_cannot_renew_the_lease_changes_nothing() {
     follow.found("the end of its leadership", PATIENCE, look).await;
     let before = changed(&follow);
     follow.running.mayastor.with(|state| state.rebuilds_stall = false);
+    let whole = async || {
+        follow.running.mayastor.with(|state| {
+            let volume = &state.volumes[UUID];
+            (volume.copies.len() == 2 && volume.synced().count() == 2).then_some(())
+        })
+    };
+    follow.found("the copy to be whole", PATIENCE, whole).await;
     tokio::time::sleep(couchestor::ha::RENEW_DEADLINE).await;
     assert_eq!(
         changed(&follow),

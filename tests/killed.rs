@@ -1,7 +1,8 @@
 //! Real processes in real trouble: the controller killed at random moments of moves, two controllers without election, the API server
 //! killed, Mayastor cut off. After each of them the volume must be whole, and then everything must come to its end.
 //!
-//! `COUCHESTOR_KILLS=1000 cargo test killed -- --nocapture` does it longer, about eight seconds for each kill.
+//! `COUCHESTOR_KILLS=1000 cargo test killed::killed_at_random -- --nocapture` does it longer, on four clusters side by side; a kill
+//! and what it takes to come to an end again are about eight seconds.
 
 use crate::controller::{ASSIGNMENT, Stage, UUID};
 use crate::support::{say, seed, servers};
@@ -17,6 +18,9 @@ use std::time::Duration;
 
 /// Kills of one run of the tests.
 const KILLS: usize = 50;
+
+/// Clusters that they are spread over, and those for more kills than that: most of the time of a kill is waiting.
+const CLUSTERS: [usize; 2] = [2, 4];
 
 /// An undisturbed move takes about three seconds: kills fall on every part of it, and some before and after.
 const KILLED_WITHIN: Duration = Duration::from_millis(3500);
@@ -155,14 +159,8 @@ fn within(rng: &mut Rng, most: Duration) -> Duration {
     most.mul_f64(rng.f64())
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn killed_at_random_moments_it_loses_nothing_and_every_move_ends() {
-    if servers::left_out("killed at random moments") {
-        return;
-    }
-    let asked = std::env::var("COUCHESTOR_KILLS").ok();
-    let kills = asked.and_then(|text| text.parse().ok()).unwrap_or(KILLS);
-    let mut rng = Rng::with_seed(seed("kills"));
+/// So many kills on a cluster of their own: how many fell in the middle of a move, and how many moves there were.
+async fn killed(kills: usize, mut rng: Rng) -> (usize, usize) {
     let mut shuttle = Shuttle::set().await;
     let mut inside = 0;
     for _ in 0..kills {
@@ -175,9 +173,27 @@ async fn killed_at_random_moments_it_loses_nothing_and_every_move_ends() {
         shuttle.ends().await;
     }
     shuttle.was_recorded().await;
+    (inside, shuttle.moves)
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn killed_at_random_moments_it_loses_nothing_and_every_move_ends() {
+    if servers::left_out("killed at random moments") {
+        return;
+    }
+    let asked = std::env::var("COUCHESTOR_KILLS").ok();
+    let kills = asked.and_then(|text| text.parse().ok()).unwrap_or(KILLS);
+    let seed = seed("kills");
+    let clusters = CLUSTERS[usize::from(kills > KILLS)];
+    let each = (0..clusters).map(|cluster| {
+        let share = kills / clusters + usize::from(cluster < kills % clusters);
+        killed(share, Rng::with_seed(seed + cluster as u64))
+    });
+    let all = futures::future::join_all(each).await;
+    let inside: usize = all.iter().map(|(inside, _)| inside).sum();
+    let moves: usize = all.iter().map(|(_, moves)| moves).sum();
     say(&format!(
-        "{kills} kills, {inside} of them in the middle of a move: {} moves completed, each recorded once",
-        shuttle.moves
+        "{kills} kills, {inside} of them in the middle of a move: {moves} moves completed, each recorded once",
     ));
     assert!(inside * 4 > kills, "kills beside the moves prove nothing");
 }

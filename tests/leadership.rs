@@ -167,4 +167,26 @@ async fn a_leader_that_slept_past_its_lease_does_nothing_more_and_one_that_is_as
     assert!(third.epoch > second.epoch);
     until_it_acts(&stage, third.epoch).await;
     stage.assert_intact();
+
+    let (_, told) = told_by_status(&stage);
+    assert!(
+        told.contains("homelab") && !told.contains("No controller leads"),
+        "{told}"
+    );
+    signal(stage.controller.as_ref().unwrap(), "-TERM");
+    assert!(stage.controller.take().unwrap().wait().unwrap().success());
+    let (code, told) = told_by_status(&stage);
+    assert_eq!(code, Some(1), "{told}");
+    let words = "No controller leads: the last one gave Lease couchestor-system/couchestor back ";
+    assert!(told.starts_with(words), "{told}");
+}
+
+/// How `status` ends, and what it says.
+fn told_by_status(stage: &Stage) -> (Option<i32>, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_couchestor"))
+        .arg("status")
+        .env("KUBECONFIG", stage.server.kubeconfig_path())
+        .output()
+        .unwrap();
+    (output.status.code(), String::from_utf8(output.stdout).unwrap())
 }

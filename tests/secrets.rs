@@ -402,6 +402,35 @@ fn a_difference_is_told_by_path_and_type_and_no_secret_of_either_side_is_shown()
             canary.assert_absent(&text(&told));
         }
     }
+    // Keys that lie in the clear are not shown either, and what one side has not is nothing.
+    let identity = sealer.key.lines().find(|line| line.starts_with("AGE-")).unwrap();
+    write("key.txt", &format!("{identity}\n"));
+    write("none.txt", "");
+    for arguments in [&["textconv", "key.txt"][..], &["diff", "none.txt", "key.txt"]] {
+        let told = text(&couchestor(folder.path(), None, arguments));
+        assert!(!told.contains(identity) && told.contains("•••"), "{told}");
+    }
+    write("more.yaml", &sealer.yaml(&format!("{plain}other: x\n")));
+    let told = couchestor(
+        folder.path(),
+        Some(&sealer.key),
+        &["diff", "sealed.yaml", "more.yaml", "-o", "json"],
+    );
+    let told: serde_json::Value = serde_json::from_slice(&told.stdout).unwrap();
+    assert_eq!(
+        told,
+        serde_json::json!([{"key": "other", "change": "added", "old": null, "new": "•••"}])
+    );
+    // Where only one of two opens, both are compared as they stand.
+    let sealed = std::fs::read_to_string(folder.path().join("sealed.yaml")).unwrap();
+    write("spoiled.yaml", &sealed.replacen(",data:", ",data:AAAA", 1));
+    let told = couchestor(
+        folder.path(),
+        Some(&sealer.key),
+        &["diff", "sealed.yaml", "spoiled.yaml", "-o", "json"],
+    );
+    let told: serde_json::Value = serde_json::from_slice(&told.stdout).unwrap();
+    assert_eq!(told.as_array().unwrap().len(), 1, "{told:#}");
     say(&format!("secrets diff: {compared} pairs"));
 }
 

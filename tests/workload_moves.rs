@@ -25,6 +25,9 @@ mod clusters;
 /// With the real controllers.
 mod real;
 
+/// A Cluster with the real controllers.
+mod real_databases;
+
 /// With the process killed there.
 mod killed;
 
@@ -144,10 +147,7 @@ async fn a_promotion_in_git_moves_workloads_and_taking_it_out_moves_them_back() 
         assert!(told(reason), "{reason}: {events:#?}");
     }
     // Nothing more happens.
-    for _ in 0..3 {
-        world.turn().await;
-        world.tick();
-    }
+    world.turns(3).await;
     assert_eq!(world.sim().list("WorkloadMove").len(), 1);
 
     let home = world.directory(CLAIM).unwrap();
@@ -189,10 +189,7 @@ async fn a_copy_that_is_not_the_same_is_taken_back_and_says_so() {
     );
     assert!(said.ends_with("everything is as it was"), "{said}");
     // The same approval does not try again; another commit does.
-    for _ in 0..3 {
-        world.turn().await;
-        world.tick();
-    }
+    world.turns(3).await;
     assert_eq!(world.sim().list("WorkloadMove").len(), 1);
     let rollout = world.get("Rollout", "onto-fast").unwrap();
     assert!(
@@ -211,10 +208,7 @@ async fn what_is_deleted_or_cancelled_before_the_exchange_is_taken_back() {
     world.turn().await;
     world.provisions = false;
     world.promote("");
-    for _ in 0..10 {
-        world.turn().await;
-        world.tick();
-    }
+    world.turns(10).await;
     assert_eq!(world.phase(), "Copy");
     let mut one = world.newest().unwrap();
     one["metadata"]["annotations"] = json!({"storage.billyronks.io/cancel": "it is Black Friday"});
@@ -234,10 +228,7 @@ async fn what_a_move_holds_is_busy_for_restores() {
     world.turn().await;
     world.provisions = false;
     world.promote("");
-    for _ in 0..6 {
-        world.turn().await;
-        world.tick();
-    }
+    world.turns(6).await;
     let cluster = couchestor::io::cluster::Cluster::from_kubeconfig(&world.sim().kubeconfig())
         .await
         .unwrap();

@@ -129,7 +129,7 @@ pub fn world(volumes: usize, policies: usize, signals: usize, seed: u64) -> Worl
             branch: "main".into(),
             commit: "0123456789012345678901234567890123456789".into(),
         },
-        resources: Vec::new(),
+        resources: Default::default(),
         tiers: tiers(),
         policies: (0..policies)
             .map(|number| policy(number, signals))

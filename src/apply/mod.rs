@@ -140,15 +140,7 @@ fn take_down(
     outcome: Result<Action, ClusterError>,
     known: bool,
 ) {
-    let entry = InventoryEntry {
-        id: object.id.inventory_id(),
-        v: object
-            .api_version
-            .rsplit('/')
-            .next()
-            .unwrap_or_default()
-            .to_owned(),
-    };
+    let entry = object.inventory_entry();
     match outcome {
         Ok(action) => {
             applied.inventory.entries.push(entry);

@@ -7,6 +7,7 @@ use crate::decide::questions;
 use crate::model::desired::{Assignment, Budgets, Desired, Fullness, Measure, Policy};
 use crate::model::ids::ClaimRef;
 use crate::model::observation::Observation;
+use crate::model::resources::Resources;
 use crate::model::timeline::Span;
 use ground::{Ground, Placed, Tally};
 use jiff::Timestamp;
@@ -70,7 +71,7 @@ impl Desires {
     pub fn of(desired: Desired) -> Self {
         let pinned = |assignment: &Assignment| assignment.pin.is_some();
         let mut policies = Desired {
-            resources: Vec::new(),
+            resources: Resources::default(),
             approved: Vec::new(),
             reverted: Default::default(),
             promotions: Default::default(),

@@ -12,7 +12,8 @@ use crate::model::observation::Pin;
 use crate::model::rendering::RenderedObject;
 use crate::model::tree::{Checkout, ClearTree, Entry, EntryKind};
 use crate::parse;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::OsString;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use zeroize::Zeroizing;
@@ -37,10 +38,10 @@ pub struct KeyArguments {
     pub age_key_text: Option<String>,
     /// Where the user's configuration is.
     #[arg(long, env = "XDG_CONFIG_HOME", hide = true)]
-    pub config_home: Option<PathBuf>,
+    pub config_home: Option<OsString>,
     /// The user's home.
     #[arg(long, env = "HOME", hide = true)]
-    pub home: Option<PathBuf>,
+    pub home: Option<OsString>,
 }
 
 /// Options of `validate`.
@@ -187,10 +188,7 @@ fn without_template(desired: &Desired, folder: &str, entries: &BTreeMap<String, 
                 .next()
                 .is_some_and(|(one, _)| one.starts_with(&below))
     };
-    let sources = desired
-        .resources
-        .iter()
-        .filter(|one| one.kind() == "PolicySource");
+    let sources = desired.resources.ours("PolicySource");
     let lacks = |source: &&Resource| {
         let path = text_at(&source.value, &["spec", "path"]);
         let template = text_at(&source.value, &["spec", "proposals", "template"]);
@@ -272,16 +270,10 @@ fn clear(tree: &ClearTree) -> impl Iterator<Item = &str> {
 
 /// Assignments that were pinned until a time that has passed: they keep nothing any more.
 fn passed(desired: &Desired, now: i64) -> Vec<Diagnostic> {
-    let over = |resource: &&Resource| {
-        let mut assignments = desired.assignments.values();
-        assignments.any(|one| {
-            one.path == *resource.origin.path && matches!(one.pin, Some(Pin::Until(until)) if until <= now)
-        })
-    };
-    let pinned = desired
-        .resources
-        .iter()
-        .filter(|resource| resource.kind() == "TierAssignment");
+    let assignments = desired.assignments.values();
+    let over = assignments.filter(|one| matches!(one.pin, Some(Pin::Until(until)) if until <= now));
+    let over: BTreeSet<&str> = over.map(|one| one.path.as_str()).collect();
+    let pinned = desired.resources.ours("TierAssignment");
     let warning = |resource: &Resource| {
         Diagnostic::warning(
             resource.origin.place("/spec/until"),
@@ -290,7 +282,8 @@ fn passed(desired: &Desired, now: i64) -> Vec<Diagnostic> {
             "take `pinned` and `until` out, or write a later time",
         )
     };
-    pinned.filter(over).map(warning).collect()
+    let passed = pinned.filter(|resource| over.contains(&*resource.origin.path));
+    passed.map(warning).collect()
 }
 
 pub(super) fn list(root: &Path, folder: &Path, entries: &mut BTreeMap<String, Entry>) -> Result<(), Failed> {
@@ -348,11 +341,10 @@ pub(super) fn identities(arguments: &KeyArguments) -> Result<Identities, Failed>
     if let Some(text) = &arguments.age_key_text {
         given.push(("SOPS_AGE_KEY".to_owned(), Zeroizing::new(text.clone())));
     }
-    let home = arguments.home.as_ref();
-    let config = arguments
-        .config_home
-        .clone()
-        .or(home.map(|home| home.join(".config")));
+    let folder = |named: &Option<OsString>| named.clone().filter(|one| !one.is_empty()).map(PathBuf::from);
+    let home = folder(&arguments.home);
+    let config = folder(&arguments.config_home).or(home.as_ref().map(|home| home.join(".config")));
+    let home = home.as_ref();
     let usual = [
         home.map(|home| home.join(".ssh/id_ed25519")),
         home.map(|home| home.join(".ssh/id_rsa")),

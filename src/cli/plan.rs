@@ -451,7 +451,8 @@ fn tried_before(decision: &Decision, migrations: &[MigrationBrief]) -> Vec<Strin
             .iter()
             .filter(|one| one.volume == what.volume && one.to == what.to);
         let last = same.max_by(|one, other| one.finished.cmp(&other.finished))?;
-        let over = last.phase.is_final() && !matches!(last.phase, Phase::Completed | Phase::Superseded);
+        let ordered = last.retry.is_some() || matches!(last.phase, Phase::Completed | Phase::Superseded);
+        let over = last.phase.is_final() && !ordered;
         over.then(|| {
             format!(
                 "{}: {} ended as {}; unless a later commit has approved the move anew, it starts only after `couchestor migrations retry {}`",

@@ -4,15 +4,21 @@ use super::backups;
 use super::screen::Canvas;
 use super::table::table;
 use super::{ClusterArguments, Failed, Output, data, value};
-use crate::io::cluster::{Cluster, ClusterError};
+use crate::io::cluster::Cluster;
 use crate::model::conditions;
 use crate::model::kinds::policy_source::{ProposalState, ProposalStatus};
 use crate::model::kinds::volume_migration::Phase;
-use crate::model::kinds::{BackupPolicy, PolicySource, StoragePolicy, VolumeMigration};
+use crate::model::kinds::{BackupPolicy, PolicySource, StoragePolicy, VolumeMigration, WorkloadMove};
 use serde_json::json;
 use std::io::{IsTerminal, Write};
 use std::time::Duration;
 use tokio::signal::unix::{SignalKind, signal};
+
+/// Whether the controller lives.
+mod controller;
+
+/// Assignments that wait.
+mod waiting;
 
 /// Moves of workloads.
 mod workloads;
@@ -31,6 +37,8 @@ const COLUMNS_MIN: u16 = 40;
 pub struct Arguments {
     #[command(flatten)]
     cluster: ClusterArguments,
+    #[command(flatten)]
+    controller: controller::ControllerArguments,
     /// Look again every two seconds and draw moves that run, until interrupted.
     #[arg(short, long)]
     watch: bool,
@@ -66,50 +74,58 @@ pub async fn status(arguments: Arguments) -> Result<u8, Failed> {
         return watch(&cluster, &arguments).await;
     }
     let (sources, migrations) = read(&cluster).await?;
-    let backups = backup_policies(&cluster).await?;
-    let workloads = workloads::all(&cluster).await?;
+    let silence = arguments.controller.silence(&cluster).await;
+    // An older release has fewer kinds.
+    let backups: Vec<BackupPolicy> = cluster.list_if_installed().await?;
+    let workloads: Vec<WorkloadMove> = cluster.list_if_installed().await?;
+    let waiting = waiting::all(&cluster).await?;
     let policies: Vec<StoragePolicy> = match arguments.volumes {
         true => cluster.list().await?,
         false => Vec::new(),
     };
     match arguments.output {
         Output::Text => {
+            if let Some(silence) = &silence {
+                data(&format!("{silence}\n"));
+            }
             data(&overview(&sources));
             let backed_up = backups::listed(&backups, crate::io::clock::now());
             let moved = workloads::listed(&workloads);
-            for more in [listed(&migrations), moved, backed_up, left_alone(&policies)]
-                .iter()
-                .flatten()
-            {
+            let waiting = waiting::listed(&waiting);
+            let parts = [
+                listed(&migrations),
+                waiting,
+                moved,
+                backed_up,
+                left_alone(&policies),
+            ];
+            for more in parts.iter().flatten() {
                 data("");
                 data(more);
             }
         }
         output => {
-            let mut report = json!({"sources": sources, "migrations": migrations, "workloadMoves": workloads, "backupPolicies": backups});
+            let mut report = json!({
+                "sources": sources, "migrations": migrations, "waiting": waiting, "workloadMoves": workloads, "backupPolicies": backups,
+            });
             if arguments.volumes {
                 report["policies"] = json!(policies);
+            }
+            if let Some(silence) = &silence {
+                report["noController"] = json!(silence.trim_end());
             }
             value(&report, output);
         }
     }
-    let waits = backups::are_unready(&backups) || workloads::needs_person(&workloads);
+    let waits = backups::are_unready(&backups) || workloads::needs_person(&workloads) || silence.is_some();
     Ok(judged(&sources, &migrations) | u8::from(waits))
-}
-
-/// Policies of backups; none where an older release's kinds are installed.
-async fn backup_policies(cluster: &Cluster) -> Result<Vec<BackupPolicy>, Failed> {
-    match cluster.list().await {
-        Err(ClusterError::Api { code: 404, .. }) => Ok(Vec::new()),
-        found => Ok(found?),
-    }
 }
 
 async fn read(cluster: &Cluster) -> Result<(Vec<PolicySource>, Vec<VolumeMigration>), Failed> {
     Ok((cluster.list().await?, cluster.list().await?))
 }
 
-/// 1 when something is not ready or waits for a person.
+/// 1 when something is not ready or waits for a person; `status` says it too when no controller leads.
 fn judged(sources: &[PolicySource], migrations: &[VolumeMigration]) -> u8 {
     let ready = sources.iter().all(|source| {
         source
@@ -138,6 +154,8 @@ async fn watch(cluster: &Cluster, arguments: &Arguments) -> Result<u8, Failed> {
     let mut first = true;
     loop {
         let (sources, migrations) = read(cluster).await?;
+        let silence = arguments.controller.silence(cluster).await;
+        let above = || format!("{}{}", silence.as_deref().unwrap_or_default(), overview(&sources));
         let canvas = Canvas {
             columns: usize::from(arguments.columns()),
             colour: colour && text,
@@ -145,18 +163,21 @@ async fn watch(cluster: &Cluster, arguments: &Arguments) -> Result<u8, Failed> {
         };
         match (&mut stage, arguments.output) {
             (_, Output::Json | Output::Yaml | Output::Sarif) => {
-                let both = json!({"sources": sources, "migrations": migrations});
+                let mut both = json!({"sources": sources, "migrations": migrations});
+                if let Some(silence) = &silence {
+                    both["noController"] = json!(silence.trim_end());
+                }
                 value(&both, arguments.output);
             }
             (Some(stage), _) => {
-                let above = canvas.cut(&overview(&sources));
+                let above = canvas.cut(&above());
                 stage.draw(&format!("{above}\n{}", canvas.moves(&migrations)));
             }
             (None, _) => {
                 if !first {
                     data("");
                 }
-                let both = format!("{}\n{}", overview(&sources), canvas.moves(&migrations));
+                let both = format!("{}\n{}", above(), canvas.moves(&migrations));
                 data(both.trim_end());
             }
         }

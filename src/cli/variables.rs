@@ -4,6 +4,7 @@ use super::{Failed, about, words};
 use crate::decrypt::FILE_BYTES_MAX;
 use crate::formats::substitute::Variables;
 use crate::formats::yaml::{self, Node};
+use crate::model::desired::group_of;
 use crate::model::kinds::GROUP;
 use crate::model::kinds::policy_source::PostBuild;
 use serde::Deserialize;
@@ -92,7 +93,7 @@ fn of_folder<'a>(texts: impl Iterator<Item = &'a str>) -> Option<PostBuild> {
 fn is_source(document: &Node) -> bool {
     let text = |field: &str| document.get(field).and_then(Node::text);
     text("kind") == Some("PolicySource")
-        && text("apiVersion").is_some_and(|version| version.starts_with(GROUP))
+        && text("apiVersion").is_some_and(|version| group_of(version) == GROUP)
 }
 
 fn post_build(source: &Node) -> Result<Option<PostBuild>, Failed> {

@@ -260,12 +260,7 @@ impl Deciding<'_> {
             return Found::waits(why);
         }
         let mut waits: Vec<String> = Vec::new();
-        let namespaces: BTreeSet<&str> = candidate
-            .elsewhere
-            .iter()
-            .map(|claim| claim.namespace.as_str())
-            .collect();
-        for namespace in namespaces {
+        for (namespace, claims) in candidate.by_namespace() {
             // One that could not be looked at keeps no other waiting.
             let facts = match self.facts(namespace) {
                 Ok(facts) => facts,
@@ -274,11 +269,6 @@ impl Deciding<'_> {
                     continue;
                 }
             };
-            let claims = candidate
-                .elsewhere
-                .iter()
-                .filter(|claim| claim.namespace == namespace);
-            let claims: BTreeSet<&str> = claims.map(|claim| claim.name.as_str()).collect();
             for group in groups_by(candidate.method, namespace, facts, &claims, &report.class) {
                 if let Some(why) = self.keeps(commit, facts, &group) {
                     waits.push(why);
@@ -376,10 +366,7 @@ impl Deciding<'_> {
     fn under_way(&self, rollout: &str, phase: &str) -> Option<Found> {
         let one = self.seen.moves.iter().find(|one| !phase_of(one).is_final())?;
         let (spec, source) = (&one.spec, self.seen.source);
-        let ours = spec.rollout == rollout
-            && spec.rollout_phase == phase
-            && spec.source.name == source.name
-            && spec.source.namespace == source.namespace;
+        let ours = spec.rollout == rollout && spec.rollout_phase == phase && spec.source.is(source);
         let name = one.metadata.name.as_deref().unwrap_or_default();
         let words = format!("WorkloadMove {name} is in phase {}", phase_of(one).as_str());
         Some(Found::Stands(match ours {

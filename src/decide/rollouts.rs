@@ -92,12 +92,18 @@ pub fn judge(seen: &Seen, before: &BTreeMap<String, RolloutStatus>) -> Vec<Repor
             class: &spec.storage_class_name,
             secret: resource.origin.secret,
         };
+        // All volumes are looked through for each.
+        let claims: Vec<Claims> = spec.phases.iter().map(|phase| judging.claims(phase)).collect();
+        let phases = judging.phases(&spec.phases, &claims, &before.phases);
+        let judged = spec.phases.iter().zip(claims).zip(&phases);
+        let candidates = judged
+            .map(|((phase, claims), judged)| judging.candidate(phase, claims, judged.fingerprint.clone()));
         Report {
             name: resource.name().to_owned(),
             class: spec.storage_class_name.clone(),
             secret: resource.origin.secret,
-            phases: judging.phases(&spec.phases, &before.phases),
-            candidates: spec.phases.iter().map(|phase| judging.candidate(phase)).collect(),
+            candidates: candidates.collect(),
+            phases,
             copy: spec.copy.clone().unwrap_or_default(),
         }
     });
@@ -144,16 +150,16 @@ struct Backed<'a> {
 }
 
 impl Judging<'_> {
-    fn phases(&self, phases: &[RolloutPhase], before: &[PhaseStatus]) -> Vec<PhaseStatus> {
+    fn phases(&self, phases: &[RolloutPhase], claims: &[Claims], before: &[PhaseStatus]) -> Vec<PhaseStatus> {
         let mut all: Vec<PhaseStatus> = Vec::with_capacity(phases.len());
         // The first phase that keeps the others waiting.
         let mut waits: Option<String> = None;
-        for phase in phases {
+        for (phase, claims) in phases.iter().zip(claims) {
             let fingerprint = fingerprint(self.class, phase);
             let known = before
                 .iter()
                 .find(|one| one.name == phase.name && one.fingerprint == fingerprint);
-            let judged = self.phase(phase, known, waits.as_deref(), fingerprint);
+            let judged = self.phase(phase, claims, known, waits.as_deref(), fingerprint);
             let lacks = judged.state != PhaseState::Done || !judged.waits_for.is_empty();
             if lacks && waits.is_none() {
                 waits = Some(match judged.state {
@@ -169,16 +175,16 @@ impl Judging<'_> {
     fn phase(
         &self,
         phase: &RolloutPhase,
+        claims: &Claims,
         known: Option<&PhaseStatus>,
         waits: Option<&str>,
         fingerprint: String,
     ) -> PhaseStatus {
-        let claims = self.claims(phase);
         let placed = claims.values().filter(|claim| claim.is_placed()).count();
         let gates: Vec<GateStatus> = phase
             .gates
             .iter()
-            .map(|gate| self.gate(phase, gate, &claims))
+            .map(|gate| self.gate(phase, gate, claims))
             .collect();
         let mut lacks = Vec::new();
         match (placed, claims.len()) {
@@ -242,13 +248,12 @@ impl Judging<'_> {
 
     /// What the phase's promotion is decided by. A backup of what has just been moved comes with the night, and nothing that is still to
     /// be moved waits for it: so gates are asked about the claims that are elsewhere.
-    fn candidate(&self, phase: &RolloutPhase) -> Candidate {
-        let mut claims = self.claims(phase);
+    fn candidate(&self, phase: &RolloutPhase, mut claims: Claims, fingerprint: String) -> Candidate {
         let all = claims.keys().cloned().collect();
         claims.retain(|_, claim| !claim.is_placed());
         let gates = phase.gates.iter();
         Candidate {
-            fingerprint: fingerprint(self.class, phase),
+            fingerprint,
             method: phase.method.unwrap_or_default(),
             claims: all,
             elsewhere: claims.keys().cloned().collect(),
@@ -332,11 +337,16 @@ impl Judging<'_> {
             name: gate.policy.clone(),
         };
         let report = reading.policy(&key);
-        Ok(Backed {
-            spec,
-            report: report.ok_or_else(|| "nothing is known of its backups".to_owned())?,
-            told: !secret && !self.secret,
-        })
+        let report = report.ok_or_else(|| "nothing is known of its backups".to_owned())?;
+        let told = !secret && !self.secret;
+        // What was proved yesterday is of no use while its location cannot be reached, and nothing new is proved meanwhile.
+        if let Some(trouble) = &report.trouble {
+            return Err(match told {
+                true => trouble.words().to_owned(),
+                false => "something keeps its backups from being made".to_owned(),
+            });
+        }
+        Ok(Backed { spec, report, told })
     }
 
     /// Whether the drills of the phase's namespaces prove what is asked.

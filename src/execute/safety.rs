@@ -1,7 +1,7 @@
 //! Whether a volume may be touched, and whether a copy may go. Pure.
 
 use super::journal::Reading;
-use crate::model::engine::{Health, RebuildState, Replica, Volume};
+use crate::model::engine::{Health, Rebuild, RebuildState, Replica, Volume};
 use crate::model::kinds::volume_migration::{ReplicaPlace, VolumeMigrationSpec};
 
 /// Mayastor takes at most so many copies (`replica_count` is a byte).
@@ -27,17 +27,20 @@ pub(super) fn fully_synced(volume: &Volume) -> bool {
         && volume.replicas.iter().all(synced)
 }
 
-/// Whether the target's memory of rebuilds speaks against a copy: the last one of it failed or still goes on. No memory speaks
-/// neither way: a target that was moved to another node has none.
-pub(super) fn rebuilt(reading: &Reading, replica: &str) -> bool {
+/// The last rebuild of a copy that its target remembers.
+pub(super) fn last_rebuild<'a>(reading: &'a Reading, replica: &str) -> Option<&'a Rebuild> {
     let of_it = reading
         .rebuilds
         .iter()
         .flatten()
         .filter(|rebuild| rebuild.child.contains(replica));
-    of_it
-        .max_by(|one, other| one.started.cmp(&other.started))
-        .is_none_or(|last| last.state == RebuildState::Completed)
+    of_it.max_by(|one, other| one.started.cmp(&other.started))
+}
+
+/// Whether the target's memory of rebuilds speaks against a copy: the last one of it failed or still goes on. No memory speaks
+/// neither way: a target that was moved to another node has none.
+pub(super) fn rebuilt(reading: &Reading, replica: &str) -> bool {
+    last_rebuild(reading, replica).is_none_or(|last| last.state == RebuildState::Completed)
 }
 
 /// Uuids of the complete copies but for one.
@@ -114,7 +117,6 @@ pub(super) fn hindrance(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::model::engine::Rebuild;
 
     fn of(child: &str, state: RebuildState, started: &str) -> Rebuild {
         Rebuild {

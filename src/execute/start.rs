@@ -1,6 +1,6 @@
 //! From an approved move to a VolumeMigration with a name that can be made only once.
 
-use crate::model::approval::{Approved, Move};
+use crate::model::approval::{Approval, Approved, Move};
 use crate::model::decision::{Start, Superseded};
 use crate::model::ids::{SourceRef, TierName, hex};
 use crate::model::kinds::UNFINISHED_MOVE;
@@ -70,9 +70,36 @@ fn name(approved: &Approved<Move>, attempt: u32) -> String {
     let identity = format!("{}|{}|{}", what.volume, what.to, approval.commit);
     let suffix = numbered(attempt).map_or_else(String::new, |attempt| format!("-{attempt}"));
     let hash = short_hash(&identity) + &suffix;
-    let mut name = format!("{}-{}", what.claim.namespace, what.claim.name);
-    name.truncate(NAME_MAX - 1 - hash.len());
-    format!("{}-{hash}", name.trim_end_matches(['-', '.']))
+    named(&what.claim.namespace, &what.claim.name, &hash)
+}
+
+/// The name of an object that is made for a claim: whatever of the claim's name has no room is left out, for the hash tells it from others.
+pub(super) fn named(namespace: &str, name: &str, hash: &str) -> String {
+    let mut start = format!("{namespace}-{name}");
+    start.truncate(NAME_MAX - 1 - hash.len());
+    format!("{}-{hash}", start.trim_end_matches(['-', '.']))
+}
+
+/// A source as specs name it.
+pub(super) fn named_source(source: &SourceRef) -> Named {
+    Named {
+        namespace: source.namespace.clone(),
+        name: source.name.clone(),
+    }
+}
+
+/// Who approved, as specs tell it; `merge` is what the forge says of the commit.
+pub(super) fn approved_by(approval: &Approval, merge: Option<&MergeStatus>) -> ApprovedBy {
+    ApprovedBy {
+        revision: approval.revision.to_string(),
+        commit: approval.commit.to_string(),
+        author: approval.author.clone(),
+        at: approval.at.to_string(),
+        path: approval.path.clone(),
+        pull_request: merge.and_then(|merge| merge.number),
+        merged_by: merge.and_then(|merge| merge.merged_by.clone()),
+        reviewed_by: merge.map(MergeStatus::reviewers).unwrap_or_default(),
+    }
 }
 
 fn spec(
@@ -81,12 +108,9 @@ fn spec(
     from: &TierName,
     merge: Option<&MergeStatus>,
 ) -> VolumeMigrationSpec {
-    let (what, approval) = (approved.what(), approved.approval());
+    let what = approved.what();
     VolumeMigrationSpec {
-        source: Named {
-            namespace: source.namespace.clone(),
-            name: source.name.clone(),
-        },
+        source: named_source(source),
         claim: Named {
             namespace: what.claim.namespace.clone(),
             name: what.claim.name.clone(),
@@ -104,16 +128,7 @@ fn spec(
         superseded: None,
         attempt: None,
         accept_snapshots_stay: false,
-        approved: ApprovedBy {
-            revision: approval.revision.to_string(),
-            commit: approval.commit.to_string(),
-            author: approval.author.clone(),
-            at: approval.at.to_string(),
-            path: approval.path.clone(),
-            pull_request: merge.and_then(|merge| merge.number),
-            merged_by: merge.and_then(|merge| merge.merged_by.clone()),
-            reviewed_by: merge.map(MergeStatus::reviewers).unwrap_or_default(),
-        },
+        approved: approved_by(approved.approval(), merge),
     }
 }
 
@@ -131,6 +146,7 @@ pub fn is_cordon_label(label: &str) -> bool {
     digits.len() == 8 && digits.bytes().all(|digit| digit.is_ascii_hexdigit())
 }
 
-fn short_hash(text: &str) -> String {
+/// A text in short.
+pub(super) fn short_hash(text: &str) -> String {
     hex(&Sha256::digest(text.as_bytes())[..4])
 }

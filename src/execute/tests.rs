@@ -415,7 +415,7 @@ async fn what_an_earlier_release_began_is_finished() {
     }
 }
 
-/// A journal with every field that this release writes in the midst of a removal.
+/// A journal as this release writes it in the midst of a removal.
 const TODAYS: &str = r#"{"phase": "ScaleDown", "message": "a call that nobody answered may still be carried out",
     "startedAt": "2027-01-15T08:00:00Z", "deadline": "2027-01-15T08:05:00Z", "epoch": 0, "phaseSince": "2027-01-15T08:00:06Z",
     "progressPercent": 100, "progressAt": "2027-01-15T08:00:05Z", "bytesTotal": 10737418240, "bytesCopied": 10737418240,

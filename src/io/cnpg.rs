@@ -8,7 +8,7 @@ use crate::formats::quantity;
 use crate::model::cnpg::{Act, CLUSTER_LABEL, ClaimNow, ClusterNow, Clusters, DATA, PodNow, Seen, Storage};
 use crate::model::desired::text_at;
 use crate::model::kinds::workload_move::{KEPT_OF, MOVE_LABEL};
-use crate::model::restores::run::VolumeNow;
+use crate::model::restores::run::{RETAIN, VolumeNow};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -50,23 +50,27 @@ impl<'a> Driver<'a> {
         Hands(self.cluster)
     }
 
-    /// What is known of the Clusters of the namespace, those that only their claims speak of too; not their volumes.
+    /// What is known of the Clusters of the namespace, those that only their claims speak of too; not their volumes. All volumes, of which
+    /// there may be very many, were read before: they say the classes of claims.
     ///
     /// # Errors
     /// Any [`ClusterError`]; then nothing is known, and nothing is done.
-    pub async fn all(&self) -> Result<Clusters, ClusterError> {
-        Ok(self.read().await?.0)
+    pub async fn all(&self, volumes: &BTreeMap<String, VolumeNow>) -> Result<Clusters, ClusterError> {
+        let claims = self.hands().within(&CLAIMS, self.namespace).await?;
+        self.read(&claims, volumes).await
     }
 
-    /// The same, without their volumes, and all volumes, of which there may be very many.
-    async fn read(&self) -> Result<(Clusters, BTreeMap<String, VolumeNow>), ClusterError> {
+    /// The same, where the claims were read before too.
+    async fn read(
+        &self,
+        claims: &[Value],
+        volumes: &BTreeMap<String, VolumeNow>,
+    ) -> Result<Clusters, ClusterError> {
         let hands = self.hands();
-        let claims = hands.within(&CLAIMS, self.namespace).await?;
         let mut all = Clusters::new();
         if !claims.iter().any(|one| !cluster_of(one).is_empty()) {
-            return Ok((all, BTreeMap::new()));
+            return Ok(all);
         }
-        let volumes = hands.volumes().await?;
         let backups = hands.within(&BACKUPS, self.namespace).await?;
         let clusters = hands.within(&CLUSTERS, self.namespace).await?;
         // Pods last: which of them leads is held against what the Cluster says.
@@ -77,7 +81,7 @@ impl<'a> Driver<'a> {
         }
         for one in claims.iter().filter(|one| !cluster_of(one).is_empty()) {
             let seen = all.entry(cluster_of(one).to_owned()).or_default();
-            seen.claims.insert(name(one).to_owned(), claim(one, &volumes));
+            seen.claims.insert(name(one).to_owned(), claim(one, volumes));
         }
         // Pods of Jobs and of poolers have the label as well.
         let is_instance =
@@ -94,7 +98,7 @@ impl<'a> Driver<'a> {
             seen.backups = running.map(|one| self::name(one).to_owned()).collect();
             seen.name.clone_from(name);
         }
-        Ok((all, volumes))
+        Ok(all)
     }
 
     /// Everything that is known of one of them.
@@ -102,15 +106,15 @@ impl<'a> Driver<'a> {
     /// # Errors
     /// Any [`ClusterError`]; then nothing is known, and nothing is done.
     pub async fn look(&self, cluster: &str) -> Result<Seen, ClusterError> {
-        let (mut all, volumes) = self.read().await?;
-        Ok(match all.remove(cluster) {
-            Some(seen) => Seen { volumes, ..seen },
-            None => Seen {
-                name: cluster.to_owned(),
-                volumes: self.hands().volumes().await?,
-                ..Seen::default()
-            },
-        })
+        let hands = self.hands();
+        let claims = hands.within(&CLAIMS, self.namespace).await?;
+        let volumes = hands.volumes().await?;
+        let found = self.read(&claims, &volumes).await?.remove(cluster);
+        let seen = found.unwrap_or_else(|| Seen {
+            name: cluster.to_owned(),
+            ..Seen::default()
+        });
+        Ok(Seen { volumes, ..seen })
     }
 
     /// Carries an act out. What deletes looks once more first, and leaves it be where the instance leads by now, or is not what was seen.
@@ -120,7 +124,7 @@ impl<'a> Driver<'a> {
     pub async fn act(&self, seen: &Seen, mark: &str, act: &Act) -> Result<(), ClusterError> {
         let (hands, namespace) = (self.hands(), self.namespace);
         match act {
-            Act::Retain(volume) => hands.keep(seen.volumes.get(volume), volume, "Retain").await,
+            Act::Retain(volume) => hands.keep(seen.volumes.get(volume), volume, RETAIN).await,
             Act::Release(volume, policy) => hands.keep(seen.volumes.get(volume), volume, policy).await,
             Act::Mark { volume, claim } => {
                 let of = format!("{namespace}/{claim}");
@@ -163,7 +167,7 @@ impl<'a> Driver<'a> {
             return Ok(());
         };
         let volume = now.volumes.get(&found.volume);
-        let stays = volume.is_some_and(|one| one.policy == "Retain" && !one.going && one.claim_uid == uid);
+        let stays = volume.is_some_and(|one| one.policy == RETAIN && !one.going && one.claim_uid == uid);
         let well = match first {
             true => now.waits().is_none(),
             false => now.others_are_ready(&found.instance),

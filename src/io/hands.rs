@@ -8,7 +8,7 @@ use super::velero::is_going;
 use crate::model::desired::text_at;
 use crate::model::ids::ObjectId;
 use crate::model::kinds::workload_move::MOVE_LABEL;
-use crate::model::restores::run::{ClaimSeen, VolumeNow};
+use crate::model::restores::run::{ClaimSeen, RETAIN, VolumeNow};
 use serde_json::{Value, json};
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -61,11 +61,7 @@ impl Hands<'_> {
     /// All volumes.
     pub(super) async fn volumes(&self) -> Result<BTreeMap<String, VolumeNow>, ClusterError> {
         let all = self.0.list_foreign(&VOLUMES, &Which::default()).await?;
-        let all = all.unwrap_or_default();
-        Ok(all
-            .iter()
-            .map(|one| (name(one).to_owned(), volume(one)))
-            .collect())
+        Ok(volumes(&all.unwrap_or_default()))
     }
 
     /// Pods of a namespace that use any of these claims: by name, with their labels.
@@ -218,7 +214,7 @@ impl Hands<'_> {
                 .get_object("v1", &id("", "PersistentVolume", "", bound))
                 .await?;
             let volume = volume.map(|live| self::volume(&live.0));
-            let stays = volume.is_some_and(|one| one.policy == "Retain" && !one.going);
+            let stays = volume.is_some_and(|one| one.policy == RETAIN && !one.going);
             if !stays {
                 return Ok(());
             }
@@ -227,6 +223,12 @@ impl Hands<'_> {
         let may = |live: &Live| text_at(&live.0, &["spec", "volumeName"]) == bound;
         self.delete("v1", &id, may).await
     }
+}
+
+/// What is seen of volumes, by name.
+pub(super) fn volumes(all: &[Value]) -> BTreeMap<String, VolumeNow> {
+    let seen = |one: &Value| (name(one).to_owned(), volume(one));
+    all.iter().map(seen).collect()
 }
 
 fn volume(one: &Value) -> VolumeNow {

@@ -2,6 +2,7 @@
 
 use super::cluster::{Cluster, ClusterError, Foreign, Which};
 use super::drills::restore_of;
+use super::hands;
 pub(super) use super::velero::PODS;
 use super::velero::{
     BACKUP_UID, BACKUPS, DATA_UPLOADS, LOCATIONS, NAMESPACES, POD_VOLUME_BACKUPS, RESTORES, VeleroError,
@@ -9,13 +10,11 @@ use super::velero::{
 };
 use crate::model::backups::Method;
 use crate::model::desired::text_at;
-use crate::model::kinds::{BackupPolicy, Resource, WorkloadMove};
-use crate::model::restores::run::{RESTORE_LABEL, RESTORE_OF_LABEL};
+use crate::model::kinds::{BackupPolicy, WorkloadMove};
+use crate::model::restores::run::{RESTORE_LABEL, RESTORE_OF_LABEL, VolumeNow};
 use crate::model::restores::{BackupFacts, Facts, Held, NamespaceSeen};
-use serde::de::DeserializeOwned;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
-use std::fmt::Debug;
 
 /// A restore that is under way: what is seen of it, and what is done.
 mod run;
@@ -135,21 +134,10 @@ impl<'a> Restores<'a> {
             volumes: self.all(&VOLUMES).await?,
             flux,
             classes: classes.iter().map(|one| name(one).to_owned()).collect(),
-            policies: self.ours().await?,
+            policies: self.0.list_if_installed().await?,
             restores: self.all(&RESTORES).await?,
-            moves: self.ours().await?,
+            moves: self.0.list_if_installed().await?,
         })
-    }
-
-    /// Objects of one of our kinds, which need not be installed.
-    async fn ours<K>(&self) -> Result<Vec<K>, ClusterError>
-    where
-        K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
-    {
-        match self.0.list().await {
-            Err(ClusterError::Api { code: 404, .. }) => Ok(Vec::new()),
-            found => found,
-        }
     }
 
     /// Reads what moving the workloads of some namespaces is decided by: all of a restore's but what speaks of backups. Drills, restores
@@ -163,11 +151,15 @@ impl<'a> Restores<'a> {
         if namespaces.peek().is_none() {
             return all;
         }
-        let shared = self.shared().await.map_err(|error| error.to_string());
+        let shared = match self.shared().await {
+            // Once for all namespaces: there may be very many volumes.
+            Ok(shared) => Ok((hands::volumes(&shared.volumes), shared)),
+            Err(error) => Err(error.to_string()),
+        };
         for namespace in namespaces {
             let found = match &shared {
-                Ok(shared) => {
-                    let found = self.workloads(&namespace, shared).await;
+                Ok((volumes, shared)) => {
+                    let found = self.workloads(&namespace, shared, volumes).await;
                     found.map_err(|error| error.to_string())
                 }
                 Err(error) => Err(error.clone()),
@@ -177,7 +169,12 @@ impl<'a> Restores<'a> {
         all
     }
 
-    async fn workloads(&self, namespace: &str, shared: &Shared) -> Result<Facts, ClusterError> {
+    async fn workloads(
+        &self,
+        namespace: &str,
+        shared: &Shared,
+        volumes: &BTreeMap<String, VolumeNow>,
+    ) -> Result<Facts, ClusterError> {
         let mut facts = self.around(namespace, shared).await?;
         let label = crate::model::cnpg::CLUSTER_LABEL;
         if facts
@@ -185,7 +182,8 @@ impl<'a> Restores<'a> {
             .iter()
             .any(|one| one.claim.labels.contains_key(label))
         {
-            facts.clusters = super::cnpg::Driver::of(self.0, namespace).all().await?;
+            let driver = super::cnpg::Driver::of(self.0, namespace);
+            facts.clusters = driver.all(volumes).await?;
         }
         facts.busy = busy(namespace, shared);
         // Records are ConfigMaps, and whoever moves workloads need not list those: Velero's Restore tells as much while claims are exchanged.

@@ -7,6 +7,7 @@ use super::restores::{CLASSES, replicas};
 use super::velero::is_going;
 use crate::model::desired::text_at;
 use crate::model::kinds::workload_move::{KEPT_OF, MOVE_LABEL, WorkloadMoveSpec, WorkloadMoveStatus};
+use crate::model::restores::run::RETAIN;
 use crate::model::workload_moves::{Act, JobNow, JobOutcome, Seen, WorkloadNow};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -21,14 +22,6 @@ pub struct Names {
     pub copies: Vec<String>,
     /// The Jobs that copy them, in order.
     pub jobs: Vec<String>,
-}
-
-/// Objects that an act makes.
-pub enum Made {
-    /// Nothing.
-    Nothing,
-    /// This object, if there is none of its name.
-    Object(Value),
 }
 
 /// What looks at a move and acts for it.
@@ -131,7 +124,7 @@ impl<'a> Driver<'a> {
         self.names.copies.get(place).map_or("", String::as_str)
     }
 
-    /// Carries an act out.
+    /// Carries an act out. `made` is the object that it makes, if it makes any; one of its name that is there already stays.
     ///
     /// # Errors
     /// Any [`ClusterError`]; the act is done again with the next look.
@@ -140,7 +133,7 @@ impl<'a> Driver<'a> {
         status: &WorkloadMoveStatus,
         seen: &Seen,
         act: &Act,
-        made: Made,
+        made: Option<Value>,
     ) -> Result<(), ClusterError> {
         let (hands, spec) = (self.hands(), self.spec);
         let namespace = spec.namespace.as_str();
@@ -155,8 +148,8 @@ impl<'a> Driver<'a> {
         };
         match act {
             Act::MakeCopyClaim(..) | Act::MakeJob(_) | Act::MakeClaim(..) => match made {
-                Made::Object(object) => super::drills::Drills::of(self.cluster, "").create(&object).await,
-                Made::Nothing => Ok(()),
+                Some(object) => super::drills::Drills::of(self.cluster, "").create(&object).await,
+                None => Ok(()),
             },
             Act::Suspend(place) | Act::Resume(place) => match flux(place) {
                 Some(flux) => hands.suspend(flux, matches!(act, Act::Suspend(_))).await,
@@ -176,7 +169,7 @@ impl<'a> Driver<'a> {
                     .delete("batch/v1", &id("batch", "Job", namespace, name), ours)
                     .await
             }
-            Act::Retain(volume) => hands.keep(seen.volumes.get(volume), volume, "Retain").await,
+            Act::Retain(volume) => hands.keep(seen.volumes.get(volume), volume, RETAIN).await,
             Act::Release(volume, policy) => hands.keep(seen.volumes.get(volume), volume, policy).await,
             Act::Mark(place, volume) => {
                 let of = format!("{namespace}/{}", self.claim(*place));

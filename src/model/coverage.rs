@@ -183,6 +183,15 @@ pub enum Trouble {
     LocationUnavailable(String),
 }
 
+impl Trouble {
+    /// What it is, in words.
+    pub fn words(&self) -> &str {
+        match self {
+            Self::ScheduleRefused(words) | Self::LocationUnavailable(words) => words,
+        }
+    }
+}
+
 /// All that is known of one policy's backups.
 #[derive(Clone, Debug, PartialEq)]
 pub struct PolicyReport {

@@ -10,6 +10,7 @@ use super::observation::Pin;
 use super::places::Places;
 use super::policies::Policies;
 use super::promotions::Promotions;
+use super::resources::Resources;
 use super::secret::{MASK, wipe};
 use super::week::WeekWindow;
 use serde::de::DeserializeOwned;
@@ -91,6 +92,11 @@ pub fn text_at<'a>(value: &'a serde_json::Value, path: &[&str]) -> &'a str {
         .unwrap_or_default()
 }
 
+/// The group of an `apiVersion`; that of the core has no name.
+pub fn group_of(api_version: &str) -> &str {
+    api_version.split_once('/').map_or("", |(group, _)| group)
+}
+
 /// A Kubernetes object as the overlay left it.
 #[derive(Clone, PartialEq)]
 pub struct Resource {
@@ -146,11 +152,15 @@ impl Resource {
         }
     }
 
+    /// The group of its `apiVersion`, as [`group_of`] has it.
+    pub fn group(&self) -> &str {
+        group_of(self.api_version())
+    }
+
     /// What identifies the object in a cluster.
     pub fn id(&self) -> ObjectId {
-        let group = self.api_version().split_once('/').map_or("", |(group, _)| group);
         ObjectId {
-            group: group.to_owned(),
+            group: self.group().to_owned(),
             kind: self.kind().to_owned(),
             namespace: self.namespace().to_owned(),
             name: self.name().to_owned(),
@@ -386,7 +396,7 @@ pub struct Desired {
     /// The commit.
     pub revision: Revision,
     /// Every object of the repository, ours and others, in the order of the files.
-    pub resources: Vec<Resource>,
+    pub resources: Resources,
     /// Tiers by name, including those that a policy's two selectors imply.
     pub tiers: BTreeMap<TierName, Tier>,
     /// Policies by name.
@@ -407,8 +417,8 @@ impl Desired {
         &'d self,
         kind: &'static str,
     ) -> impl Iterator<Item = (&'d Resource, T)> + use<'d, T> {
-        let ours = move |one: &&Resource| one.kind() == kind && one.api_version() == API_VERSION;
+        let served = |one: &&Resource| one.api_version() == API_VERSION;
         let read = |one: &'d Resource| Some((one, T::deserialize(one.value.get("spec")?).ok()?));
-        self.resources.iter().filter(ours).filter_map(read)
+        self.resources.ours(kind).filter(served).filter_map(read)
     }
 }

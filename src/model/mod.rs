@@ -18,6 +18,9 @@ pub mod diagnostic;
 /// What the repository asks for, understood and validated.
 pub mod desired;
 
+/// The objects of a tree, by what they are.
+pub mod resources;
+
 /// Manifests that are delivered by pull request.
 pub mod delivery;
 

@@ -6,7 +6,7 @@ use super::ids::{ClaimRef, PolicyName};
 use super::kinds::rollout::{CopySpec, GateStatus, PhaseMethod};
 use super::kinds::workload_move::{FluxName, KindName, MovedClaim};
 use super::restores::Refusal;
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// The folder of promotions, below that of the assignments.
 pub const FOLDER: &str = "rollouts";
@@ -73,6 +73,17 @@ pub struct Candidate {
     pub elsewhere: BTreeSet<ClaimRef>,
     /// Its gates, asked about the claims that are not on the class.
     pub gates: Vec<GateStatus>,
+}
+
+impl Candidate {
+    /// The names of claims that are not on the class, by namespace.
+    pub fn by_namespace(&self) -> BTreeMap<&str, BTreeSet<&str>> {
+        let mut all: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+        for claim in &self.elsewhere {
+            all.entry(&claim.namespace).or_default().insert(&claim.name);
+        }
+        all
+    }
 }
 
 /// Claims that move together, because workloads share them.

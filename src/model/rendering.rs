@@ -3,6 +3,7 @@
 use super::decision::ProposedMove;
 use super::desired::Origin;
 use super::ids::{ObjectId, PolicyName};
+use super::kinds::policy_source::InventoryEntry;
 use super::secret::{MASK, wipe};
 use serde_json::Value;
 use std::sync::Arc;
@@ -35,6 +36,17 @@ pub struct RenderedObject {
     pub origin: Origin,
     /// What it was made of, when it is not an object of the repository itself, such as `StorageTier hot`.
     pub made_from: Option<String>,
+}
+
+impl RenderedObject {
+    /// What an inventory says of it.
+    pub fn inventory_entry(&self) -> InventoryEntry {
+        let version = self.api_version.rsplit('/').next();
+        InventoryEntry {
+            id: self.id.inventory_id(),
+            v: version.unwrap_or_default().to_owned(),
+        }
+    }
 }
 
 impl Drop for RenderedObject {

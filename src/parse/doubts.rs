@@ -8,9 +8,9 @@ use crate::formats::{duration, quantity};
 use crate::model::desired::{Policy, Resource, TierPools};
 use crate::model::diagnostic::Diagnostic;
 use crate::model::ids::{PolicyName, TierName};
-use crate::model::kinds::GROUP;
 use crate::model::kinds::storage_policy::{SignalSpec, StoragePolicySpec};
 use crate::model::kinds::tier_assignment::TierAssignmentSpec;
+use crate::model::resources::Resources;
 use crate::model::week;
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -44,20 +44,15 @@ const DURATIONS: [(&str, &str, &str); 8] = [
 /// so of all of them, and to find the line of each means to read its file again.
 const CLASSES_TOLD_MAX: usize = 20;
 
-pub(super) fn check(resources: &[Resource], understood: &Understood, diagnostics: &mut Vec<Diagnostic>) {
+pub(super) fn check(resources: &Resources, understood: &Understood, diagnostics: &mut Vec<Diagnostic>) {
     let classes = classes(resources);
     // Those too that are wrong in themselves, or whose kind is misspelt: they are told of for that.
-    let policies: BTreeSet<&str> = resources
-        .iter()
-        .filter(|one| near::meant(one).as_deref() == Some("StoragePolicy"))
+    let policies: BTreeSet<&str> = near::meant_as(resources, "StoragePolicy")
         .map(Resource::name)
         .collect();
     let mut unknown: BTreeMap<String, (&Resource, usize)> = BTreeMap::new();
     let mut without_class: Vec<&Resource> = Vec::new();
-    for resource in resources {
-        if !resource.api_version().starts_with(GROUP) {
-            continue;
-        }
+    for resource in resources.of_our_group() {
         let mut doubts = Doubts {
             resource,
             found: Vec::new(),
@@ -114,17 +109,12 @@ pub(super) fn check(resources: &[Resource], understood: &Understood, diagnostics
 }
 
 /// The StorageClasses that the tree makes, by its tiers or as they are.
-fn classes(resources: &[Resource]) -> BTreeSet<&str> {
-    resources
-        .iter()
-        .filter_map(|resource| match resource.kind() {
-            "StorageTier" if resource.api_version().starts_with(GROUP) => {
-                resource.value.pointer("/spec/storageClass/name")?.as_str()
-            }
-            "StorageClass" if resource.api_version().starts_with("storage.k8s.io/") => Some(resource.name()),
-            _ => None,
-        })
-        .collect()
+fn classes(resources: &Resources) -> BTreeSet<&str> {
+    // Those too whose kind or group is misspelt, which is told of.
+    let of_tiers = near::meant_as(resources, "StorageTier")
+        .filter_map(|tier| tier.value.pointer("/spec/storageClass/name")?.as_str());
+    let own = resources.of("storage.k8s.io", "StorageClass");
+    of_tiers.chain(own.map(Resource::name)).collect()
 }
 
 struct Doubts<'a> {
@@ -158,27 +148,30 @@ impl Doubts<'_> {
         let of_kind = DURATIONS
             .iter()
             .filter(|(kind, ..)| *kind == self.resource.kind());
-        let mut pointers: Vec<String> = Vec::new();
+        let short = |value: &Value| {
+            let read = value.as_str().and_then(|text| duration::parse(text).ok());
+            read.is_some_and(|read| !read.is_zero() && read < LEAST)
+        };
+        let resource = self.resource;
+        let mut tell = |pointer: &str| {
+            let name = pointer.rsplit('/').next().unwrap_or_default();
+            let message = format!("`{name}` is less than a second");
+            let help = "is its unit the one that was meant?";
+            self.doubt(pointer, "duration", message, help);
+        };
         for (_, pointer, field) in of_kind {
-            match (field.is_empty(), self.resource.value.pointer(pointer)) {
-                (false, Some(Value::Array(items))) => {
-                    pointers.extend((0..items.len()).map(|index| format!("{pointer}/{index}/{field}")));
+            // No key of these needs the escapes of a JSON pointer, and serde_json takes copies of each to undo them.
+            let mut keys = pointer.split('/').skip(1);
+            let value = keys.try_fold(&*resource.value, |at, key| at.get(key));
+            match (value, field.is_empty()) {
+                (Some(Value::Array(items)), false) => {
+                    let items = items.iter().enumerate();
+                    for (index, _) in items.filter(|(_, item)| item.get(field).is_some_and(short)) {
+                        tell(&format!("{pointer}/{index}/{field}"));
+                    }
                 }
-                _ => pointers.push((*pointer).to_owned()),
-            }
-        }
-        for pointer in pointers {
-            let text = self.resource.value.pointer(&pointer).and_then(Value::as_str);
-            let read = text.and_then(|text| duration::parse(text).ok());
-            if read.is_some_and(|read| !read.is_zero() && read < LEAST) {
-                let name = pointer.rsplit('/').next().unwrap_or_default();
-                let message = format!("`{name}` is less than a second");
-                self.doubt(
-                    &pointer,
-                    "duration",
-                    message,
-                    "is its unit the one that was meant?",
-                );
+                (Some(value), _) if short(value) => tell(pointer),
+                _ => {}
             }
         }
     }
@@ -194,14 +187,14 @@ impl Doubts<'_> {
     }
 
     fn policy(&mut self, policy: &Policy) {
-        let spec = self.resource.value.get("spec");
-        let Some(spec) = spec.and_then(|spec| StoragePolicySpec::deserialize(spec).ok()) else {
-            return;
+        // The spec is read again only where it has any of the fields that `numbers` looks at.
+        let has_numbers = |spec: &&Value| {
+            let mut fields = ["signals", "notHeatWhen", "budgets"].iter();
+            fields.any(|field| spec.get(field).is_some())
         };
-        for (list, signals) in [("signals", &spec.signals), ("notHeatWhen", &spec.not_heat_when)] {
-            for (index, signal) in signals.iter().enumerate() {
-                self.thresholds(&format!("/spec/{list}/{index}"), signal);
-            }
+        let spec = self.resource.value.get("spec").filter(has_numbers);
+        if let Some(spec) = spec.and_then(|spec| StoragePolicySpec::deserialize(spec).ok()) {
+            self.numbers(&spec);
         }
         let (from, to) = (MONDAY, MONDAY + WEEK_SECS);
         if let (Ok(first), Ok(last)) = (Timestamp::from_second(from), Timestamp::from_second(to)) {
@@ -223,6 +216,15 @@ impl Doubts<'_> {
                 "`migrationTimeout` is shorter than a minute: migrations are rolled back before a copy is complete",
                 "write how long the largest volume may take, such as 2h",
             );
+        }
+    }
+
+    /// Thresholds and budgets, as they are written: in `signals`, `notHeatWhen` and `budgets`.
+    fn numbers(&mut self, spec: &StoragePolicySpec) {
+        for (list, signals) in [("signals", &spec.signals), ("notHeatWhen", &spec.not_heat_when)] {
+            for (index, signal) in signals.iter().enumerate() {
+                self.thresholds(&format!("/spec/{list}/{index}"), signal);
+            }
         }
         let budget = spec
             .budgets

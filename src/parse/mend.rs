@@ -21,8 +21,9 @@ fn value(schema: &JSONSchemaProps, written: &Value, pointer: &str, lost: &mut Ve
         return Some(Value::Null);
     }
     let number = written.as_f64();
-    let below = |number: f64| schema.minimum.is_some_and(|least| number < least);
-    let above = |number: f64| schema.maximum.is_some_and(|most| number > most);
+    let (least, most) = super::schema::range(schema);
+    let below = |number: f64| least.is_some_and(|least| number < least);
+    let above = |number: f64| most.is_some_and(|most| number > most);
     let strange = |allowed: &Vec<_>| !allowed.iter().any(|one: &JsonText| one.0 == *written);
     if !super::schema::fits(schema, written)
         || number.is_some_and(|number| below(number) || above(number))

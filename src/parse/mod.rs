@@ -2,14 +2,14 @@
 //! [`Approved`](crate::model::approval::Approved).
 
 use crate::formats::overlay::{self, Files};
-use crate::formats::sops;
 use crate::formats::substitute::{self, Variables};
 use crate::formats::yaml;
 use crate::model::desired::{Desired, Resource};
 use crate::model::diagnostic::{Diagnostic, Place, Severity};
 use crate::model::ids::BlobId;
-use crate::model::kinds::{API_VERSION, GROUP};
+use crate::model::kinds::GROUP;
 use crate::model::migration_brief::MigrationBrief;
+use crate::model::resources::Resources;
 use crate::model::tree::{ClearTree, Refused};
 use serde_json::Value;
 use std::borrow::Cow;
@@ -25,6 +25,9 @@ mod mend;
 
 /// Objects as written → as understood.
 mod understand;
+
+/// What is wrong with an object, whatever others say.
+mod alone;
 
 /// What objects say about each other.
 mod cross;
@@ -116,10 +119,10 @@ pub fn parse(
     cache.files = view.known.take();
     // What the tree does not hold any more is forgotten.
     cache.files.retain(|path, _| tree.files.contains_key(path));
+    let resources = Resources::from(resources);
     for resource in &resources {
-        diagnostics.extend(check_kind(resource));
+        alone::check(resource, tree, &mut diagnostics);
     }
-    diagnostics.extend(resources.iter().filter_map(|one| sealed(one, tree)));
     let understood = understand::understand(&resources, tree, &mut diagnostics);
     cross::check(&resources, &understood, &mut diagnostics);
     doubts::check(&resources, &understood, &mut diagnostics);
@@ -183,41 +186,6 @@ fn left_as_written(resource: &Resource) -> Vec<Place> {
         .collect()
 }
 
-/// Where an object says whether it is to be decrypted.
-fn opt_out() -> String {
-    format!("/metadata/annotations/{}", yaml::escape(sops::OPT_OUT))
-}
-
-/// Whether a built object says that it is to be left as it is, as [`sops::opts_out`] asks of a file's.
-fn opts_out(resource: &Resource) -> bool {
-    let says = resource.value.pointer(&opt_out()).and_then(Value::as_str);
-    says.is_some_and(|says| says.eq_ignore_ascii_case("disabled"))
-}
-
-/// What is wrong with whether an object is sealed: Flux asks the built object whether it is to be decrypted, and here it is the file's
-/// that is asked.
-fn sealed(resource: &Resource, tree: &ClearTree) -> Option<Diagnostic> {
-    let disabled = opts_out(resource);
-    let place = |pointer: &str| resource.origin.place(pointer);
-    if !disabled {
-        let block = resource.value.pointer("/sops/mac").and_then(Value::as_str)?;
-        let what = "this object is still encrypted: its file says that it is not to be decrypted, and the built object does not";
-        let help = "take the annotation kustomize.toolkit.fluxcd.io/decrypt out of the file";
-        return (!block.is_empty()).then(|| Diagnostic::error(place("/sops"), "sops", what, help));
-    }
-    let file = tree
-        .files
-        .get(&*resource.origin.path)
-        .filter(|file| file.secret)?;
-    let own = yaml::load_wiped(file.text.expose_str().ok()?).ok()?;
-    let own = own.get(resource.origin.document)?;
-    (!sops::opts_out(own)).then(|| {
-        let what = "this object is not to be decrypted, which its encrypted file does not say";
-        let help = "write the annotation kustomize.toolkit.fluxcd.io/decrypt into the file itself";
-        Diagnostic::error(place(&opt_out()), "sops", what, help)
-    })
-}
-
 /// Everything that is wrong with a commit that is refused: what stood in the way, and what is wrong with the rest of it.
 pub fn findings(refused: Refused, variables: &Variables) -> Vec<Diagnostic> {
     let mut all = refused.diagnostics;
@@ -261,6 +229,15 @@ fn drop_follow_ups(diagnostics: &mut Vec<Diagnostic>, view: &View) {
         let nowhere = |one: &Diagnostic| one.rule == "namespace" && one.severity == Severity::Warning;
         diagnostics.retain(|one| !FOLLOW_UPS.contains(&one.rule.as_str()) && !nowhere(one));
     }
+    if diagnostics.iter().any(|one| one.rule == "kustomization-field") {
+        // The field may be the one that gives objects their namespaces, or that tells them apart.
+        let follows = |one: &Diagnostic| match one.rule.as_str() {
+            "duplicate-object" => true,
+            "missing-field" => one.message.contains(understand::NAMESPACE),
+            _ => false,
+        };
+        diagnostics.retain(|one| !follows(one));
+    }
     let ours = |path: &String| view.text(path).is_none_or(|text| text.contains(GROUP));
     let unreached = diagnostics
         .iter()
@@ -295,100 +272,12 @@ fn not_text(path: &str) -> Diagnostic {
     Diagnostic::error(place, "unreadable", "the file is no text", "save it as UTF-8")
 }
 
-fn check_kind(resource: &Resource) -> Vec<Diagnostic> {
-    let group = resource
-        .api_version()
-        .split_once('/')
-        .map_or("", |(group, _)| group);
-    let error = |pointer: &str, message: String, help: &str| {
-        vec![Diagnostic::error(
-            resource.origin.place(pointer),
-            "unknown-kind",
-            message,
-            help,
-        )]
-    };
-    if group != GROUP {
-        // A slip in the group would make it somebody else's object, which nobody reads.
-        return match near::is_slip(resource) {
-            true => error(
-                "/apiVersion",
-                format!(
-                    "there is no {} of this apiVersion",
-                    resource.origin.told(resource.kind())
-                ),
-                &format!("write {API_VERSION}"),
-            ),
-            false => near::check(resource).into_iter().collect(),
-        };
-    }
-    if resource.api_version() != API_VERSION {
-        let message = format!("{} does not exist", resource.origin.told(resource.api_version()));
-        return error("/apiVersion", message, &format!("write {API_VERSION}"));
-    }
-    match resource.kind() {
-        "VolumeMigration" => error(
-            "/kind",
-            "a VolumeMigration is not written by hand".to_owned(),
-            "write a TierAssignment instead",
-        ),
-        "WorkloadMove" => error(
-            "/kind",
-            "a WorkloadMove is not written by hand".to_owned(),
-            "write a RolloutPromotion instead",
-        ),
-        kind => match schema::of_kind(kind) {
-            Some(schema) => {
-                let mut found = schema::check(resource, schema);
-                found.extend(names(resource));
-                found
-            }
-            None => error(
-                "/kind",
-                format!("there is no kind {}", resource.origin.told(kind)),
-                &schema::suggestion(kind),
-            ),
-        },
-    }
-}
-
 /// Whether a text is a part of a name that the API server takes, whatever its length.
 fn word(part: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit();
     part.bytes().all(|byte| plain(byte) || byte == b'-')
         && part.bytes().next().is_some_and(plain)
         && part.bytes().last().is_some_and(plain)
-}
-
-/// Names that the API server would refuse.
-fn names(resource: &Resource) -> Vec<Diagnostic> {
-    let (name, namespace) = (resource.name(), resource.namespace());
-    let class = crate::model::desired::text_at(&resource.value, &["spec", "storageClass", "name"]);
-    let subdomain = |name: &str| name.len() <= 253 && name.split('.').all(word);
-    [
-        ("/metadata/name", subdomain(name), name),
-        (
-            "/metadata/namespace",
-            namespace.is_empty() || namespace.len() <= 63 && word(namespace),
-            namespace,
-        ),
-        (
-            "/spec/storageClass/name",
-            class.is_empty() || subdomain(class),
-            class,
-        ),
-    ]
-    .into_iter()
-    .filter(|(_, fits, _)| !fits)
-    .map(|(pointer, _, text)| {
-        Diagnostic::error(
-            resource.origin.place(pointer),
-            "name",
-            format!("{} is no name that Kubernetes takes", resource.origin.told(text)),
-            "write lower case letters, digits and -, at most 253 of them (a namespace: 63)",
-        )
-    })
-    .collect()
 }
 
 /// The tree without the assignments folder, which is read whole beside the overlay.

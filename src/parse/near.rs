@@ -4,6 +4,7 @@ use super::schema::{closest, of_kind, ours_like};
 use crate::model::desired::Resource;
 use crate::model::diagnostic::Diagnostic;
 use crate::model::kinds::GROUP;
+use crate::model::resources::Resources;
 use std::borrow::Cow;
 
 /// Letters by which a group is taken for ours all the same.
@@ -95,28 +96,42 @@ const KINDS: [(&str, &[&str]); 9] = [
     ),
 ];
 
-fn group(resource: &Resource) -> &str {
-    let version = resource.api_version();
-    version.split_once('/').map_or("", |(group, _)| group)
+/// Whether a group and kind are those of a kind of ours but for a slip in the group.
+pub(super) fn is_slip(group: &str, kind: &str) -> bool {
+    let known = || of_kind(kind).is_some();
+    match group {
+        GROUP => false,
+        "" => known(),
+        // Both may be misspelt: nobody else has such a group.
+        group => near_ours(group) && (known() || ours_like(kind).is_some()),
+    }
 }
 
-/// Whether an object is of a kind of ours but for a slip in its group.
-pub(super) fn is_slip(resource: &Resource) -> bool {
-    let group = group(resource);
-    let near = || group.is_empty() || strsim::damerau_levenshtein(group, GROUP) <= GROUP_SLIPS;
-    group != GROUP && of_kind(resource.kind()).is_some() && near()
+/// Whether a group is ours but for a few letters.
+fn near_ours(group: &str) -> bool {
+    group.len().abs_diff(GROUP.len()) <= GROUP_SLIPS
+        && strsim::damerau_levenshtein(group, GROUP) <= GROUP_SLIPS
 }
 
-/// The kind of ours, or of one of the groups above, that an object is of or was meant to be of.
-pub(super) fn meant(resource: &Resource) -> Option<Cow<'_, str>> {
-    let kind = resource.kind();
-    if is_slip(resource) || group(resource) == GROUP && of_kind(kind).is_some() {
-        return Some(Cow::Borrowed(kind));
+/// The objects that are of a kind, or were meant to be.
+pub(super) fn meant_as<'a>(
+    resources: &'a Resources,
+    wanted: &'static str,
+) -> impl Iterator<Item = &'a Resource> {
+    let kinds = resources.kinds();
+    let kinds = kinds.filter(move |(group, kind)| meant(group, kind).as_deref() == Some(wanted));
+    kinds.flat_map(|(group, kind)| resources.of(group, kind))
+}
+
+/// The kind that a group and kind are, or were meant to be: one of ours, or of the groups above.
+pub(super) fn meant<'k>(group: &str, kind: &'k str) -> Option<Cow<'k, str>> {
+    if is_slip(group, kind) || group == GROUP {
+        return match of_kind(kind) {
+            Some(_) => Some(Cow::Borrowed(kind)),
+            None => ours_like(kind).map(Cow::Owned),
+        };
     }
-    if group(resource) == GROUP {
-        return ours_like(kind).map(Cow::Owned);
-    }
-    let (_, kinds) = KINDS.iter().find(|(known, _)| *known == group(resource))?;
+    let (_, kinds) = KINDS.iter().find(|(known, _)| *known == group)?;
     match kinds.contains(&kind) {
         true => Some(Cow::Borrowed(kind)),
         false => like(kind, kinds).map(Cow::Owned),
@@ -131,7 +146,7 @@ fn like(kind: &str, kinds: &[&str]) -> Option<String> {
 /// A kind that is none of its group's, and like one of them.
 pub(super) fn check(resource: &Resource) -> Option<Diagnostic> {
     let version = resource.api_version();
-    let (_, kinds) = KINDS.iter().find(|(known, _)| *known == group(resource))?;
+    let (_, kinds) = KINDS.iter().find(|(known, _)| *known == resource.group())?;
     let kind = resource.kind();
     if kinds.contains(&kind) {
         return None;

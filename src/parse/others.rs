@@ -4,26 +4,27 @@ use super::GROUP_CNPG;
 use crate::model::desired::{Resource, text_at};
 use crate::model::diagnostic::Diagnostic;
 use crate::model::kinds::GROUP;
+use crate::model::resources::Resources;
 use crate::model::secret::MASK;
 use serde_json::Value;
+
+/// What StorageClasses are made of.
+pub(super) const CLASSES: [(&str, &str); 2] = [(GROUP, "StorageTier"), ("storage.k8s.io", "StorageClass")];
 
 /// The annotation that makes a class the default.
 const DEFAULT: &str = "storageclass.kubernetes.io/is-default-class";
 
-pub(super) fn check(resources: &[Resource], diagnostics: &mut Vec<Diagnostic>) {
-    for resource in resources {
-        let group = resource
-            .api_version()
-            .split_once('/')
-            .map_or("", |(group, _)| group);
-        match (group, resource.kind()) {
-            ("storage.k8s.io", "StorageClass") => local_class(resource, diagnostics),
-            (GROUP_CNPG, "ScheduledBackup") => diagnostics.extend(six_fields(resource)),
-            (GROUP_CNPG, "Cluster") => diagnostics.extend(old_backup(resource)),
-            ("helm.toolkit.fluxcd.io", "HelmRelease") => velero(resource, &CHART, diagnostics),
-            ("apps", "Deployment") => velero(resource, &DEPLOYMENT, diagnostics),
-            _ => {}
-        }
+pub(super) fn check(resources: &Resources, diagnostics: &mut Vec<Diagnostic>) {
+    for class in resources.of("storage.k8s.io", "StorageClass") {
+        local_class(class, diagnostics);
+    }
+    diagnostics.extend(resources.of(GROUP_CNPG, "ScheduledBackup").filter_map(six_fields));
+    diagnostics.extend(resources.of(GROUP_CNPG, "Cluster").filter_map(old_backup));
+    for release in resources.of("helm.toolkit.fluxcd.io", "HelmRelease") {
+        velero(release, &CHART, diagnostics);
+    }
+    for deployment in resources.of("apps", "Deployment") {
+        velero(deployment, &DEPLOYMENT, diagnostics);
     }
     default_classes(resources, diagnostics);
 }
@@ -80,25 +81,20 @@ fn local_class(class: &Resource, diagnostics: &mut Vec<Diagnostic>) {
 }
 
 /// Two default classes: which of them claims get depends on which was made later.
-fn default_classes(resources: &[Resource], diagnostics: &mut Vec<Diagnostic>) {
+fn default_classes(resources: &Resources, diagnostics: &mut Vec<Diagnostic>) {
     let mut first: Option<&Resource> = None;
-    for resource in resources {
-        let (pointer, is_default) = match resource.kind() {
-            "StorageTier" if resource.api_version().starts_with(GROUP) => {
+    for resource in resources.of_any(&CLASSES) {
+        let (pointer, is_default) = match resource.group() {
+            GROUP => {
                 let pointer = "/spec/storageClass/default";
-                (
-                    pointer,
-                    resource.value.pointer(pointer) == Some(&Value::Bool(true)),
-                )
+                let said = resource.value.pointer(pointer);
+                (pointer, said == Some(&Value::Bool(true)))
             }
-            "StorageClass" if resource.api_version().starts_with("storage.k8s.io/") => {
+            _ => {
                 let said = text_at(&resource.value, &["metadata", "annotations", DEFAULT]);
-                (
-                    "/metadata/annotations/storageclass.kubernetes.io~1is-default-class",
-                    said == "true",
-                )
+                let pointer = "/metadata/annotations/storageclass.kubernetes.io~1is-default-class";
+                (pointer, said == "true")
             }
-            _ => continue,
         };
         if !is_default {
             continue;

@@ -1,5 +1,6 @@
 //! Fields and types of our kinds, against the very schemas that become their CRDs.
 
+use crate::formats::yaml::escape;
 use crate::model::desired::Resource;
 use crate::model::diagnostic::Diagnostic;
 use crate::model::kinds::git_crds;
@@ -7,7 +8,7 @@ use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::{
     JSONSchemaProps, JSONSchemaPropsOrArray, JSONSchemaPropsOrBool,
 };
 use regex::Regex;
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::LazyLock;
 
@@ -129,45 +130,60 @@ pub(super) fn too_large(resource: &Resource) -> Option<String> {
     }
 }
 
-/// Checks an object; metadata is the API server's business.
+/// Checks an object's fields.
 pub(super) fn check(resource: &Resource, schema: &JSONSchemaProps) -> Vec<Diagnostic> {
     let mut checker = Checker {
         resource,
         found: Vec::new(),
+        pointer: String::new(),
     };
     let Value::Object(fields) = &*resource.value else {
         return Vec::new();
     };
     if let Some(what) = too_large(resource) {
-        checker.add("", "value", what, "split it into several objects".to_owned());
+        checker.add("value", what, "split it into several objects".to_owned());
         return checker.found;
     }
     for (key, value) in fields {
         match key.as_str() {
-            "apiVersion" | "kind" | "metadata" => {}
-            "status" => checker.add(
-                "/status",
-                "unknown-field",
-                "`status` is written by couchestor".to_owned(),
-                "take it out".to_owned(),
-            ),
-            _ => checker.field(schema, key, value, ""),
+            "apiVersion" | "kind" => {}
+            "metadata" => checker.at("metadata", |checker| checker.metadata(value)),
+            "status" => checker.at("status", |checker| {
+                let message = "`status` is written by couchestor".to_owned();
+                checker.add("unknown-field", message, "take it out".to_owned());
+            }),
+            _ => checker.field(schema, key, value),
         }
     }
     if let Some(spec) = schema.properties.as_ref().and_then(|all| all.get("spec")) {
         if !fields.contains_key("spec") {
-            checker.add(
-                "",
-                "missing-field",
-                "there is no `spec`".to_owned(),
-                "write it".to_owned(),
-            );
+            let message = "there is no `spec`".to_owned();
+            checker.add("missing-field", message, "write it".to_owned());
         } else if let Some(Value::Null) = fields.get("spec") {
-            checker.value(spec, &Value::Null, "/spec");
+            checker.at("spec", |checker| checker.value(spec, &Value::Null));
         }
     }
     checker.found
 }
+
+/// Fields of every object's metadata (`ObjectMeta` of k8s.io/apimachinery).
+const METADATA: [&str; 15] = [
+    "annotations",
+    "creationTimestamp",
+    "deletionGracePeriodSeconds",
+    "deletionTimestamp",
+    "finalizers",
+    "generateName",
+    "generation",
+    "labels",
+    "managedFields",
+    "name",
+    "namespace",
+    "ownerReferences",
+    "resourceVersion",
+    "selfLink",
+    "uid",
+];
 
 /// Mistakes of one object that are listed: somebody who indents wrongly makes them by the thousand.
 const FINDINGS_MAX: usize = 100;
@@ -175,15 +191,36 @@ const FINDINGS_MAX: usize = 100;
 struct Checker<'a> {
     resource: &'a Resource,
     found: Vec<Diagnostic>,
+    /// The JSON pointer of the value at hand.
+    pointer: String,
 }
 
 impl Checker<'_> {
+    /// Looks at what is behind a key of the value at hand.
+    fn at(&mut self, key: &str, look: impl FnOnce(&mut Self)) {
+        let parent = self.pointer.len();
+        self.pointer.push('/');
+        // Nearly all keys stand there as they are.
+        match key.contains(['~', '/']) {
+            true => self.pointer.push_str(&escape(key)),
+            false => self.pointer.push_str(key),
+        }
+        look(self);
+        self.pointer.truncate(parent);
+    }
+
+    /// The key of the value at hand, in a message.
+    fn name(&self) -> &str {
+        self.told(self.pointer.rsplit('/').next().unwrap_or_default())
+    }
+
     /// Whether nothing more is listed.
     fn full(&self) -> bool {
         self.found.len() > FINDINGS_MAX
     }
 
-    fn add(&mut self, pointer: &str, rule: &str, message: String, help: String) {
+    /// Says what is wrong with the value at hand.
+    fn add(&mut self, rule: &str, message: String, help: String) {
         if self.full() {
             return;
         }
@@ -197,11 +234,29 @@ impl Checker<'_> {
             _ => (message, help),
         };
         self.found.push(Diagnostic::error(
-            self.resource.origin.place(pointer),
+            self.resource.origin.place(&self.pointer),
             rule,
             message,
             help,
         ));
+    }
+
+    /// Keys that no object's metadata has; what stands there is the API server's business.
+    fn metadata(&mut self, written: &Value) {
+        let keys = written.as_object().into_iter().flat_map(Map::keys);
+        let odd: Vec<&String> = keys.filter(|key| !METADATA.contains(&key.as_str())).collect();
+        if odd.is_empty() {
+            return;
+        }
+        let known = METADATA.map(str::to_owned);
+        for key in odd.into_iter().take(FINDINGS_MAX) {
+            let help = match closest(key, known.iter()) {
+                Some(near) => format!("write `{near}`"),
+                None => "write it below `labels` or `annotations`, or take it out".to_owned(),
+            };
+            let message = format!("`{}` is no field", self.told(key));
+            self.at(key, |checker| checker.add("unknown-field", message, help));
+        }
     }
 
     /// A key in a message.
@@ -212,15 +267,17 @@ impl Checker<'_> {
         self.resource.origin.told(key)
     }
 
-    fn field(&mut self, schema: &JSONSchemaProps, key: &str, value: &Value, parent: &str) {
+    fn field(&mut self, schema: &JSONSchemaProps, key: &str, value: &Value) {
         if self.full() {
             return;
         }
-        let pointer = format!("{parent}/{}", crate::formats::yaml::escape(key));
-        if let Some(schema) = schema.properties.as_ref().and_then(|all| all.get(key)) {
-            self.value(schema, value, &pointer);
-        } else if let Some(JSONSchemaPropsOrBool::Schema(schema)) = &schema.additional_properties {
-            self.value(schema, value, &pointer);
+        let known = schema.properties.as_ref().and_then(|all| all.get(key));
+        let further = match &schema.additional_properties {
+            Some(JSONSchemaPropsOrBool::Schema(schema)) => Some(&**schema),
+            _ => None,
+        };
+        if let Some(schema) = known.or(further) {
+            self.at(key, |checker| checker.value(schema, value));
         } else if schema.properties.is_some() {
             let known = schema.properties.iter().flat_map(BTreeMap::keys);
             let help = match closest(key, known.clone()) {
@@ -231,23 +288,22 @@ impl Checker<'_> {
                 ),
             };
             let message = format!("`{}` is no field", self.told(key));
-            self.add(&pointer, "unknown-field", message, help);
+            self.at(key, |checker| checker.add("unknown-field", message, help));
         }
     }
 
-    fn value(&mut self, schema: &JSONSchemaProps, value: &Value, pointer: &str) {
+    fn value(&mut self, schema: &JSONSchemaProps, value: &Value) {
         if self.full() || value.is_null() && schema.nullable == Some(true) {
             return;
         }
-        let name = self.told(pointer.rsplit('/').next().unwrap_or_default());
         let wanted = schema.type_.as_deref().unwrap_or_default();
         if !fits(schema, value) {
             let is = match value {
                 Value::Null => "nothing",
                 Value::Bool(_) => "a boolean",
                 Value::Number(number) if wanted == "integer" => match number.as_f64() {
-                    Some(number) if number.fract() == 0.0 => "one as large",
-                    _ => "one with a fraction",
+                    Some(number) if number.abs() > i64::MAX as f64 => "one as large",
+                    _ => "one with a fraction or an exponent",
                 },
                 Value::Number(_) => "a number",
                 Value::String(_) => "a text",
@@ -262,15 +318,11 @@ impl Checker<'_> {
                 "array" => ("a list", "start each item with `- `"),
                 _ => ("a mapping", "write `key: value` lines below it"),
             };
-            self.add(
-                pointer,
-                "wrong-type",
-                format!("`{name}` needs {needed}, not {is}"),
-                help.to_owned(),
-            );
+            let message = format!("`{}` needs {needed}, not {is}", self.name());
+            self.add("wrong-type", message, help.to_owned());
             return;
         }
-        self.limits(schema, value, pointer, name);
+        self.limits(schema, value);
         match value {
             Value::Object(fields) => {
                 for required in schema
@@ -280,20 +332,19 @@ impl Checker<'_> {
                     .filter(|field| !fields.contains_key(*field))
                 {
                     self.add(
-                        pointer,
                         "missing-field",
                         format!("`{required}` is missing"),
                         format!("write `{required}:` here"),
                     );
                 }
                 for (key, value) in fields {
-                    self.field(schema, key, value, pointer);
+                    self.field(schema, key, value);
                 }
             }
             Value::Array(items) => {
                 if let Some(JSONSchemaPropsOrArray::Schema(schema)) = &schema.items {
                     for (index, item) in items.iter().enumerate() {
-                        self.value(schema, item, &format!("{pointer}/{index}"));
+                        self.at(&index.to_string(), |checker| checker.value(schema, item));
                     }
                 }
             }
@@ -301,7 +352,7 @@ impl Checker<'_> {
         }
     }
 
-    fn limits(&mut self, schema: &JSONSchemaProps, value: &Value, pointer: &str, name: &str) {
+    fn limits(&mut self, schema: &JSONSchemaProps, value: &Value) {
         if let Some(allowed) = &schema.enum_
             && !allowed.iter().any(|allowed| allowed.0 == *value)
         {
@@ -309,48 +360,53 @@ impl Checker<'_> {
                 .iter()
                 .filter_map(|allowed| allowed.0.as_str().map(str::to_owned))
                 .collect();
-            self.add(
-                pointer,
-                "value",
-                format!("`{name}` has no such value"),
-                format!("write one of {}", words.join(", ")),
-            );
+            let message = format!("`{}` has no such value", self.name());
+            self.add("value", message, format!("write one of {}", words.join(", ")));
         }
         if let (Some(text), Some(pattern)) = (value.as_str(), &schema.pattern)
             && !PATTERNS
                 .get(pattern)
                 .is_some_and(|pattern| pattern.is_match(text))
         {
-            self.add(
-                pointer,
-                "value",
-                format!("`{name}` is not of the form that is needed"),
-                format!("it must match {pattern}"),
-            );
+            let message = format!("`{}` is not of the form that is needed", self.name());
+            self.add("value", message, format!("it must match {pattern}"));
         }
         if let Some(number) = value.as_f64() {
-            let below = schema.minimum.is_some_and(|least| number < least);
-            let above = schema.maximum.is_some_and(|most| number > most);
+            let (least, most) = range(schema);
+            let below = least.is_some_and(|least| number < least);
+            let above = most.is_some_and(|most| number > most);
             if below || above {
-                let range = match (schema.minimum, schema.maximum) {
+                let range = match (least, most) {
                     (Some(least), Some(most)) => format!("write {least} to {most}"),
                     (Some(least), None) => format!("write {least} or more"),
                     (_, most) => format!("write {} or less", most.unwrap_or_default()),
                 };
-                self.add(pointer, "value", format!("`{name}` is out of range"), range);
+                let message = format!("`{}` is out of range", self.name());
+                self.add("value", message, range);
             }
         }
         if let Some(items) = value.as_array()
             && schema.min_items.is_some_and(|least| (items.len() as i64) < least)
         {
-            self.add(
-                pointer,
-                "value",
-                format!("`{name}` is empty"),
-                "give it at least one item".to_owned(),
-            );
+            let message = format!("`{}` is empty", self.name());
+            self.add("value", message, "give it at least one item".to_owned());
         }
     }
+}
+
+/// The least and the most that a number may be: what the schema says, within what its format holds. A number beyond that is of no
+/// type of ours, and the API server refuses it.
+pub(super) fn range(schema: &JSONSchemaProps) -> (Option<f64>, Option<f64>) {
+    let of_format = match schema.format.as_deref() {
+        Some("int32") => Some((i32::MIN.into(), i32::MAX.into())),
+        Some("uint32") => Some((0.0, u32::MAX.into())),
+        Some("uint8") => Some((0.0, u8::MAX.into())),
+        Some("uint16") => Some((0.0, u16::MAX.into())),
+        Some("uint64" | "uint") => Some((0.0, u64::MAX as f64)),
+        _ => None,
+    };
+    let (least, most): (Option<f64>, Option<f64>) = of_format.unzip();
+    (schema.minimum.or(least), schema.maximum.or(most))
 }
 
 /// Whether a value is of the type that is needed.
@@ -390,6 +446,32 @@ pub(super) fn closest<'a>(word: &str, known: impl Iterator<Item = &'a String>) -
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// Integers of a schema by their pointers, with their bounds.
+    fn integers(schema: &JSONSchemaProps, pointer: &str, found: &mut Vec<(String, bool)>) {
+        if schema.type_.as_deref() == Some("integer") {
+            let (least, most) = range(schema);
+            found.push((pointer.to_owned(), least.is_some() && most.is_some()));
+        }
+        for (key, below) in schema.properties.iter().flatten() {
+            integers(below, &format!("{pointer}/{key}"), found);
+        }
+        if let Some(JSONSchemaPropsOrArray::Schema(below)) = &schema.items {
+            integers(below, &format!("{pointer}/0"), found);
+        }
+    }
+
+    #[test]
+    fn every_integer_that_people_write_has_bounds_within_its_type() {
+        let mut found = Vec::new();
+        for (kind, schema) in SCHEMAS.iter() {
+            let spec = schema.properties.as_ref().and_then(|all| all.get("spec"));
+            integers(spec.unwrap(), kind, &mut found);
+        }
+        assert!(found.len() > 20, "{found:?}");
+        let unbounded: Vec<_> = found.iter().filter(|(_, bounded)| !bounded).collect();
+        assert!(unbounded.is_empty(), "{unbounded:?}");
+    }
 
     #[test]
     fn what_was_probably_meant_is_suggested_and_nothing_far_off() {

@@ -56,6 +56,23 @@ fn tree(assigned: bool) -> ClearTree {
     }
 }
 
+#[test]
+fn what_only_begins_like_our_group_is_somebody_elses() {
+    let mut tree = tree(false);
+    let text = TIERS.replace("storage.billyronks.io/v1", "storage.billyronks.io.example.com/v1");
+    assert_ne!(text, TIERS);
+    tree.files.insert("p/tiers.yaml".to_owned(), plain(text));
+    let mut cache = ParseCache::default();
+    let parsed = parse(&tree, &[], &Default::default(), &mut cache);
+    let desired = parsed.desired.unwrap();
+    assert!(desired.tiers.is_empty());
+    assert_eq!(
+        crate::render::render(&desired).len(),
+        desired.resources.len(),
+        "nothing is made of them"
+    );
+}
+
 fn past(phase: Phase, approved_in: &str, from: &str, to: &str) -> MigrationBrief {
     MigrationBrief {
         name: "m".into(),

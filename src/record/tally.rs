@@ -64,12 +64,12 @@ fn newest<'a>(last: &mut Option<&'a MigrationBrief>, migration: &'a MigrationBri
 
 impl<'a> Tally<'a> {
     pub(super) fn of(facts: &Facts<'a>) -> Self {
-        let resources = facts.desired.resources.iter();
+        let ours = facts.desired.resources.of_our_group();
         let mut tally = Self {
             policies: BTreeMap::new(),
             claims: HashMap::new(),
             tiers: BTreeMap::new(),
-            in_git: resources
+            in_git: ours
                 .map(|one| (one.kind(), one.namespace(), one.name()))
                 .collect(),
             left_alone: &facts.decision.left_alone,

@@ -6,7 +6,7 @@ use crate::formats::yaml::{self, emit::emit};
 use crate::model::delivery::{Manifest, Manifests, Standing, Undeliverable};
 use crate::model::diagnostic::Place;
 use crate::model::ids::{BlobId, ObjectId, hex};
-use crate::model::kinds::policy_source::{Inventory, InventoryEntry};
+use crate::model::kinds::policy_source::Inventory;
 use crate::model::kinds::{NEVER_PRUNED, PRUNE, is_repository_secret};
 use crate::model::rendering::{FileChange, RenderedObject};
 use crate::model::secret::Wiped;
@@ -87,15 +87,7 @@ pub fn manifests(
     if !refused.is_empty() {
         return Err(refused);
     }
-    let entries = objects.iter().map(|object| InventoryEntry {
-        id: object.id.inventory_id(),
-        v: object
-            .api_version
-            .rsplit('/')
-            .next()
-            .unwrap_or_default()
-            .to_owned(),
-    });
+    let entries = objects.iter().map(RenderedObject::inventory_entry);
     manifests.inventory = Inventory {
         entries: entries.collect(),
     };

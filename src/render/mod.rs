@@ -1,6 +1,6 @@
 //! Desires and decisions → exact bytes. Pure: the same input gives the same bytes.
 
-use crate::model::desired::{Desired, Resource, text_at};
+use crate::model::desired::{Desired, Resource, group_of, text_at};
 use crate::model::ids::ObjectId;
 use crate::model::kinds::GROUP;
 use crate::model::rendering::{RenderedObject, Stage};
@@ -48,7 +48,7 @@ pub fn render(desired: &Desired) -> Vec<RenderedObject> {
     let mut objects = Vec::new();
     for resource in &desired.resources {
         objects.push(object(resource.value.clone(), resource, None));
-        if !resource.api_version().starts_with(GROUP) {
+        if resource.group() != GROUP {
             continue;
         }
         let made = match resource.kind() {
@@ -71,10 +71,7 @@ fn object(value: Arc<Value>, resource: &Resource, made_from: Option<String>) -> 
     let text = |path: &[&str]| text_at(&value, path).to_owned();
     let api_version = text(&["apiVersion"]);
     let id = ObjectId {
-        group: api_version
-            .split_once('/')
-            .map_or("", |(group, _)| group)
-            .to_owned(),
+        group: group_of(&api_version).to_owned(),
         kind: text(&["kind"]),
         namespace: text(&["metadata", "namespace"]),
         name: text(&["metadata", "name"]),

@@ -19,10 +19,7 @@ pub(super) async fn migrations_of(
         .list()
         .await
         .map_err(|error| TurnFailure::from(&error))?;
-    let ours = |migration: &VolumeMigration| {
-        migration.spec.source.name == source.name.name
-            && migration.spec.source.namespace == source.name.namespace
-    };
+    let ours = |migration: &VolumeMigration| migration.spec.source.is(&source.name);
     Ok(all.into_iter().partition(ours))
 }
 

@@ -344,13 +344,8 @@ fn rules(desired: &Desired, said: Option<&Said>, namespace: &str, run: &DrillRun
 
 /// The user's Job, as Git has it.
 fn users_job(desired: &Desired, namespace: &str, job: &KeyRef) -> Option<Value> {
-    let mut all = desired.resources.iter();
-    let named = all.find(|one| {
-        one.id().group.is_empty()
-            && one.kind() == "ConfigMap"
-            && one.namespace() == namespace
-            && one.name() == job.name
-    })?;
+    let mut all = desired.resources.of("", "ConfigMap");
+    let named = all.find(|one| one.namespace() == namespace && one.name() == job.name)?;
     let text = text_at(&named.value, &["data", job.key.as_str()]);
     let first = yaml::load(text).ok()?.into_iter().next()?;
     first.into_json().ok().filter(|job| job["kind"] == "Job")

@@ -41,12 +41,9 @@ pub(super) async fn let_go(world: &World, migration: &mut VolumeMigration) -> Re
 /// When the migrations cannot be listed.
 pub async fn orphans(world: &World, sources: &BTreeSet<SourceRef>) -> Result<usize, ClusterError> {
     let all: Vec<VolumeMigration> = world.cluster.list().await?;
-    let (mut owned, orphaned): (Vec<_>, Vec<_>) = all.into_iter().partition(|one| {
-        let source = &one.spec.source;
-        sources
-            .iter()
-            .any(|known| known.namespace == source.namespace && known.name == source.name)
-    });
+    let (mut owned, orphaned): (Vec<_>, Vec<_>) = all
+        .into_iter()
+        .partition(|one| sources.iter().any(|known| one.spec.source.is(known)));
     let (mut ended, unfinished): (Vec<_>, Vec<_>) = orphaned.into_iter().partition(is_final);
     let why = |one: &VolumeMigration| {
         let source = &one.spec.source;

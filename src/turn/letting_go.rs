@@ -1,15 +1,14 @@
 //! Old volumes of completed moves of workloads are let go, where Git says so and nobody can need them.
 
-use super::moving::name;
+use super::moving::{failure, name};
 use super::starting::Approvals;
-use super::{Source, TurnFailure, Turned, World};
+use super::{Source, Turned, World};
 use crate::decide::InFlight;
 use crate::decide::promotions::letting::{Known, letting};
 use crate::execute::workload_move::{RETAIN, objects};
 use crate::io::cluster::ClusterError;
 use crate::io::workload_moves::{Driver, Names};
 use crate::model::desired::Desired;
-use crate::model::failure::Class;
 use crate::model::ids::CommitId;
 use crate::model::kinds::WorkloadMove;
 use crate::model::kinds::volume_migration::JournalRecord;
@@ -47,11 +46,7 @@ pub(super) async fn let_go(
                 // Somebody has written it since: the next turn reads it anew.
                 Err(ClusterError::Conflict { .. }) => None,
                 Err(error) => {
-                    turned.failures.push(TurnFailure {
-                        class: Class::Retry,
-                        reason: "WorkloadMoveWaits".to_owned(),
-                        message: format!("{}: {error}", name(one)),
-                    });
+                    turned.failures.push(failure(one, error));
                     None
                 }
             },

@@ -9,7 +9,7 @@ use crate::execute::workload_move::{Context, Step, begin::workload_move, cnpg as
 use crate::formats::duration;
 use crate::io::cluster::ClusterError;
 use crate::io::cnpg;
-use crate::io::workload_moves::{Driver, Made, Names};
+use crate::io::workload_moves::{Driver, Names};
 use crate::model::desired::Desired;
 use crate::model::failure::Class;
 use crate::model::ids::SourceRef;
@@ -25,20 +25,12 @@ use std::sync::Arc;
 /// Steps of one move in one turn: it has some fifteen phases with a few acts each.
 const STEPS_MAX: usize = 64;
 
-/// Every move of workloads of the cluster. A cluster to which the kind was not yet given has none.
-async fn all(world: &World) -> Result<Vec<WorkloadMove>, ClusterError> {
-    match world.cluster.list().await {
-        Err(ClusterError::Api { code: 404, .. }) => Ok(Vec::new()),
-        found => found,
-    }
-}
-
 pub(super) fn name(one: &WorkloadMove) -> &str {
     one.metadata.name.as_deref().unwrap_or_default()
 }
 
 pub(super) fn is_ours(source: &Source<'_>, one: &WorkloadMove) -> bool {
-    one.spec.source.name == source.name.name && one.spec.source.namespace == source.name.namespace
+    one.spec.source.is(&source.name)
 }
 
 /// Whether something of a move is still to be done: it has not ended, or it has and was not recorded and let go.
@@ -74,7 +66,7 @@ pub(super) async fn go_on(
     if none && memory.moving == Some(false) {
         return Some(Vec::new());
     }
-    let mut moves = match all(world).await {
+    let mut moves = match world.cluster.list_if_installed::<WorkloadMove>().await {
         Ok(moves) => moves,
         Err(error) => {
             turned.failures.push(TurnFailure::from(&error));
@@ -119,7 +111,8 @@ fn withdrawn(desired: Option<&Desired>, one: &WorkloadMove) -> Option<String> {
     }
 }
 
-fn failure(one: &WorkloadMove, error: impl std::fmt::Display) -> TurnFailure {
+/// What a turn says of a move that could not go on: the next turn tries again.
+pub(super) fn failure(one: &WorkloadMove, error: impl std::fmt::Display) -> TurnFailure {
     TurnFailure {
         class: Class::Retry,
         reason: "WorkloadMoveWaits".to_owned(),
@@ -261,19 +254,19 @@ async fn written<A>(
     }
 }
 
-/// The object that an act makes.
+/// The object that an act makes, if it makes any.
 fn made(
     spec: &WorkloadMoveSpec,
     status: &WorkloadMoveStatus,
     id: &str,
     act: &crate::model::workload_moves::Act,
-) -> Made {
+) -> Option<Value> {
     use crate::model::workload_moves::Act;
     let old = |place: &usize| -> Option<Value> {
         let text = status.claims.get(*place)?.old_claim.as_deref()?;
         serde_json::from_str(text).ok()
     };
-    let object = match act {
+    match act {
         Act::MakeCopyClaim(place, volume) => spec
             .claims
             .get(*place)
@@ -289,8 +282,7 @@ fn made(
             .zip(old(place))
             .map(|(claim, old)| objects::made_again(claim, &old, volume)),
         _ => None,
-    };
-    object.map_or(Made::Nothing, Made::Object)
+    }
 }
 
 async fn write(
@@ -380,11 +372,9 @@ pub(super) async fn begin(
 /// When the moves cannot be listed.
 pub(super) async fn orphans(world: &World, sources: &BTreeSet<SourceRef>) -> Result<usize, ClusterError> {
     let mut left = 0;
-    for mut one in all(world).await? {
+    for mut one in world.cluster.list_if_installed::<WorkloadMove>().await? {
         let source = one.spec.source.clone();
-        let owned = sources
-            .iter()
-            .any(|known| known.namespace == source.namespace && known.name == source.name);
+        let owned = sources.iter().any(|known| source.is(known));
         if owned || !is_unfinished(&one) {
             continue;
         }

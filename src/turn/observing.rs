@@ -158,11 +158,7 @@ async fn judged(
 
 /// What is remembered of policies in the cluster: their drills.
 async fn statuses(cluster: &Cluster) -> Result<BTreeMap<PolicyKey, BackupPolicyStatus>, VeleroError> {
-    let policies: Vec<BackupPolicy> = match cluster.list().await {
-        // A plan may be made before our kinds are installed.
-        Err(ClusterError::Api { code: 404, .. }) => Vec::new(),
-        found => found?,
-    };
+    let policies: Vec<BackupPolicy> = cluster.list_if_installed().await?;
     let of = |policy: BackupPolicy| {
         let key = PolicyKey {
             namespace: policy.metadata.namespace.unwrap_or_default(),

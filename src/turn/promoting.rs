@@ -308,8 +308,7 @@ pub(super) async fn tell(
 
 fn row(one: &WorkloadMove) -> promotion::Row {
     let status = one.status.clone().unwrap_or_default();
-    let at = |at: &Option<String>| at.as_ref()?.parse::<Timestamp>().ok();
-    let down = at(&status.down_since).zip(at(&status.up_since));
+    let down = status.seconds_down();
     let claims: Vec<&str> = one.spec.claims.iter().map(|claim| claim.name.as_str()).collect();
     promotion::Row {
         name: name(one).to_owned(),
@@ -317,6 +316,6 @@ fn row(one: &WorkloadMove) -> promotion::Row {
         back: one.spec.back.is_some(),
         phase: status.phase,
         message: status.message,
-        down: down.and_then(|(down, up)| u64::try_from(up.as_second() - down.as_second()).ok()),
+        down,
     }
 }

@@ -49,7 +49,7 @@ pub use leadership::{Clients, ClusterLease, run_alone, stand};
 pub use longhorn::{Hands, LonghornAdapter};
 use prepare::{prepare, understood};
 pub(crate) use status::MOVING;
-use status::{fill, report};
+use status::{fill, proposed, report};
 
 /// Pauses after failures grow from the first to the second.
 const RETRY_FIRST: Duration = Duration::from_secs(2);
@@ -402,9 +402,7 @@ fn pause(
         pause = pause.min(RETRY_FIRST.saturating_mul(1 << failures.min(8)).min(RETRY_LAST));
     }
     let goes_on = |turned: &Turned| {
-        let delivered = turned.delivered.as_ref().map(|delivered| &delivered.proposed);
-        let mut proposed = turned.proposed.iter().chain(delivered);
-        let again = proposed.any(|proposed| proposed.again);
+        let again = proposed(turned).any(|proposed| proposed.again);
         turned.unfinished > 0 || turned.drilling > 0 || turned.moving > 0 || again
     };
     if result.as_ref().is_ok_and(goes_on) {

@@ -35,7 +35,7 @@ fn moving(status: &mut PolicySourceStatus, turned: &Turned, source: &PolicySourc
 }
 
 /// What became of all proposals: of moves, and of manifests.
-fn proposed(turned: &Turned) -> impl Iterator<Item = &Proposed> {
+pub(super) fn proposed(turned: &Turned) -> impl Iterator<Item = &Proposed> {
     let delivered = turned.delivered.as_ref().map(|delivered| &delivered.proposed);
     turned.proposed.iter().chain(delivered)
 }
@@ -308,15 +308,10 @@ pub(super) async fn report(world: &World, source: &PolicySource, result: &Result
         })
     };
     for (warning, reason, message) in events {
-        if warning {
+        // The same failure turn after turn is one piece of news, and stays in the log.
+        if warning && unchanged(&reason, &message) {
             tracing::warn!(reason, message);
-        } else {
-            tracing::info!(reason, message);
-        }
-        // The same failure turn after turn is one piece of news.
-        if !(warning && unchanged(&reason, &message))
-            && let Err(error) = world.cluster.publish(source, warning, &reason, &message).await
-        {
+        } else if let Err(error) = world.cluster.publish(source, warning, &reason, &message).await {
             tracing::debug!(%error, "event not published");
         }
     }

@@ -79,15 +79,17 @@ async fn sweep(world: &World, source: Option<&PolicySource>) -> Result<(), Clust
                 )
             }
         };
-        tracing::warn!("{note}");
         let owner = |journal: &&VolumeMigration| sweep::label_of(journal).as_ref() == Some(label);
         let told = match (journals.iter().find(owner), source) {
             (Some(owner), _) => world.cluster.publish(owner, warning, "CordonSwept", &note).await,
             (None, Some(source)) => world.cluster.publish(source, warning, "CordonSwept", &note).await,
-            (None, None) => Ok(()),
+            (None, None) => {
+                tracing::warn!("{note}");
+                Ok(())
+            }
         };
         if let Err(error) = told {
-            tracing::warn!(%error, "an Event is not published");
+            tracing::warn!(%error, note, "an Event is not published");
         }
     }
     world.metrics.leaked(left);

@@ -16,7 +16,7 @@ enum Proof {
 use Proof::{LeftOut, Row, Test};
 
 #[rustfmt::skip]
-const ALL: [(&str, &str, Proof); 115] = [
+const ALL: [(&str, &str, Proof); 116] = [
     ("formats/cron.rs", "TEXT_MAX", Row("bytes of a schedule")),
     ("formats/duration.rs", "TEXT_MAX", Row("bytes of a duration")),
     ("formats/pattern.rs", "TEXT_BYTES_MAX", Row("bytes of any pattern")),
@@ -125,12 +125,13 @@ const ALL: [(&str, &str, Proof); 115] = [
     ("cli/backtest.rs", "VALUES_MAX", Test("a_replay_keeps_and_asks_for_so_much_and_no_more")),
     ("cli/backtest.rs", "REQUESTS_MAX", Test("a_replay_keeps_and_asks_for_so_much_and_no_more")),
     ("cli/demo.rs", "STEP_MAX", LeftOut("the demonstration waits so long for itself")),
-    ("cli/demo.rs", "STOP_MAX", LeftOut("a controller that takes longer to stop is killed")),
+    ("cli/demo/controller.rs", "STOP_MAX", LeftOut("a controller that takes longer to stop is killed")),
     ("cli/folder.rs", "FILES_MAX", Test("a_folder_with_too_many_files_is_probably_the_wrong_one")),
     ("cli/restore/plan.rs", "LOOKED_AT_MAX", LeftOut("older backups than a month of daily ones are named by --backup")),
     ("cli/restore/plan.rs", "PASSED_MAX", LeftOut("the rest of those that were passed over is counted")),
     ("cli/restore/run.rs", "TRIES_MAX", LeftOut("who writes beside us so often goes on, and it is said")),
     ("cli/restore/run.rs", "PAUSE_MAX", LeftOut("a pause grows no longer than that")),
+    ("cli/status/waiting.rs", "ROWS_MAX", Test("what_waits_is_listed_with_what_it_waits_for_and_not_without_end")),
     ("cli/report.rs", "SHOWN_MAX", LeftOut("the rest of a long report is counted")),
 ];
 

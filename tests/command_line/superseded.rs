@@ -2,11 +2,11 @@
 
 use super::simulated::Servers;
 use super::{command, folder};
+use crate::support::cluster::free_port;
 use couchestor::io::cluster::Cluster;
 use couchestor::model::ids::ObjectId;
 use couchestor::model::kinds::PolicySource;
 use serde_json::json;
-use std::net::TcpListener;
 use std::process::{Child, Stdio};
 use std::time::{Duration, Instant};
 
@@ -46,11 +46,7 @@ async fn a_controller_without_election_that_was_superseded_is_not_ready_and_says
     let folder = folder.path();
     let servers = Servers::start(folder);
     let cluster = Cluster::connect(Some(&folder.join("k"))).await.unwrap();
-    let free = TcpListener::bind("127.0.0.1:0")
-        .unwrap()
-        .local_addr()
-        .unwrap()
-        .to_string();
+    let free = format!("127.0.0.1:{}", free_port());
     let mut controller = command(folder, &["run", "--kubeconfig", "k", "--cache-dir", "c"]);
     controller
         .args(["--health-addr", &free, "--metrics-addr", "127.0.0.1:0"])

@@ -1,6 +1,6 @@
 //! What is not delivered: then nothing is, it is said what and why, and no word of what was encrypted is told or written.
 
-use super::{FOLDER, MAP, Stage, until};
+use super::{FOLDER, MAP, PATIENCE, Stage, until};
 use serde_json::{Value, json};
 
 /// A Secret in plain text.
@@ -42,6 +42,11 @@ fn situations(stage: &Stage) -> Vec<Situation> {
             "changes what was encrypted",
         ),
         (
+            "a name that is encrypted",
+            vec![file("p/named.sops.yaml", &stage.sealer.yaml(&named.to_string()))],
+            "its kind or metadata is encrypted too",
+        ),
+        (
             "a patch of what was encrypted",
             vec![file(
                 "p/kustomization.yaml",
@@ -50,11 +55,6 @@ fn situations(stage: &Stage) -> Vec<Situation> {
                 ),
             )],
             "changes what was encrypted",
-        ),
-        (
-            "a name that is encrypted",
-            vec![file("p/named.sops.yaml", &stage.sealer.yaml(&named.to_string()))],
-            "its kind or metadata is encrypted too",
         ),
         (
             "a password that Flux would remove with its file",
@@ -139,6 +139,14 @@ async fn what_would_tell_a_secret_or_take_a_file_is_refused_whole() {
         if index == 0 {
             stage.follow.run().await;
         }
+        // What is said is said of this commit, and not of the one before it.
+        let tip = stage.follow.git(&["rev-parse", "main"]);
+        let attempted = async || {
+            let status = stage.follow.status();
+            let revision = status["lastAttemptedRevision"].as_str()?;
+            revision.ends_with(&tip).then_some(())
+        };
+        stage.follow.found(what, PATIENCE, attempted).await;
         let said = stage
             .follow
             .until("Ready", &["False/DeliveryRefused", words])
@@ -179,12 +187,7 @@ async fn a_variable_out_of_a_secret_is_written_nowhere() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn what_was_delivered_stays_while_the_next_cannot_be() {
-    let mut stage = Stage::set().await;
-    stage.source(json!({}));
-    stage.follow.run().await;
-    stage.proposed().await;
-    stage.merge();
-    stage.delivered().await;
+    let mut stage = Stage::merged().await;
     let before = stage.files("main");
     stage.commit("p/plain.yaml", PLAIN);
     stage.follow.until("Ready", &["False/DeliveryRefused"]).await;

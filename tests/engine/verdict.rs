@@ -114,7 +114,11 @@ pub fn verdict(state: &State, migrations: &[VolumeMigration], known: &Known) -> 
     let ours: Vec<&Removal> = all.filter(|removal| removal.by == Actor::Caller).collect();
     let mut others = 0;
     for removal in &ours {
-        others += usize::from(justified(removal, &known.asked)? == Justice::AnotherSpared);
+        let justice = justified(removal, &known.asked).map_err(|wrong| {
+            let its = state.log.iter().filter(|line| line.starts_with(&removal.volume));
+            format!("{wrong}; copies came and went: {:#?}", its.collect::<Vec<_>>())
+        })?;
+        others += usize::from(justice == Justice::AnotherSpared);
     }
     Ok(Ended {
         finals,
@@ -194,21 +198,26 @@ pub(crate) fn speaks_of(evidence: &Evidence, removal: &Removal) -> Option<Justic
         let broke = evidence.complete.contains(&removal.copy);
         return (enough || unseen || in_its_place || broke).then_some(Justice::AnotherSpared);
     }
-    (in_its_place && evidence.complete.contains(&removal.copy)).then_some(Justice::AnotherSpared)
+    // The one that was to be taken back had vanished, and one that came since was filled: whichever of them went, enough are left.
+    let unspent = evidence.gone.as_ref().is_none_or(|gone| *gone == removal.copy);
+    let of_too_many = unspent && !evidence.was_complete && left >= usize::from(evidence.copies);
+    let swapped = in_its_place && evidence.complete.contains(&removal.copy);
+    (swapped || of_too_many).then_some(Justice::AnotherSpared)
 }
 
 fn justified(removal: &Removal, asked: &[Asked]) -> Result<Justice, String> {
     let before = |one: &&Asked| one.volume == removal.volume && one.at <= removal.at;
-    let written: Vec<&Evidence> = asked
-        .iter()
-        .filter(before)
-        .flat_map(|one| &one.evidence)
-        .collect();
-    let of_it = written.iter().filter_map(|one| speaks_of(one, removal));
+    // What a later journal says of the same removal counts: which copy went may be known by then.
+    let mut written: BTreeMap<(&str, &str), &Evidence> = BTreeMap::new();
+    for one in asked.iter().filter(before).flat_map(|one| &one.evidence) {
+        written.insert((&one.at, &one.replica.id), one);
+    }
+    let of_it = written.values().filter_map(|one| speaks_of(one, removal));
     match of_it.min_by_key(|justice| *justice != Justice::AsMeant) {
         Some(justice) => Ok(justice),
         None => Err(format!(
-            "a removal without evidence that was written before: {removal:?} {written:#?}"
+            "a removal without evidence that was written before: {removal:?} {:#?}",
+            written.values().collect::<Vec<_>>()
         )),
     }
 }

@@ -141,7 +141,7 @@ async fn a_wrong_key_is_said_and_the_right_one_opens_the_secret(stage: &Stage, r
         .decode(text(&secret, "/data/repository-password"))
         .unwrap();
     assert!(
-        password.starts_with(b"not-a-secret"),
+        password.starts_with(b"the-demo-s-password"),
         "the example's password is no ciphertext"
     );
     assert_eq!(secret.get("sops"), None);

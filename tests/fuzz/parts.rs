@@ -278,7 +278,7 @@ fn nothing_desired() -> Desired {
             branch: "main".into(),
             commit: "0".into(),
         },
-        resources: Vec::new(),
+        resources: couchestor::model::resources::Resources::default(),
         tiers: BTreeMap::new(),
         policies: Default::default(),
         assignments: BTreeMap::new(),

@@ -227,6 +227,7 @@ fn each_rule_of_backups_has_its_finding() {
             &["error volume-method", "error storage-class"],
         ),
         ("two default classes", with("{name: folders}}", "{name: folders, default: true}}").replace("{name: thick}}", "{name: thick, default: true}}"), &["error default-class"]),
+        ("a class that is the default, and a tier after it", with("{name: folders}}", "{name: folders, default: true}}").replacen("apiVersion", "apiVersion: storage.k8s.io/v1\nkind: StorageClass\nmetadata: {name: other, annotations: {storageclass.kubernetes.io/is-default-class: 'true'}}\nprovisioner: x.csi.example.org\n---\napiVersion", 1), &["error default-class"]),
         ("two engines", with("lvm: {volumeGroup: vg}", "lvm: {volumeGroup: vg}, zfs: {pool: x}"), &["error tier-pools"]),
         ("folders that grow, by a tier", with("{name: folders}}", "{name: folders, allowVolumeExpansion: true}}"), &["error value"]),
         // V15: databases.

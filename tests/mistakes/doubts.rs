@@ -41,7 +41,49 @@ spec:
   - {name: b, schedule: '@daily', ttl: 30d}
   rpo: 1 day
 ";
+    let large = TIER.replace("rank: 2", "rank: 3000000000");
+    let slips = TIER.replace("metadata: {", "metadata: {lables: {a: b}, Namespace: x, ");
+    let both = TIER
+        .replace("billyronks.io", "billyronk.io")
+        .replace("StorageTier", "StorageTeir");
+    let list = "resources: [a.yaml, b.yaml]\nnamPrefix: x\nimages: [{nme: y}]\n".to_owned();
     let table: Vec<Row> = vec![
+        (
+            "a number that is larger than its type: without a word the tier would be none",
+            vec![("a.yaml", large.clone())],
+            vec!["a.yaml:4:8 error value"],
+        ),
+        (
+            "what stands in no object's metadata",
+            vec![("a.yaml", slips)],
+            vec![
+                "a.yaml:3:12 error unknown-field",
+                "a.yaml:3:28 error unknown-field",
+            ],
+        ),
+        (
+            "a group and a kind that are misspelt both",
+            vec![("a.yaml", both)],
+            vec!["a.yaml:1:1 error unknown-kind"],
+        ),
+        (
+            "fields of a kustomization hide nothing of the files",
+            vec![
+                ("kustomization.yaml", list),
+                ("a.yaml", large),
+                (
+                    "b.yaml",
+                    TIER.replace("poolSelector", "poolSelecter")
+                        .replace("{name: hot}", "{name: cold}"),
+                ),
+            ],
+            vec![
+                "a.yaml:4:8 error value",
+                "b.yaml:4:17 error unknown-field",
+                "kustomization.yaml:2:1 error kustomization-field",
+                "kustomization.yaml:3:11 error kustomization-field",
+            ],
+        ),
         (
             "a tier",
             vec![("a.yaml", tier.to_owned())],

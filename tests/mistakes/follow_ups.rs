@@ -100,6 +100,31 @@ fn one_mistake_is_one_finding() {
             vec!["kustomization.yaml:1:13 error missing-file"],
         ),
         (
+            "the field that gives objects their namespaces is misspelt",
+            vec![
+                (
+                    "kustomization.yaml",
+                    "resources: [b.yaml]\nnamspace: velero\n".to_owned(),
+                ),
+                ("b.yaml", BACKUP.replace(", namespace: velero", "")),
+            ],
+            vec!["kustomization.yaml:2:1 error kustomization-field"],
+        ),
+        (
+            "the field that tells two of one base apart is misspelt",
+            vec![
+                ("kustomization.yaml", kustomization("one, two")),
+                (
+                    "one/kustomization.yaml",
+                    "resources: [../base]\nnamPrefix: a-\n".to_owned(),
+                ),
+                ("two/kustomization.yaml", kustomization("../base")),
+                ("base/kustomization.yaml", kustomization("n.yaml")),
+                ("base/n.yaml", namespace("web")),
+            ],
+            vec!["one/kustomization.yaml:2:1 error kustomization-field"],
+        ),
+        (
             "an expression is wrong where a number belongs",
             vec![
                 ("a.yaml", tiers().replacen("rank: 2", "rank: '${RANK'", 1)),

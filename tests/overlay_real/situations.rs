@@ -770,6 +770,15 @@ buildMetadata: [originAnnotations]
 configMapGenerator: [{name: m, literals: [a=b]}]
 "#),
         ]),
+        ("the origin of what a generator merges into", &[
+            ("base/c.yaml", CONFIG),
+            ("base/kustomization.yaml", r#"resources: [c.yaml]
+"#),
+            ("over/kustomization.yaml", r#"resources: [../base]
+buildMetadata: [originAnnotations]
+configMapGenerator: [{name: conf, behavior: merge, literals: [a=b]}]
+"#),
+        ]),
         ("what is local to the build is left out", &[
             ("over/c.yaml", r#"apiVersion: v1
 kind: ConfigMap

@@ -26,6 +26,9 @@ mod back;
 /// What cannot be measured.
 mod blind;
 
+/// What can never be carried out.
+mod over;
+
 /// The same on plain Git.
 mod plain;
 

@@ -387,7 +387,7 @@ fn text<'a>(claims: impl Iterator<Item = &'a str>, forge: bool) -> Option<Propos
             branch: "main".into(),
             commit: "0".into(),
         },
-        resources: Vec::new(),
+        resources: couchestor::model::resources::Resources::default(),
         tiers: BTreeMap::new(),
         policies: Default::default(),
         assignments: BTreeMap::new(),

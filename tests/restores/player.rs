@@ -2,6 +2,7 @@
 //! is not told of. Each volume carries what is on it, so that lost data is seen.
 
 use super::world::World;
+use crate::support::objects::text;
 use serde_json::{Value, json};
 use std::process::Output;
 
@@ -19,13 +20,6 @@ pub enum Velero {
 }
 
 const DATA: &str = "what-is-on-it";
-
-fn text<'v>(object: &'v Value, pointer: &str) -> &'v str {
-    object
-        .pointer(pointer)
-        .and_then(Value::as_str)
-        .unwrap_or_default()
-}
 
 impl World {
     /// Runs the binary to its end while everything else goes on.

@@ -12,7 +12,7 @@ use pgp::crypto::hash::HashAlgorithm;
 use pgp::packet::{KeyFlags, Signature, SignatureConfig, SignatureType, Subpacket, SubpacketData};
 use pgp::types::{KeyDetails, Password, SignedUser, Timestamp};
 use ssh_key::{HashAlg, PublicKey, SshSig};
-use std::io::{Read, Write};
+use std::io::{BufRead, BufReader, Read, Write};
 use std::os::unix::net::UnixStream;
 
 /// The fingerprints of a key and its subkeys, in this order.
@@ -353,14 +353,14 @@ fn signed_by_agent(bench: &Bench, key: &str, blob: &[u8], data: &[u8]) -> Vec<u8
     let mut agent = bench
         .command("ssh-agent", bench.folder.path())
         .args(["-D", "-a", "agent"])
-        .stdout(std::process::Stdio::null())
+        .stdout(std::process::Stdio::piped())
         .spawn()
         .expect("this test needs openssh-client");
     let answer = (|| {
-        let mut stream = (0..100).find_map(|_| {
-            std::thread::sleep(std::time::Duration::from_millis(20));
-            UnixStream::connect(&socket).ok()
-        })?;
+        // It says where it listens once it does.
+        let mut said = BufReader::new(agent.stdout.take()?);
+        said.read_line(&mut String::new()).ok()?;
+        let mut stream = UnixStream::connect(&socket).ok()?;
         let mut add = bench.command("ssh-add", bench.folder.path());
         Bench::run(add.args(["-q", key]).env("SSH_AUTH_SOCK", &socket));
         let request = [&[13][..], &string(blob), &string(data), &[0; 4]].concat();

@@ -111,19 +111,24 @@ impl Follow {
         );
     }
 
-    /// Starts the controller, or starts it again.
-    pub async fn run(&mut self) {
-        self.halt().await;
-        let world = line::outside(&self.running, self.kubeconfig.as_deref()).await;
-        self.metrics = world.metrics.clone();
-        let settings = Settings {
+    /// How a controller is started.
+    pub fn settings(&self) -> Settings {
+        Settings {
             directory: self.folder.path().join("clones"),
             allow_file_urls: true,
             max_concurrent: 2,
             dry_run: self.dry_run,
             preserve: false,
             poll: Duration::from_millis(100),
-        };
+        }
+    }
+
+    /// Starts the controller, or starts it again.
+    pub async fn run(&mut self) {
+        self.halt().await;
+        let world = line::outside(&self.running, self.kubeconfig.as_deref()).await;
+        self.metrics = world.metrics.clone();
+        let settings = self.settings();
         let (stop, stopped) = tokio::sync::oneshot::channel::<()>();
         let (poke, pokes) = tokio::sync::mpsc::channel(8);
         let webhooks = Webhooks::new(poke);

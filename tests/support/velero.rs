@@ -131,6 +131,11 @@ fn serve(namespace: &str) -> (Watched, u16) {
     (server, metrics)
 }
 
+/// The Secret of all locations but the shared one. Velero writes the file of a Secret anew each time that anybody asks for it, and whoever
+/// reads it just then finds nothing (`internal/credentials/file_store.go`, vmware-tanzu/velero issue 8524): the location is Unavailable until
+/// it is looked at again. Everybody needs the shared one, so it has a file of its own, and is looked at seldom.
+const OTHERS: &str = "others";
+
 impl Velero {
     fn start(namespace: &'static str) -> Self {
         let cluster = cluster();
@@ -152,8 +157,13 @@ impl Velero {
             server,
         };
         velero.wait_until_ready(metrics);
-        velero.apply(&velero.secret("shared", &velero.s3));
-        velero.apply(&velero.location("shared", BUCKET, &velero.s3));
+        for secret in ["shared", OTHERS] {
+            velero.apply(&velero.secret(secret, &velero.s3));
+        }
+        let mut shared = velero.location("shared", BUCKET, &velero.s3);
+        shared["spec"]["credential"]["name"] = json!("shared");
+        shared["spec"]["validationFrequency"] = json!("1m");
+        velero.apply(&shared);
         velero
     }
 
@@ -181,11 +191,11 @@ impl Velero {
             "stringData": {"cloud": s3.credentials()}})
     }
 
-    /// A location in a bucket, with the credentials of the shared one.
+    /// A location in a bucket, with the credentials of all but the shared one.
     pub fn location(&self, name: &str, bucket: &str, s3: &S3) -> Value {
         let config = json!({"region": "none", "s3Url": s3.url(), "s3ForcePathStyle": "true"});
         let spec = json!({"provider": "aws", "objectStorage": {"bucket": bucket}, "config": config,
-            "credential": {"name": "shared", "key": "cloud"}});
+            "credential": {"name": OTHERS, "key": "cloud"}});
         self.object("BackupStorageLocation", name, spec)
     }
 

@@ -104,6 +104,7 @@ async fn what_the_real_velero_backed_up_comes_back_under_a_claim_in_use_and_into
     .await;
     let ours = |one: &&Value| text(one, "/spec/pod/namespace").starts_with("restore-returned-");
     let came = came.iter().find(ours);
+    assert!(said(&done).contains("data: 4096 bytes"), "{}", said(&done));
     // Whoever deletes a Restore deletes what Velero wrote down of its volumes.
     assert!(
         came.is_none_or(|one| one["status"]["progress"]["bytesDone"] == 4096),

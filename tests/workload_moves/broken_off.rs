@@ -45,7 +45,7 @@ async fn a_move_and_its_way_back_come_to_the_same_end_whatever_answer_is_lost() 
 }
 
 async fn same_end(first: usize, what: What) {
-    let mut count = 0;
+    let (mut count, mut whole) = (0, false);
     for place in (first..WRITES_MAX).step_by(STRIDE) {
         let mut world = World::new().await;
         world.turn().await;
@@ -65,11 +65,13 @@ async fn same_end(first: usize, what: What) {
             "{text}"
         );
         if !there && !back {
+            whole = true;
             break;
         }
         count += usize::from(there) + usize::from(back);
     }
     assert!(count > 10, "{count}");
+    assert!(whole, "a move writes more than {WRITES_MAX} times");
     say(&format!(
         "moves of workloads were struck by {what:?} at {count} writes, and came to the same end"
     ));

@@ -148,17 +148,19 @@ async fn a_cluster_comes_to_the_same_end_whatever_answer_is_lost() {
 }
 
 async fn same_end(first: usize, what: What) {
-    let mut count = 0;
+    let (mut count, mut whole) = (0, false);
     for place in (first..WRITES_MAX).step_by(STRIDE) {
         let mut world = promoted().await;
         let struck = struck(&mut world, place, &what).await;
         assert_on(&world, "fast", 2 * INSTANCES, &format!("{what:?} at {place}"));
         if !struck {
+            whole = true;
             break;
         }
         count += 1;
     }
     assert!(count > 5, "{count}");
+    assert!(whole, "a move writes more than {WRITES_MAX} times");
     say(&format!(
         "moves of a Cluster were struck by {what:?} at {count} writes, and came to the same end"
     ));

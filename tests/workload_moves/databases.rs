@@ -17,7 +17,7 @@ use std::time::Duration;
 pub const SPACE: &str = "pg";
 pub const FILE: &str = "p/assignments/rollouts/onto-fast/databases.yaml";
 
-const ROLLOUT: &str = "apiVersion: storage.billyronks.io/v1
+pub const ROLLOUT: &str = "apiVersion: storage.billyronks.io/v1
 kind: Rollout
 metadata: {name: onto-fast}
 spec:
@@ -33,9 +33,52 @@ const TURNS: usize = 150;
 
 /// How many instances there are, each with a claim for its data and one for its WAL.
 pub const INSTANCES: usize = 3;
-const ROLES: [(&str, &str, &str); 2] = [("PG_DATA", "", "storage"), ("PG_WAL", "-wal", "walStorage")];
+/// Roles of claims, what their names end in, and the field of the Cluster's spec that speaks of them.
+pub const ROLES: [(&str, &str, &str); 2] = [("PG_DATA", "", "storage"), ("PG_WAL", "-wal", "walStorage")];
 
-fn crd(kind: &str, plural: &str) -> Value {
+pub const HEALTHY: &str = "Cluster in healthy state";
+
+/// The Cluster as Git has it, on a class.
+pub fn cluster_on(class: &str) -> Value {
+    let storage = json!({"size": "1Gi", "storageClass": class});
+    json!({"apiVersion": "postgresql.cnpg.io/v1", "kind": "Cluster", "metadata": {"name": "x", "namespace": SPACE},
+        "spec": {"instances": INSTANCES, "storage": storage, "walStorage": storage}})
+}
+
+/// A claim of an instance, as the operator makes it.
+pub fn claim_of(instance: &str, (role, ends, _): (&str, &str, &str), class: &Value) -> Value {
+    let labels = json!({"cnpg.io/cluster": "x", "cnpg.io/instanceName": instance, "cnpg.io/pvcRole": role});
+    json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim",
+        "metadata": {"name": format!("{instance}{ends}"), "namespace": SPACE, "labels": labels},
+        "spec": {"accessModes": ["ReadWriteOnce"], "storageClassName": class, "resources": {"requests": {"storage": "1Gi"}}}})
+}
+
+/// The pod of an instance, likewise.
+pub fn pod_of(instance: &str) -> Value {
+    let volumes = ROLES.map(|(_, ends, field)| {
+        json!({"name": field.to_lowercase(), "persistentVolumeClaim": {"claimName": format!("{instance}{ends}")}})
+    });
+    let labels =
+        json!({"cnpg.io/cluster": "x", "cnpg.io/podRole": "instance", "cnpg.io/instanceName": instance});
+    json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": instance, "namespace": SPACE, "labels": labels},
+        "spec": {"terminationGracePeriodSeconds": 0, "containers": [{"name": "postgres", "image": "postgres"}], "volumes": volumes}})
+}
+
+/// What the operator says of the Cluster: who leads, the instances that have all of their claims, and the pods with how many are ready.
+pub fn status_of(primary: &str, whole: &[&String], pods: &[Value], ready: usize) -> Value {
+    let well = ready == INSTANCES && whole.len() == INSTANCES && pods.len() == INSTANCES;
+    let reported = pods.iter().map(|pod| {
+        let name = text(pod, "/metadata/name").to_owned();
+        let state = json!({"isPrimary": name == primary, "timeLineID": 1});
+        (name, state)
+    });
+    json!({"currentPrimary": primary, "targetPrimary": primary, "instances": whole.len(), "readyInstances": ready,
+        "instanceNames": whole, "instancesReportedState": reported.collect::<serde_json::Map<_, _>>(),
+        "phase": if well { HEALTHY } else { "Creating a new replica" },
+        "conditions": [{"type": "Ready", "status": if well { "True" } else { "False" }}]})
+}
+
+pub fn crd(kind: &str, plural: &str) -> Value {
     let any = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
     json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
         "metadata": {"name": format!("{plural}.postgresql.cnpg.io")},
@@ -99,15 +142,11 @@ impl Databases {
                 "provisioner": "example.org/disk", "reclaimPolicy": "Delete", "volumeBindingMode": "WaitForFirstConsumer"}));
         }
         self.put(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": SPACE}}));
-        let storage = json!({"size": "1Gi", "storageClass": "slow"});
-        self.put(
-            json!({"apiVersion": "postgresql.cnpg.io/v1", "kind": "Cluster", "metadata": {"name": "x", "namespace": SPACE},
-            "spec": {"instances": INSTANCES, "storage": storage, "walStorage": storage}}),
-        );
+        self.put(cluster_on("slow"));
         for _ in 0..20 {
             self.tick();
         }
-        assert_eq!(self.phase_of_cluster(), "Cluster in healthy state");
+        assert_eq!(self.phase_of_cluster(), HEALTHY);
         self.may_miss = 1;
     }
 
@@ -325,16 +364,15 @@ impl Databases {
     /// Makes the claims of an instance that are not there, on volumes with what the primary holds.
     fn make(&self, serial: usize) {
         let (instance, primary) = (format!("x-{serial}"), self.primary());
-        for (role, ends, field) in ROLES {
+        for one @ (role, ends, field) in ROLES {
             let name = format!("{instance}{ends}");
             if self.get("PersistentVolumeClaim", &name).is_some() {
                 continue;
             }
             let class = self.cluster()["spec"][field]["storageClass"].clone();
-            let claim = self.put(json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim",
-                "metadata": {"name": name, "namespace": SPACE, "finalizers": ["kubernetes.io/pvc-protection"],
-                    "labels": {"cnpg.io/cluster": "x", "cnpg.io/instanceName": instance, "cnpg.io/pvcRole": role}},
-                "spec": {"accessModes": ["ReadWriteOnce"], "storageClassName": class, "resources": {"requests": {"storage": "1Gi"}}}}));
+            let mut claim = claim_of(&instance, one, &class);
+            claim["metadata"]["finalizers"] = json!(["kubernetes.io/pvc-protection"]);
+            let claim = self.put(claim);
             let uid = text(&claim, "/metadata/uid").to_owned();
             let volume = format!("pv-{uid}");
             std::fs::create_dir_all(self.folder(&volume)).unwrap();
@@ -395,13 +433,9 @@ impl Databases {
         });
         let all_ready = pods.iter().all(|one| ready(one));
         if let Some(instance) = podless {
-            let volumes = ROLES.map(|(_, ends, field)| {
-                json!({"name": field.to_lowercase(), "persistentVolumeClaim": {"claimName": format!("{instance}{ends}")}})
-            });
-            self.put(json!({"apiVersion": "v1", "kind": "Pod", "metadata": {"name": instance, "namespace": SPACE,
-                    "labels": {"cnpg.io/cluster": "x", "cnpg.io/podRole": "instance", "cnpg.io/instanceName": instance}},
-                "spec": {"containers": [{"name": "postgres", "image": "postgres"}], "volumes": volumes},
-                "status": {"phase": "Running", "conditions": [{"type": "Ready", "status": "False"}]}}));
+            let mut pod = pod_of(instance);
+            pod["status"] = json!({"phase": "Running", "conditions": [{"type": "Ready", "status": "False"}]});
+            self.put(pod);
         } else if let Some(serial) = free.filter(|_| all_ready) {
             self.make(serial);
         } else if self.clones {
@@ -428,16 +462,7 @@ impl Databases {
         }
         let pods = self.within("Pod");
         let ready = pods.iter().filter(|pod| Self::is_ready(pod)).count();
-        let well = ready == INSTANCES && whole.len() == INSTANCES && pods.len() == INSTANCES;
-        let reported = pods.iter().map(|pod| {
-            let name = text(pod, "/metadata/name").to_owned();
-            let state = json!({"isPrimary": name == primary, "timeLineID": 1});
-            (name, state)
-        });
-        let now = json!({"currentPrimary": primary, "targetPrimary": primary, "instances": whole.len(), "readyInstances": ready,
-            "instanceNames": whole, "instancesReportedState": reported.collect::<serde_json::Map<_, _>>(),
-            "phase": if well { "Cluster in healthy state" } else { "Creating a new replica" },
-            "conditions": [{"type": "Ready", "status": if well { "True" } else { "False" }}]});
+        let now = status_of(&primary, &whole, &pods, ready);
         if cluster["status"] != now {
             cluster["status"] = now;
             self.put(cluster);

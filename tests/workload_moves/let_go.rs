@@ -80,9 +80,7 @@ async fn an_old_volume_goes_when_git_lets_it_and_a_later_backup_holds_its_claim(
     backed_up(&world, "after", 5);
     // Backups are read once a minute, unless a controller begins anew.
     world.restart();
-    for _ in 0..5 {
-        world.turns(1).await;
-    }
+    world.turns(5).await;
     assert_eq!(policy(&world, &old), "gone", "{}", told(&world));
     let one = world.newest().unwrap();
     assert!(!text(&one, "/status/letGoAt").is_empty(), "{one:#}");

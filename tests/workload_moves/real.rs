@@ -13,6 +13,7 @@ use couchestor::formats::sops::Identities;
 use couchestor::io::git::{Lease, Repository};
 use couchestor::model::kinds::policy_source::PolicySourceStatus;
 use couchestor::model::rendering::FileChange;
+use couchestor::sim::world::Running;
 use couchestor::turn::{Memory, World as Outside, turn};
 use kube::Client;
 use serde_json::Value;
@@ -38,11 +39,8 @@ spec:
   - {name: shops, workloads: [{namespace: shop}]}
 ";
 
-const SHOP: &str = "apiVersion: v1
-kind: Namespace
-metadata: {name: shop}
----
-apiVersion: storage.k8s.io/v1
+/// The class that workloads leave, and the one that they move onto.
+const CLASSES: &str = "apiVersion: storage.k8s.io/v1
 kind: StorageClass
 metadata: {name: slow}
 provisioner: slow.example.org
@@ -51,6 +49,11 @@ apiVersion: storage.k8s.io/v1
 kind: StorageClass
 metadata: {name: fast}
 provisioner: fast.example.org
+";
+
+const SHOP: &str = "apiVersion: v1
+kind: Namespace
+metadata: {name: shop}
 ---
 apiVersion: apps/v1
 kind: StatefulSet
@@ -86,6 +89,11 @@ pub(super) struct Ground {
 
 impl Ground {
     pub(super) async fn new() -> Self {
+        Self::with(SHOP).await
+    }
+
+    /// The same with other objects than the shop, beside the two classes.
+    pub(super) async fn with(objects: &str) -> Self {
         let cluster = Cluster::start();
         let manager = servers::kube_controller_manager();
         let (port, kubeconfig) = (free_port(), cluster.kubeconfig_path());
@@ -107,7 +115,8 @@ impl Ground {
         cluster.kubectl(&["create", "namespace", "couchestor-system"], "");
         all_rights_that_the_manifests_give(&cluster);
         let kubelet = Kubelet::start(cluster.kubeconfig());
-        cluster.kubectl(&["apply", "-f", "-"], SHOP);
+        cluster.kubectl(&["apply", "-f", "-"], CLASSES);
+        cluster.kubectl(&["apply", "-f", "-"], objects);
         let client = client(&cluster.kubeconfig()).await;
         Self {
             kubelet,
@@ -154,15 +163,32 @@ pub(super) async fn judged(client: &Client) -> Option<String> {
 }
 
 /// The controller's line on a repository.
-struct Line {
+pub(super) struct Line {
     outside: Outside,
     repository: Repository,
-    person: Repository,
+    pub(super) person: Repository,
     memory: Memory,
     before: PolicySourceStatus,
 }
 
 impl Line {
+    /// The line on a new repository with one file, by the rights of couchestor.
+    pub(super) async fn on(ground: &Ground, running: &Running, folder: &Path, rollout: &str) -> Self {
+        let file = FileChange {
+            path: "p/rollout.yaml".to_owned(),
+            content: Some(rollout.as_bytes().to_vec()),
+        };
+        let repository = line::pushed(folder, vec![file]).await;
+        let url = format!("file://{}", folder.join("repository.git").display());
+        Self {
+            outside: line::outside(running, Some(&ground.cluster.kubeconfig_of_couchestor())).await,
+            repository,
+            person: person(&url, folder),
+            memory: Memory::default(),
+            before: PolicySourceStatus::default(),
+        }
+    }
+
     async fn turn(&mut self) {
         let identities = Identities::default();
         let source = line::source(&self.repository, &identities);
@@ -183,7 +209,7 @@ impl Line {
     }
 
     /// Turns until the rollout was judged, and gives what its phase is known by.
-    async fn fingerprint(&mut self, client: &Client) -> String {
+    pub(super) async fn fingerprint(&mut self, client: &Client) -> String {
         let began = Instant::now();
         loop {
             self.turn().await;
@@ -196,7 +222,7 @@ impl Line {
     }
 
     /// Turns until every move has ended, and there are so many.
-    async fn moved(&mut self, client: &Client, moves: usize) {
+    pub(super) async fn moved(&mut self, client: &Client, moves: usize) {
         let began = Instant::now();
         loop {
             self.turn().await;
@@ -280,21 +306,8 @@ async fn the_real_controllers_bind_what_is_exchanged_and_what_is_taken_back() {
     let before = volumes(&client).await;
 
     let folder = tempfile::tempdir().unwrap();
-    let file = FileChange {
-        path: "p/rollout.yaml".to_owned(),
-        content: Some(ROLLOUT.as_bytes().to_vec()),
-    };
     let running = line::servers().await;
-    let repository = line::pushed(folder.path(), vec![file]).await;
-    let url = format!("file://{}", folder.path().join("repository.git").display());
-    let person = person(&url, folder.path());
-    let mut line = Line {
-        outside: line::outside(&running, Some(&ground.cluster.kubeconfig_of_couchestor())).await,
-        repository,
-        person,
-        memory: Memory::default(),
-        before: PolicySourceStatus::default(),
-    };
+    let mut line = Line::on(&ground, &running, folder.path(), ROLLOUT).await;
     let fingerprint = line.fingerprint(&client).await;
     commit(&line.person, PROMOTION, Some(promotion(&fingerprint))).await;
     line.moved(&client, 1).await;

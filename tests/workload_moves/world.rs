@@ -4,6 +4,7 @@
 use crate::forges::world::{Host, World as Hub, credentials};
 use crate::support::follow::Follow;
 use crate::support::line;
+pub use crate::support::objects::text;
 use crate::support::velero_played::{kinds, others};
 use couchestor::formats::sops::Identities;
 use couchestor::io::git::{Credentials, Repository};
@@ -34,13 +35,6 @@ spec:
 
 /// Turns and moments of everybody else in which a move comes to its end.
 const TURNS: usize = 120;
-
-pub fn text<'v>(object: &'v Value, pointer: &str) -> &'v str {
-    object
-        .pointer(pointer)
-        .and_then(Value::as_str)
-        .unwrap_or_default()
-}
 
 /// The move that is under way, or else the one that has ended last.
 pub fn newest(sim: &KubernetesSim) -> Option<Value> {

@@ -17,11 +17,7 @@ use std::sync::Arc;
 
 /// What the cluster remembers of rollouts, by name.
 pub(super) async fn remembered(cluster: &Cluster) -> Result<BTreeMap<String, RolloutStatus>, ClusterError> {
-    let all: Vec<Rollout> = match cluster.list().await {
-        // A plan may be made before our kinds are installed.
-        Err(ClusterError::Api { code: 404, .. }) => Vec::new(),
-        found => found?,
-    };
+    let all: Vec<Rollout> = cluster.list_if_installed().await?;
     let of = |object: Rollout| Some((object.metadata.name?, object.status?));
     Ok(all.into_iter().filter_map(of).collect())
 }
@@ -44,10 +40,7 @@ impl Beside {
         if *asked == rollouts::Asked::default() && promotions.standing.is_empty() {
             return Ok(Self::default());
         }
-        let moves = match cluster.list().await {
-            Err(ClusterError::Api { code: 404, .. }) => Vec::new(),
-            found => found?,
-        };
+        let moves = cluster.list_if_installed().await?;
         let namespaces = asked.namespaces.iter().take(promotions::NAMESPACES_MAX);
         let facts = Restores::of(cluster).of_workloads(namespaces.cloned()).await;
         Ok(Self { moves, facts })

@@ -125,20 +125,27 @@ impl Contents {
         let forgotten = forgotten(&name, &bytes);
         let secret = values
             .iter()
-            .filter(|(key, value)| !shown(key, value) || forgotten(key))
+            .filter(|(key, value)| !shown(key, value) || forgotten(key) || holds_key(value))
             .map(|(key, _)| key.clone())
             .collect();
         Ok(Self { values, secret, open })
     }
 
-    /// A value as it may be shown beside that of another file, where it may be secret.
-    fn shown(&self, key: &str, other: &Self) -> &str {
-        match self.values.get(key) {
-            _ if self.secret.contains(key) || other.secret.contains(key) || !self.open => MASK,
-            Some(value) => value,
-            None => "",
+    /// A value as it may be shown beside that of another file, where it may be secret; none where there is none.
+    fn shown(&self, key: &str, other: &Self) -> Option<&str> {
+        let value = self.values.get(key)?;
+        match self.secret.contains(key) || other.secret.contains(key) || !self.open {
+            true => Some(MASK),
+            false => Some(value),
         }
     }
+}
+
+/// Whether a value holds a private key, wherever that is: an age identity, or one of ssh, TLS or OpenPGP. The words alone do to hide it:
+/// YAML reads the lines of a key as one.
+fn holds_key(text: &str) -> bool {
+    let marks = ["AGE-SECRET-KEY-", "PRIVATE KEY-----", "PRIVATE KEY BLOCK-----"];
+    marks.iter().any(|mark| text.contains(mark))
 }
 
 /// Which keys of a file that is not encrypted hold secrets all the same: the data of Secrets, and every line of an environment.
@@ -243,14 +250,21 @@ fn leaves(node: &Node, path: &str, values: &mut BTreeMap<String, String>) {
 }
 
 fn diff(a: &Path, b: &Path, identities: &Identities, output: Output) -> Result<u8, Failed> {
-    let (old, new) = (Contents::of(a, identities)?, Contents::of(b, identities)?);
-    for (contents, path) in [(&old, a), (&new, b)] {
-        if !contents.open {
-            words(&format!(
-                "{}: it does not open, and `couchestor secrets check` says why; what is encrypted is compared as it stands",
-                path.display()
-            ));
-        }
+    let (mut old, mut new) = (Contents::of(a, identities)?, Contents::of(b, identities)?);
+    let closed: Vec<&Path> = [(&old, a), (&new, b)]
+        .into_iter()
+        .filter_map(|(contents, path)| (!contents.open).then_some(path))
+        .collect();
+    if closed.len() == 1 {
+        // What one holds in the clear is never what the other holds encrypted: both are compared as they stand.
+        let nobody = Identities::default();
+        (old, new) = (Contents::of(a, &nobody)?, Contents::of(b, &nobody)?);
+    }
+    for path in closed {
+        words(&format!(
+            "{}: it does not open, and `couchestor secrets check` says to whom it is encrypted; what is encrypted is compared as it stands",
+            path.display()
+        ));
     }
     let keys: BTreeSet<&String> = old.values.keys().chain(new.values.keys()).collect();
     let mut changes = Vec::new();
@@ -271,8 +285,8 @@ fn diff(a: &Path, b: &Path, identities: &Identities, output: Output) -> Result<u
                     vec![
                         (*what).to_owned(),
                         (*key).clone(),
-                        (*a).to_owned(),
-                        (*b).to_owned(),
+                        a.unwrap_or_default().to_owned(),
+                        b.unwrap_or_default().to_owned(),
                     ]
                 })
                 .collect();
@@ -308,7 +322,7 @@ fn textconv(file: &Path, identities: &Identities) -> Result<u8, Failed> {
     let contents = Contents::of(file, identities)?;
     let mut text = String::new();
     if !contents.open {
-        text.push_str("# this file does not open, and `couchestor secrets check` says why: encrypted values are compared as they stand\n");
+        text.push_str("# this file does not open, and `couchestor secrets check` says to whom it is encrypted: encrypted values are compared as they stand\n");
     }
     let mut lines = String::new();
     let mut unmarked = false;

@@ -1,18 +1,8 @@
 //! The part of `status` about moves of workloads.
 
-use super::super::Failed;
 use super::super::table::table;
-use crate::io::cluster::{Cluster, ClusterError};
 use crate::model::kinds::WorkloadMove;
 use crate::model::kinds::workload_move::MovePhase;
-
-/// Every move of workloads; none where an older release's kinds are installed.
-pub(super) async fn all(cluster: &Cluster) -> Result<Vec<WorkloadMove>, Failed> {
-    match cluster.list().await {
-        Err(ClusterError::Api { code: 404, .. }) => Ok(Vec::new()),
-        found => Ok(found?),
-    }
-}
 
 /// Whether any of them waits for a person.
 pub(super) fn needs_person(moves: &[WorkloadMove]) -> bool {

@@ -21,8 +21,7 @@ pub(super) fn is_to_be_taken_back(
     let taken_back = moves
         .iter()
         .any(|other| other.spec.back.as_deref() == name && phase_of(other) == MovePhase::Completed);
-    spec.source.name == source.name
-        && spec.source.namespace == source.namespace
+    spec.source.is(source)
         && spec.rollout == gone.rollout
         && spec.rollout_phase == gone.phase
         && spec.back.is_none()
@@ -35,7 +34,8 @@ impl Deciding<'_> {
     pub(super) fn back(&self, gone: &Approved<Withdrawn>) -> Option<Found> {
         let (what, seen) = (gone.what(), self.seen);
         let of_phase = |one: &&WorkloadMove| {
-            one.spec.rollout == what.rollout
+            one.spec.source.is(seen.source)
+                && one.spec.rollout == what.rollout
                 && one.spec.rollout_phase == what.phase
                 && one.spec.back.is_none()
         };
@@ -108,10 +108,8 @@ impl Deciding<'_> {
             return self.cloned_back(gone, one, facts, report);
         }
         let claims: BTreeSet<&str> = spec.claims.iter().map(|claim| claim.name.as_str()).collect();
-        let to = spec.claims.first().map_or("", |claim| claim.from.as_str());
-        let mut group = groups::group(namespace, facts, &claims, to);
         // Its volumes are there: no class has to make any.
-        group.refusals.retain(|one| one.reason != "StorageClassMissing");
+        let group = groups::group(namespace, facts, &claims, None);
         if let Some(refusal) = group.refusals.first() {
             return Err(format!("refused ({}): {}", refusal.reason, refusal.message));
         }

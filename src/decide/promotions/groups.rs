@@ -47,14 +47,15 @@ pub fn groups(namespace: &str, facts: &Facts, claims: &BTreeSet<&str>, class: &s
     }
     let mut groups: Vec<Group> = found
         .iter()
-        .map(|(claims, _)| group(namespace, facts, claims, class))
+        .map(|(claims, _)| group(namespace, facts, claims, Some(class)))
         .collect();
     groups.sort_by(|a, b| a.claims.cmp(&b.claims));
     groups
 }
 
-/// These claims with what uses them, and everything that speaks against exchanging their volumes.
-pub fn group(namespace: &str, facts: &Facts, claims: &BTreeSet<&str>, class: &str) -> Group {
+/// These claims with what uses them, and everything that speaks against exchanging their volumes; `class` is the one that has to make the
+/// new volumes, where they are not there already.
+pub fn group(namespace: &str, facts: &Facts, claims: &BTreeSet<&str>, class: Option<&str>) -> Group {
     let plan = users::of(facts, claims);
     let mut refusals = plan.refusals;
     refusals.extend(namespace_gone(namespace, facts));
@@ -75,7 +76,7 @@ pub fn group(namespace: &str, facts: &Facts, claims: &BTreeSet<&str>, class: &st
             )),
         }
     }
-    refusals.extend(class_missing(class, facts));
+    refusals.extend(class.and_then(|class| class_missing(class, facts)));
     if claims.len() > CLAIMS_MAX || plan.workloads.len() + plan.flux.len() > OTHERS_MAX {
         let words = format!(
             "{} claims share workloads; one move takes at most {CLAIMS_MAX} claims, and {OTHERS_MAX} workloads and Flux objects",

@@ -10,7 +10,6 @@ use crate::model::kinds::tier_assignment::DecisionNote;
 use crate::model::promotions::{Candidate, Group, Promotion, Wanted};
 use crate::model::restores::Facts;
 use crate::model::rollouts::Report;
-use jiff::Timestamp;
 use std::collections::BTreeSet;
 
 /// Claims of one promotion: what a person can look through, and what the status of a source can remember.
@@ -193,19 +192,9 @@ pub(super) fn refused(seen: &Seen, report: &Report, phase: &str, candidate: &Can
 }
 
 fn groups_of(seen: &Seen, report: &Report, candidate: &Candidate) -> Result<Vec<Group>, Not> {
-    let namespaces: BTreeSet<&str> = candidate
-        .elsewhere
-        .iter()
-        .map(|claim| claim.namespace.as_str())
-        .collect();
     let mut all = Vec::new();
-    for namespace in namespaces {
+    for (namespace, claims) in candidate.by_namespace() {
         let facts = facts_of(seen, namespace).ok_or(Not::Known)?;
-        let claims = candidate
-            .elsewhere
-            .iter()
-            .filter(|claim| claim.namespace == namespace);
-        let claims: BTreeSet<&str> = claims.map(|claim| claim.name.as_str()).collect();
         all.extend(groups_by(
             candidate.method,
             namespace,
@@ -236,18 +225,12 @@ fn moves(seen: &Seen, report: &Report, phase: &str, candidate: &Candidate) -> Ve
             from: class(from),
             to: class(&report.class),
             hotter: false,
-            note: DecisionNote {
-                policy: identity(&report.name).0,
-                from: from.to_owned(),
-                signal: signal(phase, &candidate.fingerprint),
-                value: 0.0,
-                watermark: None,
-                window: None,
-                percentile: None,
-                also: Vec::new(),
-                sustained_for: None,
-                after: None,
-            },
+            note: DecisionNote::bare(
+                identity(&report.name).0,
+                from.to_owned(),
+                signal(phase, &candidate.fingerprint),
+                0.0,
+            ),
             candidates: Vec::new(),
             bytes: live.map_or(0, |live| live.bytes),
             monthly_cost: None,
@@ -262,11 +245,6 @@ fn down_before(seen: &Seen, report: &Report) -> Option<u64> {
         .moves
         .iter()
         .filter(|one| one.spec.rollout == report.name)
-        .filter_map(|one| {
-            let status = one.status.as_ref()?;
-            let at = |at: &Option<String>| at.as_ref()?.parse::<Timestamp>().ok();
-            let (down, up) = (at(&status.down_since)?, at(&status.up_since)?);
-            u64::try_from(up.as_second() - down.as_second()).ok()
-        });
+        .filter_map(|one| one.status.as_ref()?.seconds_down());
     took.max()
 }

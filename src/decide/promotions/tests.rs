@@ -143,7 +143,7 @@ impl Scene {
 
     fn seen<T>(&self, look: impl FnOnce(&Seen) -> T) -> T {
         let mut desired = world().desired;
-        #[allow(clippy::disallowed_methods, reason = "what parse would mint")]
+        #[expect(clippy::disallowed_methods, reason = "what parse would mint")]
         {
             let standing = self
                 .promotion
@@ -457,4 +457,9 @@ fn taking_a_promotion_out_takes_back_what_it_moved_while_the_phase_is_as_it_was(
         (decided.start, &decided.standings[0].stands),
         (None, &Stands::Moved)
     );
+    // What another source has moved for a rollout of the same name is none of this one's.
+    for one in &mut scene.moves {
+        one.spec.source.name = "other".into();
+    }
+    assert_eq!(scene.decided(), Decided::default());
 }

@@ -36,10 +36,7 @@ pub fn tell(reports: &mut [Report], decided: &Decided, moves: &[WorkloadMove], s
             };
             let ours = moves.iter().filter(|one| {
                 let spec = &one.spec;
-                spec.rollout == report.name
-                    && spec.rollout_phase == phase.name
-                    && spec.source.name == source.name
-                    && spec.source.namespace == source.namespace
+                spec.rollout == report.name && spec.rollout_phase == phase.name && spec.source.is(source)
             });
             let mut ours: Vec<&WorkloadMove> = ours.collect();
             ours.sort_by_key(|one| one.metadata.creation_timestamp.as_ref().map(|at| at.0));

@@ -28,7 +28,15 @@ pub(super) fn covers(backed: &Backed, claims: &Claims) -> Result<String, String>
     let missing = claims.iter().filter(|(name, claim)| !held(name, **claim));
     let missing: Vec<&ClaimRef> = missing.map(|(name, _)| name).collect();
     let name = &covered.backup.name;
+    let is_exempt = |name: &&ClaimRef| matches!(verdicts.get(*name), Some(Verdict::Exempt { .. }));
+    let exempt = claims.keys().filter(is_exempt).count();
     match missing.len() {
+        0 if exempt > 0 && backed.told => Ok(format!(
+            "backup {name} holds {} of them; its policy exempts {exempt}",
+            claims.len() - exempt
+        )),
+        // Of an encrypted policy no figures are told.
+        0 if exempt > 0 => Ok(format!("backup {name} holds them, or its policy exempts them")),
         0 => Ok(format!("backup {name} holds them")),
         count => Err(format!(
             "backup {name} does not hold {}",

@@ -3,7 +3,7 @@
 use super::*;
 use crate::decide::tests::world::world;
 use crate::model::backups::{BackupRules, FoundBackup, Method, Unseen};
-use crate::model::coverage::{Gap, Judged, Verdict};
+use crate::model::coverage::{Gap, Judged, Trouble, Verdict};
 use crate::model::desired::{Origin, Resource};
 use crate::model::ids::ClaimRef;
 use crate::model::kinds::drill::DrillRecord;
@@ -168,7 +168,7 @@ impl Scene {
         rollout.origin.secret = self.secret;
         let mut policy = resource("BackupPolicy", Some("velero"), "daily", &self.policy);
         policy.origin.secret = self.secret_policy;
-        desired.resources = vec![policy, rollout];
+        desired.resources = vec![policy, rollout].into();
         let engine = Err("not asked".to_owned());
         let (classes, none) = (BTreeSet::new(), BTreeMap::new());
         let mut observation = Observation::assemble(at(ago), self.claims.clone(), classes, engine, none);
@@ -382,6 +382,18 @@ fn a_phase_without_claims_is_not_done() {
     let phases = Scene::with(|scene| drop(scene.claims.remove(0))).phases();
     assert_eq!(states(&phases)[0], PhaseState::Open);
     assert_eq!(phases[0].waits_for, "its workloads have no claim");
+}
+
+#[test]
+fn no_gate_of_backups_holds_while_their_location_cannot_be_reached() {
+    let trouble = || Trouble::LocationUnavailable("location s3: no route to host".into());
+    let phases = Scene::with(|scene| scene.report().trouble = Some(trouble())).phases();
+    let gates = phases[0]
+        .gates
+        .iter()
+        .filter(|gate| gate.gate.contains("velero/daily"));
+    let gates: Vec<(bool, &str)> = gates.map(|gate| (gate.holds, &*gate.message)).collect();
+    assert_eq!(gates, [(false, "location s3: no route to host"); 4]);
 }
 
 #[test]

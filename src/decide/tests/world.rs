@@ -13,6 +13,7 @@ use crate::model::kinds::tier_assignment::DecisionNote;
 use crate::model::kinds::volume_migration::Phase;
 use crate::model::migration_brief::MigrationBrief;
 use crate::model::observation::{ClusterVolume, Observation, Pin, Provider, RawAnswer};
+use crate::model::resources::Resources;
 use crate::model::week::WeekWindow;
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
@@ -168,7 +169,7 @@ pub(crate) fn world() -> World {
                 branch: "main".into(),
                 commit: "c".into(),
             },
-            resources: Vec::new(),
+            resources: Resources::default(),
             tiers: [tier("hot", 100), tier("cold", 1)]
                 .into_iter()
                 .map(|tier| (tier.name.clone(), tier))

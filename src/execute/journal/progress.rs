@@ -1,7 +1,7 @@
 //! How far a move has come, and when it will be done at that speed.
 
 use super::{Reading, later};
-use crate::execute::safety::synced;
+use crate::execute::safety::{last_rebuild, synced};
 use crate::model::engine::{RebuildState, Replica, Volume};
 use crate::model::kinds::volume_migration::VolumeMigrationStatus;
 use jiff::Timestamp;
@@ -34,14 +34,8 @@ pub(super) fn follow(
 ) {
     let whole = synced(new);
     let percent = new.rebuild_progress.or(whole.then_some(100));
-    let rebuild = reading
-        .rebuilds
-        .iter()
-        .flatten()
-        .filter(|rebuild| rebuild.child.contains(new.id.as_str()))
-        .max_by(|one, other| one.started.cmp(&other.started))
-        // A target that tells only of what has ended would show the copy where its last try broke off.
-        .filter(|last| last.state == RebuildState::Running);
+    // A target that tells only of what has ended would show the copy where its last try broke off.
+    let rebuild = last_rebuild(reading, new.id.as_str()).filter(|last| last.state == RebuildState::Running);
     let by_percent = percent.map(|percent| volume.size / 100 * u64::from(percent));
     let of_this = match (whole, rebuild) {
         (true, _) => Some(volume.size),
@@ -72,8 +66,6 @@ fn estimate(status: &VolumeMigrationStatus, of_this: Option<u64>, now: Timestamp
 
 #[cfg(test)]
 mod tests {
-    #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
-
     use super::*;
     use crate::execute::fake::Fake;
     use crate::model::engine::{Health, Rebuild};

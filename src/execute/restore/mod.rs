@@ -21,8 +21,7 @@ mod ending;
 #[cfg(test)]
 mod tests;
 
-/// What keeps a volume when its claim goes.
-pub const RETAIN: &str = "Retain";
+pub use crate::model::restores::run::RETAIN;
 
 /// What comes next.
 #[derive(Clone, Debug, PartialEq)]

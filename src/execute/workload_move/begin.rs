@@ -1,17 +1,13 @@
 //! From a move that starts to a WorkloadMove with a name that can be made only once.
 
-use super::objects::short;
+use crate::execute::start::{approved_by, named, named_source, short_hash};
 use crate::model::ids::SourceRef;
 use crate::model::kinds::UNFINISHED_MOVE;
 use crate::model::kinds::merges::MergeStatus;
 use crate::model::kinds::rollout::PhaseMethod;
-use crate::model::kinds::volume_migration::{ApprovedBy, Named};
 use crate::model::kinds::workload_move::{WorkloadMove, WorkloadMoveSpec};
 use crate::model::promotions::Start;
 use std::collections::BTreeSet;
-
-/// Object names may have 253 characters; labels and most tables stop at 63.
-const NAME_MAX: usize = 63;
 
 /// Makes the WorkloadMove. Its name depends on the phase, the claims and the approving commit, so that making it twice is refused by the
 /// cluster, while a new approval makes a new one.
@@ -37,11 +33,8 @@ pub fn workload_move(
         let volumes = start.claims.iter().map(|claim| claim.volume.as_str());
         identity.extend(volumes.flat_map(|volume| ["|", volume]));
     }
-    let hash = short(&identity);
     let first = claims.first().copied().unwrap_or_default();
-    let mut name = format!("{}-{first}", start.namespace);
-    name.truncate(NAME_MAX - 1 - hash.len());
-    let name = format!("{}-{hash}", name.trim_end_matches(['-', '.']));
+    let name = named(&start.namespace, first, &short_hash(&identity));
     let classes = |of: fn(&crate::model::kinds::workload_move::MovedClaim) -> &String| {
         let all: BTreeSet<&str> = start.claims.iter().map(|claim| of(claim).as_str()).collect();
         all.into_iter().collect::<Vec<&str>>().join(",")
@@ -54,26 +47,13 @@ pub fn workload_move(
         true => format!("claims {}", claims.join(", ")),
         false => workloads.collect::<Vec<String>>().join(", "),
     };
-    let approval = &start.approval;
     let spec = WorkloadMoveSpec {
-        source: Named {
-            namespace: source.namespace.clone(),
-            name: source.name.clone(),
-        },
+        source: named_source(source),
         from: classes(|claim| &claim.from),
         to: classes(|claim| &claim.to),
         told,
         method: start.method,
-        approved: ApprovedBy {
-            revision: approval.revision.to_string(),
-            commit: approval.commit.to_string(),
-            author: approval.author.clone(),
-            at: approval.at.to_string(),
-            path: approval.path.clone(),
-            pull_request: merge.and_then(|merge| merge.number),
-            merged_by: merge.and_then(|merge| merge.merged_by.clone()),
-            reviewed_by: merge.map(MergeStatus::reviewers).unwrap_or_default(),
-        },
+        approved: approved_by(&start.approval, merge),
         rollout: start.rollout,
         rollout_phase: start.phase,
         fingerprint: start.fingerprint,

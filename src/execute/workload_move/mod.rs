@@ -39,8 +39,7 @@ mod tests;
 
 use journal::{at, entered};
 
-/// What keeps a volume when its claim goes.
-pub const RETAIN: &str = "Retain";
+pub use crate::model::restores::run::RETAIN;
 
 /// How long pods may take to end: ten times what they are given unless they ask for more.
 const DRAIN_SECS_MAX: i64 = 300;

@@ -1,10 +1,9 @@
 //! What a move makes: a claim beside each claim, and a Job that copies from the one to the other.
 
-use crate::model::ids::hex;
+use crate::execute::start::short_hash;
 use crate::model::kinds::workload_move::{MOVE_LABEL, MovedClaim, WorkloadMoveSpec};
 use crate::model::workload_moves::Act;
 use serde_json::{Value, json};
-use sha2::{Digest, Sha256};
 
 /// What copies and compares.
 pub const SCRIPT: &str = include_str!("copy.sh");
@@ -14,12 +13,7 @@ const NAME_MAX: usize = 253;
 
 /// The id of a move, which ends the names of what it makes.
 pub fn id(name: &str) -> String {
-    short(name)
-}
-
-/// A text in short.
-pub(super) fn short(text: &str) -> String {
-    hex(&Sha256::digest(text.as_bytes())[..4])
+    short_hash(name)
 }
 
 /// The claim beside a claim.
@@ -45,6 +39,17 @@ fn labels(id: &str) -> Value {
     json!({MOVE_LABEL: id, "app.kubernetes.io/managed-by": "couchestor"})
 }
 
+/// Has the spec of a claim ask for what the claim moves onto.
+fn onto_class(spec: &mut Value, claim: &MovedClaim) {
+    spec["storageClassName"] = json!(claim.to);
+    spec["resources"]["requests"]["storage"] = json!(claim.bytes.to_string());
+    if let Some(spec) = spec.as_object_mut() {
+        // It is about the old volume.
+        spec.remove("selector");
+        spec.remove("volumeAttributesClassName");
+    }
+}
+
 /// The claim as it is made beside the old one, of which `old` is the manifest.
 pub fn copy_of(
     spec: &WorkloadMoveSpec,
@@ -54,15 +59,9 @@ pub fn copy_of(
     volume: Option<&str>,
 ) -> Value {
     let mut made = old["spec"].clone();
-    made["storageClassName"] = json!(claim.to);
-    made["resources"]["requests"]["storage"] = json!(claim.bytes.to_string());
+    onto_class(&mut made, claim);
     if let Some(volume) = volume {
         made["volumeName"] = json!(volume);
-    }
-    if let Some(made) = made.as_object_mut() {
-        // It is about the old volume.
-        made.remove("selector");
-        made.remove("volumeAttributesClassName");
     }
     json!({
         "apiVersion": "v1",
@@ -80,12 +79,7 @@ pub fn made_again(claim: &MovedClaim, old: &Value, volume: &str) -> Value {
     if volume == claim.volume {
         return made;
     }
-    spec["storageClassName"] = json!(claim.to);
-    spec["resources"]["requests"]["storage"] = json!(claim.bytes.to_string());
-    if let Some(spec) = spec.as_object_mut() {
-        spec.remove("selector");
-        spec.remove("volumeAttributesClassName");
-    }
+    onto_class(spec, claim);
     made
 }
 

@@ -4,7 +4,7 @@
 use super::generators;
 use super::images::Images;
 use super::kustomization::Kustomization;
-use super::object::{Index, Object, Source};
+use super::object::{Index, Object};
 use super::work::{PAIR_BYTES, Trouble, Work};
 use super::{DEPTH_MAX, FOLDERS_MAX, Files, NAMES, join, names, order, read_objects, transform};
 use crate::model::desired::Resource;
@@ -128,7 +128,10 @@ impl<'a> Build<'a> {
             return;
         }
         if self.stack.contains(&folder) {
-            let message = format!("these folders refer to each other: {}", self.stack.join(" → "));
+            let folders = self.stack.iter().chain([&folder]);
+            let named = folders.map(|one| if one.is_empty() { "." } else { one.as_str() });
+            let named = named.collect::<Vec<_>>().join(" → ");
+            let message = format!("these folders refer to each other: {named}");
             self.refuse(place, "cycle", message, "take one of the references out");
             return;
         }
@@ -219,7 +222,6 @@ impl<'a> Build<'a> {
         if self.only_names {
             return;
         }
-        let source = || Source::File(path.to_owned());
         match self.files.objects(path) {
             Some(known) => {
                 self.work.copies += if again { known.len() } else { 0 };
@@ -227,12 +229,12 @@ impl<'a> Build<'a> {
                     return;
                 }
                 self.work.objects += if again { 0 } else { known.len() };
-                objects.extend(known.iter().map(|one| Object::new(one.clone(), source())));
+                objects.extend(known.iter().cloned().map(Object::of_file));
             }
             None => {
                 let fresh = self.fresh(path);
                 self.work.objects += if again { 0 } else { fresh.len() };
-                objects.extend(fresh.into_iter().map(|one| Object::new(one, source())));
+                objects.extend(fresh.into_iter().map(Object::of_file));
             }
         }
         self.bound(objects, path);
@@ -280,17 +282,11 @@ impl<'a> Build<'a> {
             self.refuse(Place::file(path), "kustomization", message, help);
             return None;
         }
-        match Kustomization::read(path, &text, self.files.secret(path)) {
-            Ok(found) => {
-                let found = Rc::new(found);
-                self.read.insert(path.to_owned(), found.clone());
-                Some(found)
-            }
-            Err(diagnostics) => {
-                self.diagnostics.extend(diagnostics);
-                None
-            }
-        }
+        let (found, diagnostics) = Kustomization::read(path, &text, self.files.secret(path));
+        self.diagnostics.extend(diagnostics);
+        let found = Rc::new(found?);
+        self.read.insert(path.to_owned(), found.clone());
+        Some(found)
     }
 
     fn kustomization(&mut self, folder: &str, path: &str, component: bool, objects: &mut Vec<Object>) {

@@ -188,14 +188,15 @@ pub fn read_objects(path: &str, text: &str, secret: bool) -> Result<Vec<Resource
             false => std::mem::replace(node, yaml::Node::made(yaml::Kind::List(Vec::new()))).into_json(),
         };
         let value = value.map_err(|error| yaml_diagnostic(&path, error, secret))?;
-        let origin = |below: String| Origin {
+        let origin = |places: Places| Origin {
             path: path.clone(),
             document,
             line,
-            places: Arc::new(Places::of(kept.clone(), document, below)),
+            places: Arc::new(places),
             changed: Vec::new(),
             secret,
         };
+        let places = |below: String| Places::of(kept.clone(), document, below);
         match value {
             serde_json::Value::Object(mut list)
                 if list.get("items").is_some_and(serde_json::Value::is_array)
@@ -209,21 +210,15 @@ pub fn read_objects(path: &str, text: &str, secret: bool) -> Result<Vec<Resource
                     _ => Vec::new(),
                 };
                 for (index, value) in items.into_iter().enumerate() {
-                    let origin = origin(format!("/items/{index}"));
                     resources.push(Resource {
                         value: Arc::new(value),
-                        origin,
+                        origin: origin(places(format!("/items/{index}"))),
                     });
                 }
             }
             value => resources.push(Resource {
                 value: Arc::new(value),
-                origin: {
-                    let mut origin = origin(String::new());
-                    let places = Places::of(kept.clone(), document, String::new());
-                    origin.places = Arc::new(places.starting(line, column));
-                    origin
-                },
+                origin: origin(places(String::new()).starting(line, column)),
             }),
         }
     }

@@ -1,9 +1,10 @@
 //! Objects while they are built: what each is called now, what it was called before, and how it is found.
 
 use crate::model::desired::{Resource, text_at};
-use serde_json::Value;
+use serde_json::{Map, Value};
 use std::collections::HashMap;
 use std::hash::{BuildHasher, RandomState};
+use std::sync::Arc;
 
 /// What an object is called. kustomize tells objects apart by version too.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -125,8 +126,8 @@ pub(super) struct Object {
 /// Where an object came from, as kustomize's origin annotation says it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Source {
-    /// A file, from the folder that is built.
-    File(String),
+    /// A file. What is merged into its object by a generator keeps it, and not where its text comes from.
+    File(Arc<str>),
     /// A generator of a kustomization file.
     Generator {
         /// The file.
@@ -149,6 +150,12 @@ impl Object {
         }
     }
 
+    /// An object as its file has it.
+    pub(super) fn of_file(resource: Resource) -> Self {
+        let source = Source::File(resource.origin.path.clone());
+        Self::new(resource, source)
+    }
+
     /// What it is called now.
     pub(super) fn id(&self) -> Id {
         Id::of(&self.resource.value)
@@ -157,6 +164,15 @@ impl Object {
     /// The same, without a copy.
     pub(super) fn named(&self) -> Named<'_> {
         Named::of(&self.resource.value)
+    }
+
+    /// Its annotations, if it has any.
+    pub(super) fn annotations(&self) -> Option<&Map<String, Value>> {
+        self.resource
+            .value
+            .get("metadata")?
+            .get("annotations")?
+            .as_object()
     }
 
     /// What it was called first.

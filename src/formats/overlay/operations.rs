@@ -64,7 +64,7 @@ impl Pointer {
             return Some(Self::default());
         }
         let names = text.strip_prefix('/')?.split('/');
-        let plain = names.map(|name| name.replace("~1", "/").replace("~0", "~"));
+        let plain = names.map(yaml::unescape);
         Some(Self(plain.collect()))
     }
 

@@ -81,9 +81,8 @@ pub(super) fn sort(objects: &mut [Object], order: &Order) {
 pub(super) fn drop_local(objects: &mut Vec<Object>) {
     objects.retain(|object| {
         let mark = object
-            .resource
-            .value
-            .pointer("/metadata/annotations/config.kubernetes.io~1local-config");
+            .annotations()
+            .and_then(|all| all.get("config.kubernetes.io/local-config"));
         mark.is_none_or(|mark| mark == "false")
     });
 }

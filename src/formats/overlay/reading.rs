@@ -2,17 +2,19 @@
 
 use super::fields::Spec;
 use super::kustomization::{
-    FieldOptions, Generator, GeneratorOptions, Image, Kustomization, Labels, Order, Patch, Replacement,
-    ReplacementSource, ReplacementTarget, Replica,
+    Generator, GeneratorOptions, Image, Kustomization, Labels, Order, Replacement, Replica,
 };
 use super::object::Behavior;
 use super::read::Reader;
-use super::select::{self, Pattern, Selector};
 use super::yaml_diagnostic;
-use crate::formats::pattern;
 use crate::formats::yaml::{self, Node};
 use crate::model::diagnostic::{Diagnostic, Place};
-use zeroize::Zeroizing;
+
+/// Patches.
+mod patches;
+
+/// Replacements.
+mod replacements;
 
 /// Patches, generators, replacements and other entries of one file, together.
 const ENTRIES_MAX: usize = 10_000;
@@ -88,8 +90,13 @@ const READ: [&str; 23] = [
 ];
 
 impl Kustomization {
-    pub(super) fn read(path: &str, text: &str, secret: bool) -> Result<Self, Vec<Diagnostic>> {
-        let documents = yaml::load(text).map_err(|error| vec![yaml_diagnostic(path, error, secret)])?;
+    /// Reads the file, and says what is wrong with it. Where that is only what stands in some fields, the others are given all the same,
+    /// so that what is wrong with the files that they name is told in the same run; nothing is ever made of such a tree.
+    pub(super) fn read(path: &str, text: &str, secret: bool) -> (Option<Self>, Vec<Diagnostic>) {
+        let documents = match yaml::load(text) {
+            Ok(documents) => documents,
+            Err(error) => return (None, vec![yaml_diagnostic(path, error, secret)]),
+        };
         let mut reader = Reader::new(path, secret);
         let mut found = Self::default();
         match documents.as_slice() {
@@ -108,11 +115,11 @@ impl Kustomization {
             ),
         }
         found.patterns = reader.patterns.len();
-        if reader.diagnostics.is_empty() {
-            Ok(found)
-        } else {
-            Err(reader.diagnostics)
-        }
+        let of_fields = |one: &Diagnostic| one.rule == "kustomization-field";
+        // What is encrypted in it would be taken for names of files.
+        let sealed = |root: &Node| root.get("sops").is_some();
+        let goes_on = reader.diagnostics.iter().all(of_fields) && !documents.iter().any(sealed);
+        (goes_on.then_some(found), reader.diagnostics)
     }
 
     /// Reads a file of one or several replacements.
@@ -272,154 +279,6 @@ impl Reader<'_> {
         self.refuse(place, "kustomization-field", message, &help);
     }
 
-    fn strategic_patch(&mut self, item: &Node) -> Patch {
-        let text = self.string(item);
-        // A patch itself may stand where a path is expected; no path has two lines or a `key: value` in it.
-        let inline = text.contains('\n') || text.contains(": ");
-        Patch {
-            place: self.place(item),
-            path: (!inline).then(|| (text.clone(), self.place(item))),
-            inline: inline.then_some(text),
-            target: None,
-            allow_name_change: false,
-            allow_kind_change: false,
-            late: false,
-        }
-    }
-
-    /// An entry of `patches`: kustomize cuts the space behind its text off, and so the line break of a last value in a block.
-    fn trimmed_patch(&mut self, item: &Node) -> Patch {
-        let mut patch = self.patch(item);
-        if let Some(text) = &mut patch.inline {
-            text.truncate(text.trim_end().len());
-        }
-        patch
-    }
-
-    fn patch(&mut self, item: &Node) -> Patch {
-        let mut patch = Patch {
-            place: self.place(item),
-            path: None,
-            inline: None,
-            target: None,
-            allow_name_change: false,
-            allow_kind_change: false,
-            late: false,
-        };
-        for (key, value, place) in self.entries(item) {
-            match key {
-                "path" => patch.path = Some((self.string(value), self.place(value))),
-                "patch" => {
-                    patch.inline = Some(self.string(value));
-                    patch.place = self.place(value);
-                }
-                "target" => patch.target = Some(self.selector(value)),
-                "options" => {
-                    for (key, value, place) in self.entries(value) {
-                        match key {
-                            "allowNameChange" => patch.allow_name_change = self.boolean(value),
-                            "allowKindChange" => patch.allow_kind_change = self.boolean(value),
-                            other => self.strange(
-                                place,
-                                other,
-                                "a patch's options",
-                                "allowNameChange and allowKindChange",
-                            ),
-                        }
-                    }
-                }
-                other => self.strange(place, other, "a patch", "path, patch, target and options"),
-            }
-        }
-        if patch.path.is_some() == patch.inline.is_some() {
-            self.refuse(
-                self.place(item),
-                "kustomization",
-                "a patch needs exactly one of `path` and `patch`",
-                "keep one of them",
-            );
-        }
-        patch
-    }
-
-    /// A selector by patterns, as patches and replacements have it.
-    fn selector(&mut self, node: &Node) -> Selector {
-        let mut selector = Selector::default();
-        for (key, value, place) in self.entries(node) {
-            let text = self.string(value);
-            if text.is_empty() {
-                continue;
-            }
-            if key == "labelSelector" || key == "annotationSelector" {
-                let requirements = match select::requirements(&text) {
-                    Ok(requirements) => requirements,
-                    Err(what) => {
-                        self.refuse(
-                            place,
-                            "selector",
-                            format!("`{key}` {what}"),
-                            "write requirements such as `app=db,tier!=hot`, separated by commas",
-                        );
-                        continue;
-                    }
-                };
-                if key == "labelSelector" {
-                    selector.labels = requirements;
-                } else {
-                    selector.annotations = requirements;
-                }
-                continue;
-            }
-            let pattern = match self.pattern(&text) {
-                Ok(pattern) => pattern,
-                Err(what) => {
-                    self.wrong_patterns += 1;
-                    if self.wrong_patterns > pattern::MISTAKES_MAX {
-                        continue;
-                    }
-                    self.refuse(
-                        place,
-                        "pattern",
-                        format!("`{}` {what}", self.told(key)),
-                        "write a short one, and escape special characters with a backslash",
-                    );
-                    continue;
-                }
-            };
-            match key {
-                "group" => selector.group = Some(pattern),
-                "version" => selector.version = Some(pattern),
-                "kind" => selector.kind = Some(pattern),
-                "name" => selector.name = Some(pattern),
-                "namespace" => selector.namespace = Some(pattern),
-                other => self.strange(
-                    place,
-                    other,
-                    "a target",
-                    "group, version, kind, name, namespace, labelSelector and annotationSelector",
-                ),
-            }
-        }
-        selector
-    }
-
-    /// A pattern, compiled once however often it is written.
-    fn pattern(&mut self, text: &str) -> Result<Pattern, String> {
-        if Pattern::is_word(text) {
-            return Pattern::read(text);
-        }
-        if let Some(known) = self.patterns.get(text) {
-            return known.clone();
-        }
-        if self.patterns.len() == pattern::PATTERNS_MAX || self.wrong_patterns > pattern::MISTAKES_MAX {
-            let max = pattern::PATTERNS_MAX;
-            return Err(format!("is one of more than {max} different regular expressions"));
-        }
-        let fresh = Pattern::read(text);
-        self.patterns.insert(text.to_owned(), fresh.clone());
-        fresh
-    }
-
     fn labels(&mut self, item: &Node) -> Labels {
         let mut labels = Labels::default();
         for (key, value, place) in self.entries(item) {
@@ -553,86 +412,6 @@ impl Reader<'_> {
                     "generator options",
                     "labels, annotations, disableNameSuffixHash and immutable",
                 ),
-            }
-        }
-        options
-    }
-
-    fn replacement(&mut self, item: &Node) -> Replacement {
-        let mut replacement = Replacement {
-            place: self.place(item),
-            path: None,
-            source: None,
-            source_value: None,
-            targets: Vec::new(),
-        };
-        for (key, value, place) in self.entries(item) {
-            match key {
-                "path" => replacement.path = Some((self.string(value), self.place(value))),
-                "source" => replacement.source = Some(self.source(value)),
-                "sourceValue" => replacement.source_value = Some(Zeroizing::new(self.string(value))),
-                "targets" => replacement.targets = self.each(value, Self::target),
-                other => self.strange(
-                    place,
-                    other,
-                    "a replacement",
-                    "path, source, sourceValue and targets",
-                ),
-            }
-        }
-        replacement
-    }
-
-    fn source(&mut self, node: &Node) -> ReplacementSource {
-        let mut source = ReplacementSource::default();
-        for (key, value, place) in self.entries(node) {
-            match key {
-                "group" => source.group = self.string(value),
-                "version" => source.version = self.string(value),
-                "kind" => source.kind = self.string(value),
-                "name" => source.name = self.string(value),
-                "namespace" => source.namespace = self.string(value),
-                "fieldPath" => source.field_path = self.string(value),
-                "options" => source.options = self.field_options(value),
-                other => self.strange(
-                    place,
-                    other,
-                    "a source",
-                    "group, version, kind, name, namespace, fieldPath and options",
-                ),
-            }
-        }
-        source
-    }
-
-    fn target(&mut self, node: &Node) -> ReplacementTarget {
-        let mut target = ReplacementTarget::default();
-        for (key, value, place) in self.entries(node) {
-            match key {
-                "select" => target.select = Some(self.selector(value)),
-                "reject" => target.reject = self.each(value, Self::selector),
-                "fieldPaths" => target.field_paths = self.strings(value),
-                "options" => target.options = self.field_options(value),
-                other => self.strange(place, other, "a target", "select, reject, fieldPaths and options"),
-            }
-        }
-        target
-    }
-
-    fn field_options(&mut self, node: &Node) -> FieldOptions {
-        let mut options = FieldOptions::default();
-        for (key, value, place) in self.entries(node) {
-            match key {
-                "delimiter" => options.delimiter = self.string(value),
-                "index" => options.index = self.integer(value),
-                "create" => options.create = self.boolean(value),
-                "encoding" => self.refuse(
-                    place,
-                    "kustomization-field",
-                    "`encoding` is not read",
-                    "drop it; kustomize ignores it",
-                ),
-                other => self.strange(place, other, "options", "delimiter, index and create"),
             }
         }
         options

@@ -47,13 +47,14 @@ pub(super) fn apply(
         )
             .into());
     }
-    let (value, secret) = match (&replacement.source, &replacement.source_value) {
+    let (value, secret, is_name) = match (&replacement.source, &replacement.source_value) {
         (Some(source), None) => {
             work.look(objects.len()).map_err(Failed::TooMuch)?;
             let (value, secret) = value_of(objects, source, encrypted)?;
-            (value, secret || encrypted)
+            let is_name = NAMES_OF_OBJECTS.contains(&path_of(source));
+            (value, secret || encrypted, is_name)
         }
-        (None, Some(text)) => (plain(text), encrypted),
+        (None, Some(text)) => (plain(text), encrypted, false),
         _ => {
             return Err((
                 "a replacement needs exactly one of `source` and `sourceValue`".to_owned(),
@@ -63,15 +64,42 @@ pub(super) fn apply(
         }
     };
     // A copy of our own, which may be of what was encrypted.
-    let value = Wiped(value);
+    let fresh = Fresh {
+        value: Wiped(value),
+        secret,
+        encrypted,
+        is_name,
+    };
     for target in &replacement.targets {
         let selectors = target.select.iter().chain(&target.reject);
         let looks: usize = selectors.map(Selector::looks).sum();
         work.look(objects.len().saturating_mul(looks))
             .map_err(Failed::TooMuch)?;
-        put(objects, target, &value, secret, encrypted, work)?;
+        put(objects, target, &fresh, work)?;
     }
     Ok(())
+}
+
+/// What objects are called by: no secret, also of an encrypted one.
+const NAMES_OF_OBJECTS: [&str; 4] = ["apiVersion", "kind", DEFAULT_PATH, "metadata.namespace"];
+
+/// What a replacement puts into its targets.
+struct Fresh {
+    value: Wiped,
+    /// Whether it comes from what was encrypted.
+    secret: bool,
+    /// Whether the replacement's own text was.
+    encrypted: bool,
+    /// Whether it is a part of what its source is called.
+    is_name: bool,
+}
+
+/// Where a source's value is.
+fn path_of(source: &ReplacementSource) -> &str {
+    match source.field_path.as_str() {
+        "" => DEFAULT_PATH,
+        path => path,
+    }
 }
 
 /// A value as an unquoted scalar of that text.
@@ -107,11 +135,7 @@ fn value_of(
             "name it by kind, name and namespace",
         ));
     };
-    let path = if source.field_path.is_empty() {
-        DEFAULT_PATH
-    } else {
-        &source.field_path
-    };
+    let path = path_of(source);
     let parts = parts(path);
     chosen_well(&parts, encrypted)?;
     let missing = || (no_field(object, path, encrypted), "correct `fieldPath`");
@@ -247,11 +271,10 @@ fn is_item(item: &Value, key: &str, wanted: &str) -> bool {
 fn put(
     objects: &mut [Object],
     target: &ReplacementTarget,
-    value: &Value,
-    secret: bool,
-    encrypted: bool,
+    fresh: &Fresh,
     work: &mut Work,
 ) -> Result<(), Failed> {
+    let (value, encrypted) = (&*fresh.value, fresh.encrypted);
     let Some(select) = &target.select else {
         return Err((
             "a target needs `select:`".to_owned(),
@@ -274,7 +297,8 @@ fn put(
         if rejected || !select.fits_words(object) || !object.all_named().any(|id| select.takes_id(id)) {
             continue;
         }
-        object.resource.origin.secret |= secret;
+        object.resource.origin.secret |= fresh.secret;
+        let called = (fresh.secret && !fresh.is_name).then(|| object.id());
         for path in paths {
             let looks = PATH_LOOKS + path.len() / 8;
             work.look(looks).map_err(Failed::TooMuch)?;
@@ -287,6 +311,17 @@ fn put(
             };
             let made = if target.options.create { Some(value) } else { None };
             let count = visit(object.resource.value_mut(), &parts, made, &mut set)?;
+            if called
+                .as_ref()
+                .is_some_and(|called| called.named() != object.named())
+            {
+                // Status, Events, labels and inventory call objects by these, and so does the API server.
+                return Err((
+                    "the replacement makes an encrypted value a part of what an object is called, which everybody sees".to_owned(),
+                    "take `apiVersion`, `kind`, name and namespace from what is not encrypted",
+                )
+                    .into());
+            }
             // Everything that follows puts something into it.
             if !object.resource.value["metadata"].is_object() {
                 return Err((

@@ -83,18 +83,6 @@ fn a_patch_that_fits_nothing_is_an_error() {
 
 #[test]
 fn what_an_encrypted_patch_touches_is_secret_and_its_values_are_in_no_message() {
-    struct Encrypted(InMemory);
-    impl super::Files for Encrypted {
-        fn paths(&self) -> &std::collections::BTreeSet<String> {
-            self.0.paths()
-        }
-        fn text(&self, path: &str) -> Option<std::borrow::Cow<'_, str>> {
-            self.0.text(path)
-        }
-        fn secret(&self, path: &str) -> bool {
-            path == "p/patch.yaml"
-        }
-    }
     let kustomization = "resources: [a.yaml]\npatches:\n- path: patch.yaml\n  target: {kind: ConfigMap}\n";
     let canary = Canary::new();
     for (patch, wrong) in [
@@ -107,7 +95,7 @@ fn what_an_encrypted_patch_touches_is_secret_and_its_values_are_in_no_message() 
             ("p/kustomization.yaml", kustomization),
             ("p/patch.yaml", patch),
         ]);
-        let (resources, diagnostics) = build("p", &Encrypted(all));
+        let (resources, diagnostics) = build("p", &Sealed(all, "p/patch.yaml"));
         assert_eq!(diagnostics.len(), usize::from(wrong));
         assert!(wrong || resources[0].origin.secret);
         canary.assert_absent(&format!("{diagnostics:?}"));
@@ -162,6 +150,36 @@ impl super::Files for Sealed {
     }
     fn secret(&self, path: &str) -> bool {
         path == self.1
+    }
+}
+
+#[test]
+fn what_an_encrypted_object_is_called_may_be_a_name_elsewhere_and_its_values_may_not() {
+    let secret = "apiVersion: v1\nkind: Secret\nmetadata: {name: s}\nstringData: {k: canary}\n";
+    for (from, called) in [("", Some("s")), ("stringData.k", None)] {
+        let replacement = format!(
+            "source: {{kind: Secret, fieldPath: '{from}'}}\n  targets: [{{select: {{kind: ConfigMap}}, fieldPaths: [metadata.name]}}]"
+        );
+        let all = files(&[
+            ("p/a.yaml", MAP),
+            ("p/s.yaml", secret),
+            (
+                "p/kustomization.yaml",
+                &format!("resources: [a.yaml, s.yaml]\nreplacements:\n- {replacement}\n"),
+            ),
+        ]);
+        let (resources, diagnostics) = build("p", &Sealed(all, "p/s.yaml"));
+        match called {
+            Some(called) => {
+                assert!(diagnostics.is_empty(), "{}", diagnostics[0]);
+                assert_eq!(resources[0].name(), called);
+            }
+            None => assert!(
+                diagnostics[0]
+                    .message
+                    .contains("a part of what an object is called")
+            ),
+        }
     }
 }
 

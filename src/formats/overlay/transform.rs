@@ -37,6 +37,9 @@ pub(super) fn namespace(objects: &mut [Object], namespace: &str) -> Result<(), S
 
 /// Puts something before and after the names.
 pub(super) fn rename(objects: &mut [Object], prefix: &str, suffix: &str) {
+    if prefix.is_empty() && suffix.is_empty() {
+        return;
+    }
     for object in objects {
         let first = object.first_named();
         let unnamed = kinds::UNNAMED
@@ -118,8 +121,7 @@ pub(super) fn annotations(objects: &mut [Object], pairs: &BTreeMap<String, Strin
 /// Takes empty maps of annotations out, as kustomize does at the end; labels may be empty.
 pub(super) fn settle_annotations(objects: &mut [Object]) {
     for object in objects {
-        let annotations = object.resource.value.pointer("/metadata/annotations");
-        let empty = annotations.is_some_and(|all| all.as_object().is_some_and(Map::is_empty));
+        let empty = object.annotations().is_some_and(Map::is_empty);
         if empty && let Some(metadata) = object.resource.value_mut()["metadata"].as_object_mut() {
             metadata.remove("annotations");
         }

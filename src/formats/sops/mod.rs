@@ -156,7 +156,7 @@ pub fn is_sops(documents: &[Node]) -> bool {
 }
 
 /// The formats in which the sops command writes files; the ending of a file's name says which, as with sops and Flux.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum Format {
     /// YAML, of one or several documents.
     Yaml,

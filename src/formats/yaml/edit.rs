@@ -1,7 +1,7 @@
 //! Changes to a text that keep all other bytes: comments, quotes, order and layout survive.
 
 use super::emit::{double_quoted, emit, quote};
-use super::{Key, Kind, Node, load};
+use super::{Key, Kind, Node, load, unescape};
 use serde_json::{Map, Value};
 
 /// Why a text could not be changed.
@@ -132,10 +132,6 @@ fn checked(
             }
         });
     same.then_some(changed).ok_or_else(apart)
-}
-
-fn unescape(part: &str) -> String {
-    part.replace("~1", "/").replace("~0", "~")
 }
 
 /// The longest part of a pointer that leads somewhere, and what follows it.

@@ -316,7 +316,7 @@ impl Node {
     /// The value at a JSON pointer.
     pub fn pointer(&self, pointer: &str) -> Option<&Node> {
         pointer.split('/').skip(1).try_fold(self, |node, part| {
-            let part = part.replace("~1", "/").replace("~0", "~");
+            let part = unescape(part);
             match &node.kind {
                 Kind::Map(_) => node.get(&part),
                 Kind::List(items) => items.get(part.parse::<usize>().ok()?),
@@ -349,6 +349,11 @@ pub fn places_of_sealed(text: &str) -> Vec<PlaceIndex> {
 /// A key as JSON pointers write it.
 pub fn escape(key: &str) -> String {
     key.replace('~', "~0").replace('/', "~1")
+}
+
+/// The key that a part of a JSON pointer writes.
+pub fn unescape(part: &str) -> String {
+    part.replace("~1", "/").replace("~0", "~")
 }
 
 /// An integer if it fits, else a float.

@@ -26,14 +26,7 @@ impl Live {
 
     /// Whether a field manager has applied it.
     pub fn is_applied_by(&self, manager: &str) -> bool {
-        self.0
-            .pointer("/metadata/managedFields")
-            .and_then(Value::as_array)
-            .is_some_and(|entries| {
-                entries
-                    .iter()
-                    .any(|entry| entry["manager"] == manager && entry["operation"] == "Apply")
-            })
+        self.applied().any(|(one, _)| one == manager)
     }
 
     /// Who has applied it, and which of its fields.

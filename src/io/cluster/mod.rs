@@ -287,6 +287,21 @@ impl Cluster {
         Err(self.unreachable(format!("a list of {} never ended", K::plural(&()))))
     }
 
+    /// Lists all objects of one of our kinds; there are none where it is not installed.
+    ///
+    /// # Errors
+    /// Those of [`Cluster::list`], but not that the kind is unknown.
+    pub async fn list_if_installed<K>(&self) -> Result<Vec<K>, ClusterError>
+    where
+        K: Resource<DynamicType = ()> + Clone + Debug + DeserializeOwned,
+    {
+        match self.list().await {
+            // A plan may be made before any of our kinds is installed, and an older release has fewer of them.
+            Err(ClusterError::Api { code: 404, .. }) => Ok(Vec::new()),
+            found => found,
+        }
+    }
+
     /// Creates a cluster-scoped object.
     ///
     /// # Errors

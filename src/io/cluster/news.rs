@@ -2,7 +2,7 @@
 
 use super::{Cluster, ClusterError};
 use crate::model::conditions;
-use crate::model::kinds::{BackupPolicy, PolicySource, VolumeMigration, WorkloadMove};
+use crate::model::kinds::{BackupPolicy, GROUP, PolicySource, VolumeMigration, WorkloadMove};
 use futures::{StreamExt, TryStreamExt};
 use kube::runtime::WatchStreamExt;
 use kube::runtime::events::{Event, EventType};
@@ -15,7 +15,7 @@ use tokio::sync::mpsc;
 const NOTE_BYTES_MAX: usize = 1024;
 
 impl Cluster {
-    /// Publishes an Event about an object of ours. Repeats are counted on the first one.
+    /// Publishes an Event, and says what it says in the log if it is about an object of ours. Repeats are counted on the first one.
     ///
     /// # Errors
     /// Any [`ClusterError`]. Nothing depends on events, so callers log and go on.
@@ -31,11 +31,17 @@ impl Cluster {
     {
         self.wrote()?;
         let note = conditions::fitted(note, NOTE_BYTES_MAX);
+        if K::group(&()) == GROUP {
+            let (kind, name) = (K::kind(&()), about.meta().name.as_deref().unwrap_or_default());
+            match warning {
+                true => tracing::warn!(%kind, name, reason, "{note}"),
+                false => tracing::info!(%kind, name, reason, "{note}"),
+            }
+        }
         let event = Event {
-            type_: if warning {
-                EventType::Warning
-            } else {
-                EventType::Normal
+            type_: match warning {
+                true => EventType::Warning,
+                false => EventType::Normal,
             },
             reason: reason.to_owned(),
             note: Some(note),

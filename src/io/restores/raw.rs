@@ -8,6 +8,7 @@ use crate::model::backups::BackupClaim;
 use crate::model::desired::text_at;
 use crate::model::ids::ClaimRef;
 use crate::model::kinds::workload_move::MOVE_LABEL;
+use crate::model::restores::run::RETAIN;
 use crate::model::restores::{ClaimFacts, Facts, FluxFacts, Owner, PodFacts, ScalerFacts, WorkloadFacts};
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -42,7 +43,7 @@ pub(super) fn claim(one: &Value, volumes: &BTreeMap<&str, &Value>) -> ClaimFacts
         volume: volume.to_owned(),
         volume_gone: !volume.is_empty() && of.is_null(),
         volume_going: is_going(of),
-        volume_stays: text_at(of, &["spec", "persistentVolumeReclaimPolicy"]) == "Retain",
+        volume_stays: text_at(of, &["spec", "persistentVolumeReclaimPolicy"]) == RETAIN,
         bound: text_at(one, &["status", "phase"]) == "Bound",
         going: is_going(one),
         modes: texts(one, "/spec/accessModes").into_iter().collect(),

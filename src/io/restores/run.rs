@@ -6,7 +6,9 @@ use crate::io::drills::{self, Drills, id};
 use crate::io::hands::Hands;
 use crate::model::desired::text_at;
 use crate::model::drills::{Leftovers, ScratchSeen};
-use crate::model::restores::run::{Act, FluxRun, Phase, RESTORE_LABEL, RestoreRun, Seen, WorkloadRun};
+use crate::model::restores::run::{
+    Act, FluxRun, Phase, RESTORE_LABEL, RETAIN, RestoreRun, Seen, WorkloadRun,
+};
 use crate::model::restores::{LEFT_SECS_MIN, Way};
 use jiff::Timestamp;
 use serde_json::{Value, json};
@@ -187,7 +189,7 @@ impl<'a> Driver<'a> {
         let (namespace, hands) = (run.namespace.as_str(), self.hands());
         match act {
             Act::Prepare | Act::Restore => Ok(()),
-            Act::Retain(volume) => hands.keep(seen.volumes.get(volume), volume, "Retain").await,
+            Act::Retain(volume) => hands.keep(seen.volumes.get(volume), volume, RETAIN).await,
             Act::Release(volume, policy) => hands.keep(seen.volumes.get(volume), volume, policy).await,
             Act::EndCarriers => self.end_carriers(run).await,
             Act::Suspend(place) => self.suspend(run.flux.get(*place), true).await,

@@ -99,6 +99,22 @@ pub struct SignalNote {
 }
 
 impl DecisionNote {
+    /// A decision that rests on one figure, without thresholds and windows.
+    pub fn bare(policy: String, from: String, signal: String, value: f64) -> Self {
+        Self {
+            policy,
+            from,
+            signal,
+            value,
+            watermark: None,
+            window: None,
+            percentile: None,
+            also: Vec::new(),
+            sustained_for: None,
+            after: None,
+        }
+    }
+
     /// The same decision with figures that were measured at another time.
     pub fn measured_as(&self, other: &Self) -> Self {
         let mut note = self.clone();

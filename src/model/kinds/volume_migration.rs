@@ -1,5 +1,6 @@
 //! `VolumeMigration`: one approved move with its journal, progress and outcome. couchestor creates it; nobody else should.
 
+use crate::model::ids::SourceRef;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
@@ -87,6 +88,13 @@ pub struct Named {
     pub namespace: String,
     /// Name.
     pub name: String,
+}
+
+impl Named {
+    /// Whether it is this PolicySource.
+    pub fn is(&self, source: &SourceRef) -> bool {
+        self.namespace == source.namespace && self.name == source.name
+    }
 }
 
 /// Who approved a migration, and in which commit.

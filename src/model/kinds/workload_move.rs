@@ -3,6 +3,7 @@
 
 use super::rollout::PhaseMethod;
 use super::volume_migration::{ApprovedBy, JournalRecord, Named};
+use jiff::Timestamp;
 use k8s_openapi::apimachinery::pkg::apis::meta::v1::Condition;
 use kube::{CustomResource, KubeSchema};
 use schemars::JsonSchema;
@@ -360,6 +361,15 @@ pub struct WorkloadMoveStatus {
     /// Ready: it has completed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub conditions: Vec<Condition>,
+}
+
+impl WorkloadMoveStatus {
+    /// How long the workloads were down, in seconds; nothing before they are scaled up again.
+    pub fn seconds_down(&self) -> Option<u64> {
+        let at = |at: &Option<String>| at.as_ref()?.parse::<Timestamp>().ok();
+        let (down, up) = (at(&self.down_since)?, at(&self.up_since)?);
+        u64::try_from(up.as_second() - down.as_second()).ok()
+    }
 }
 
 fn is_zero(count: &u32) -> bool {

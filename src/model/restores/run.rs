@@ -152,6 +152,9 @@ pub struct ClaimSeen {
     pub manifest: Value,
 }
 
+/// What keeps a volume when its claim goes: its reclaim policy, as Kubernetes writes it.
+pub const RETAIN: &str = "Retain";
+
 /// A volume as it is now.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct VolumeNow {

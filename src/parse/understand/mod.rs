@@ -8,11 +8,11 @@ use crate::formats::duration;
 use crate::model::desired::{Assignment, Policy, Resource, Tier};
 use crate::model::diagnostic::{Diagnostic, Severity};
 use crate::model::ids::{ClaimRef, PolicyName, TierName, VolumeName};
-use crate::model::kinds::GROUP;
 use crate::model::kinds::policy_source::PolicySourceSpec;
 use crate::model::kinds::tier_assignment::TierAssignmentSpec;
 use crate::model::observation::Pin;
 use crate::model::promotions::Promotion;
+use crate::model::resources::Resources;
 use crate::model::tree::ClearTree;
 use serde::de::DeserializeOwned;
 use std::collections::{BTreeMap, BTreeSet};
@@ -33,6 +33,9 @@ mod promotions;
 /// Tiers.
 mod tiers;
 
+/// What an object of ours lacks that has no namespace, as it is told.
+pub(super) const NAMESPACE: &str = "`metadata.namespace`";
+
 #[derive(Default)]
 pub(super) struct Understood {
     pub(super) tiers: BTreeMap<TierName, Tier>,
@@ -43,7 +46,7 @@ pub(super) struct Understood {
 }
 
 pub(super) fn understand<'a>(
-    resources: &'a [Resource],
+    resources: &'a Resources,
     tree: &'a ClearTree,
     diagnostics: &'a mut Vec<Diagnostic>,
 ) -> Understood {
@@ -53,23 +56,14 @@ pub(super) fn understand<'a>(
         understood: Understood::default(),
         around: Around::of(resources),
         planned: Vec::new(),
-        tier_names: resources
-            .iter()
-            .filter(|resource| near::meant(resource).as_deref() == Some("StorageTier"))
-            .map(|resource| resource.name().to_owned())
-            .collect(),
-        encrypted: resources
-            .iter()
-            .filter(|resource| resource.origin.secret)
+        tier_names: near::meant_as(resources, "StorageTier")
             .map(|resource| resource.name().to_owned())
             .collect(),
         lost: Vec::new(),
     };
-    let ours = |kind: &'static str| {
-        resources
-            .iter()
-            .filter(move |resource| resource.kind() == kind && resource.api_version().starts_with(GROUP))
-            .filter(|resource| super::schema::too_large(resource).is_none())
+    let ours = |kind: &str| {
+        let all = resources.ours(kind);
+        all.filter(|resource| schema::too_large(resource).is_none())
     };
     reader.tiers(ours("StorageTier"));
     for resource in ours("StoragePolicy") {
@@ -114,8 +108,6 @@ struct Reader<'a> {
     planned: Vec<Planned<'a>>,
     /// Names of all tiers, also of those that are wrong in themselves or whose kind is misspelt.
     tier_names: BTreeSet<String>,
-    /// Names of objects that were encrypted.
-    encrypted: BTreeSet<String>,
     /// What the object at hand says wrongly by its schema, by JSON pointers: nothing is said of it again, nor of what rests on it.
     lost: Vec<String>,
 }
@@ -213,7 +205,16 @@ impl Reader<'_> {
             .get("spec")?;
         let (mended, lost) = mend(schema, written);
         self.lost = lost;
-        serde_json::from_value(mended).ok()
+        let read = serde_json::from_value(mended);
+        if read.is_err() && self.whole() {
+            // The schema has found nothing, and still it is none: without a word the object would be of no effect.
+            let help = format!(
+                "correct it; `couchestor schema {}` says what each field takes",
+                resource.kind()
+            );
+            self.wrong(resource, "/spec", "value", "this spec cannot be read", help);
+        }
+        read.ok()
     }
 
     /// Whether the object at hand is as it was written: only then others are compared with it.
@@ -251,7 +252,7 @@ impl Reader<'_> {
                 resource,
                 "/metadata",
                 "missing-field",
-                "`metadata.namespace` is missing",
+                format!("{NAMESPACE} is missing"),
                 "write it, or set `namespace` in kustomization.yaml",
             );
         }

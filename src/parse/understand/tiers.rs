@@ -126,10 +126,7 @@ impl Reader<'_> {
         if let Some(other) = self.understood.tiers.values().find(|other| {
             other.rank == tier.rank || other.pools == tier.pools && other.pools != TierPools::Local
         }) {
-            let whose = match self.encrypted.contains(other.name.as_str()) {
-                true => MASK,
-                false => other.name.as_str(),
-            };
+            let whose = if other.secret { MASK } else { other.name.as_str() };
             let message = format!("tier {whose} has the same rank or the same pools");
             self.wrong(
                 resource,

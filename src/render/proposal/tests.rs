@@ -11,6 +11,7 @@ use crate::model::kinds::volume_migration::Phase;
 use crate::model::migration_brief::MigrationBrief;
 use crate::model::pace::Pace;
 use crate::model::rendering::ProposalText;
+use crate::model::resources::Resources;
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
@@ -28,7 +29,7 @@ fn desired() -> Desired {
             branch: "main".into(),
             commit: "0".into(),
         },
-        resources: Vec::new(),
+        resources: Resources::default(),
         tiers: BTreeMap::new(),
         policies: Default::default(),
         assignments: BTreeMap::new(),

@@ -273,6 +273,21 @@ pub fn replacements() -> Vec<Case> {
             plain("spec.none", ""),
             "has no field `spec.none`",
         ),
+        (
+            "secret for metadata.name",
+            plain("metadata.name", ""),
+            "a part of what an object is called",
+        ),
+        (
+            "secret for kind",
+            plain("kind", ""),
+            "a part of what an object is called",
+        ),
+        (
+            "secret for apiVersion",
+            plain("apiVersion", ""),
+            "a part of what an object is called",
+        ),
     ] {
         cases.push(Case::new(
             &format!("replacement from a Secret: {name}"),

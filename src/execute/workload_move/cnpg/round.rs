@@ -9,16 +9,19 @@ use crate::model::restores::run::VolumeNow;
 impl View<'_> {
     /// An instance is being made anew.
     pub(super) fn round(&self, instance: &InstanceJournal) -> Next {
-        let intact = |one: &InstanceClaim| {
-            let now = self.seen.claims.get(&one.name);
-            now.is_some_and(|now| now.uid == one.uid && !now.going)
-        };
-        match (instance.claims.iter().all(intact), &instance.since) {
+        let intact = instance.claims.iter().all(|one| self.intact(one));
+        match (intact, &instance.since) {
             (true, _) => self.untouched(instance),
             // Somebody else has begun to delete it, and nobody knows whether it was the time to.
             (false, None) => Next::Remember(self.remember(|after| after.instance = None)),
             (false, Some(_)) => self.touched(instance),
         }
+    }
+
+    /// Whether a claim is there as it was, and is not being deleted.
+    fn intact(&self, one: &InstanceClaim) -> bool {
+        let now = self.seen.claims.get(&one.name);
+        now.is_some_and(|now| now.uid == one.uid && !now.going)
     }
 
     /// Nothing of the instance is deleted yet.
@@ -165,16 +168,12 @@ impl View<'_> {
         if !self.seen.others_are_ready(name) {
             return wait(format!("waiting for all instances but {name} to be ready"));
         }
-        let intact = |one: &InstanceClaim| {
-            let now = self.seen.claims.get(&one.name);
-            now.is_some_and(|now| now.uid == one.uid && !now.going)
-        };
-        match self.keep(instance, intact) {
+        match self.keep(instance, |one| self.intact(one)) {
             Err(why) => return Next::Stop(why),
             Ok(Some(act)) => return Next::Do(act),
             Ok(None) => {}
         }
-        if let Some(claim) = instance.claims.iter().find(|one| intact(one)) {
+        if let Some(claim) = instance.claims.iter().find(|one| self.intact(one)) {
             return Next::Do(Act::DeleteClaim {
                 claim: claim.name.clone(),
                 uid: claim.uid.clone(),

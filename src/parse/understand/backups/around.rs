@@ -1,8 +1,10 @@
 //! What of a tree backups refer to: locations, Secrets, ConfigMaps, StorageClasses, databases.
 
+use super::super::super::others::CLASSES;
 use super::super::super::{GROUP_CNPG, near};
 use crate::model::desired::{Resource, text_at};
 use crate::model::kinds::GROUP;
+use crate::model::resources::Resources;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -36,7 +38,6 @@ pub(in crate::parse::understand) struct Class<'a> {
 /// The driver of LVM LocalPV.
 pub(super) const LVM: &str = "local.csi.openebs.io";
 
-#[derive(Default)]
 pub(in crate::parse::understand) struct Around<'a> {
     pub(super) locations: BTreeMap<Key<'a>, &'a Resource>,
     pub(super) policies: BTreeMap<Key<'a>, &'a Resource>,
@@ -58,55 +59,45 @@ pub(in crate::parse::understand) struct Around<'a> {
 }
 
 impl<'a> Around<'a> {
-    pub(in crate::parse::understand) fn of(resources: &'a [Resource]) -> Self {
-        let mut around = Self::default();
-        for resource in resources {
-            let key = (resource.namespace(), resource.name());
-            let group = resource
-                .api_version()
-                .split_once('/')
-                .map_or("", |(group, _)| group);
-            match (group, resource.kind()) {
-                (GROUP, "BackupLocation") => {
-                    around.locations.insert(key, resource);
-                }
-                (GROUP, "BackupPolicy") => {
-                    around.policies.insert(key, resource);
-                }
-                (GROUP, "StorageTier") => around.classes.extend(of_tier(resource)),
-                ("", "Secret") => {
-                    around.secrets.insert(key, resource);
-                }
-                ("", "ConfigMap") => {
-                    around.config_maps.insert(key, resource);
-                }
-                ("storage.k8s.io", "StorageClass") => around.classes.push(of_class(resource)),
-                ("snapshot.storage.k8s.io", "VolumeSnapshotClass") => {
-                    around.has_snapshot_classes = true;
-                    if is_for_velero(resource) {
-                        around
-                            .snapshot_drivers
-                            .insert(text_at(&resource.value, &["driver"]));
-                    }
-                }
-                (GROUP_CNPG, "Cluster") => {
-                    around.databases.insert(resource.namespace());
-                }
-                ("", "Namespace") => {
-                    around.namespaces.insert(resource.name());
-                }
-                ("velero.io", "Schedule") => {
-                    around.velero_schedules.insert(key);
-                }
-                _ => {}
-            }
-            let meant =
-                near::meant(resource).filter(|meant| *meant != resource.kind() || near::is_slip(resource));
-            around
-                .misspelt
-                .extend(meant.map(|meant| (meant.into_owned(), key)));
+    pub(in crate::parse::understand) fn of(resources: &'a Resources) -> Self {
+        let key = |resource: &'a Resource| (resource.namespace(), resource.name());
+        let keyed = |group: &str, kind: &str| -> BTreeMap<Key<'a>, &'a Resource> {
+            let all = resources.of(group, kind);
+            all.map(|resource| (key(resource), resource)).collect()
+        };
+        let classes = resources.of_any(&CLASSES).into_iter();
+        let classes = classes.filter_map(|one| match one.group() {
+            GROUP => of_tier(one),
+            _ => Some(of_class(one)),
+        });
+        let snapshot_classes = resources.of("snapshot.storage.k8s.io", "VolumeSnapshotClass");
+        let has_snapshot_classes = snapshot_classes.clone().next().is_some();
+        let for_velero = snapshot_classes.filter(|class| is_for_velero(class));
+        let databases = resources.of(GROUP_CNPG, "Cluster");
+        let schedules = resources.of("velero.io", "Schedule");
+        let misspelt = resources.kinds().flat_map(|(group, kind)| {
+            let meant = near::meant(group, kind);
+            let meant = meant.filter(|meant| *meant != *kind || near::is_slip(group, kind));
+            meant.into_iter().flat_map(move |meant| {
+                let all = resources.of(group, kind);
+                all.map(move |resource| (meant.clone().into_owned(), key(resource)))
+            })
+        });
+        Self {
+            locations: keyed(GROUP, "BackupLocation"),
+            policies: keyed(GROUP, "BackupPolicy"),
+            secrets: keyed("", "Secret"),
+            config_maps: keyed("", "ConfigMap"),
+            classes: classes.collect(),
+            has_snapshot_classes,
+            snapshot_drivers: for_velero
+                .map(|class| text_at(&class.value, &["driver"]))
+                .collect(),
+            databases: databases.map(Resource::namespace).collect(),
+            namespaces: resources.of("", "Namespace").map(Resource::name).collect(),
+            velero_schedules: schedules.map(key).collect(),
+            misspelt: misspelt.collect(),
         }
-        around
     }
 
     /// Whether an object of a kind is there but for its kind, which is misspelt.
