@@ -7,6 +7,9 @@ mod world;
 /// What breaks off goes on.
 mod broken_off;
 
+/// Gates of backups.
+mod gates;
+
 /// Promotions that are asked for.
 mod asked;
 

@@ -263,8 +263,13 @@ fn percentile_95(mut all: Vec<u64>) -> Option<u64> {
 }
 
 /// Puts a drill's record before the others, and forgets the oldest of too many. The newest of each namespace stays, for it says when the
-/// next one is due.
+/// next one is due, and which volumes came back; of older ones stays what failed, for a status must not outgrow what etcd takes.
 pub fn remember(drills: &mut Vec<DrillRecord>, record: DrillRecord) {
+    let older = drills.iter_mut();
+    for older in older.filter(|older| older.namespace == record.namespace) {
+        older.volumes.clear();
+        older.checks.retain(|check| !check.passed);
+    }
     drills.insert(0, record);
     while drills.len() > RECORDS_MAX {
         let is_spare = |index: &usize| {

@@ -3,7 +3,6 @@
 //! Pure. Gates fail closed: what cannot be known does not hold. A phase opens only while everything that the phases before it have proved
 //! holds now; that it has soaked is remembered, and a break later does not make it soak again.
 
-use super::drills::{Asks, proved};
 use crate::formats::duration;
 use crate::model::backups::PolicyKey;
 use crate::model::coverage::{BackupReading, PolicyReport};
@@ -18,7 +17,6 @@ use crate::model::kinds::workload_move::MOVE_LABEL;
 use crate::model::observation::Observation;
 use crate::model::promotions::Candidate;
 use crate::model::pull_request::cut;
-use crate::model::quantities::span;
 use crate::model::rollouts::{Report, fingerprint};
 use jiff::Timestamp;
 use std::collections::{BTreeMap, BTreeSet};
@@ -27,7 +25,7 @@ use std::num::NonZeroI64;
 /// What backups prove.
 mod backed;
 
-use backed::{covers, fresh};
+use backed::{covers, drilled, fresh, needs};
 
 #[cfg(test)]
 mod tests;
@@ -184,7 +182,7 @@ impl Judging<'_> {
         let gates: Vec<GateStatus> = phase
             .gates
             .iter()
-            .map(|gate| self.gate(phase, gate, claims))
+            .map(|gate| self.gate(gate, claims, claims))
             .collect();
         let mut lacks = Vec::new();
         match (placed, claims.len()) {
@@ -248,16 +246,16 @@ impl Judging<'_> {
 
     /// What the phase's promotion is decided by. A backup of what has just been moved comes with the night, and nothing that is still to
     /// be moved waits for it: so gates are asked about the claims that are elsewhere.
-    fn candidate(&self, phase: &RolloutPhase, mut claims: Claims, fingerprint: String) -> Candidate {
-        let all = claims.keys().cloned().collect();
+    fn candidate(&self, phase: &RolloutPhase, all: Claims, fingerprint: String) -> Candidate {
+        let mut claims = all.clone();
         claims.retain(|_, claim| !claim.is_placed());
         let gates = phase.gates.iter();
         Candidate {
             fingerprint,
             method: phase.method.unwrap_or_default(),
-            claims: all,
             elsewhere: claims.keys().cloned().collect(),
-            gates: gates.map(|gate| self.gate(phase, gate, &claims)).collect(),
+            gates: gates.map(|gate| self.gate(gate, &claims, &all)).collect(),
+            claims: all.into_keys().collect(),
         }
     }
 
@@ -286,25 +284,27 @@ impl Judging<'_> {
         all
     }
 
-    fn gate(&self, phase: &RolloutPhase, gate: &Gate, claims: &Claims) -> GateStatus {
+    /// What holds of a gate for these claims of a phase, which has `all` of them.
+    fn gate(&self, gate: &Gate, claims: &Claims, all: &Claims) -> GateStatus {
+        let backed = |one| {
+            self.backed(one)
+                .and_then(|backed| needs(&backed, all).map(|()| backed))
+        };
         let (gate, found) = if let Some(one) = &gate.coverage {
-            let found = self.backed(one).and_then(|backed| covers(&backed, claims));
+            let found = backed(one).and_then(|backed| covers(&backed, claims));
             (named_gate("coverage", one), found)
         } else if let Some(one) = &gate.rpo {
-            let found = self
-                .backed(one)
-                .and_then(|backed| fresh(&backed, claims, one, self.seen.now));
+            let found = backed(one).and_then(|backed| fresh(&backed, claims, one, self.seen.now));
             (named_gate("rpo", one), found)
         } else if let Some(one) = &gate.drill {
-            let found = self
-                .backed(one)
-                .and_then(|backed| self.drilled(&backed, phase, one.within.as_deref(), None));
+            let within = one.within.as_deref();
+            let found = backed(one).and_then(|backed| drilled(&backed, claims, within, None, self.seen.now));
             (named_gate("drill", one), found)
         } else if let Some(one) = &gate.rto {
-            let found = self.backed(one).and_then(|backed| {
+            let found = backed(one).and_then(|backed| {
                 let rto = one.within.as_deref().or(backed.spec.rto.as_deref());
                 let rto = rto.ok_or_else(|| "the policy promises no rto".to_owned())?;
-                self.drilled(&backed, phase, None, Some(rto))
+                drilled(&backed, claims, None, Some(rto), self.seen.now)
             });
             (named_gate("rto", one), found)
         } else if let Some(one) = &gate.metric {
@@ -347,41 +347,6 @@ impl Judging<'_> {
             });
         }
         Ok(Backed { spec, report, told })
-    }
-
-    /// Whether the drills of the phase's namespaces prove what is asked.
-    fn drilled(
-        &self,
-        backed: &Backed,
-        phase: &RolloutPhase,
-        within: Option<&str>,
-        rto: Option<&str>,
-    ) -> Result<String, String> {
-        let drill = backed
-            .spec
-            .drill
-            .as_ref()
-            .ok_or_else(|| "the policy asks for no drills".to_owned())?;
-        let asks = Asks {
-            evidence_age: within.unwrap_or(&drill.evidence_age),
-            rto,
-            window: drill.window as usize,
-        };
-        let namespaces: BTreeSet<&str> = phase.workloads.iter().map(|one| &*one.namespace).collect();
-        let mut slowest = 0;
-        for namespace in &namespaces {
-            let found = proved(&backed.report.drills, namespace, asks, self.seen.now);
-            let p95 = found.map_err(|(reason, message)| match backed.told {
-                true => message,
-                false => format!("namespace {namespace}: {reason}"),
-            })?;
-            slowest = slowest.max(p95);
-        }
-        Ok(match rto {
-            Some(_) if backed.told => format!("restores take {}", span(slowest)),
-            Some(_) => "restores are fast enough".to_owned(),
-            None => "the last drills passed".to_owned(),
-        })
     }
 
     fn figure(&self, gate: &MetricGate) -> Result<String, String> {

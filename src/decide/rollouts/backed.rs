@@ -1,11 +1,43 @@
 //! What backups prove of the claims of a phase.
 
 use super::{Backed, Claim, Claims, named, seconds};
+use crate::decide::drills::{Asks, proved};
 use crate::model::coverage::Verdict;
 use crate::model::ids::ClaimRef;
+use crate::model::kinds::drill::DrillRecord;
 use crate::model::kinds::rollout::BackupGate;
+use crate::model::quantities::span;
 use jiff::Timestamp;
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+
+/// The verdicts on what the newest full backup found.
+fn verdicts<'a>(backed: &'a Backed) -> BTreeMap<&'a ClaimRef, &'a Verdict> {
+    let covered = backed.report.covered.iter();
+    let volumes = covered.flat_map(|covered| &covered.volumes);
+    volumes.map(|(claim, verdict)| (claim, verdict)).collect()
+}
+
+fn is_exempt(verdicts: &BTreeMap<&ClaimRef, &Verdict>, claim: &ClaimRef) -> bool {
+    matches!(verdicts.get(claim), Some(Verdict::Exempt { .. }))
+}
+
+/// Whether the policy has to prove anything of a phase: of one whose claims it exempts, each and all, it never will.
+pub(super) fn needs(backed: &Backed, all: &Claims) -> Result<(), String> {
+    let verdicts = verdicts(backed);
+    match !all.is_empty() && all.keys().all(|claim| is_exempt(&verdicts, claim)) {
+        true => Err("the policy exempts every claim of the phase, and proves nothing of them".to_owned()),
+        false => Ok(()),
+    }
+}
+
+/// Whether what the claim has now is at least as old as what began at that time: one that was made later has the name of what was backed
+/// up then, and nothing else of it.
+fn is_of(claim: Claim, began: Option<i64>) -> bool {
+    match claim {
+        Claim::Bound { made: Some(made), .. } => began.is_some_and(|began| made <= began),
+        _ => false,
+    }
+}
 
 /// Whether the newest full backup holds every claim.
 pub(super) fn covers(backed: &Backed, claims: &Claims) -> Result<String, String> {
@@ -14,22 +46,17 @@ pub(super) fn covers(backed: &Backed, claims: &Claims) -> Result<String, String>
         .covered
         .as_ref()
         .ok_or_else(|| "no backup holds every volume".to_owned())?;
-    let volumes = covered.volumes.iter();
-    let verdicts: BTreeMap<&ClaimRef, &Verdict> = volumes.map(|(claim, verdict)| (claim, verdict)).collect();
+    let verdicts = verdicts(backed);
     let started = covered.backup.started.map(Timestamp::as_second);
-    let held = |name: &ClaimRef, claim: Claim| match (verdicts.get(name), claim) {
-        (Some(Verdict::Exempt { .. }), _) => true,
-        // One that was made later has the name of what the backup holds, and nothing else of it.
-        (Some(Verdict::Covered { .. }), Claim::Bound { made: Some(made), .. }) => {
-            started.is_some_and(|started| made <= started)
-        }
+    let held = |name: &ClaimRef, claim: Claim| match verdicts.get(name) {
+        Some(Verdict::Exempt { .. }) => true,
+        Some(Verdict::Covered { .. }) => is_of(claim, started),
         _ => false,
     };
     let missing = claims.iter().filter(|(name, claim)| !held(name, **claim));
     let missing: Vec<&ClaimRef> = missing.map(|(name, _)| name).collect();
     let name = &covered.backup.name;
-    let is_exempt = |name: &&ClaimRef| matches!(verdicts.get(*name), Some(Verdict::Exempt { .. }));
-    let exempt = claims.keys().filter(is_exempt).count();
+    let exempt = claims.keys().filter(|claim| is_exempt(&verdicts, claim)).count();
     match missing.len() {
         0 if exempt > 0 && backed.told => Ok(format!(
             "backup {name} holds {} of them; its policy exempts {exempt}",
@@ -68,4 +95,59 @@ pub(super) fn fresh(
         (false, true) => Err(format!("the newest full backup is older than {allowed}")),
         (false, false) => Err("the newest full backup is too old".to_owned()),
     }
+}
+
+/// Whether the drills of the claims' namespaces prove what is asked, and the last of each brought every claim back that the policy does not
+/// exempt. A drill of before a claim was moved restored another volume.
+pub(super) fn drilled(
+    backed: &Backed,
+    claims: &Claims,
+    within: Option<&str>,
+    rto: Option<&str>,
+    now: Timestamp,
+) -> Result<String, String> {
+    let drill = backed
+        .spec
+        .drill
+        .as_ref()
+        .ok_or_else(|| "the policy asks for no drills".to_owned())?;
+    let asks = Asks {
+        evidence_age: within.unwrap_or(&drill.evidence_age),
+        rto,
+        window: drill.window as usize,
+    };
+    let drills = &backed.report.drills;
+    let verdicts = verdicts(backed);
+    let (mut slowest, mut missing) = (0, Vec::new());
+    let namespaces: BTreeSet<&str> = claims.keys().map(|claim| &*claim.namespace).collect();
+    for namespace in namespaces {
+        let found = proved(drills, namespace, asks, now);
+        let p95 = found.map_err(|(reason, message)| match backed.told {
+            true => message,
+            false => format!("namespace {namespace}: {reason}"),
+        })?;
+        slowest = slowest.max(p95);
+        let last = drills.iter().find(|record| record.namespace == namespace);
+        let here = claims.iter().filter(|(claim, _)| claim.namespace == namespace);
+        let lacks = here.filter(|(name, claim)| {
+            !is_exempt(&verdicts, name) && !last.is_some_and(|last| came_back(last, name, **claim))
+        });
+        missing.extend(lacks.map(|(name, _)| name));
+    }
+    if !missing.is_empty() {
+        let names = named(missing.iter().map(ToString::to_string), missing.len());
+        return Err(format!("the last drill did not restore {names} as it is now"));
+    }
+    Ok(match rto {
+        Some(_) if backed.told => format!("restores take {}", span(slowest)),
+        Some(_) => "restores are fast enough".to_owned(),
+        None => "the last drills passed".to_owned(),
+    })
+}
+
+/// Whether a drill restored a claim, out of a backup that began when the claim was there.
+fn came_back(last: &DrillRecord, name: &ClaimRef, claim: Claim) -> bool {
+    let began = last.backup_started_at.as_ref();
+    let began = began.and_then(|began| began.parse::<Timestamp>().ok());
+    last.volumes.contains(&name.name) && is_of(claim, began.map(Timestamp::as_second))
 }

@@ -2,7 +2,7 @@
 
 use crate::decide::drills::{DrillPolicy, Due, Proof, RECORDS_MAX, due, proof, remember};
 use crate::model::kinds::backup::BackupPolicySpec;
-use crate::model::kinds::drill::{BackupPolicyStatus, BackupSeen, DrillRecord, DrillRun};
+use crate::model::kinds::drill::{BackupPolicyStatus, BackupSeen, DrillCheck, DrillRecord, DrillRun};
 use jiff::Timestamp;
 use serde_json::{Value, json};
 
@@ -217,6 +217,35 @@ fn a_proof_holds_while_every_namespace_was_restored_lately_and_fast_enough() {
         };
         assert_eq!(said, word, "{:#?}", status.drills);
     }
+}
+
+#[test]
+fn of_older_drills_of_a_namespace_only_what_failed_stays_in_a_status() {
+    let check = |name: &str, passed| DrillCheck {
+        name: name.into(),
+        passed,
+        message: String::new(),
+    };
+    let whole = |namespace: &str, finished: &str| DrillRecord {
+        volumes: vec!["a".into()],
+        checks: vec![check("volume a", true), check("volume b", false)],
+        ..record(namespace, finished, 1)
+    };
+    let (first, other, last) = (
+        whole("often", "2026-02-01T00:00:00Z"),
+        whole("rare", "2026-02-02T00:00:00Z"),
+        whole("often", "2026-02-03T00:00:00Z"),
+    );
+    let mut drills = Vec::new();
+    for one in [&first, &other, &last] {
+        remember(&mut drills, one.clone());
+    }
+    let slim = DrillRecord {
+        volumes: Vec::new(),
+        checks: vec![check("volume b", false)],
+        ..first
+    };
+    assert_eq!(drills, [last, other, slim]);
 }
 
 #[test]

@@ -167,10 +167,10 @@ fn restoring(run: &DrillRun, seen: &DrillSeen) -> Step {
     })
 }
 
-/// Whether Velero restored every object without an error.
+/// Whether Velero restored every object without an error. A restore of nothing is Completed too, and proves nothing.
 fn objects_of(restore: &RestoreSeen) -> DrillCheck {
     let (done, all) = restore.items;
-    let passed = restore.phase == "Completed" && restore.errors == 0 && done == all;
+    let passed = restore.phase == "Completed" && restore.errors == 0 && done == all && all > 0;
     let mut message = format!(
         "{}: {done} of {all} objects, {} errors, {} warnings",
         restore.phase, restore.errors, restore.warnings
@@ -241,6 +241,9 @@ fn check(name: &str, passed: bool, message: String) -> DrillCheck {
     }
 }
 
+/// How the check of a volume begins; its claim follows, or its pod and its name there.
+const VOLUME: &str = "volume ";
+
 /// Whether each volume that the backup holds of the namespace came back byte for byte; and none that it does not hold.
 fn volumes_of(seen: &DrillSeen) -> Vec<DrillCheck> {
     let Some(held) = &seen.held else {
@@ -262,7 +265,7 @@ fn volumes_of(seen: &DrillSeen) -> Vec<DrillCheck> {
     };
     let checks = claims.into_iter().map(|claim| {
         let (passed, message) = of(claim);
-        check(&format!("volume {claim}"), passed, message)
+        check(&format!("{VOLUME}{claim}"), passed, message)
     });
     checks.collect()
 }
@@ -293,7 +296,12 @@ fn record(run: &DrillRun, now: Timestamp) -> DrillRecord {
     let took = seconds(&run.restored_at)
         .zip(seconds(&run.restore_started_at))
         .and_then(|(ended, began)| u64::try_from(ended - began).ok());
+    let volumes = run.checks.iter().filter(|check| check.passed);
+    let volumes = volumes.filter_map(|check| check.name.strip_prefix(VOLUME));
+    // What belongs to a pod alone has no claim.
+    let volumes = volumes.filter(|name| !name.contains('/'));
     DrillRecord {
+        volumes: volumes.map(str::to_owned).collect(),
         id: run.id.clone(),
         backup: run.backup.clone(),
         backup_started_at: run.backup_started_at.clone(),

@@ -118,6 +118,7 @@ fn a_drill_prepares_restores_checks_cleans_up_and_leaves_its_evidence() {
     assert_eq!(record.restore_seconds, Some(60));
     let names: Vec<&str> = record.checks.iter().map(|check| check.name.as_str()).collect();
     assert_eq!(names, ["objects", "volume data", "sentinel data/ok"]);
+    assert_eq!(record.volumes, ["data"]);
     assert_eq!(scene.seen.scratch, None);
 }
 
@@ -126,7 +127,12 @@ type Wrong = (&'static str, fn(&mut Scene), &'static str);
 
 #[test]
 fn whatever_goes_wrong_fails_the_drill_and_leaves_nothing() {
-    let wrong: [Wrong; 9] = [
+    let wrong: [Wrong; 10] = [
+        (
+            "nothing was in the backup",
+            |scene| scene.restore.items = (0, 0),
+            "0 of 0 objects",
+        ),
         (
             "Velero fails",
             |scene| {

@@ -239,7 +239,10 @@ pub struct DrillRecord {
     /// Seconds from the Restore's making to its end; absent when it did not end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restore_seconds: Option<u64>,
-    /// What was found.
+    /// The claims whose volumes came back byte for byte. Only the newest drill of a namespace has them in a status.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub volumes: Vec<String>,
+    /// What was found. Of older drills of a namespace a status has what failed only; the audit branch has all of it.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub checks: Vec<DrillCheck>,
     /// Why it failed.
