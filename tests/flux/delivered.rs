@@ -13,10 +13,11 @@ use std::collections::BTreeMap;
 use std::process::Command;
 
 /// Everything that has a home in a namespace of `flux/apps`.
-const APPS: [(&str, &str); 5] = [
+const APPS: [(&str, &str); 6] = [
     ("openebs-system", "localpv-provisioner"),
     ("velero", "velero-config"),
     ("velero", "velero"),
+    ("velero", "velero-snapshots"),
     ("couchestor-system", "couchestor"),
     ("couchestor-system", "couchestor-source"),
 ];
@@ -89,6 +90,7 @@ async fn flux_applies_all_of_it_in_order_and_says_what_keeps_the_rest() {
     every_app_has_what_is_said_once(&stage).await;
     a_wrong_key_is_said_and_the_right_one_opens_the_secret(&stage, &revision).await;
     releases_are_waited_for(&stage, &revision).await;
+    snapshots_are_told_of_where_their_kinds_are_missing(&stage, &revision).await;
     couchestor_is_installed_and_its_kinds_are_there(&stage).await;
     the_source_is_well_when_what_it_renders_is(&stage, &revision).await;
     what_leaves_git_leaves_the_cluster_but_for_what_must_stay(&stage).await;
@@ -184,6 +186,29 @@ async fn releases_are_waited_for(stage: &Stage, revision: &str) {
             .expect("the chart's source is applied");
         assert!(text(&chart, "/spec/url").starts_with("oci://"), "{chart}");
     }
+}
+
+/// Nothing waits for them: the releases are there already.
+async fn snapshots_are_told_of_where_their_kinds_are_missing(stage: &Stage, revision: &str) {
+    let own = ("velero", "velero-snapshots");
+    let why = refused(&stage.client, own, "ReconciliationFailed").await;
+    assert!(why.contains("VolumeSnapshotClass"), "{why}");
+    stage
+        .flux
+        .define(&[&servers::snapshot_kinds().join("snapshot.storage.k8s.io_volumesnapshotclasses.yaml")]);
+    stage.flux.ask(own.0, own.1);
+    applied(&stage.client, own, revision).await;
+    let class = "/apis/snapshot.storage.k8s.io/v1/volumesnapshotclasses/mayastor";
+    let class = get(&stage.client, class).await.expect("it was applied");
+    // The driver is that of the volumes, and the label is what Velero looks for.
+    assert_eq!(text(&class, "/driver"), "io.openebs.csi-mayastor");
+    assert_eq!(
+        text(&class, "/metadata/labels/velero.io~1csi-volumesnapshot-class"),
+        "true"
+    );
+    let release = get(&stage.client, &release("velero", "velero")).await.unwrap();
+    assert_eq!(text(&release, "/spec/values/configuration/features"), "EnableCSI");
+    assert_eq!(release["spec"]["values"]["deployNodeAgent"], true);
 }
 
 async fn couchestor_is_installed_and_its_kinds_are_there(stage: &Stage) {

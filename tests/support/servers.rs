@@ -132,6 +132,13 @@ pub fn velero_kinds() -> PathBuf {
     module_folder("velero", "github.com/vmware-tanzu/velero", CRDS).join(CRDS)
 }
 
+/// The folder with the kinds of CSI's snapshots, as the client that Velero is built with knows them.
+pub fn snapshot_kinds() -> PathBuf {
+    const CRDS: &str = "config/crd";
+    let package = "github.com/kubernetes-csi/external-snapshotter/client/v8";
+    module_folder("velero", package, CRDS).join(CRDS)
+}
+
 /// Gitea keeps its pages and its words in its module's folder: the second path.
 pub fn gitea() -> (PathBuf, PathBuf) {
     let tags = &["-tags", "sqlite,sqlite_unlock_notify"];

@@ -60,9 +60,7 @@ fn stack() -> &'static Stack {
         cluster.kubectl(&["apply", "--server-side", "-f", "-"], &String::from_utf8_lossy(&crds.stdout));
         let ours = include_str!("../../kubernetes/crds.yaml");
         cluster.kubectl(&["apply", "--server-side", "-f", "-"], ours);
-        // Snapshots, as the client that Velero is built with knows them.
-        let package = "github.com/kubernetes-csi/external-snapshotter/client/v8";
-        let folder = servers::module_folder("velero", package, "config/crd").join("config/crd");
+        let folder = servers::snapshot_kinds();
         for kind in ["volumesnapshots", "volumesnapshotcontents", "volumesnapshotclasses"] {
             let crd = folder.join(format!("snapshot.storage.k8s.io_{kind}.yaml"));
             let crd = std::fs::read_to_string(crd).unwrap();
