@@ -177,6 +177,29 @@ async fn a_promotion_in_git_moves_workloads_and_taking_it_out_moves_them_back() 
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_phase_moves_onto_a_class_of_its_own() {
+    let mut world = World::new().await;
+    let own = world::ROLLOUT
+        .replace("storageClassName: fast", "storageClassName: slow")
+        .replace(
+            "  - name: shops\n",
+            "  - name: shops\n    storageClassName: fast\n",
+        );
+    world.follow.commit("p/rollout.yaml", &own, &[]);
+    world.follow.git(&["push", "-q", "origin", "main"]);
+    world.turn().await;
+    let rollout = world.get("Rollout", "onto-fast").unwrap();
+    let waits = text(&rollout, "/status/phases/0/waitsFor");
+    assert_eq!(waits, "shop/data-shop-0 on fast");
+    world.promote("");
+    world.until(1, "Completed").await;
+    assert_on(&world, "fast", 2, "onto the phase's class");
+    world.demote();
+    world.until(2, "Completed").await;
+    assert_on(&world, "slow", 2, "taken back");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_copy_that_is_not_the_same_is_taken_back_and_says_so() {
     let mut world = World::new().await;
     world.turn().await;

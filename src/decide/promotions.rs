@@ -269,14 +269,14 @@ impl Deciding<'_> {
                     continue;
                 }
             };
-            for group in groups_by(candidate.method, namespace, facts, &claims, &report.class) {
+            for group in groups_by(candidate.method, namespace, facts, &claims, &candidate.class) {
                 if let Some(why) = self.keeps(commit, facts, &group) {
                     waits.push(why);
                     continue;
                 }
                 let moved = group.claims.iter().filter_map(|name| {
                     let live = facts.claims.iter().find(|live| live.claim.claim.name == *name)?;
-                    Some(moved(live, &report.class))
+                    Some(moved(live, &candidate.class))
                 });
                 return Found::Starts(Box::new(Start {
                     rollout: report.name.clone(),

@@ -87,7 +87,7 @@ pub fn judge(seen: &Seen, before: &BTreeMap<String, RolloutStatus>) -> Vec<Repor
         let judging = Judging {
             seen,
             policies: &policies,
-            class: &spec.storage_class_name,
+            spec: &spec,
             secret: resource.origin.secret,
         };
         // All volumes are looked through for each.
@@ -112,7 +112,7 @@ struct Judging<'a> {
     seen: &'a Seen<'a>,
     /// BackupPolicies by namespace and name, and whether they were encrypted.
     policies: &'a BTreeMap<(&'a str, &'a str), (BackupPolicySpec, bool)>,
-    class: &'a str,
+    spec: &'a RolloutSpec,
     secret: bool,
 }
 
@@ -123,7 +123,7 @@ enum Claim {
     Unbound,
     /// It has one.
     Bound {
-        /// Whether that is of the rollout's class.
+        /// Whether that is of the phase's class.
         on_class: bool,
         /// When it was made, in seconds since the epoch. A claim that is made anew is not the one that an older backup holds.
         made: Option<i64>,
@@ -153,7 +153,7 @@ impl Judging<'_> {
         // The first phase that keeps the others waiting.
         let mut waits: Option<String> = None;
         for (phase, claims) in phases.iter().zip(claims) {
-            let fingerprint = fingerprint(self.class, phase);
+            let fingerprint = fingerprint(phase.class(self.spec), phase);
             let known = before
                 .iter()
                 .find(|one| one.name == phase.name && one.fingerprint == fingerprint);
@@ -190,7 +190,7 @@ impl Judging<'_> {
             (placed, all) if placed < all => {
                 let elsewhere = claims.iter().filter(|(_, claim)| !claim.is_placed());
                 let names = named(elsewhere.map(|(claim, _)| claim.to_string()), all - placed);
-                lacks.push(format!("{names} on {}", self.class));
+                lacks.push(format!("{names} on {}", phase.class(self.spec)));
             }
             _ => {}
         }
@@ -251,6 +251,7 @@ impl Judging<'_> {
         claims.retain(|_, claim| !claim.is_placed());
         let gates = phase.gates.iter();
         Candidate {
+            class: phase.class(self.spec).to_owned(),
             fingerprint,
             method: phase.method.unwrap_or_default(),
             elsewhere: claims.keys().cloned().collect(),
@@ -269,7 +270,7 @@ impl Judging<'_> {
             if takes(phase, &volume.namespace, label) {
                 let class = group.map(|group| &*group.storage_class);
                 let claim = Claim::Bound {
-                    on_class: class == Some(self.class),
+                    on_class: class == Some(phase.class(self.spec)),
                     made: volume.created.map(NonZeroI64::get),
                 };
                 all.insert(volume.claim_ref(), claim);

@@ -63,6 +63,8 @@ pub fn of_path<'p>(assignments: &str, path: &'p str) -> Option<(&'p str, &'p str
 /// What a phase's promotion is decided by, as its rollout was judged.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Candidate {
+    /// The class onto which it moves.
+    pub class: String,
     /// The phase as it is written.
     pub fingerprint: String,
     /// How its workloads move.

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 pub struct Report {
     /// Its name.
     pub name: String,
-    /// The class onto which volumes move.
+    /// The class onto which volumes move, where a phase has no other.
     pub class: String,
     /// Whether it was encrypted: then nobody is told what it says.
     pub secret: bool,

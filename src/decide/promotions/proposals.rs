@@ -106,7 +106,7 @@ fn of_rollout(seen: &Seen, decided: &Decided, report: &Report) -> Result<Wanted,
             why = format!("phase {}: {said}", phase.name);
             continue;
         }
-        let groups = groups_of(seen, report, candidate)?;
+        let groups = groups_of(seen, candidate)?;
         if groups.iter().all(|group| !group.refusals.is_empty()) {
             let refusals: BTreeSet<&str> = groups
                 .iter()
@@ -124,7 +124,7 @@ fn of_rollout(seen: &Seen, decided: &Decided, report: &Report) -> Result<Wanted,
         return Ok(Wanted {
             identity: identity(&report.name),
             rollout: report.name.clone(),
-            class: report.class.clone(),
+            class: candidate.class.clone(),
             phase: phase.name.clone(),
             place: place + 1,
             phases: report.phases.len(),
@@ -191,7 +191,7 @@ pub(super) fn refused(seen: &Seen, report: &Report, phase: &str, candidate: &Can
     None
 }
 
-fn groups_of(seen: &Seen, report: &Report, candidate: &Candidate) -> Result<Vec<Group>, Not> {
+fn groups_of(seen: &Seen, candidate: &Candidate) -> Result<Vec<Group>, Not> {
     let mut all = Vec::new();
     for (namespace, claims) in candidate.by_namespace() {
         let facts = facts_of(seen, namespace).ok_or(Not::Known)?;
@@ -200,7 +200,7 @@ fn groups_of(seen: &Seen, report: &Report, candidate: &Candidate) -> Result<Vec<
             namespace,
             facts,
             &claims,
-            &report.class,
+            &candidate.class,
         ));
     }
     Ok(all)
@@ -223,7 +223,7 @@ fn moves(seen: &Seen, report: &Report, phase: &str, candidate: &Candidate) -> Ve
             volume: live.map_or("", |live| live.volume.as_str()).into(),
             policy: identity(&report.name),
             from: class(from),
-            to: class(&report.class),
+            to: class(&candidate.class),
             hotter: false,
             note: DecisionNote::bare(
                 identity(&report.name).0,

@@ -97,6 +97,7 @@ fn scene() -> Scene {
             candidates: vec![
                 Candidate::default(),
                 Candidate {
+                    class: "fast".into(),
                     fingerprint: "f".into(),
                     claims: all.clone(),
                     elsewhere: all,

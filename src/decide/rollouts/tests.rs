@@ -250,6 +250,22 @@ fn a_claim_without_a_volume_is_not_on_the_class() {
 }
 
 #[test]
+fn a_phase_with_a_class_of_its_own_is_judged_by_that_one() {
+    let own = Scene::with(|scene| {
+        scene.rollout["phases"][1]["storageClassName"] = json!("slow");
+    });
+    let report = own.judged(&[], 0);
+    assert_eq!((report.phases[0].placed, report.phases[1].placed), (1, 1));
+    assert_eq!(report.phases[1].waits_for, "prod/b on slow");
+    let classes: Vec<&str> = report.candidates.iter().map(|one| &*one.class).collect();
+    assert_eq!(classes, ["fast", "slow"]);
+    // What was proved and promoted of one class says nothing of another.
+    let common = scene().judged(&[], 0);
+    assert_eq!(report.phases[0].fingerprint, common.phases[0].fingerprint);
+    assert_ne!(report.phases[1].fingerprint, common.phases[1].fingerprint);
+}
+
+#[test]
 fn a_selector_takes_the_claims_with_its_labels_only() {
     let chosen = Scene::with(|scene| {
         scene.rollout["phases"][1]["workloads"][0]["selector"] = json!({"matchLabels": {"app": "b"}});

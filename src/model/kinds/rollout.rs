@@ -31,7 +31,7 @@ use serde::{Deserialize, Serialize};
 )]
 #[serde(rename_all = "camelCase")]
 pub struct RolloutSpec {
-    /// The class onto which volumes move.
+    /// The class onto which volumes move, where a phase names no other.
     pub storage_class_name: String,
     /// The phases in order.
     #[schemars(length(min = 1, max = 20))]
@@ -94,6 +94,9 @@ pub struct RolloutPhase {
     /// Its workloads.
     #[schemars(length(min = 1, max = 50))]
     pub workloads: Vec<WorkloadSelector>,
+    /// The class onto which they move, where it is another than the rollout's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub storage_class_name: Option<String>,
     /// How they move: `copy` unless it says otherwise.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub method: Option<PhaseMethod>,
@@ -104,6 +107,15 @@ pub struct RolloutPhase {
     /// For how long all of that must have held, a Go duration.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub soak: Option<String>,
+}
+
+impl RolloutPhase {
+    /// The class onto which its workloads move: its own, or else that of its rollout.
+    pub fn class<'a>(&'a self, rollout: &'a RolloutSpec) -> &'a str {
+        self.storage_class_name
+            .as_deref()
+            .unwrap_or(&rollout.storage_class_name)
+    }
 }
 
 /// Some workloads.
