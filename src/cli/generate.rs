@@ -174,7 +174,7 @@ const RIGHTS: [Right; 32] = [
         group: "apps",
         resources: &["daemonsets"],
         verbs: &["list"],
-        because: "what uses claims and cannot be scaled down is not moved",
+        because: "what uses claims and cannot be scaled down is not moved; whether Velero has a node agent",
     },
     Right {
         group: "batch",

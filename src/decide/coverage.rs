@@ -156,25 +156,22 @@ fn policy(
 ) -> PolicyReport {
     let claims = in_scope(rules, evidence);
     let status = evidence.statuses.get(&rules.policy);
+    let is_promised = |one: &&&BackupClaim| {
+        let way = rules.way(&one.storage_class, |key| one.label(key));
+        !matches!(way, Way::Exempt(_))
+    };
+    let in_scope = claims.iter().filter(is_promised);
+    let in_scope: Vec<ClaimRef> = in_scope.map(|one| one.claim.clone()).collect();
     let mut report = PolicyReport {
         rules: rules.clone(),
-        in_scope: claims
-            .iter()
-            .filter(|one| {
-                !matches!(
-                    rules.way(&one.storage_class, |key| one.label(key)),
-                    Way::Exempt(_)
-                )
-            })
-            .map(|one| one.claim.clone())
-            .collect(),
         newest: None,
         covered: None,
         reading: None,
         uploading: BTreeMap::new(),
         drill: status.and_then(|status| status.drill.clone()),
         drills: status.map(|status| status.drills.clone()).unwrap_or_default(),
-        trouble: trouble(rules, &evidence.state, reading),
+        trouble: trouble(rules, &evidence.state, reading, !in_scope.is_empty()),
+        in_scope,
     };
     let own = |backup: &&FoundBackup| {
         backup.policy == rules.policy.name && backup.namespace == rules.policy.namespace
@@ -230,8 +227,14 @@ fn uploading(backup: &FoundBackup, uploads: &[Upload], claims: &[&BackupClaim]) 
         .collect()
 }
 
-/// What of a policy's Schedules and locations keeps backups from being made.
-fn trouble(rules: &BackupRules, state: &VeleroState, reading: &BackupReading) -> Option<Trouble> {
+/// What of a policy's Schedules, of the node agent and of its locations keeps backups from being made; `uploads` says whether there are
+/// volumes whose data is promised: both ways of uploading it are the node agent's.
+fn trouble(
+    rules: &BackupRules,
+    state: &VeleroState,
+    reading: &BackupReading,
+    uploads: bool,
+) -> Option<Trouble> {
     let namespace = &rules.policy.namespace;
     let refused = rules.schedules.iter().find_map(|schedule| {
         let mut found = state.schedules.iter();
@@ -246,6 +249,12 @@ fn trouble(rules: &BackupRules, state: &VeleroState, reading: &BackupReading) ->
         return Some(Trouble::ScheduleRefused(format!(
             "Velero refuses Schedule {}: {why}",
             refused.name
+        )));
+    }
+    let lacks_agent = |agents: &BTreeSet<String>| !agents.contains(namespace);
+    if uploads && state.node_agents.as_ref().is_some_and(lacks_agent) {
+        return Some(Trouble::NoNodeAgent(format!(
+            "Velero in namespace {namespace} has no node agent, so no volume is uploaded; install it (`deployNodeAgent: true` of its chart)"
         )));
     }
     let used: BTreeSet<&str> = rules.schedules.iter().map(|one| one.location.as_str()).collect();

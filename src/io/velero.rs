@@ -35,6 +35,12 @@ pub const RESTORES: Foreign = velero("Restore", "restores");
 /// Repositories.
 pub const REPOSITORIES: Foreign = velero("BackupRepository", "backuprepositories");
 
+/// What uploads volumes, one pod on each node.
+const DAEMON_SETS: Foreign = Foreign::of("apps", "v1", "DaemonSet", "daemonsets");
+
+/// The DaemonSet by which Velero finds its node agent (`pkg/nodeagent/node_agent.go`); that of Windows ends differently.
+const NODE_AGENT: &str = "metadata.name=node-agent";
+
 pub(super) const NAMESPACES: Foreign = core("Namespace", "namespaces");
 pub(super) const PODS: Foreign = core("Pod", "pods");
 
@@ -113,13 +119,14 @@ impl Velero {
         let (of_policies, left_out) = (labelled(POLICY_LABEL), labelled(&format!("{EXCLUDE_LABEL}=true")));
         let ours = labelled(RESTORE_OF_LABEL);
         let restores = async { Ok(self.0.list_foreign(&RESTORES, &ours).await?.unwrap_or_default()) };
-        let (backups, locations, schedules, repositories, namespaces, restores) = tokio::try_join!(
+        let (backups, locations, schedules, repositories, namespaces, restores, agents) = tokio::try_join!(
             self.all::<raw::Backup>(&BACKUPS, &of_policies),
             self.all::<raw::Location>(&LOCATIONS, &all),
             self.all::<raw::Schedule>(&SCHEDULES, &all),
             self.all::<raw::Repository>(&REPOSITORIES, &all),
             self.all::<raw::Named>(&NAMESPACES, &left_out),
             restores,
+            self.node_agents(),
         )?;
         let label = |one: &Value, key: &str| text_at(one, &["metadata", "labels", key]).to_owned();
         Ok(VeleroState {
@@ -132,7 +139,22 @@ impl Velero {
                 .iter()
                 .map(|one| (label(one, RESTORE_OF_LABEL), label(one, RESTORE_LABEL)))
                 .collect(),
+            node_agents: agents,
         })
+    }
+
+    /// Namespaces with a node agent; `None` where nobody may look.
+    async fn node_agents(&self) -> Result<Option<BTreeSet<String>>, VeleroError> {
+        let which = Which {
+            labels: None,
+            fields: Some(NODE_AGENT.to_owned()),
+        };
+        let found = match self.0.list_foreign(&DAEMON_SETS, &which).await {
+            Err(error) if error.class() == Class::Stalled => return Ok(None),
+            found => found?,
+        };
+        let namespace = |one: &Value| text_at(one, &["metadata", "namespace"]).to_owned();
+        Ok(found.map(|all| all.iter().map(namespace).collect()))
     }
 
     /// The uploads of a Backup.

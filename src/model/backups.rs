@@ -332,6 +332,8 @@ pub struct VeleroState {
     pub excluded_namespaces: BTreeSet<String>,
     /// Restores of claims that people have asked for and that have not ended, by namespace.
     pub restoring: BTreeMap<String, String>,
+    /// Namespaces where Velero's node agent is installed; nobody knows of any where this is `None`.
+    pub node_agents: Option<BTreeSet<String>>,
 }
 
 /// Why nothing is known of backups.

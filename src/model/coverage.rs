@@ -179,6 +179,8 @@ pub fn uncovered((claim, gap, message): (&ClaimRef, Gap, &str)) -> UncoveredVolu
 pub enum Trouble {
     /// Velero refuses a Schedule, in its own words.
     ScheduleRefused(String),
+    /// Nothing uploads volumes, and why.
+    NoNodeAgent(String),
     /// Backups cannot be written to a location, and why.
     LocationUnavailable(String),
 }
@@ -187,7 +189,9 @@ impl Trouble {
     /// What it is, in words.
     pub fn words(&self) -> &str {
         match self {
-            Self::ScheduleRefused(words) | Self::LocationUnavailable(words) => words,
+            Self::ScheduleRefused(words) | Self::NoNodeAgent(words) | Self::LocationUnavailable(words) => {
+                words
+            }
         }
     }
 }

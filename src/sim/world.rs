@@ -140,7 +140,7 @@ pub async fn start(
     Ok(running)
 }
 
-/// The Kubernetes objects of a world: namespaces, volumes and claims, bound as a cluster binds them.
+/// The Kubernetes objects of a world: namespaces, Velero's node agent, volumes and claims, bound as a cluster binds them.
 pub fn objects(world: &World) -> Vec<serde_json::Value> {
     let own = ["couchestor-system", "velero"];
     let namespaces: BTreeSet<&str> = world
@@ -153,6 +153,7 @@ pub fn objects(world: &World) -> Vec<serde_json::Value> {
         .into_iter()
         .map(|name| json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}))
         .collect();
+    objects.push(json!({"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"name": "node-agent", "namespace": "velero"}}));
     for claim in &world.claims {
         let (name, size) = (
             claim.volume_name(),

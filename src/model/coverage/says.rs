@@ -68,6 +68,7 @@ impl PolicyReport {
         let (covered, fresh) = (self.is_covered(), self.freshness(now));
         let trouble = self.trouble.as_ref().map(|trouble| match trouble {
             Trouble::ScheduleRefused(words) => said("Ready", false, "ScheduleRefused", &**words),
+            Trouble::NoNodeAgent(words) => said("Ready", false, "NoNodeAgent", &**words),
             Trouble::LocationUnavailable(words) => said("Ready", false, "LocationUnavailable", &**words),
         });
         let worst = [Some(&covered), fresh.as_ref()];

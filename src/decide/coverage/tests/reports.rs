@@ -178,6 +178,28 @@ fn what_keeps_backups_from_being_made_comes_first() {
         ready.message
     );
 
+    for (agents, exempt, expected) in [
+        (None, false, "BackedUp"),
+        (Some("velero"), false, "BackedUp"),
+        (Some("elsewhere"), false, "NoNodeAgent"),
+        (Some("elsewhere"), true, "BackedUp"),
+    ] {
+        let claims = if exempt { &[][..] } else { &["a", "z"][..] };
+        let report = reported(&[(&new, claims)], |evidence| {
+            let agents = agents.map(|namespace: &str| BTreeSet::from([namespace.to_owned()]));
+            evidence.state.node_agents = agents;
+            if exempt {
+                evidence.claims.clear();
+            }
+        });
+        let ready = report.says(None, now()).remove(0);
+        assert_eq!(
+            (&*ready.reason, ready.holds),
+            (expected, expected == "BackedUp"),
+            "{ready:?}"
+        );
+    }
+
     let repository = |change: fn(&mut FoundRepository)| {
         move |evidence: &mut Evidence| {
             let mut repository = FoundRepository {
