@@ -4,8 +4,10 @@ use super::GROUP_CNPG;
 use crate::model::desired::{Resource, text_at};
 use crate::model::diagnostic::Diagnostic;
 use crate::model::kinds::GROUP;
+use crate::model::kinds::backup::BackupPolicySpec;
 use crate::model::resources::Resources;
 use crate::model::secret::MASK;
+use serde::Deserialize;
 use serde_json::Value;
 
 /// What StorageClasses are made of.
@@ -21,7 +23,9 @@ pub(super) fn check(resources: &Resources, diagnostics: &mut Vec<Diagnostic>) {
     diagnostics.extend(resources.of(GROUP_CNPG, "ScheduledBackup").filter_map(six_fields));
     diagnostics.extend(resources.of(GROUP_CNPG, "Cluster").filter_map(old_backup));
     for release in resources.of("helm.toolkit.fluxcd.io", "HelmRelease") {
-        velero(release, &CHART, diagnostics);
+        if velero(release, &CHART, diagnostics) {
+            uploads(resources, release, diagnostics);
+        }
     }
     for deployment in resources.of("apps", "Deployment") {
         velero(deployment, &DEPLOYMENT, diagnostics);
@@ -197,7 +201,8 @@ fn image_name(image: &str) -> &str {
 }
 
 /// A Velero that would not start, or make no backup of a volume: plugins of other versions, or what it no longer has.
-fn velero(resource: &Resource, at: &Installed, diagnostics: &mut Vec<Diagnostic>) {
+/// Whether it is one is answered.
+fn velero(resource: &Resource, at: &Installed, diagnostics: &mut Vec<Diagnostic>) -> bool {
     let plugins = resource.value.pointer(at.plugins).and_then(Value::as_array);
     let images = plugins
         .into_iter()
@@ -208,7 +213,7 @@ fn velero(resource: &Resource, at: &Installed, diagnostics: &mut Vec<Diagnostic>
         .filter(|(_, image)| image_name(image).starts_with("velero-plugin-for-"))
         .collect();
     if images.is_empty() {
-        return;
+        return false;
     }
     let place = |pointer: &str| resource.origin.place(pointer);
     let server = resource.value.pointer(at.server).and_then(Value::as_str);
@@ -257,5 +262,50 @@ fn velero(resource: &Resource, at: &Installed, diagnostics: &mut Vec<Diagnostic>
             message,
             "write kopia",
         ));
+    }
+    true
+}
+
+/// What the policies of the same namespace need of a Velero that the chart installs. Values from elsewhere may say it.
+fn uploads(resources: &Resources, release: &Resource, diagnostics: &mut Vec<Diagnostic>) {
+    if release.value.pointer("/spec/valuesFrom").is_some() {
+        return;
+    }
+    let target = text_at(&release.value, &["spec", "targetNamespace"]);
+    let namespace = if target.is_empty() {
+        release.namespace()
+    } else {
+        target
+    };
+    let policies = resources.ours("BackupPolicy");
+    let policies = policies.filter(|policy| policy.namespace() == namespace);
+    let specs = policies.filter_map(|policy| BackupPolicySpec::deserialize(policy.value.get("spec")?).ok());
+    let specs: Vec<BackupPolicySpec> = specs.collect();
+    let value = |pointer: &str| release.value.pointer(pointer);
+    let agent = value("/spec/values/deployNodeAgent") == Some(&Value::Bool(true));
+    let features = value("/spec/values/configuration/features").and_then(Value::as_str);
+    let csi = features.is_some_and(|all| all.split(',').any(|one| one.trim() == "EnableCSI"));
+    for (needed, pointer, message, help) in [
+        (
+            !agent && specs.iter().any(BackupPolicySpec::uploads),
+            "/spec/values/deployNodeAgent",
+            "without its node agent Velero uploads no volume, and policies of this repository ask for it",
+            "write `deployNodeAgent: true` into the values",
+        ),
+        (
+            !csi && specs.iter().any(BackupPolicySpec::takes_snapshots),
+            "/spec/values/configuration/features",
+            "without this feature Velero takes no CSI snapshots, and policies of this repository ask for them",
+            "write `features: EnableCSI` below `configuration` of the values",
+        ),
+    ] {
+        if needed {
+            diagnostics.push(Diagnostic::warning(
+                release.origin.place(pointer),
+                "velero",
+                message,
+                help,
+            ));
+        }
     }
 }

@@ -154,9 +154,7 @@ fn schedule(resource: &Resource, spec: &BackupPolicySpec, schedule: &BackupSched
         template["resourcePolicy"] = json!({"kind": "configmap", "name": name});
     }
     // CSI snapshots need no VolumeSnapshotLocation, and a snapshot that stays on its disk is no backup.
-    let rules = || spec.volume_rules.iter();
-    let moved = spec.volumes == VolumeMethod::SnapshotMove
-        || rules().any(|rule| rule.method == RuleMethod::SnapshotMove);
+    let moved = spec.takes_snapshots();
     template["defaultVolumesToFsBackup"] = json!(spec.volumes == VolumeMethod::FsBackup);
     template["snapshotVolumes"] = json!(moved);
     template["snapshotMoveData"] = json!(moved);

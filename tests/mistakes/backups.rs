@@ -30,7 +30,7 @@ spec:
   schedules:
   - {{name: day, schedule: 0 2 * * *, ttl: 72h}}
   - {{name: week, schedule: 0 3 * * 0, ttl: 720h}}
-  rpo: 24h
+  rpo: 26h
   rto: 15m
   drill:
     schedule: '@weekly'
@@ -81,7 +81,34 @@ fn told(text: String) -> Vec<String> {
 /// Velero's Helm chart with a plugin.
 fn release(value: &str, plugin: &str) -> String {
     format!(
-        "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata: {{name: velero, namespace: velero}}\nspec: {{values: {{{value}, initContainers: [{{name: p, image: '{plugin}'}}]}}}}"
+        "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata: {{name: velero, namespace: velero}}\nspec: {{values: {{{value}, deployNodeAgent: true, configuration: {{features: EnableCSI}}, initContainers: [{{name: p, image: '{plugin}'}}]}}}}"
+    )
+    // What the row says of it stands first.
+    .replace("{uploaderType: restic}, deployNodeAgent: true, configuration: {features: EnableCSI}", "{uploaderType: restic, features: EnableCSI}, deployNodeAgent: true")
+    .replace("{uploaderType: kopia}, deployNodeAgent: true, configuration: {features: EnableCSI}", "{uploaderType: kopia, features: EnableCSI}, deployNodeAgent: true")
+}
+
+/// The tree with a Schedule of Velero's.
+fn schedule(name: &str, spec: &str) -> String {
+    with(
+        "",
+        &format!(
+            "{{apiVersion: velero.io/v1, kind: Schedule, metadata: {{name: {name}, namespace: velero}}, spec: {{{spec}}}}}"
+        ),
+    )
+}
+
+/// A location of Velero's.
+fn raw_location(name: &str, default: &str) -> String {
+    format!(
+        "---\n{{apiVersion: velero.io/v1, kind: BackupStorageLocation, metadata: {{name: {name}, namespace: velero}}, spec: {{provider: aws, default: {default}}}}}\n"
+    )
+}
+
+/// A place for snapshots.
+fn snapshots(name: &str, provider: &str) -> String {
+    format!(
+        "---\n{{apiVersion: velero.io/v1, kind: VolumeSnapshotLocation, metadata: {{name: {name}, namespace: velero}}, spec: {{provider: {provider}}}}}\n"
     )
 }
 
@@ -130,15 +157,41 @@ fn each_rule_of_backups_has_its_finding() {
         ("never", day("0 2 31 2 *", "72h"), &["error schedule"]),
         ("a step beyond its range", day("0 2 1-31/40 * *", "72h"), &["error schedule"]),
         ("days that two Veleros read differently", day("0 2 1-7 * 1", "72h"), &["error schedule"]),
-        ("half a day is promised", with("rpo: 24h", "rpo: 12h"), &["error rpo"]),
+        ("half a day is promised", with("rpo: 26h", "rpo: 12h"), &["error rpo"]),
+        ("as long as the time between two", with("rpo: 26h", "rpo: 24h"), &["warning rpo"]),
         ("weekends are left out", day("0 2 * * 1-5", "720h"), &["error rpo"]),
         ("schedules that take turns", with(DAY, "schedule: 0 3 * * 1-6, ttl: 720h"), &[]),
         ("the one that keeps the promise pauses", day("0 2 * * *", "72h, paused: true"), &["error rpo"]),
-        ("a night without 02:30", day("CRON_TZ=Europe/Berlin 30 2 * * *", "720h"), &["error rpo"]),
+        ("a night without 02:30", day("CRON_TZ=Europe/Berlin 30 2 * * *", "720h").replace("rpo: 26h", "rpo: 24h"), &["error rpo"]),
         ("the same minute", with("0 3 * * 0", "0 2 * * 0"), &["error schedule-overlap"]),
         ("the same minute in another zone", with("0 3 * * 0", "CRON_TZ=Europe/Berlin 0 3 * * 0"), &["error schedule-overlap"]),
         // V2: names.
         ("a Schedule of the same name", with("", "apiVersion: velero.io/v1\nkind: Schedule\nmetadata: {name: p-day, namespace: velero}\nspec: {}"), &["error name"]),
+        // Velero's own objects.
+        ("a Schedule of Velero's", schedule("day", "schedule: 0 5 * * *, template: {storageLocation: s3}"), &[]),
+        ("one at no time", schedule("day", "schedule: 0 2 31 2 *"), &["error schedule"]),
+        ("one that Velero cannot read", schedule("day", "schedule: every night"), &["error schedule"]),
+        ("one that goes nowhere", schedule("day", "schedule: 0 5 * * *, template: {storageLocation: gone}"), &["error reference"]),
+        ("one with a long name", schedule(&"x".repeat(49), "schedule: 0 5 * * *"), &["error value"]),
+        (
+            "one that goes to a location of Velero's",
+            schedule("day", "schedule: 0 5 * * *, template: {storageLocation: raw}") + &raw_location("raw", "false"),
+            &[],
+        ),
+        (
+            "a default of Velero's beside ours",
+            with("  bucket: b\n", "  bucket: b\n  default: true\n") + &raw_location("raw", "true"),
+            &["error default-location"],
+        ),
+        ("two defaults of Velero's", tree() + &raw_location("raw", "true") + &raw_location("zz", "true"), &["error default-location"]),
+        ("one default of Velero's", tree() + &raw_location("raw", "true") + &raw_location("zz", "false"), &[]),
+        ("two places for snapshots of a provider", tree() + &snapshots("a", "aws") + &snapshots("b", "aws"), &["error volume-method"]),
+        ("places for snapshots of two", tree() + &snapshots("a", "aws") + &snapshots("b", "gcp"), &[]),
+        (
+            "two, and no snapshots",
+            with("volumes: snapshot-move", "volumes: fs-backup") + &snapshots("a", "aws") + &snapshots("b", "aws"),
+            &[],
+        ),
         (
             "two policies with one Schedule",
             with(
@@ -150,7 +203,7 @@ fn each_rule_of_backups_has_its_finding() {
         ),
         // V3: how long.
         ("kept for a day and a half", day("0 2 * * *", "36h"), &["error retention"]),
-        ("a week is promised and kept for two days", with("ttl: 72h", "ttl: 48h").replace("rpo: 24h", "rpo: 800h"), &["error retention"]),
+        ("a week is promised and kept for two days", with("ttl: 72h", "ttl: 48h").replace("rpo: 26h", "rpo: 800h"), &["error retention"]),
         ("evidence that outlives its backup", with("schedule: '@weekly'\n", "schedule: '@weekly'\n    evidenceAge: 721h\n"), &["error retention"]),
         // V4: where.
         ("a location that is not there", with("ttl: 72h", "ttl: 72h, location: gone"), &["error reference"]),
@@ -169,7 +222,7 @@ fn each_rule_of_backups_has_its_finding() {
         ("a set that does not begin", with("[cache]", "['a-1]']"), &["error value"]),
         ("a dot", with("[cache]", "[a.b]"), &["error value"]),
         ("patterns", with("[cache]", "['cache-*', '*-test', 'a-?', 'b-[12]-[a-c]']"), &[]),
-        ("no label", with("  rpo: 24h", "  labelSelector: {matchLabels: {}}\n  rpo: 24h"), &["error value"]),
+        ("no label", with("  rpo: 26h", "  labelSelector: {matchLabels: {}}\n  rpo: 26h"), &["error value"]),
         // V7: a volume policy of one's own.
         ("a volume policy", policy("p: 'version: v1'"), &[]),
         ("two keys", policy("p: 'version: v1', q: ''"), &["error volume-policy"]),
@@ -238,6 +291,19 @@ fn each_rule_of_backups_has_its_finding() {
         // V8: namespaces.
         ("a namespace that is nowhere", with("", "{apiVersion: v1, kind: Namespace, metadata: {name: db}}\n---\n{apiVersion: v1, kind: Namespace, metadata: {name: cache}}"), &["warning namespace"]),
         ("namespaces that are there", with("", "{apiVersion: v1, kind: Namespace, metadata: {name: db}}\n---\n{apiVersion: v1, kind: Namespace, metadata: {name: web}}\n---\n{apiVersion: v1, kind: Namespace, metadata: {name: cache}}"), &[]),
+        (
+            "a namespace that no backup holds",
+            with("", "{apiVersion: v1, kind: Namespace, metadata: {name: db, labels: {velero.io/exclude-from-backup: 'true'}}}\n---\n{apiVersion: v1, kind: Namespace, metadata: {name: web}}\n---\n{apiVersion: v1, kind: Namespace, metadata: {name: cache}}"),
+            &["error value"],
+        ),
+        // V9: what uploads.
+        ("no node agent", with("", &release("cleanUpCRDs: false", "velero-plugin-for-aws:v1.14.1").replace("deployNodeAgent: true, ", "")), &["warning velero"]),
+        ("no snapshots", with("", &release("cleanUpCRDs: false", "velero-plugin-for-aws:v1.14.1").replace("features: EnableCSI", "features: Other")), &["warning velero"]),
+        (
+            "values from elsewhere",
+            with("", &release("cleanUpCRDs: false", "velero-plugin-for-aws:v1.14.1").replace("deployNodeAgent: true, ", "").replace("spec: {", "spec: {valuesFrom: [{kind: ConfigMap, name: v}], ")),
+            &[],
+        ),
         // V12: Velero itself.
         ("a plugin of another version", with("", &release("image: {tag: v1.18.3}", "velero-plugin-for-aws:v1.12.0")), &["warning velero"]),
         ("the plugin of that version", with("", &release("image: {tag: v1.18.3}", "docker.io/velero/velero-plugin-for-aws:v1.14.1@sha256:0")), &[]),

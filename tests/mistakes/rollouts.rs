@@ -22,7 +22,7 @@ spec:
   includedNamespaces: [db, web]
   volumes: fs-backup
   schedules: [{{name: day, schedule: 0 2 * * *, ttl: 720h}}]
-  rpo: 24h
+  rpo: 26h
   rto: 15m
   drill: {{schedule: '@weekly', namespaces: [db]}}
 ---
@@ -42,6 +42,7 @@ spec:
     soak: 24h
   - name: two
     workloads: [{{namespace: web}}]
+    gates: [{{coverage: {{policy: p}}}}]
 "
     )
 }
@@ -114,7 +115,7 @@ fn a_gate_that_can_never_hold_is_found_at_its_line() {
         ),
         ("[{namespace: db}]", "[{namespace: cache}]", "gate"),
         ("[{namespace: db}]", "[{namespace: web}]", "gate"),
-        ("  rpo: 24h\n", "", "gate"),
+        ("  rpo: 26h\n", "", "gate"),
         ("  rto: 15m\n", "", "gate"),
         ("  drill: {schedule: '@weekly', namespaces: [db]}\n", "", "gate"),
         ("within: 72h", "within: three days", "duration"),
@@ -134,5 +135,142 @@ fn a_gate_that_can_never_hold_is_found_at_its_line() {
         let found = told(from, to);
         let is_told = found.iter().any(|one| one.contains(&format!("error {rule}")));
         assert!(is_told, "{from} → {to}: {found:?}");
+    }
+}
+
+/// A Cluster of CloudNativePG in `db`.
+fn cluster(instances: &str) -> String {
+    format!(
+        "---\napiVersion: postgresql.cnpg.io/v1\nkind: Cluster\nmetadata: {{name: main, namespace: db}}\nspec: {{{instances}}}\n"
+    )
+}
+
+#[test]
+fn a_phase_that_opens_on_nothing_or_can_never_be_done_is_told_of() {
+    const NO_GATES: &str = "    gates: [{coverage: {policy: p}}]\n";
+    // What is changed, what stands behind the tree, and what is said of it.
+    let rows: [(&[(&str, &str)], String, &[&str]); 16] = [
+        (&[], String::new(), &[]),
+        (&[(NO_GATES, "")], String::new(), &["warning phase"]),
+        (&[(NO_GATES, "    method: new\n")], String::new(), &[]),
+        (&[("    soak: 24h\n", "")], String::new(), &["warning phase"]),
+        (
+            &[(
+                "  - name: one\n",
+                "  - name: zero\n    method: new\n    workloads: [{namespace: db}]\n  - name: one\n",
+            )],
+            String::new(),
+            &["warning phase"],
+        ),
+        (
+            &[(
+                "  - name: one\n",
+                "  - name: zero\n    workloads: [{namespace: db}]\n  - name: one\n",
+            )],
+            String::new(),
+            &["warning phase"],
+        ),
+        // Two classes for one claim.
+        (
+            &[(
+                "[{namespace: web}]",
+                "[{namespace: db}]\n    storageClassName: slow",
+            )],
+            String::new(),
+            &["error phase"],
+        ),
+        (
+            &[(
+                "[{namespace: web}]",
+                "[{namespace: db}]\n    storageClassName: fast",
+            )],
+            String::new(),
+            &[],
+        ),
+        (
+            &[(
+                "[{namespace: web}]",
+                "[{namespace: db, selector: {matchLabels: {a: b}}}]\n    storageClassName: slow",
+            )],
+            String::new(),
+            &["error phase"],
+        ),
+        (
+            &[
+                (
+                    "[{namespace: db}]\n    gates",
+                    "[{namespace: db, selector: {matchLabels: {a: c}}}]\n    gates",
+                ),
+                (
+                    "[{namespace: web}]",
+                    "[{namespace: db, selector: {matchLabels: {a: b}}}]\n    storageClassName: slow",
+                ),
+            ],
+            String::new(),
+            &[],
+        ),
+        // Databases.
+        (
+            &[("soak: 24h", "soak: 24h\n    method: cnpg")],
+            cluster("instances: 2"),
+            &["warning database-backup"],
+        ),
+        (
+            &[("soak: 24h", "soak: 24h\n    method: cnpg")],
+            cluster("instances: 1"),
+            &["warning database-backup", "error phase"],
+        ),
+        (
+            &[("soak: 24h", "soak: 24h\n    method: cnpg")],
+            cluster(""),
+            &["warning database-backup", "error phase"],
+        ),
+        (
+            &[
+                ("soak: 24h", "soak: 24h\n    method: cnpg"),
+                (
+                    "[{namespace: db}]\n    gates",
+                    "[{namespace: db, selector: {matchLabels: {cnpg.io/cluster: other}}}]\n    gates",
+                ),
+            ],
+            cluster("instances: 1"),
+            &["warning database-backup"],
+        ),
+        (
+            &[
+                ("soak: 24h", "soak: 24h\n    method: cnpg"),
+                (
+                    "  volumes: fs-backup\n",
+                    "  volumes: fs-backup\n  volumeRules:\n  - {claimLabels: {cnpg.io/pvcRole: PG_DATA}, method: skip, reason: own}\n",
+                ),
+            ],
+            cluster("instances: 2"),
+            &[],
+        ),
+        (
+            &[
+                ("soak: 24h", "soak: 24h\n    method: cnpg"),
+                (
+                    "  volumes: fs-backup\n",
+                    "  volumes: fs-backup\n  volumeRules:\n  - {claimLabels: {cnpg.io/pvcRole: PG_DATA}, method: skip, reason: own}\n  \
+                     - {claimLabels: {cnpg.io/pvcRole: PG_WAL}, method: skip, reason: own}\n",
+                ),
+            ],
+            cluster("instances: 2"),
+            &["warning gate", "warning gate", "warning gate", "warning gate"],
+        ),
+    ];
+    for (changes, more, expected) in rows {
+        let mut tree = tree();
+        for (from, to) in changes {
+            assert!(tree.contains(from), "{from}");
+            tree = tree.replacen(from, to, 1);
+        }
+        let found = findings(&[("a.yaml", tree + &more)]).0;
+        let told: Vec<String> = found
+            .iter()
+            .map(|one| one.split(' ').skip(1).collect::<Vec<_>>().join(" "))
+            .collect();
+        assert_eq!(told, expected, "{changes:?} {more}: {found:?}");
     }
 }

@@ -222,6 +222,23 @@ pub enum RuleMethod {
     Skip,
 }
 
+impl BackupPolicySpec {
+    /// Whether data of some volumes comes out of snapshots.
+    pub fn takes_snapshots(&self) -> bool {
+        let mut rules = self.volume_rules.iter();
+        self.volumes == VolumeMethod::SnapshotMove
+            || rules.any(|rule| rule.method == RuleMethod::SnapshotMove)
+    }
+
+    /// Whether data of some volumes is uploaded at all.
+    pub fn uploads(&self) -> bool {
+        let mut rules = self.volume_rules.iter();
+        self.volume_policy.is_some()
+            || self.volumes != VolumeMethod::None
+            || rules.any(|rule| rule.method != RuleMethod::Skip)
+    }
+}
+
 /// Commands that run in a container around the backup of its pod's volumes.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "camelCase")]

@@ -12,6 +12,9 @@ pub(super) mod around;
 /// BackupLocations.
 mod locations;
 
+/// Velero's own objects.
+mod raw;
+
 /// When backups are made.
 pub(super) mod schedules;
 
@@ -79,6 +82,11 @@ impl<'a> Reader<'a> {
                     let message = "this repository makes namespaces, and none of this name";
                     let help = "correct the name, or add the Namespace; of one that is made elsewhere nothing needs to be changed";
                     self.doubt(resource, &pointer, "namespace", message, help);
+                }
+                if field == "includedNamespaces" && self.around.excluded.contains(namespace.as_str()) {
+                    let message = "this namespace carries the label velero.io/exclude-from-backup, so that no backup holds it";
+                    let help = "take the label off the Namespace, or take it out here";
+                    self.wrong(resource, &pointer, "value", message, help);
                 }
                 if let Err(help) = namespace_pattern(namespace) {
                     let message = "Velero reads this neither as a namespace nor as a pattern of some: every backup would fail its validation";

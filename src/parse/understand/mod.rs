@@ -83,6 +83,14 @@ pub(super) fn understand<'a>(
         reader.backup(resource);
     }
     reader.schedules_together();
+    for resource in resources.of("velero.io", "Schedule") {
+        reader.lost.clear();
+        reader.raw_schedule(resource);
+    }
+    for resource in resources.of("velero.io", "BackupStorageLocation") {
+        reader.lost.clear();
+        reader.raw_location(resource);
+    }
     for resource in ours("Rollout") {
         reader.lost.clear();
         reader.rollout(resource);

@@ -2,6 +2,7 @@
 
 use super::super::super::others::CLASSES;
 use super::super::super::{GROUP_CNPG, near};
+use crate::model::backups::EXCLUDE_LABEL;
 use crate::model::desired::{Resource, text_at};
 use crate::model::kinds::GROUP;
 use crate::model::resources::Resources;
@@ -48,8 +49,16 @@ pub(in crate::parse::understand) struct Around<'a> {
     pub(super) snapshot_drivers: BTreeSet<&'a str>,
     /// Whether the tree has VolumeSnapshotClasses at all.
     pub(super) has_snapshot_classes: bool,
+    /// Clusters of CloudNativePG.
+    pub(super) clusters: Vec<&'a Resource>,
     /// Namespaces with databases of CloudNativePG.
     pub(super) databases: BTreeSet<&'a str>,
+    /// Namespaces that are left out of every backup.
+    pub(super) excluded: BTreeSet<&'a str>,
+    /// Velero's own locations.
+    pub(super) raw_locations: Vec<&'a Resource>,
+    /// Velero's own places for snapshots of other plugins than CSI's.
+    pub(super) snapshot_locations: Vec<&'a Resource>,
     /// Namespaces that the tree makes.
     pub(super) namespaces: BTreeSet<&'a str>,
     /// Velero's own Schedules.
@@ -93,7 +102,15 @@ impl<'a> Around<'a> {
             snapshot_drivers: for_velero
                 .map(|class| text_at(&class.value, &["driver"]))
                 .collect(),
-            databases: databases.map(Resource::namespace).collect(),
+            databases: databases.clone().map(Resource::namespace).collect(),
+            clusters: databases.collect(),
+            excluded: resources
+                .of("", "Namespace")
+                .filter(|one| text_at(&one.value, &["metadata", "labels", EXCLUDE_LABEL]) == "true")
+                .map(Resource::name)
+                .collect(),
+            raw_locations: resources.of("velero.io", "BackupStorageLocation").collect(),
+            snapshot_locations: resources.of("velero.io", "VolumeSnapshotLocation").collect(),
             namespaces: resources.of("", "Namespace").map(Resource::name).collect(),
             velero_schedules: schedules.map(key).collect(),
             misspelt: misspelt.collect(),

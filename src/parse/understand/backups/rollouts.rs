@@ -9,6 +9,9 @@ use serde::Deserialize;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+/// What is asked of phases beside their gates.
+mod phases;
+
 /// Phases of a rollout: people write a handful.
 const PHASES_MAX: usize = 20;
 
@@ -46,6 +49,7 @@ impl Reader<'_> {
                 self.wrong(resource, "/spec/copy/image", "value", "no image is named", help);
             }
         }
+        self.shared_claims(resource, &spec);
         let mut names = BTreeSet::new();
         for (index, phase) in spec.phases.iter().enumerate() {
             let pointer = format!("/spec/phases/{index}");
@@ -85,6 +89,8 @@ impl Reader<'_> {
                 );
                 continue;
             }
+            self.opens(resource, phase, &pointer, index + 1 == spec.phases.len());
+            self.databases_of(resource, phase, &pointer);
             for (index, gate) in phase.gates.iter().enumerate() {
                 self.gate(resource, phase, gate, &format!("{pointer}/gates/{index}"));
             }
@@ -112,8 +118,11 @@ impl Reader<'_> {
             if let Some(within) = &one.within {
                 self.duration(resource, &format!("{pointer}/within"), within);
             }
-            if let Some((field, rule, message, help)) = self.backup_gate(resource, phase, word, one) {
-                self.wrong(resource, &format!("{pointer}{field}"), rule, message, help);
+            match self.backup_gate(resource, phase, word, one) {
+                Some((field, rule, message, help)) => {
+                    self.wrong(resource, &format!("{pointer}{field}"), rule, message, help);
+                }
+                None => self.left_to_databases(resource, (phase, one), &pointer),
             }
         }
         if let Some(metric) = &gate.metric {

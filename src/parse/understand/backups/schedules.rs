@@ -12,7 +12,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 /// A Velero Schedule's name is a label value, and Velero adds 15 characters for a backup's name.
-const SCHEDULE_NAME_MAX: usize = 48;
+pub(super) const SCHEDULE_NAME_MAX: usize = 48;
 
 /// Gaps and meetings are looked for from the first second of 2027 on: a file is right or wrong whatever the day is.
 const FROM: i64 = 1_798_761_600;
@@ -229,12 +229,24 @@ impl<'a> Reader<'a> {
             gap.into_iter().chain(alone).min()
         };
         if let Some(rpo) = rpo
-            && alone.is_none_or(|gap| gap > rpo)
-            && let Some(gap) = together().filter(|gap| *gap > rpo)
+            && alone.is_none_or(|gap| gap >= rpo)
+            && let Some(gap) = together().filter(|gap| *gap >= rpo)
         {
+            let is_kept = gap == rpo;
             let gap = duration::format(gap);
             let help = format!("back up more often, or promise {gap} and the time that a backup takes");
             let general = "back up more often, or promise the longest time between two backups";
+            if is_kept {
+                let message = "`rpo` is as long as the time between two backups: each breaks the promise for as long as it takes";
+                self.doubt(
+                    resource,
+                    "/spec/rpo",
+                    "rpo",
+                    message,
+                    hint(resource, help, general),
+                );
+                return self.outlived(resource, open, rpo.into(), evidence);
+            }
             let message = format!(
                 "up to {} pass between two backups, which is longer than `rpo`",
                 resource.origin.told(&gap)
@@ -247,6 +259,17 @@ impl<'a> Reader<'a> {
                 hint(resource, help, general),
             );
         }
+        self.outlived(resource, open, rpo, evidence);
+    }
+
+    /// Backups must be kept for as long as they are promised for.
+    fn outlived(
+        &mut self,
+        resource: &Resource,
+        open: &[Open],
+        rpo: Option<Duration>,
+        evidence: Option<Duration>,
+    ) {
         let longest = open.iter().map(|one| one.ttl).max().flatten();
         for (pointer, promise, word) in [
             ("/spec/rpo", rpo, "`rpo`"),

@@ -3,9 +3,10 @@
 use super::super::Reader;
 use super::around::{Class, Engine, LVM};
 use super::volume_policy;
-use crate::model::desired::Resource;
+use crate::model::desired::{Resource, text_at};
 use crate::model::kinds::backup::{BackupPolicySpec, RuleMethod, VolumeMethod, VolumeRule};
 use crate::model::secret::MASK;
+use std::collections::BTreeSet;
 
 /// The labels of the volumes that CloudNativePG backs up by itself.
 const CNPG_LABELS: &str = "cnpg.io/";
@@ -30,7 +31,30 @@ impl<'a> Reader<'a> {
             self.class(resource, spec, class);
         }
         self.snapshots(resource, spec);
+        self.snapshot_locations(resource, spec);
         self.databases(resource, spec);
+    }
+
+    /// Velero takes the only VolumeSnapshotLocation of a provider by itself, also where CSI's snapshots need none; of two it wants to be told
+    /// which, and a backup that tells none fails its validation (velero 1.18, `validateAndGetSnapshotLocations`).
+    fn snapshot_locations(&mut self, resource: &Resource, spec: &BackupPolicySpec) {
+        if !spec.takes_snapshots() {
+            return;
+        }
+        let all = self.around.snapshot_locations.iter();
+        let here = all.filter(|one| one.namespace() == resource.namespace());
+        let mut providers = BTreeSet::new();
+        let twice = here
+            .map(|one| (text_at(&one.value, &["spec", "provider"]), one.origin.secret))
+            .find(|(provider, _)| !providers.insert(*provider));
+        if let Some((provider, secret)) = twice {
+            let told = if secret { MASK } else { provider };
+            let message = format!(
+                "this repository has two VolumeSnapshotLocations of provider {told} in this namespace: every backup would fail its validation"
+            );
+            let help = "take one of them out: snapshots of CSI volumes need none";
+            self.wrong(resource, "/spec/volumes", "volume-method", message, help);
+        }
     }
 
     fn volume_policy(&mut self, resource: &Resource, name: &str) {
