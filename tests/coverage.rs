@@ -2,7 +2,8 @@
 
 use crate::support::line;
 use couchestor::formats::sops::Identities;
-use couchestor::io::git::Repository;
+use couchestor::io::git::{Lease, Repository};
+use couchestor::model::ids::CommitId;
 use couchestor::model::kinds::policy_source::PolicySourceStatus;
 use couchestor::model::rendering::FileChange;
 use couchestor::sim::kubernetes::{On, What};
@@ -34,7 +35,7 @@ struct Stage {
     repository: Repository,
     memory: Memory,
     status: PolicySourceStatus,
-    _folder: tempfile::TempDir,
+    folder: tempfile::TempDir,
 }
 
 fn ago(hours: i64) -> String {
@@ -44,16 +45,21 @@ fn ago(hours: i64) -> String {
 
 impl Stage {
     async fn set() -> Self {
+        Self::with(POLICY).await
+    }
+
+    async fn with(policy: &str) -> Self {
         let running = line::servers().await;
-        for claim in running.kubernetes.list("PersistentVolumeClaim") {
-            let mut older = claim;
+        let kubernetes = &running.kubernetes;
+        let all = kubernetes.list("PersistentVolumeClaim").into_iter();
+        for mut older in all.chain(kubernetes.list("PersistentVolume")) {
             older["metadata"]["creationTimestamp"] = json!(ago(1000));
             running.kubernetes.put(older).unwrap();
         }
         let folder = tempfile::tempdir().unwrap();
         let file = FileChange {
             path: "p/backups.yaml".into(),
-            content: Some(POLICY.as_bytes().to_vec()),
+            content: Some(policy.as_bytes().to_vec()),
         };
         Self {
             repository: line::pushed(folder.path(), vec![file]).await,
@@ -61,8 +67,30 @@ impl Stage {
             running,
             memory: Memory::default(),
             status: PolicySourceStatus::default(),
-            _folder: folder,
+            folder,
         }
+    }
+
+    /// Commits another text in the place of the policies.
+    async fn commit(&self, text: &str) {
+        let bare = self.folder.path().join("repository.git");
+        let output = std::process::Command::new("git")
+            .arg("--git-dir")
+            .arg(bare)
+            .args(["rev-parse", "main"])
+            .output()
+            .unwrap();
+        let tip = CommitId(String::from_utf8(output.stdout).unwrap().trim().to_owned());
+        let file = FileChange {
+            path: "p/backups.yaml".into(),
+            content: Some(text.as_bytes().to_vec()),
+        };
+        let now = couchestor::io::clock::now();
+        let lease = Lease::At(tip.clone());
+        self.repository
+            .push("main", lease, Some(tip), vec![file], "other\n".into(), now)
+            .await
+            .unwrap();
     }
 
     /// A turn; `poked` has it look at everything now.
@@ -310,4 +338,104 @@ async fn what_cannot_be_seen_of_velero_is_told_and_stops_no_turn() {
         .remove("CustomResourceDefinition", None, "backups.velero.io");
     stage.turn(true).await;
     assert_eq!(stage.ready(), pair("False", "VeleroMissing"));
+}
+
+/// Drills that no clock starts while this runs.
+const DRILLED: &str = "  rto: 5m
+  drill: {schedule: 0 5 1 1 *, namespaces: [db], evidenceAge: 8900h}
+";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metrics_say_what_drills_prove_and_go_with_the_policy() {
+    let policy = POLICY.replace(
+        "  schedules: [{name: daily, schedule: 0 2 * * *}]\n",
+        "  schedules: [{name: daily, schedule: 0 2 * * *, ttl: 9000h}]\n",
+    );
+    assert_ne!(policy, POLICY);
+    let rollout = "---
+apiVersion: storage.billyronks.io/v1
+kind: Rollout
+metadata: {name: onto-mayastor}
+spec:
+  storageClassName: mayastor
+  phases:
+  - name: databases
+    workloads: [{namespace: db}]
+    gates: [{coverage: {policy: nightly}}, {drill: {policy: nightly}}, {rto: {policy: nightly}}]
+    soak: 1000h
+";
+    let mut stage = Stage::with(&format!("{policy}{DRILLED}{rollout}")).await;
+    stage.turn(false).await;
+    stage.velero_looks();
+    stage.backup("nightly-daily-1", 3, "Completed", &ALL);
+    stage.turn(true).await;
+    let of = |metric: &str| format!("couchestor_{metric}{POLICY_LABELS}");
+    let unproved = |reason: &str| {
+        format!("couchestor_restore_unproved{{namespace=\"velero\",policy=\"nightly\",reason=\"{reason}\"}}")
+    };
+    let failing = "couchestor_rollout_gates_failing{rollout=\"onto-mayastor\",phase=\"databases\"}";
+    let volumes = |state: &str| {
+        format!("couchestor_backup_volumes{{namespace=\"velero\",policy=\"nightly\",state=\"{state}\"}}")
+    };
+    assert_eq!(stage.metric(&of("last_verified_timestamp")), None);
+    assert_eq!(stage.metric(&of("restore_duration_seconds")), None);
+    assert_eq!(stage.metric(&volumes("covered")), Some(3.0));
+    assert_eq!(stage.metric(&volumes("uncovered")), Some(0.0));
+    assert_eq!(stage.metric(failing), Some(2.0), "the drill and the rto gate");
+
+    let drill = |hours: i64, passed: bool, seconds: u64| {
+        json!({"id": format!("d{hours}"), "backup": "nightly-daily-1", "backupStartedAt": ago(3), "namespace": "db", "startedAt": ago(hours),
+            "finishedAt": ago(hours), "passed": passed, "restoreSeconds": seconds, "volumes": ["data-0", "data-1"], "failure": (!passed).then_some("x")})
+    };
+    // What drills found, the newest first; when a restore was last proved, how long the last took, why that is no proof, and gates.
+    type Found<'a> = (Vec<Value>, Option<i64>, Option<f64>, Option<&'a str>, Option<f64>);
+    let rows: [Found; 4] = [
+        (vec![], None, None, Some("NeverDrilled"), Some(2.0)),
+        (vec![drill(2, true, 42)], Some(2), Some(42.0), None, Some(0.0)),
+        (
+            vec![drill(1, false, 42), drill(2, true, 50)],
+            Some(2),
+            Some(42.0),
+            Some("DrillFailed"),
+            Some(2.0),
+        ),
+        (
+            vec![drill(1, true, 301)],
+            Some(1),
+            Some(301.0),
+            Some("TooSlow"),
+            Some(1.0),
+        ),
+    ];
+    for (drills, verified, took, reason, gates) in rows {
+        let mut policy = stage.get("BackupPolicy", "nightly");
+        policy["status"]["drills"] = json!(drills);
+        stage.put(policy);
+        stage.turn(true).await;
+        let found = stage.metric(&of("last_verified_timestamp"));
+        let expected = verified.map(|hours| ago(hours).parse::<Timestamp>().unwrap().as_second() as f64);
+        let near = found
+            .zip(expected)
+            .is_none_or(|(found, expected)| (found - expected).abs() < 120.0);
+        assert!(
+            near && found.is_some() == expected.is_some(),
+            "{reason:?}: {found:?} {expected:?}"
+        );
+        assert_eq!(stage.metric(&of("restore_duration_seconds")), took, "{reason:?}");
+        for word in ["NeverDrilled", "DrillFailed", "TooSlow"] {
+            let expected = (reason == Some(word)).then_some(1.0);
+            assert_eq!(stage.metric(&unproved(word)), expected, "{word} {reason:?}");
+        }
+        assert_eq!(stage.metric(failing), gates, "{reason:?}");
+    }
+
+    // Of what is in Git no more nothing is shown.
+    stage
+        .commit("apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a, namespace: db}\n")
+        .await;
+    stage.turn(true).await;
+    let text = stage.world.metrics.text(couchestor::io::clock::now());
+    for metric in ["nightly", "onto-mayastor"] {
+        assert!(!text.contains(metric), "{metric}: {text}");
+    }
 }

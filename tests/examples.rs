@@ -134,6 +134,22 @@ fn what_the_example_renders_is_what_was_read_last() {
     );
 }
 
+#[test]
+fn a_plan_tells_of_each_phase_its_gates_and_what_they_wait_for() {
+    let folder = tempfile::tempdir().unwrap();
+    let observation = folder.path().join("noon.json");
+    std::fs::write(&observation, NOON).unwrap();
+    let observation = observation.to_str().unwrap();
+    let plan = couchestor(&["plan", "policies/homelab", "--observation", observation]);
+    let text = String::from_utf8(plan.stdout).unwrap();
+    let (_, rollouts) = text
+        .split_once("Rollout local-disks")
+        .unwrap_or_else(|| panic!("{text}"));
+    assert_eq!(format!("Rollout local-disks{rollouts}"), golden("rollouts.txt"));
+    let widest = golden("rollouts.txt").lines().map(str::len).max();
+    assert!(widest.is_some_and(|widest| widest <= 100), "{widest:?}");
+}
+
 /// An hour that everything is dated by.
 const NOON: &str = r#"{"at": "2026-11-21T12:00:00Z", "volumes": [], "groups": [], "classes_in_use": [], "engine": {"Err": "nobody asked"}, "answers": {}}"#;
 

@@ -5,7 +5,7 @@ use crate::support::servers;
 use couchestor::io::clock;
 use couchestor::model::ids::SourceRef;
 use couchestor::model::kinds::volume_migration::Phase;
-use couchestor::telemetry::{BackupsNow, Metrics, MoveNow, RollbackReason, Tiered, Unprotected};
+use couchestor::telemetry::{BackupsNow, Metrics, MoveNow, RollbackReason, RolloutNow, Tiered, Unprotected};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -118,6 +118,12 @@ fn shown() -> String {
                 claim: "data-0".into(),
                 reason: "NotMounted",
             }],
+            unproved: Some("DrillFailed"),
+        });
+        counts.rollouts.push(RolloutNow {
+            rollout: "local-disks".into(),
+            phase: "monitoring".into(),
+            failing: 1,
         });
         let tiers = vec!["hot".to_owned()];
         counts
@@ -229,7 +235,7 @@ fn each_alert_is_raised_by_what_it_is_for_and_by_nothing_else() {
     if servers::left_out("promtool test rules") {
         return;
     }
-    let turns = ("storage_operator_reconcile_total", "0+2x3000");
+    let turns = ("storage_operator_reconcile_total", "0+2x12000");
     let claim = "couchestor_rebuild_progress_ratio{namespace=\"db\", claim=\"data-0\"}";
     let cases = [
         case(
@@ -365,6 +371,48 @@ fn each_alert_is_raised_by_what_it_is_for_and_by_nothing_else() {
                 (
                     "couchestor_volume_unprotected{namespace=\"db\", claim=\"b\", policy=\"nightly\", reason=\"YoungerThanBackup\"}",
                     "1+0x60",
+                ),
+            ],
+        ),
+        case(
+            "CouchestorRestoreUnproved",
+            "warning",
+            json!({"namespace": "velero", "policy": "nightly", "reason": "EvidenceExpired"}),
+            90,
+            &[
+                (
+                    "couchestor_restore_unproved{namespace=\"velero\", policy=\"nightly\", reason=\"EvidenceExpired\"}",
+                    "1+0x100",
+                ),
+                (
+                    "couchestor_restore_unproved{namespace=\"velero\", policy=\"web\", reason=\"NeverDrilled\"}",
+                    "1+0x100",
+                ),
+            ],
+        ),
+        case(
+            "CouchestorNeverDrilled",
+            "warning",
+            json!({"namespace": "velero", "policy": "nightly"}),
+            11_600,
+            &[(
+                "couchestor_restore_unproved{namespace=\"velero\", policy=\"nightly\", reason=\"NeverDrilled\"}",
+                "1+0x12000",
+            )],
+        ),
+        case(
+            "CouchestorRolloutWaits",
+            "warning",
+            json!({"rollout": "local-disks", "phase": "monitoring"}),
+            4400,
+            &[
+                (
+                    "couchestor_rollout_gates_failing{rollout=\"local-disks\", phase=\"monitoring\"}",
+                    "2+0x5000",
+                ),
+                (
+                    "couchestor_rollout_gates_failing{rollout=\"other\", phase=\"first\"}",
+                    "0+0x5000",
                 ),
             ],
         ),

@@ -60,7 +60,10 @@ const CLIENTS: [(&str, &[&str]); 9] = [
         ],
     ),
     ("axum::", &["sim/", "cli/run.rs", "io/webhook.rs"]),
-    ("prometheus_client::", &["telemetry/metrics.rs"]),
+    (
+        "prometheus_client::",
+        &["telemetry/metrics.rs", "telemetry/backups.rs"],
+    ),
     ("granit_parser::", &["formats/yaml/"]),
 ];
 

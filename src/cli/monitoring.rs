@@ -14,7 +14,7 @@ struct Alert {
 }
 
 /// Every alert. A test has promtool check each and raise it.
-const ALERTS: [Alert; 14] = [
+const ALERTS: [Alert; 17] = [
     Alert {
         name: "CouchestorCordonHeld",
         expr: "max(couchestor_cordon_held_seconds) > 120",
@@ -136,6 +136,33 @@ const ALERTS: [Alert; 14] = [
         summary: "The newest backup does not hold {{ $labels.namespace }}/{{ $labels.claim }}: {{ $labels.reason }}",
         description: "Velero may call that backup Completed all the same. `kubectl describe backuppolicy {{ $labels.policy }}` says what to \
                       do about each volume.",
+    },
+    Alert {
+        name: "CouchestorRestoreUnproved",
+        // A drill that fails may be repeated the same day.
+        expr: "max by (namespace, policy, reason) (couchestor_restore_unproved{reason!=\"NeverDrilled\"}) == 1",
+        lasting: "1h",
+        severity: "warning",
+        summary: "Nobody knows whether {{ $labels.namespace }}/{{ $labels.policy }} can be restored in time: {{ $labels.reason }}",
+        description: "The last drill failed, is too long ago, or restores take longer than the policy's rto. `couchestor drill list` says which, \
+                      and `couchestor drill run {{ $labels.policy }}` tries it now.",
+    },
+    Alert {
+        name: "CouchestorNeverDrilled",
+        // A weekly schedule has come by then.
+        expr: "max by (namespace, policy) (couchestor_restore_unproved{reason=\"NeverDrilled\"}) == 1",
+        lasting: "8d",
+        severity: "warning",
+        summary: "A namespace of {{ $labels.namespace }}/{{ $labels.policy }} was never restored in a drill",
+        description: "The policy asks for drills, and none has ended in eight days. `couchestor drill list` says what they wait for.",
+    },
+    Alert {
+        name: "CouchestorRolloutWaits",
+        expr: "max by (rollout, phase) (couchestor_rollout_gates_failing) > 0",
+        lasting: "3d",
+        severity: "warning",
+        summary: "Phase {{ $labels.phase }} of {{ $labels.rollout }} has waited for {{ $value }} of its gates for three days",
+        description: "`couchestor plan` says what each gate found. Workloads that have moved stay where they are.",
     },
 ];
 

@@ -175,18 +175,18 @@ pub enum Proof {
 }
 
 /// What drills have proved until now. What is not known is not proved.
-pub fn proof(policy: &DrillPolicy, now: Timestamp) -> Proof {
-    let Some(drill) = &policy.spec.drill else {
+pub fn proof(spec: &BackupPolicySpec, drills: &[DrillRecord], now: Timestamp) -> Proof {
+    let Some(drill) = &spec.drill else {
         return Proof::NotAsked;
     };
     let asks = Asks {
         evidence_age: &drill.evidence_age,
-        rto: policy.spec.rto.as_deref(),
+        rto: spec.rto.as_deref(),
         window: drill.window as usize,
     };
     let mut slowest = 0;
-    for namespace in namespaces(policy.spec, drill) {
-        match proved(&policy.status.drills, namespace, asks, now) {
+    for namespace in namespaces(spec, drill) {
+        match proved(drills, namespace, asks, now) {
             Ok(p95) => slowest = slowest.max(p95),
             Err((reason, message)) => return Proof::Fails { reason, message },
         }

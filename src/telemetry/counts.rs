@@ -58,6 +58,19 @@ pub struct BackupsNow {
     pub volumes: [(&'static str, i64); 3],
     /// Those that are uncovered, the first of them.
     pub unprotected: Vec<Unprotected>,
+    /// Why drills do not prove what is asked of them, in one word; none where they do, or where none is asked for.
+    pub unproved: Option<&'static str>,
+}
+
+/// The phase of a rollout that is open or soaking.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RolloutNow {
+    /// The rollout.
+    pub rollout: String,
+    /// The phase.
+    pub phase: String,
+    /// Its gates that do not hold.
+    pub failing: i64,
 }
 
 /// What one source counts. What a turn did not get to see stays as the last one saw it.
@@ -83,6 +96,8 @@ pub struct SourceCounts {
     pub stopped: bool,
     /// Backups of its policies.
     pub backups: Vec<BackupsNow>,
+    /// Its rollouts that are not done, but for encrypted ones.
+    pub rollouts: Vec<RolloutNow>,
 }
 
 /// The tier of copies on pools that no tier takes.

@@ -1,5 +1,6 @@
 //! The metrics of this process. The first three keep the names of the seed.
 
+use super::backups::Backups;
 use super::counts::{SourceCounts, by_tier};
 use crate::model::ids::SourceRef;
 use crate::model::kinds::volume_migration::Phase;
@@ -66,114 +67,6 @@ struct WayLabel {
 struct ClaimLabel {
     namespace: String,
     claim: String,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct PolicyLabel {
-    namespace: String,
-    policy: String,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct StateLabel {
-    namespace: String,
-    policy: String,
-    state: &'static str,
-}
-
-#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
-struct UnprotectedLabel {
-    namespace: String,
-    claim: String,
-    policy: String,
-    reason: &'static str,
-}
-
-/// What is shown of backups.
-#[derive(Clone, Default)]
-struct Backups {
-    rpo: Family<PolicyLabel, Gauge>,
-    objective: Family<PolicyLabel, Gauge>,
-    verified: Family<PolicyLabel, Gauge>,
-    restore: Family<PolicyLabel, Gauge>,
-    volumes: Family<StateLabel, Gauge>,
-    unprotected: Family<UnprotectedLabel, Gauge>,
-}
-
-impl Backups {
-    fn register(&self, registry: &mut Registry) {
-        let rpo = "How much work would be lost: the age of the newest backup that holds every volume; none while there is no such backup";
-        registry.register("couchestor_rpo_seconds", rpo, self.rpo.clone());
-        let objective = "How much work may be lost by the policy's rpo";
-        registry.register(
-            "couchestor_rpo_objective_seconds",
-            objective,
-            self.objective.clone(),
-        );
-        let verified = "When a restore was last proved to work";
-        registry.register(
-            "couchestor_last_verified_timestamp",
-            verified,
-            self.verified.clone(),
-        );
-        let restore = "How long the last restore of a drill took";
-        registry.register(
-            "couchestor_restore_duration_seconds",
-            restore,
-            self.restore.clone(),
-        );
-        let volumes = "Volumes in scope by what the newest backup has of them";
-        registry.register("couchestor_backup_volumes", volumes, self.volumes.clone());
-        let unprotected =
-            "Volumes that the newest backup of their policy does not hold, the first hundred of each policy";
-        registry.register(
-            "couchestor_volume_unprotected",
-            unprotected,
-            self.unprotected.clone(),
-        );
-    }
-
-    fn add_up<'s>(&self, sources: impl Iterator<Item = &'s SourceCounts>, now: Timestamp) {
-        for family in [&self.rpo, &self.objective, &self.verified, &self.restore] {
-            family.clear();
-        }
-        self.volumes.clear();
-        self.unprotected.clear();
-        for one in sources.flat_map(|source| &source.backups) {
-            let policy = PolicyLabel {
-                namespace: one.namespace.clone(),
-                policy: one.policy.clone(),
-            };
-            let values = [
-                (&self.rpo, one.covered_at.map(|since| age(now, since))),
-                (&self.objective, one.allowed_seconds),
-                (&self.verified, one.verified_at.map(Timestamp::as_second)),
-                (&self.restore, one.restore_seconds),
-            ];
-            for (family, value) in values {
-                if let Some(value) = value {
-                    family.get_or_create(&policy).set(value);
-                }
-            }
-            for (state, volumes) in one.volumes {
-                let state = StateLabel {
-                    namespace: one.namespace.clone(),
-                    policy: one.policy.clone(),
-                    state,
-                };
-                self.volumes.get_or_create(&state).set(volumes);
-            }
-            for volume in &one.unprotected {
-                let volume = UnprotectedLabel {
-                    namespace: volume.namespace.clone(),
-                    claim: volume.claim.clone(),
-                    policy: one.policy.clone(),
-                    reason: volume.reason,
-                };
-                self.unprotected.get_or_create(&volume).set(1);
-            }
-        }
-    }
 }
 
 /// Why moves were rolled back, as far as the journal says so without words: few enough to be a label.
@@ -310,7 +203,7 @@ fn phase_label(phase: Phase) -> PhaseLabel {
 }
 
 /// Whole seconds since a time; none before it.
-fn age(now: Timestamp, since: Timestamp) -> i64 {
+pub(super) fn age(now: Timestamp, since: Timestamp) -> i64 {
     now.as_second().saturating_sub(since.as_second()).max(0)
 }
 

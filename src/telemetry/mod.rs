@@ -5,10 +5,13 @@ use std::io::IsTerminal;
 /// What is counted and measured.
 mod metrics;
 
+/// Backups, and what rests on them.
+mod backups;
+
 /// What several policy sources count, so that it adds up.
 mod counts;
 
-pub use counts::{BackupsNow, MoveNow, SourceCounts, Tiered, Unprotected};
+pub use counts::{BackupsNow, MoveNow, RolloutNow, SourceCounts, Tiered, Unprotected};
 pub use metrics::{Metrics, RollbackReason};
 
 /// kube's client logs the API server's refusals at `debug`, and those quote the values of Secrets.

@@ -249,7 +249,9 @@ async fn prove(
     due: &Due,
 ) -> Result<(), ClusterError> {
     let (now, unknown) = ((world.clock)(), BackupPolicyStatus::default());
-    let Some(proof) = judged(object, said, &unknown).map(|policy| decided::proof(&policy, now)) else {
+    let Some(proof) =
+        judged(object, said, &unknown).map(|policy| decided::proof(policy.spec, &policy.status.drills, now))
+    else {
         return Ok(());
     };
     let generation = object.metadata.generation;

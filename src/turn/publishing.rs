@@ -3,11 +3,13 @@
 use super::{Source, TurnFailure, Turned, World, brief};
 use crate::apply::ApplyFailure;
 use crate::decide;
+use crate::decide::drills::{self as drilled, Proof};
 use crate::model::backups::{PolicyKey, Unseen};
 use crate::model::coverage::{BackupReading, Judged, PolicyReport};
 use crate::model::decision::Decision;
 use crate::model::desired::Desired;
 use crate::model::ids::ClaimRef;
+use crate::model::kinds::backup::BackupPolicySpec;
 use crate::model::kinds::policy_source::ProposalState;
 use crate::model::kinds::volume_migration::{Phase, VolumeMigration};
 use crate::model::migration_brief::MigrationBrief;
@@ -15,7 +17,7 @@ use crate::model::moves::Stop;
 use crate::model::observation::{Backing, Observation};
 use crate::model::rollouts::Report;
 use crate::record::{self, status::Facts};
-use crate::telemetry::{BackupsNow, MoveNow, Tiered, Unprotected};
+use crate::telemetry::{BackupsNow, MoveNow, RolloutNow, Tiered, Unprotected};
 use jiff::Timestamp;
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -84,7 +86,8 @@ pub(super) async fn publish(
         counts.left_alone = left_alone;
         counts.pools = pools.unwrap_or_else(|| std::mem::take(&mut counts.pools));
         counts.proposals = open.unwrap_or(counts.proposals);
-        counts.backups = backups_now(backups.as_deref(), &counts.backups);
+        counts.backups = backups_now(desired, backups.as_deref(), &counts.backups, now);
+        counts.rollouts = rollouts_now(rollouts);
     });
     for left in &decision.left_alone {
         let policy = left.policy.map_or("", |policy| policy.name.as_str());
@@ -130,10 +133,18 @@ pub(super) fn unmeasured(desired: &Desired, observation: &Observation) -> Vec<(&
 const UNPROTECTED_MAX: usize = 100;
 
 /// The backups of policies. While Velero cannot be read the last ones are shown, and grow older.
-fn backups_now(reading: Option<&BackupReading>, before: &[BackupsNow]) -> Vec<BackupsNow> {
+fn backups_now(
+    desired: &Desired,
+    reading: Option<&BackupReading>,
+    before: &[BackupsNow],
+    now: Timestamp,
+) -> Vec<BackupsNow> {
     let Some(reading) = reading else {
         return Vec::new();
     };
+    let specs = desired.ours::<BackupPolicySpec>("BackupPolicy");
+    let specs = specs.map(|(one, spec)| ((one.namespace(), one.name()), spec));
+    let specs: BTreeMap<(&str, &str), BackupPolicySpec> = specs.collect();
     let unread = matches!(reading.unseen, Some(Unseen::Unreadable(_)));
     let one = |report: &PolicyReport| {
         let PolicyKey { namespace, name } = &report.rules.policy;
@@ -144,6 +155,8 @@ fn backups_now(reading: Option<&BackupReading>, before: &[BackupsNow]) -> Vec<Ba
         let unprotected = report.unprotected();
         let time = |at: &str| at.parse::<Timestamp>().ok();
         let mut drills = report.drills.iter();
+        let spec = specs.get(&(namespace.as_str(), name.as_str()));
+        let proof = spec.map(|spec| drilled::proof(spec, &report.drills, now));
         let fresh = BackupsNow {
             namespace: namespace.clone(),
             policy: name.clone(),
@@ -159,6 +172,10 @@ fn backups_now(reading: Option<&BackupReading>, before: &[BackupsNow]) -> Vec<Ba
                 ("exempt", i64::from(seen.exempt)),
                 ("uncovered", amount(unprotected.len())),
             ],
+            unproved: match proof {
+                Some(Proof::Fails { reason, .. }) => Some(reason),
+                Some(Proof::Holds { .. } | Proof::NotAsked) | None => None,
+            },
             unprotected: unprotected
                 .into_iter()
                 .take(UNPROTECTED_MAX)
@@ -178,6 +195,18 @@ fn backups_now(reading: Option<&BackupReading>, before: &[BackupsNow]) -> Vec<Ba
         }
     };
     reading.policies.iter().map(one).collect()
+}
+
+/// Rollouts that are not done, each with its open phase. Of encrypted ones nothing is shown.
+fn rollouts_now(reports: &[Report]) -> Vec<RolloutNow> {
+    let told = reports.iter().filter(|report| !report.secret);
+    let open = told.filter_map(|report| Some((report, report.current()?.1)));
+    let now = open.map(|(report, phase)| RolloutNow {
+        rollout: report.name.clone(),
+        phase: phase.name.clone(),
+        failing: amount(phase.gates.iter().filter(|gate| !gate.holds).count()),
+    });
+    now.collect()
 }
 
 fn amount(items: usize) -> i64 {

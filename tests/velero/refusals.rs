@@ -455,10 +455,27 @@ async fn one_ttl_in_days_blinds_velero_to_all_schedules() {
     .await;
 }
 
-/// Of two default locations Velero makes one an ordinary one, against what is in Git.
+/// Of two default locations Velero makes one an ordinary one, against what is in Git; of two places for snapshots of one provider it takes
+/// neither, and refuses the backup.
 #[tokio::test(flavor = "multi_thread")]
-async fn of_two_default_locations_velero_changes_one() {
-    if servers::left_out("of_two_default_locations_velero_changes_one") {
+async fn of_two_default_locations_velero_changes_one_and_of_two_places_for_snapshots_it_takes_none() {
+    let place = |name: &str| {
+        format!(
+            "---\napiVersion: velero.io/v1\nkind: VolumeSnapshotLocation\nmetadata: {{name: {name}, namespace: velero}}\nspec: {{provider: aws}}\n"
+        )
+    };
+    let policy = format!(
+        "{POLICY}  location: good\n  includedNamespaces: [default]\n  volumes: snapshot-move\n  schedules: [{{name: s, schedule: 0 2 * * *}}]\n"
+    );
+    let once = folder(&(policy.clone() + &place("one")));
+    let twice = folder(&(policy + &place("one") + &place("two")));
+    assert_eq!(
+        (rules(&once), rules(&twice)),
+        (vec![], vec!["volume-method".to_owned()])
+    );
+    if servers::left_out(
+        "of_two_default_locations_velero_changes_one_and_of_two_places_for_snapshots_it_takes_none",
+    ) {
         return;
     }
     let velero = velero::alone("velero-defaults");
@@ -481,4 +498,26 @@ async fn of_two_default_locations_velero_changes_one() {
         only_one,
     )
     .await;
+
+    velero.located(&client, "shared", "Available").await;
+    for name in ["first", "second"] {
+        let spec = json!({"provider": "velero.io/aws", "config": {"region": "none"}});
+        velero
+            .make(&client, "VolumeSnapshotLocation", name, spec)
+            .await
+            .unwrap();
+    }
+    let spec = json!({"storageLocation": "shared", "includedNamespaces": ["default"], "ttl": "1h", "snapshotVolumes": true});
+    velero.make(&client, "Backup", "twice", spec).await.unwrap();
+    let says: &[&str] = &["more than one possible volume snapshot location"];
+    let odd = judged(
+        &velero,
+        &client,
+        "two places for snapshots",
+        "Backup",
+        "twice",
+        says,
+    )
+    .await;
+    assert_eq!(odd, None);
 }

@@ -114,23 +114,27 @@ pub(super) fn text(reports: &[Report]) -> Option<String> {
         if !text.is_empty() {
             text += "\n";
         }
-        let (current, at) = match report.current() {
-            Some((place, phase)) => (
-                Some(phase),
-                format!("phase {place} of {}, {}", report.phases.len(), phase.name),
-            ),
-            None => (None, "done".to_owned()),
+        let at = match report.current() {
+            Some((place, phase)) => format!("phase {place} of {}, {}", report.phases.len(), phase.name),
+            None => "done".to_owned(),
         };
         text += &format!("Rollout {} onto {}: {at}\n", report.name, report.class);
-        let rows: Vec<Vec<String>> = report.phases.iter().map(row).collect();
-        text += &table(&["PHASE", "STATE", "CLAIMS", "GATES", "WAITS FOR"], &rows);
+        let one_class = report.candidates.iter().all(|one| one.class == report.class);
+        let phases = report.phases.iter().zip(&report.candidates);
+        let rows: Vec<Vec<String>> = phases
+            .map(|(phase, candidate)| row(phase, (!one_class).then_some(&candidate.class)))
+            .collect();
+        let head = ["PHASE", "CLASS", "STATE", "CLAIMS", "GATES", "WAITS FOR"];
+        let head = head.into_iter().filter(|title| !one_class || *title != "CLASS");
+        text += &table(&head.collect::<Vec<&str>>(), &rows);
         for phase in report.phases.iter().filter(|phase| !phase.promotion.is_empty()) {
             text += &format!("Promotion of {}: {}\n", phase.name, phase.promotion);
         }
-        if let Some(phase) = current.filter(|phase| !phase.gates.is_empty()) {
-            let rows: Vec<Vec<String>> = phase.gates.iter().map(gate).collect();
+        let gates = report.phases.iter().flat_map(gates);
+        let rows: Vec<Vec<String>> = gates.collect();
+        if !rows.is_empty() {
             text += "\n";
-            text += &table(&[&format!("GATES OF {}", phase.name), "HOLDS", "FOUND"], &rows);
+            text += &table(&["PHASE", "GATE", "HOLDS", "FOUND"], &rows);
         }
     }
     if hidden > 0 {
@@ -139,7 +143,7 @@ pub(super) fn text(reports: &[Report]) -> Option<String> {
     Some(text)
 }
 
-fn row(phase: &PhaseStatus) -> Vec<String> {
+fn row(phase: &PhaseStatus, class: Option<&String>) -> Vec<String> {
     let held = phase.gates.iter().filter(|gate| gate.holds).count();
     let of = |some: usize, all: usize| match all {
         0 => "-".to_owned(),
@@ -152,18 +156,38 @@ fn row(phase: &PhaseStatus) -> Vec<String> {
         (Some(first), 0) => first.to_owned(),
         (Some(first), more) => format!("{first} (and {more} more)"),
     };
-    vec![
-        phase.name.clone(),
+    let name = std::iter::once(phase.name.clone()).chain(class.cloned());
+    let rest = [
         format!("{:?}", phase.state),
         of(phase.placed as usize, phase.claims as usize),
         of(held, phase.gates.len()),
         waits_for,
-    ]
+    ];
+    name.chain(rest).collect()
 }
 
-fn gate(gate: &GateStatus) -> Vec<String> {
-    let holds = if gate.holds { "yes" } else { "no" };
-    vec![gate.gate.clone(), holds.to_owned(), gate.message.clone()]
+/// What holds of a phase's gates, each in a row. Those of one policy that fail alike stand together, as while nothing is known of backups.
+fn gates(phase: &PhaseStatus) -> Vec<Vec<String>> {
+    let policy = |gate: &GateStatus| {
+        let (word, policy) = gate.gate.split_once(' ')?;
+        (word != "metric").then(|| policy.to_owned())
+    };
+    let alike = |a: &GateStatus, b: &GateStatus| {
+        let same = !a.holds && !b.holds && a.message == b.message;
+        same && policy(a).is_some() && policy(a) == policy(b)
+    };
+    let rows = phase.gates.chunk_by(alike).zip(0..).map(|(group, place)| {
+        let first = &group[0];
+        let words = group.iter().filter_map(|gate| gate.gate.split(' ').next());
+        let name = match policy(first) {
+            Some(policy) => format!("{} {policy}", words.collect::<Vec<&str>>().join(", ")),
+            None => first.gate.clone(),
+        };
+        let of = if place == 0 { phase.name.as_str() } else { "" };
+        let holds = if first.holds { "yes" } else { "no" };
+        vec![of.to_owned(), name, holds.to_owned(), first.message.clone()]
+    });
+    rows.collect()
 }
 
 /// The same for machines. Of those that are encrypted only the names are told.
@@ -178,4 +202,71 @@ pub(super) fn value(reports: &[Report]) -> Value {
         }),
     });
     all.collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::kinds::rollout::PhaseState;
+    use crate::model::promotions::Candidate;
+
+    fn phase(name: &str, gates: &[(&str, bool, &str)]) -> PhaseStatus {
+        let gate = |(gate, holds, message): &(&str, bool, &str)| GateStatus {
+            gate: (*gate).into(),
+            holds: *holds,
+            message: (*message).into(),
+        };
+        PhaseStatus {
+            name: name.into(),
+            state: PhaseState::Open,
+            gates: gates.iter().map(gate).collect(),
+            ..PhaseStatus::default()
+        }
+    }
+
+    #[test]
+    fn gates_of_one_policy_that_fail_alike_stand_together_and_no_others() {
+        let none = "nothing is known of backups";
+        let one = phase(
+            "one",
+            &[
+                ("coverage velero/a", false, none),
+                ("rpo velero/a", false, none),
+                ("rpo velero/b", false, none),
+                ("drill velero/b", true, "passed"),
+                ("rto velero/b", true, "passed"),
+                ("metric x", false, "gone"),
+                ("metric y", false, "gone"),
+            ],
+        );
+        let of = |class: &str| Candidate {
+            class: class.into(),
+            ..Candidate::default()
+        };
+        let mut report = Report {
+            name: "r".into(),
+            class: "fast".into(),
+            secret: false,
+            phases: vec![one, phase("two", &[])],
+            candidates: vec![of("fast"), of("fast")],
+            copy: Default::default(),
+        };
+        let said = text(std::slice::from_ref(&report)).unwrap();
+        let gates: Vec<&str> = said.split("\n\n").nth(1).unwrap().lines().collect();
+        let rows = [
+            "PHASE   GATE                     HOLDS   FOUND",
+            "one     coverage, rpo velero/a   no      nothing is known of backups",
+            "        rpo velero/b             no      nothing is known of backups",
+            "        drill velero/b           yes     passed",
+            "        rto velero/b             yes     passed",
+            "        metric x                 no      gone",
+            "        metric y                 no      gone",
+        ];
+        assert_eq!(gates, rows);
+        assert!(!said.contains("CLASS"), "{said}");
+        report.candidates[1].class = "slow".into();
+        let said = text(&[report]).unwrap();
+        assert!(said.contains("PHASE   CLASS   STATE"), "{said}");
+        assert!(said.contains("two     slow    Open"), "{said}");
+    }
 }

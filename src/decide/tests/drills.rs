@@ -210,7 +210,7 @@ fn a_proof_holds_while_every_namespace_was_restored_lately_and_fast_enough() {
             drills,
             ..BackupPolicyStatus::default()
         };
-        let said = match proof(&policy("daily", &spec, &status), at("2026-11-29T00:00:00Z")) {
+        let said = match proof(&spec, &status.drills, at("2026-11-29T00:00:00Z")) {
             Proof::Holds { p95 } => format!("p95 {p95}"),
             Proof::Fails { reason, .. } => reason.to_owned(),
             Proof::NotAsked => "none".to_owned(),
