@@ -1,6 +1,7 @@
 //! Objects → the cluster: server-side, in stages, only what differs; and prunes what left the repository.
 
-use crate::io::cluster::{Cluster, ClusterError, Live};
+use crate::io::cluster::{Cluster, ClusterError, Live, Which};
+use crate::io::velero::LOCATIONS;
 use crate::model::desired::text_at;
 use crate::model::diagnostic::Place;
 use crate::model::failure::{Class, Failure};
@@ -8,6 +9,7 @@ use crate::model::ids::ObjectId;
 use crate::model::kinds::policy_source::{Inventory, InventoryEntry};
 use crate::model::kinds::{FIELD_MANAGER, MADE_ONCE, is_repository_secret, is_schedule};
 use crate::model::rendering::{RenderedObject, Stage};
+use serde_json::Value;
 use sha2::{Digest, Sha256};
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -356,6 +358,9 @@ async fn prune_one(
     };
     match prune::verdict(id, &live, options.prune, options.classes_in_use) {
         prune::Verdict::Remove => {
+            if let Some(why) = needed_by_velero(cluster, id).await? {
+                return Ok(Some(Action::Kept(why)));
+            }
             let uid = live.uid().unwrap_or_default();
             cluster.delete_object(api_version, id, uid).await?;
             Ok(Some(Action::Pruned))
@@ -370,6 +375,21 @@ async fn prune_one(
         prune::Verdict::Keep(why) => Ok(Some(Action::Kept(why))),
         prune::Verdict::Forget => Ok(None),
     }
+}
+
+/// Why a Secret must stay, if it must: a location, which is never removed, reads its bucket with it.
+async fn needed_by_velero(cluster: &Cluster, id: &ObjectId) -> Result<Option<String>, ClusterError> {
+    if !(id.group.is_empty() && id.kind == "Secret") {
+        return Ok(None);
+    }
+    let all = Which::default();
+    let found = cluster.list_foreign_in(&LOCATIONS, &id.namespace, &all).await?;
+    let named = |one: &Value| text_at(one, &["spec", "credential", "name"]) == id.name;
+    let location = found.unwrap_or_default().into_iter().find(named);
+    Ok(location.map(|location| {
+        let name = text_at(&location, &["metadata", "name"]);
+        format!("BackupStorageLocation {name} reads its bucket with it: delete both by hand")
+    }))
 }
 
 #[cfg(test)]

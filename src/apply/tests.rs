@@ -137,6 +137,40 @@ async fn only_what_differs_is_written_and_what_left_is_removed() {
 }
 
 #[tokio::test]
+async fn the_secret_of_a_location_stays_as_long_as_the_location() {
+    let mut world = World::new().await;
+    for crd in crate::sim::world::velero_crds() {
+        world.sim.put(crd).unwrap();
+    }
+    let location = object(
+        json!({"apiVersion": "velero.io/v1", "kind": "BackupStorageLocation",
+        "metadata": {"name": "s3", "namespace": "default"}, "spec": {"provider": "aws", "credential": {"name": "key", "key": "cloud"}}}),
+    );
+    let (key, other) = (secret("key", "a", &json!({})), secret("other", "a", &json!({})));
+    world.apply(&[location.clone(), key.clone(), other.clone()]).await;
+    let left = world.apply(&[map("1")]).await;
+    let done = |id: &ObjectId| {
+        left.actions
+            .iter()
+            .find(|(own, _)| own == id)
+            .map(|(_, action)| action)
+    };
+    assert!(matches!(done(&location.id), Some(Action::Kept(_))), "{left:?}");
+    assert!(
+        matches!(done(&key.id), Some(Action::Kept(why)) if why.contains("BackupStorageLocation s3")),
+        "{left:?}"
+    );
+    assert_eq!(done(&other.id), Some(&Action::Pruned), "{left:?}");
+    // Who deletes the location has no need of its Secret any more.
+    world.sim.remove("BackupStorageLocation", Some("default"), "s3");
+    let gone = world.apply(&[map("1")]).await;
+    assert!(
+        gone.actions.contains(&(key.id.clone(), Action::Pruned)),
+        "{gone:?}"
+    );
+}
+
+#[tokio::test]
 async fn a_class_in_use_is_kept_until_nothing_uses_it() {
     let mut world = World::new().await;
     world.apply(&[class("1")]).await;

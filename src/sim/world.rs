@@ -153,7 +153,10 @@ pub fn objects(world: &World) -> Vec<serde_json::Value> {
         .into_iter()
         .map(|name| json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": name}}))
         .collect();
-    objects.push(json!({"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"name": "node-agent", "namespace": "velero"}}));
+    let role = json!({"role": "node-agent"});
+    objects.push(json!({"apiVersion": "apps/v1", "kind": "DaemonSet", "metadata": {"name": "node-agent", "namespace": "velero"},
+        "spec": {"selector": {"matchLabels": role}, "template": {"metadata": {"labels": role},
+            "spec": {"containers": [{"name": "node-agent", "image": "velero"}]}}}}));
     for claim in &world.claims {
         let (name, size) = (
             claim.volume_name(),
