@@ -149,7 +149,8 @@ fn cluster(instances: &str) -> String {
 fn a_phase_that_opens_on_nothing_or_can_never_be_done_is_told_of() {
     const NO_GATES: &str = "    gates: [{coverage: {policy: p}}]\n";
     // What is changed, what stands behind the tree, and what is said of it.
-    let rows: [(&[(&str, &str)], String, &[&str]); 16] = [
+    type Row<'a> = (&'a [(&'a str, &'a str)], String, &'a [&'a str]);
+    let rows: [Row; 16] = [
         (&[], String::new(), &[]),
         (&[(NO_GATES, "")], String::new(), &["warning phase"]),
         (&[(NO_GATES, "    method: new\n")], String::new(), &[]),
