@@ -1,6 +1,7 @@
 //! Backups, from Velero's objects to the statuses, Events and metrics of policies: through the whole turn, against the simulated servers.
 
 use crate::support::line;
+use crate::support::velero_played::{ago, back_up, takes};
 use couchestor::formats::sops::Identities;
 use couchestor::io::git::{Lease, Repository};
 use couchestor::model::ids::CommitId;
@@ -9,7 +10,7 @@ use couchestor::model::rendering::FileChange;
 use couchestor::sim::kubernetes::{On, What};
 use couchestor::sim::world::Running;
 use couchestor::turn::{Memory, Source, World, turn};
-use jiff::{SignedDuration, Timestamp};
+use jiff::Timestamp;
 use serde_json::{Value, json};
 
 const POLICY: &str = "
@@ -36,11 +37,6 @@ struct Stage {
     memory: Memory,
     status: PolicySourceStatus,
     folder: tempfile::TempDir,
-}
-
-fn ago(hours: i64) -> String {
-    let at = couchestor::io::clock::now() - SignedDuration::from_hours(hours);
-    Timestamp::from_second(at.as_second()).unwrap().to_string()
 }
 
 impl Stage {
@@ -117,39 +113,22 @@ impl Stage {
 
     /// What Velero writes when it has looked at what was rendered.
     fn velero_looks(&self) {
-        let mut location = self.get("BackupStorageLocation", "s3");
-        location["status"] = json!({"phase": "Available"});
-        self.put(location);
-        let mut schedule = self.get("Schedule", "nightly-daily");
-        schedule["status"] = json!({"phase": "Enabled"});
-        self.put(schedule);
+        takes(&self.running.kubernetes, "s3", "nightly-daily");
     }
 
     /// A Backup as Velero makes it of the Schedule, with uploads of the claims.
     fn backup(&self, name: &str, hours: i64, phase: &str, claims: &[(&str, &str)]) {
-        let template = self.get("Schedule", "nightly-daily")["spec"]["template"].clone();
-        let uid = format!("uid-{name}");
-        self.put(json!({
-            "apiVersion": "velero.io/v1", "kind": "Backup",
-            "metadata": {"name": name, "namespace": "velero", "uid": uid, "labels": template["metadata"]["labels"]},
-            "spec": template,
-            "status": {"phase": phase, "startTimestamp": ago(hours), "completionTimestamp": ago(hours)},
-        }));
-        for (namespace, claim) in claims {
-            let found = self
-                .running
-                .kubernetes
-                .get("PersistentVolumeClaim", Some(namespace), claim);
-            self.put(json!({
-                "apiVersion": "velero.io/v1", "kind": "PodVolumeBackup",
-                "metadata": {"name": format!("{name}-{claim}"), "namespace": "velero", "labels": {
-                    "velero.io/backup-name": name, "velero.io/backup-uid": uid,
-                    "velero.io/pvc-uid": found.unwrap()["metadata"]["uid"],
-                }},
-                "spec": {"uploaderType": "kopia"},
-                "status": {"phase": "Completed", "snapshotID": "5f1c", "progress": {"totalBytes": 4096, "bytesDone": 4096}},
-            }));
-        }
+        let claims: Vec<(&str, &str, &str)> = claims
+            .iter()
+            .map(|(namespace, claim)| (*namespace, *claim, "Completed"))
+            .collect();
+        back_up(
+            &self.running.kubernetes,
+            ("nightly-daily", name),
+            hours,
+            phase,
+            &claims,
+        );
     }
 
     /// The status and the reason of a condition.

@@ -134,14 +134,27 @@ fn what_the_example_renders_is_what_was_read_last() {
     );
 }
 
-#[test]
-fn a_plan_tells_of_each_phase_its_gates_and_what_they_wait_for() {
+/// An hour that everything is dated by.
+const NOON: &str = r#"{"at": "2026-11-21T12:00:00Z", "volumes": [], "groups": [], "classes_in_use": [], "engine": {"Err": "nobody asked"}, "answers": {}}"#;
+
+/// What a plan of the example says at that hour.
+fn planned_at_noon(more: &[&str]) -> String {
     let folder = tempfile::tempdir().unwrap();
     let observation = folder.path().join("noon.json");
     std::fs::write(&observation, NOON).unwrap();
-    let observation = observation.to_str().unwrap();
-    let plan = couchestor(&["plan", "policies/homelab", "--observation", observation]);
-    let text = String::from_utf8(plan.stdout).unwrap();
+    let asked = [
+        "plan",
+        "policies/homelab",
+        "--observation",
+        observation.to_str().unwrap(),
+    ];
+    let plan = couchestor(&[&asked[..], more].concat());
+    String::from_utf8(plan.stdout).unwrap()
+}
+
+#[test]
+fn a_plan_tells_of_each_phase_its_gates_and_what_they_wait_for() {
+    let text = planned_at_noon(&[]);
     let (_, rollouts) = text
         .split_once("Rollout local-disks")
         .unwrap_or_else(|| panic!("{text}"));
@@ -150,31 +163,16 @@ fn a_plan_tells_of_each_phase_its_gates_and_what_they_wait_for() {
     assert!(widest.is_some_and(|widest| widest <= 100), "{widest:?}");
 }
 
-/// An hour that everything is dated by.
-const NOON: &str = r#"{"at": "2026-11-21T12:00:00Z", "volumes": [], "groups": [], "classes_in_use": [], "engine": {"Err": "nobody asked"}, "answers": {}}"#;
-
 #[test]
 fn a_plan_tells_when_backups_are_made_and_what_they_keep() {
-    let folder = tempfile::tempdir().unwrap();
-    let observation = folder.path().join("noon.json");
-    std::fs::write(&observation, NOON).unwrap();
-    let observation = observation.to_str().unwrap();
-    let plan = couchestor(&["plan", "policies/homelab", "--observation", observation]);
-    let text = String::from_utf8(plan.stdout).unwrap();
+    let text = planned_at_noon(&[]);
     let (_, backups) = text
         .split_once("Backup schedules:")
         .unwrap_or_else(|| panic!("{text}"));
     let (backups, _) = backups.split_once("\nMoves that").unwrap();
     assert_eq!(format!("Backup schedules:{backups}\n"), golden("backups.txt"));
-    let plan = couchestor(&[
-        "plan",
-        "policies/homelab",
-        "--observation",
-        observation,
-        "-o",
-        "json",
-    ]);
-    let json: Value = serde_json::from_slice(&plan.stdout).unwrap();
+    let plan = planned_at_noon(&["-o", "json"]);
+    let json: Value = serde_json::from_str(&plan).unwrap();
     let schedules = json["backups"]["schedules"].as_array().unwrap();
     let daily = schedules
         .iter()

@@ -22,6 +22,9 @@ mod rollouts;
 /// What a source could not go by.
 mod sources;
 
+/// Tiers of local disks, and tiers beside each other.
+mod tiers;
+
 #[test]
 fn validate_names_all_planted_mistakes_with_file_and_line() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));

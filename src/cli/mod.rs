@@ -111,7 +111,7 @@ enum Command {
     Run(Box<run::Arguments>),
     /// Name every mistake of a policy folder: file, line, column, rule, what to do.
     #[command(
-        after_help = "Examples:\n  couchestor validate policies/homelab\n  couchestor validate policies/homelab -o json\n  couchestor validate policies/homelab -o sarif > findings.sarif\n  couchestor validate policies/homelab --source clusters/home/couchestor.yaml --substitute RANK=10\n\nExit codes: 0 nothing found, 1 mistakes."
+        after_help = "Examples:\n  couchestor validate policies/homelab\n  couchestor validate policies/homelab -o json\n  couchestor validate policies/homelab -o sarif > findings.sarif\n  couchestor validate policies/homelab --source clusters/home/couchestor.yaml --substitute RANK=10\n\nExit codes: 0 nothing found, 1 mistakes or warnings."
     )]
     Validate(folder::FolderArguments),
     /// Print the objects that a policy folder would apply, in the order of applying.

@@ -114,7 +114,11 @@ fn underlined(text: &str, diagnostic: &Diagnostic) -> Option<String> {
     let (line, column, end) = meant(text, diagnostic)?;
     let from = column.saturating_sub(SHOWN_MAX / 2);
     // Some letters could move the cursor of whoever looks, or turn the line around.
-    let clean = |one: &char| if hidden(*one) { '\u{fffd}' } else { *one };
+    let clean = |one: &char| match one {
+        '\t' => ' ',
+        one if hidden(*one) => '\u{fffd}',
+        one => *one,
+    };
     let shown: String = line.iter().skip(from).take(SHOWN_MAX).map(clean).collect();
     let label = diagnostic.place.line.to_string();
     let margin = " ".repeat(label.len());
@@ -206,11 +210,12 @@ mod tests {
 
     #[test]
     fn the_place_is_underlined_and_nothing_moves_the_cursor() {
-        let text = "a: 1\nspec: {b: 2}\n\u{1b}[2Jx: 1\n";
+        let text = "a: 1\nspec: {b: 2}\n\u{1b}[2Jx: 1\n\ty: 1\n";
         for (line, column, expected) in [
             (2, 8, Some("  2 | spec: {b: 2}\n    |        ^")),
             (2, 1, Some("  2 | spec: {b: 2}\n    | ^^^^")),
             (3, 1, Some("  3 | \u{fffd}[2Jx: 1\n    | ^^^^^")),
+            (4, 2, Some("  4 |  y: 1\n    |  ^")),
             (9, 1, None),
             (2, 99, Some("  2 | spec: {b: 2}")),
         ] {

@@ -35,3 +35,6 @@ pub mod webhook;
 
 /// Flux's post-build substitution.
 pub mod substitute;
+
+/// Names of container images.
+pub mod image;

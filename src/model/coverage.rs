@@ -123,6 +123,12 @@ pub struct Judged {
 }
 
 impl Judged {
+    /// The verdict on a claim; none on one that was not in scope.
+    pub fn verdict(&self, claim: &ClaimRef) -> Option<&Verdict> {
+        let found = self.volumes.binary_search_by(|(own, _)| own.cmp(claim));
+        found.ok().map(|place| &self.volumes[place].1)
+    }
+
     /// Its volumes that are uncovered.
     pub fn gaps(&self) -> impl Iterator<Item = (&ClaimRef, Gap, &str)> {
         self.volumes.iter().filter_map(|(claim, verdict)| match verdict {

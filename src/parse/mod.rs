@@ -26,6 +26,8 @@ mod mend;
 /// Objects as written → as understood.
 mod understand;
 
+pub use understand::drill_job;
+
 /// What is wrong with an object, whatever others say.
 mod alone;
 

@@ -9,6 +9,7 @@ use crate::model::resources::Resources;
 use crate::model::secret::MASK;
 use serde::Deserialize;
 use serde_json::Value;
+use std::collections::BTreeMap;
 
 /// What StorageClasses are made of.
 pub(super) const CLASSES: [(&str, &str); 2] = [(GROUP, "StorageTier"), ("storage.k8s.io", "StorageClass")];
@@ -31,6 +32,7 @@ pub(super) fn check(resources: &Resources, diagnostics: &mut Vec<Diagnostic>) {
         velero(deployment, &DEPLOYMENT, diagnostics);
     }
     default_classes(resources, diagnostics);
+    classes_twice(resources, diagnostics);
 }
 
 /// What the provisioner of LocalPV hostpath does not read, or fails on (openebs/dynamic-localpv-provisioner, `config.go`).
@@ -81,6 +83,37 @@ fn local_class(class: &Resource, diagnostics: &mut Vec<Diagnostic>) {
                 help,
             ));
         }
+    }
+}
+
+/// A tier's class that another object makes too: they would be applied one over the other. Of two StorageClasses it is told elsewhere.
+fn classes_twice(resources: &Resources, diagnostics: &mut Vec<Diagnostic>) {
+    let mut first: BTreeMap<&str, &Resource> = BTreeMap::new();
+    for resource in resources.of_any(&CLASSES) {
+        let pointer = match resource.group() {
+            GROUP => "/spec/storageClass/name",
+            _ => "/metadata/name",
+        };
+        let Some(name) = resource.value.pointer(pointer).and_then(Value::as_str) else {
+            continue;
+        };
+        let Some(other) = first.get(name) else {
+            first.insert(name, resource);
+            continue;
+        };
+        if resource.group() != GROUP && other.group() != GROUP {
+            continue;
+        }
+        let (name, whose) = match other.origin.secret || resource.origin.secret {
+            true => (MASK, MASK),
+            false => (name, other.name()),
+        };
+        diagnostics.push(Diagnostic::error(
+            resource.origin.place(pointer),
+            "storage-class",
+            format!("{} {whose} makes StorageClass {name} already", other.kind()),
+            "give one of them another name",
+        ));
     }
 }
 

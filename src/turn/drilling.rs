@@ -7,12 +7,12 @@ use super::{Source, TurnFailure, Turned, World};
 use crate::decide::drills::{self as decided, DrillPolicy, Due, Proof};
 use crate::execute::drill::objects::{self, Owner, USERS_JOB};
 use crate::execute::drill::{Act, Rules, Step, next};
-use crate::formats::{duration, yaml};
+use crate::formats::duration;
 use crate::io::cluster::ClusterError;
 use crate::io::drills::Drills;
 use crate::model::conditions;
 use crate::model::coverage::DRILLED;
-use crate::model::desired::{Desired, text_at};
+use crate::model::desired::Desired;
 use crate::model::drills::DrillSeen;
 use crate::model::failure::Class;
 use crate::model::ids::ObjectId;
@@ -21,6 +21,7 @@ use crate::model::kinds::drill::{BackupPolicyStatus, DRILL_REQUESTED, DrillRun, 
 use crate::model::kinds::{BackupPolicy, GROUP};
 use crate::model::quantities::span;
 use crate::model::secret::MASK;
+use crate::parse;
 use crate::record;
 use serde_json::Value;
 use std::collections::{BTreeMap, BTreeSet};
@@ -348,9 +349,7 @@ fn rules(desired: &Desired, said: Option<&Said>, namespace: &str, run: &DrillRun
 fn users_job(desired: &Desired, namespace: &str, job: &KeyRef) -> Option<Value> {
     let mut all = desired.resources.of("", "ConfigMap");
     let named = all.find(|one| one.namespace() == namespace && one.name() == job.name)?;
-    let text = text_at(&named.value, &["data", job.key.as_str()]);
-    let first = yaml::load(text).ok()?.into_iter().next()?;
-    first.into_json().ok().filter(|job| job["kind"] == "Job")
+    parse::drill_job(named, &job.key).ok()
 }
 
 /// What follows a step.

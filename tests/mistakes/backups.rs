@@ -4,6 +4,9 @@ use super::{Row, findings};
 use std::path::Path;
 use std::process::Command;
 
+/// What a drill runs.
+const JOB: &str = r#"{"apiVersion":"batch/v1","kind":"Job","spec":{"template":{"spec":{"restartPolicy":"Never","containers":[{"name":"look","image":"i"}]}}}}"#;
+
 const API: &str = "apiVersion: storage.billyronks.io/v1\n";
 
 /// A tree without a finding: a location with its Secrets, classes of three engines, a policy with a rule for each, hooks and a drill.
@@ -42,7 +45,7 @@ spec:
 ---
 {{apiVersion: v1, kind: Secret, metadata: {{name: velero-repo-credentials, namespace: velero}}, stringData: {{repository-password: null}}}}
 ---
-{{apiVersion: v1, kind: ConfigMap, metadata: {{name: checks, namespace: velero}}, data: {{job.yaml: x}}}}
+{{apiVersion: v1, kind: ConfigMap, metadata: {{name: checks, namespace: velero}}, data: {{job.yaml: '{JOB}'}}}}
 ---
 {API}kind: StorageTier
 metadata: {{name: folders}}
@@ -210,6 +213,11 @@ fn each_rule_of_backups_has_its_finding() {
         ("a location that is only read", location("accessMode: ReadOnly"), &["error location"]),
         ("two defaults", second("default: true, ").replacen("  bucket: b\n", "  bucket: b\n  default: true\n", 1), &["error default-location"]),
         ("one default", second("default: true, "), &[]),
+        ("two locations of one place", second("").replace("bucket: c,", "bucket: b,"), &["error value"]),
+        ("one bucket of two servers", second("endpoint: 'https://s3.example.org', ").replace("bucket: c,", "bucket: b,"), &[]),
+        ("one location inside of another", second("prefix: a/b, ").replace("bucket: c,", "bucket: b,"), &["error value"]),
+        ("one inside of another that has a folder", second("prefix: a/b, ").replace("bucket: c,", "bucket: b,").replacen("  bucket: b\n", "  bucket: b\n  prefix: a\n", 1), &["error value"]),
+        ("folders beside each other", second("prefix: ab, ").replace("bucket: c,", "bucket: b,").replacen("  bucket: b\n", "  bucket: b\n  prefix: a\n", 1), &[]),
         // V6: what.
         ("included and excluded", with("[cache]", "[web]"), &["error value"]),
         ("everything excluded", with("[cache]", "['*']"), &["error value"]),
@@ -279,6 +287,8 @@ fn each_rule_of_backups_has_its_finding() {
             ),
             &["error volume-method", "error storage-class"],
         ),
+        ("two tiers with one class", with("{name: zfs, allow", "{name: thick, allow"), &["error storage-class"]),
+        ("a tier and a class", class("provisioner: x.csi.example.org").replace("metadata: {name: raw}", "metadata: {name: zfs}"), &["error storage-class"]),
         ("two default classes", with("{name: folders}}", "{name: folders, default: true}}").replace("{name: thick}}", "{name: thick, default: true}}"), &["error default-class"]),
         ("a class that is the default, and a tier after it", with("{name: folders}}", "{name: folders, default: true}}").replacen("apiVersion", "apiVersion: storage.k8s.io/v1\nkind: StorageClass\nmetadata: {name: other, annotations: {storageclass.kubernetes.io/is-default-class: 'true'}}\nprovisioner: x.csi.example.org\n---\napiVersion", 1), &["error default-class"]),
         ("two engines", with("lvm: {volumeGroup: vg}", "lvm: {volumeGroup: vg}, zfs: {pool: x}"), &["error tier-pools"]),
@@ -328,6 +338,14 @@ fn each_rule_of_backups_has_its_finding() {
         ("a sentinel that is not restored", with("{namespace: db, claim", "{namespace: web, claim"), &["error drill"]),
         ("a job that is not there", with("name: checks, key", "name: check, key"), &["error drill"]),
         ("a job below another key", with("key: job.yaml", "key: job"), &["error drill"]),
+        ("a job of another kind", with("\"Job\"", "\"Jobb\""), &["error drill"]),
+        ("a job of an old version", with("batch/v1", "batch/v1beta1"), &["error drill"]),
+        ("a job without containers", with("[{\"name\":\"look\",\"image\":\"i\"}]", "[]"), &["error drill"]),
+        ("a job that would run for ever", with("\"Never\"", "\"Always\""), &["error drill"]),
+        ("a job that is not written as one", with("\"containers\":[", "\"containers\":3,\"x\":["), &["error drill"]),
+        ("a rule of which an earlier one takes every volume", with("  - {claimLabels: {app: cache}, method", "  - {storageClasses: [thick], claimLabels: {app: cache}, method"), &["error value"]),
+        ("a rule of which an earlier one takes some volumes", with("  - {claimLabels: {app: cache}, method", "  - {storageClasses: [thick, zfs], claimLabels: {app: cache}, method"), &[]),
+        ("an image that is none", with("    namespaces: [db]\n", "    namespaces: [db]\n    image: Docker.io/Busy Box\n"), &["error value"]),
         ("a promise that nothing measures", tree().split_once("  drill:\n").unwrap().0.to_owned() + "---\n" + tree().split_once("---\n{apiVersion: v1, kind: Secret").map(|(_, rest)| rest).map(|rest| format!("{{apiVersion: v1, kind: Secret{rest}")).unwrap().as_str(), &["warning drill"]),
     ];
     let mut wrong = Vec::new();

@@ -54,11 +54,67 @@ fn told(from: &str, to: &str) -> Vec<String> {
     findings(&[("a.yaml", tree.replacen(from, to, 1))]).0
 }
 
+/// What a promotion of the first phase names it by.
+fn fingerprint() -> String {
+    let tree = tree();
+    let text = tree.rsplit("---\n").next().unwrap();
+    let rollout: serde_json::Value = serde_saphyr::from_str(text).unwrap();
+    let phase = serde_json::from_value(rollout["spec"]["phases"][0].clone()).unwrap();
+    couchestor::model::rollouts::fingerprint("fast", &phase)
+}
+
+#[test]
+fn a_promotion_that_has_no_effect_is_told_of_with_why() {
+    let print = fingerprint();
+    for (rollout, phase, fingerprint, claims, expected) in [
+        ("r", "one", print.as_str(), "[db/data-0]", None),
+        ("q", "one", print.as_str(), "[db/data-0]", Some("reference")),
+        ("r", "three", print.as_str(), "[db/data-0]", Some("reference")),
+        ("r", "two", print.as_str(), "[web/data-0]", Some("promotion")),
+        ("r", "one", "zz", "[db/data-0]", Some("promotion")),
+        (
+            "r",
+            "one",
+            print.as_str(),
+            "[db/data-0, web/x]",
+            Some("promotion"),
+        ),
+    ] {
+        let text = format!(
+            "{API}kind: RolloutPromotion\nmetadata: {{name: {rollout}.{phase}}}\nspec: {{rollout: {rollout}, phase: {phase}, fingerprint: {fingerprint:?}, claims: {claims}}}\n"
+        );
+        let path = format!("assignments/rollouts/{rollout}/{phase}.yaml");
+        let (found, _) = findings(&[("a.yaml", tree()), (&path, text)]);
+        match expected {
+            None => assert_eq!(found, Vec::<String>::new(), "{rollout} {phase}"),
+            Some(rule) => {
+                assert_eq!(
+                    found.len(),
+                    1,
+                    "{rollout} {phase} {fingerprint} {claims}: {found:?}"
+                );
+                assert!(found[0].contains(&format!("warning {rule}")), "{found:?}");
+            }
+        }
+    }
+    // A Rollout that cannot be read is told of for that.
+    let text = format!(
+        "{API}kind: RolloutPromotion\nmetadata: {{name: r.one}}\nspec: {{rollout: r, phase: one, fingerprint: x, claims: [db/a]}}\n"
+    );
+    let broken = tree().replace("storageClassName: fast", "storageClassname: fast");
+    let (found, _) = findings(&[("a.yaml", broken), ("assignments/rollouts/r/one.yaml", text)]);
+    assert!(
+        !found.is_empty() && found.iter().all(|one| one.starts_with("a.yaml")),
+        "{found:?}"
+    );
+}
+
 #[test]
 fn a_promotion_stands_in_its_own_file_and_names_claims() {
     let promotion = |claims: &str| {
+        let fingerprint = fingerprint();
         format!(
-            "{API}kind: RolloutPromotion\nmetadata: {{name: r.one}}\nspec: {{rollout: r, phase: one, fingerprint: ab, claims: {claims}}}\n"
+            "{API}kind: RolloutPromotion\nmetadata: {{name: r.one}}\nspec: {{rollout: r, phase: one, fingerprint: {fingerprint:?}, claims: {claims}}}\n"
         )
     };
     let (home, claims) = ("assignments/rollouts/r/one.yaml", "[db/data-0]");
@@ -123,12 +179,15 @@ fn a_gate_that_can_never_hold_is_found_at_its_line() {
         ("query: up, below: 1", "query: ' ', below: 1", "value"),
         ("query: up, below: 1", "query: up", "gate"),
         ("query: up, below: 1", "query: up, above: 1, below: 1", "gate"),
+        ("volumes: fs-backup", "volumes: none", "gate"),
         ("name: two", "name: one", "name"),
         ("name: two", "name: Two of them", "name"),
         ("soak: 24h", "soak: 24h\n    method: rsync", "value"),
         ("  phases:\n", "  copy: {timeout: 1m}\n  phases:\n", "value"),
         ("  phases:\n", "  copy: {timeout: soon}\n  phases:\n", "duration"),
+        ("  phases:\n", "  copy: {timeout: 0s}\n  phases:\n", "value"),
         ("  phases:\n", "  copy: {image: ' '}\n  phases:\n", "value"),
+        ("  phases:\n", "  copy: {image: Busy Box}\n  phases:\n", "value"),
         ("[{namespace: web}]", "[]", "missing-field"),
     ];
     for (from, to, rule) in rows {
@@ -145,12 +204,26 @@ fn cluster(instances: &str) -> String {
     )
 }
 
+/// A StorageClass.
+fn class(name: &str) -> String {
+    format!(
+        "---\napiVersion: storage.k8s.io/v1\nkind: StorageClass\nmetadata: {{name: {name}}}\nprovisioner: x.csi.example.org\n"
+    )
+}
+
+/// A second rollout.
+fn other(class: &str, workloads: &str) -> String {
+    format!(
+        "---\n{API}kind: Rollout\nmetadata: {{name: s}}\nspec: {{storageClassName: {class}, phases: [{{name: x, method: new, workloads: [{workloads}]}}]}}\n"
+    )
+}
+
 #[test]
 fn a_phase_that_opens_on_nothing_or_can_never_be_done_is_told_of() {
     const NO_GATES: &str = "    gates: [{coverage: {policy: p}}]\n";
     // What is changed, what stands behind the tree, and what is said of it.
     type Row<'a> = (&'a [(&'a str, &'a str)], String, &'a [&'a str]);
-    let rows: [Row; 16] = [
+    let rows: [Row; 32] = [
         (&[], String::new(), &[]),
         (&[(NO_GATES, "")], String::new(), &["warning phase"]),
         (&[(NO_GATES, "    method: new\n")], String::new(), &[]),
@@ -171,7 +244,62 @@ fn a_phase_that_opens_on_nothing_or_can_never_be_done_is_told_of() {
             String::new(),
             &["warning phase"],
         ),
-        // Two classes for one claim.
+        (&[("soak: 24h", "soak: 0s")], String::new(), &["warning phase"]),
+        // Gates that do not hold until the next backup or drill.
+        (
+            &[("- rpo: {policy: p}", "- rpo: {policy: p, within: 2h}")],
+            String::new(),
+            &["warning gate"],
+        ),
+        (
+            &[
+                ("- rpo: {policy: p}", "- rpo: {policy: p, within: 2h}"),
+                ("soak: 24h", "soak: 0s"),
+            ],
+            String::new(),
+            &["warning phase"],
+        ),
+        (
+            &[
+                ("- rpo: {policy: p}", "- rpo: {policy: p, within: 0s}"),
+                ("soak: 24h", "soak: 0s"),
+            ],
+            String::new(),
+            &["warning phase", "warning gate"],
+        ),
+        (
+            &[("within: 72h", "within: 24h")],
+            String::new(),
+            &["warning gate"],
+        ),
+        // Classes that nobody makes.
+        (
+            &[("storageClassName: fast", "storageClassName: ''")],
+            String::new(),
+            &["error value"],
+        ),
+        (
+            &[(
+                "[{namespace: web}]",
+                "[{namespace: web}]\n    storageClassName: ''",
+            )],
+            String::new(),
+            &["error value"],
+        ),
+        (&[], class("fast"), &[]),
+        (&[], class("slow"), &["warning reference"]),
+        (
+            &[(
+                "[{namespace: web}]",
+                "[{namespace: web}]\n    storageClassName: slow",
+            )],
+            class("fast"),
+            &["warning reference"],
+        ),
+        // Two classes for one claim, in one rollout or in two.
+        (&[], other("slow", "{namespace: web}"), &["error phase"]),
+        (&[], other("fast", "{namespace: web}"), &[]),
+        (&[], other("slow", "{namespace: mail}"), &[]),
         (
             &[(
                 "[{namespace: web}]",
@@ -235,7 +363,28 @@ fn a_phase_that_opens_on_nothing_or_can_never_be_done_is_told_of() {
                 ),
             ],
             cluster("instances: 1"),
-            &["warning database-backup"],
+            &["warning database-backup", "warning reference"],
+        ),
+        (
+            &[],
+            cluster("instances: 2"),
+            &["warning database-backup", "warning phase"],
+        ),
+        (
+            &[(
+                "[{namespace: web}]",
+                "[{namespace: web, selector: {matchLabels: {cnpg.io/cluster: some}}}]",
+            )],
+            String::new(),
+            &["warning phase"],
+        ),
+        (
+            &[(
+                "[{namespace: web}]",
+                "[{namespace: web, selector: {matchLabels: {cnpg.io/cluster: some}}}]\n    method: cnpg",
+            )],
+            String::new(),
+            &[],
         ),
         (
             &[

@@ -3,8 +3,8 @@
 
 use super::assert_on;
 use super::world::{CLAIM, SECOND, SPACE, World, text};
+use crate::support::velero_played::{self, ago, takes};
 use couchestor::sim::kubernetes::{On, What};
-use jiff::{SignedDuration, Timestamp};
 use serde_json::{Value, json};
 
 const POLICIES: &str = "
@@ -39,11 +39,6 @@ spec:
     - rto: {policy: daily}
 ";
 
-fn ago(hours: i64) -> String {
-    let at = couchestor::io::clock::now() - SignedDuration::from_hours(hours);
-    Timestamp::from_second(at.as_second()).unwrap().to_string()
-}
-
 fn velero(world: &World, kind: &str, name: &str) -> Value {
     world.sim().get(kind, Some("velero"), name).unwrap()
 }
@@ -58,30 +53,17 @@ async fn furnished() -> World {
     world.follow.commit("p/rollout.yaml", POLICIES, &[]);
     world.follow.git(&["push", "-q", "origin", "main"]);
     world.turn().await;
-    let mut location = velero(&world, "BackupStorageLocation", "s3");
-    location["status"] = json!({"phase": "Available"});
-    world.put(location);
-    let mut schedule = velero(&world, "Schedule", "daily-backup");
-    schedule["status"] = json!({"phase": "Enabled"});
-    world.put(schedule);
+    takes(world.sim(), "s3", "daily-backup");
     world
 }
 
 /// A Backup of so many hours ago with the volumes of claims as they are now.
 fn back_up(world: &World, name: &str, hours: i64, claims: &[(&str, &str)]) {
-    let template = velero(world, "Schedule", "daily-backup")["spec"]["template"].clone();
-    world.put(json!({"apiVersion": "velero.io/v1", "kind": "Backup",
-        "metadata": {"name": name, "namespace": "velero", "uid": name, "labels": template["metadata"]["labels"]},
-        "spec": template,
-        "status": {"phase": "Completed", "startTimestamp": ago(hours), "completionTimestamp": ago(hours)}}));
-    for (claim, phase) in claims {
-        let found = world.get("PersistentVolumeClaim", claim).unwrap();
-        world.put(json!({"apiVersion": "velero.io/v1", "kind": "PodVolumeBackup",
-            "metadata": {"name": format!("{name}-{claim}"), "namespace": "velero", "labels": {
-                "velero.io/backup-name": name, "velero.io/backup-uid": name, "velero.io/pvc-uid": found["metadata"]["uid"]}},
-            "spec": {"uploaderType": "kopia"},
-            "status": {"phase": phase, "snapshotID": "5f1c", "progress": {"totalBytes": 4096, "bytesDone": 4096}}}));
-    }
+    let claims: Vec<(&str, &str, &str)> = claims
+        .iter()
+        .map(|(claim, upload)| (SPACE, *claim, *upload))
+        .collect();
+    velero_played::back_up(world.sim(), ("daily-backup", name), hours, "Completed", &claims);
 }
 
 fn forget(world: &World, backup: &str) {

@@ -75,7 +75,12 @@ fn row(one: &PlannedSchedule) -> Vec<String> {
         true => "-".to_owned(),
         false => one.serves.join(", "),
     };
-    vec![name(one), one.cron.clone(), to, one.kept.clone(), keeps]
+    // What a drill proves is believed for so long, and is kept for longer.
+    let kept = match one.makes {
+        Makes::Backups => one.kept.clone(),
+        Makes::Drills => format!("{} (proof)", one.kept),
+    };
+    vec![name(one), one.cron.clone(), to, kept, keeps]
 }
 
 fn next(one: &PlannedSchedule, now: Timestamp) -> Vec<String> {

@@ -8,23 +8,20 @@ use crate::model::kinds::drill::DrillRecord;
 use crate::model::kinds::rollout::BackupGate;
 use crate::model::quantities::span;
 use jiff::Timestamp;
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-/// The verdicts on what the newest full backup found.
-fn verdicts<'a>(backed: &'a Backed) -> BTreeMap<&'a ClaimRef, &'a Verdict> {
-    let covered = backed.report.covered.iter();
-    let volumes = covered.flat_map(|covered| &covered.volumes);
-    volumes.map(|(claim, verdict)| (claim, verdict)).collect()
-}
-
-fn is_exempt(verdicts: &BTreeMap<&ClaimRef, &Verdict>, claim: &ClaimRef) -> bool {
-    matches!(verdicts.get(claim), Some(Verdict::Exempt { .. }))
+/// Whether the policy exempts a claim, as its newest full backup found it.
+fn is_exempt(backed: &Backed, claim: &ClaimRef) -> bool {
+    let covered = backed.report.covered.as_ref();
+    matches!(
+        covered.and_then(|covered| covered.verdict(claim)),
+        Some(Verdict::Exempt { .. })
+    )
 }
 
 /// Whether the policy has to prove anything of a phase: of one whose claims it exempts, each and all, it never will.
 pub(super) fn needs(backed: &Backed, all: &Claims) -> Result<(), String> {
-    let verdicts = verdicts(backed);
-    match !all.is_empty() && all.keys().all(|claim| is_exempt(&verdicts, claim)) {
+    match !all.is_empty() && all.keys().all(|claim| is_exempt(backed, claim)) {
         true => Err("the policy exempts every claim of the phase, and proves nothing of them".to_owned()),
         false => Ok(()),
     }
@@ -46,9 +43,8 @@ pub(super) fn covers(backed: &Backed, claims: &Claims) -> Result<String, String>
         .covered
         .as_ref()
         .ok_or_else(|| "no backup holds every volume".to_owned())?;
-    let verdicts = verdicts(backed);
     let started = covered.backup.started.map(Timestamp::as_second);
-    let held = |name: &ClaimRef, claim: Claim| match verdicts.get(name) {
+    let held = |name: &ClaimRef, claim: Claim| match covered.verdict(name) {
         Some(Verdict::Exempt { .. }) => true,
         Some(Verdict::Covered { .. }) => is_of(claim, started),
         _ => false,
@@ -56,7 +52,7 @@ pub(super) fn covers(backed: &Backed, claims: &Claims) -> Result<String, String>
     let missing = claims.iter().filter(|(name, claim)| !held(name, **claim));
     let missing: Vec<&ClaimRef> = missing.map(|(name, _)| name).collect();
     let name = &covered.backup.name;
-    let exempt = claims.keys().filter(|claim| is_exempt(&verdicts, claim)).count();
+    let exempt = claims.keys().filter(|claim| is_exempt(backed, claim)).count();
     match missing.len() {
         0 if exempt > 0 && backed.told => Ok(format!(
             "backup {name} holds {} of them; its policy exempts {exempt}",
@@ -117,7 +113,6 @@ pub(super) fn drilled(
         window: drill.window as usize,
     };
     let drills = &backed.report.drills;
-    let verdicts = verdicts(backed);
     let (mut slowest, mut missing) = (0, Vec::new());
     let namespaces: BTreeSet<&str> = claims.keys().map(|claim| &*claim.namespace).collect();
     for namespace in namespaces {
@@ -127,11 +122,9 @@ pub(super) fn drilled(
             false => format!("namespace {namespace}: {reason}"),
         })?;
         slowest = slowest.max(p95);
-        let last = drills.iter().find(|record| record.namespace == namespace);
+        let back = came_back(drills, namespace);
         let here = claims.iter().filter(|(claim, _)| claim.namespace == namespace);
-        let lacks = here.filter(|(name, claim)| {
-            !is_exempt(&verdicts, name) && !last.is_some_and(|last| came_back(last, name, **claim))
-        });
+        let lacks = here.filter(|(name, claim)| !is_exempt(backed, name) && !back(name, **claim));
         missing.extend(lacks.map(|(name, _)| name));
     }
     if !missing.is_empty() {
@@ -145,9 +138,14 @@ pub(super) fn drilled(
     })
 }
 
-/// Whether a drill restored a claim, out of a backup that began when the claim was there.
-fn came_back(last: &DrillRecord, name: &ClaimRef, claim: Claim) -> bool {
-    let began = last.backup_started_at.as_ref();
-    let began = began.and_then(|began| began.parse::<Timestamp>().ok());
-    last.volumes.contains(&name.name) && is_of(claim, began.map(Timestamp::as_second))
+/// Whether the last drill of a namespace restored a claim, out of a backup that began when what the claim has now was there.
+fn came_back(drills: &[DrillRecord], namespace: &str) -> impl Fn(&ClaimRef, Claim) -> bool {
+    let last = drills.iter().find(|record| record.namespace == namespace);
+    let began = last.and_then(|last| last.backup_started_at.as_ref()?.parse::<Timestamp>().ok());
+    let began = began.map(Timestamp::as_second);
+    let volumes: BTreeSet<&str> = last
+        .iter()
+        .flat_map(|last| last.volumes.iter().map(String::as_str))
+        .collect();
+    move |name, claim| volumes.contains(name.name.as_str()) && is_of(claim, began)
 }

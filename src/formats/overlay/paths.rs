@@ -67,7 +67,7 @@ impl Build<'_> {
                 ".." => {
                     if parts.pop().is_none() {
                         let message = format!("{reference} leads out of the repository");
-                        let help = "stay inside of it; outside of Git the folder that was given counts as one, so give the folder that holds both";
+                        let help = "stay inside of it; outside of Git the folder that was given counts as one, so give the folder that holds both, or run `git init` there";
                         self.refuse(place.clone(), "path", message, help);
                         return None;
                     }

@@ -27,6 +27,8 @@ mod volume_policy;
 /// Drills.
 mod drills;
 
+pub use drills::drill_job;
+
 /// Phases that open on what backups have proved.
 mod rollouts;
 

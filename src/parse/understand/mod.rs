@@ -9,6 +9,7 @@ use crate::model::desired::{Assignment, Policy, Resource, Tier};
 use crate::model::diagnostic::{Diagnostic, Severity};
 use crate::model::ids::{ClaimRef, PolicyName, TierName, VolumeName};
 use crate::model::kinds::policy_source::PolicySourceSpec;
+use crate::model::kinds::rollout::RolloutSpec;
 use crate::model::kinds::tier_assignment::TierAssignmentSpec;
 use crate::model::observation::Pin;
 use crate::model::promotions::Promotion;
@@ -20,6 +21,8 @@ use std::time::Duration;
 
 /// Backups and phases.
 mod backups;
+
+pub use backups::drill_job;
 
 use backups::around::Around;
 use backups::schedules::Planned;
@@ -56,9 +59,11 @@ pub(super) fn understand<'a>(
         understood: Understood::default(),
         around: Around::of(resources),
         planned: Vec::new(),
+        rollouts: BTreeMap::new(),
         tier_names: near::meant_as(resources, "StorageTier")
             .map(|resource| resource.name().to_owned())
             .collect(),
+        rollout_names: near::meant_as(resources, "Rollout").map(Resource::name).collect(),
         lost: Vec::new(),
     };
     let ours = |kind: &str| {
@@ -95,6 +100,7 @@ pub(super) fn understand<'a>(
         reader.lost.clear();
         reader.rollout(resource);
     }
+    reader.rollouts_together();
     for resource in ours("RolloutPromotion") {
         reader.lost.clear();
         reader.promotion(resource, tree);
@@ -114,8 +120,12 @@ struct Reader<'a> {
     around: Around<'a>,
     /// The Velero Schedules of the policies that were read.
     planned: Vec<Planned<'a>>,
+    /// Rollouts that were read, by name.
+    rollouts: BTreeMap<&'a str, (&'a Resource, RolloutSpec)>,
     /// Names of all tiers, also of those that are wrong in themselves or whose kind is misspelt.
     tier_names: BTreeSet<String>,
+    /// Names of all Rollouts, also of those that are wrong in themselves or whose kind is misspelt.
+    rollout_names: BTreeSet<&'a str>,
     /// What the object at hand says wrongly by its schema, by JSON pointers: nothing is said of it again, nor of what rests on it.
     lost: Vec<String>,
 }

@@ -4,9 +4,11 @@ use super::{Reader, hint};
 use crate::formats::quantity;
 use crate::model::desired::{Resource, Tier, TierPools};
 use crate::model::ids::TierName;
-use crate::model::kinds::storage_tier::{LocalEngine, StorageClassTemplate, StorageTierSpec};
+use crate::model::kinds::storage_tier::{StorageClassTemplate, StorageTierSpec};
 use crate::model::secret::MASK;
 use std::collections::BTreeMap;
+
+mod local;
 
 /// Tiers of a repository: sets of them are kept as bits, with room for those that policies imply; people have a handful.
 const TIERS_MAX: usize = 60;
@@ -58,40 +60,10 @@ impl Reader<'_> {
             }
         };
         if let Some(local) = &spec.local {
-            self.one_engine(resource, local);
+            self.local(resource, &spec, local);
         }
         if let (Some(TierPools::Mayastor(labels)), Some(class)) = (&pools, &spec.storage_class) {
             self.longhorn(resource, class, labels);
-        }
-        if let (Some(TierPools::Local), Some(class)) = (&pools, &spec.storage_class) {
-            if class.longhorn.is_some() {
-                self.wrong(
-                    resource,
-                    "/spec/storageClass/longhorn",
-                    "value",
-                    "a local tier has no Longhorn parameters",
-                    "take them out",
-                );
-            }
-            if class.mayastor.is_some() {
-                self.wrong(
-                    resource,
-                    "/spec/storageClass/mayastor",
-                    "value",
-                    "a local tier has no Mayastor parameters",
-                    "take them out",
-                );
-            }
-            let folders = spec.local.as_ref().is_some_and(|local| local.hostpath.is_some());
-            if folders && class.allow_volume_expansion == Some(true) {
-                self.wrong(
-                    resource,
-                    "/spec/storageClass/allowVolumeExpansion",
-                    "value",
-                    "LocalPV hostpath volumes cannot grow",
-                    "take it out",
-                );
-            }
         }
         let pool_reserve = match spec.pool_reserve.as_deref().map(quantity::parse_ceil) {
             None => 0,
@@ -127,47 +99,15 @@ impl Reader<'_> {
             other.rank == tier.rank || other.pools == tier.pools && other.pools != TierPools::Local
         }) {
             let whose = if other.secret { MASK } else { other.name.as_str() };
-            let message = format!("tier {whose} has the same rank or the same pools");
-            self.wrong(
-                resource,
-                "/spec",
-                "tier-overlap",
-                message,
-                "give each tier a rank and labels of its own",
-            );
+            let (pointer, what) = match other.rank == tier.rank {
+                true => ("/spec/rank", "rank"),
+                false => ("/spec/poolSelector", "pools"),
+            };
+            let message = format!("tier {whose} has the same {what}");
+            let help = "give each tier a rank and labels of its own";
+            self.wrong(resource, pointer, "tier-overlap", message, help);
         }
         self.understood.tiers.insert(name, tier);
-    }
-
-    fn one_engine(&mut self, resource: &Resource, local: &LocalEngine) {
-        let engines = [local.hostpath.is_some(), local.lvm.is_some(), local.zfs.is_some()];
-        if engines.iter().filter(|there| **there).count() != 1 {
-            self.wrong(
-                resource,
-                "/spec/local",
-                "tier-pools",
-                "a local tier has exactly one engine",
-                "write one of `hostpath`, `lvm` and `zfs` below `local`",
-            );
-        }
-        let names = [
-            (
-                "/spec/local/lvm/volumeGroup",
-                local.lvm.as_ref().map(|lvm| &lvm.volume_group),
-            ),
-            ("/spec/local/zfs/pool", local.zfs.as_ref().map(|zfs| &zfs.pool)),
-        ];
-        for (pointer, name) in names {
-            if name.is_some_and(|name| name.is_empty() || name.contains(char::is_whitespace)) {
-                self.wrong(
-                    resource,
-                    pointer,
-                    "value",
-                    "this is no name of a group or a pool",
-                    "write the name as the node knows it",
-                );
-            }
-        }
     }
 
     /// Tags of Longhorn's disks have no values.

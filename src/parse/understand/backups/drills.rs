@@ -3,14 +3,16 @@
 use super::super::super::word;
 use super::super::Reader;
 use super::around::holds;
-use crate::formats::duration;
-use crate::model::desired::Resource;
-use crate::model::kinds::backup::BackupPolicySpec;
+use super::schedules::from;
+use crate::formats::image::is_image;
+use crate::formats::{duration, yaml};
+use crate::model::desired::{Resource, text_at};
+use crate::model::kinds::backup::{BackupPolicySpec, KeyRef};
 use crate::model::kinds::drill::{DrillSpec, Sentinel};
-use jiff::Timestamp;
-
-/// Drills are looked at from the first second of 2027 on, as schedules are.
-const FROM: i64 = 1_798_761_600;
+use crate::model::secret::MASK;
+use k8s_openapi::api::batch::v1::Job;
+use serde::Deserialize;
+use serde_json::Value;
 
 impl Reader<'_> {
     pub(super) fn drill(&mut self, resource: &Resource, spec: &BackupPolicySpec) {
@@ -61,55 +63,56 @@ impl Reader<'_> {
             );
         }
         if let Some(job) = &drill.job {
-            let told = resource.origin.told(&job.name);
-            let wrong = match self
-                .around
-                .config_maps
-                .get(&(resource.namespace(), job.name.as_str()))
-            {
-                None if self
-                    .around
-                    .is_misspelt("ConfigMap", resource.namespace(), &job.name) =>
-                {
-                    None
-                }
-                None => Some((
-                    "name",
-                    format!("this repository has no ConfigMap {told} in this namespace"),
-                )),
-                Some(config_map) if !holds(config_map, &job.key) => Some((
-                    "key",
-                    format!("ConfigMap {told} has no key {}", resource.origin.told(&job.key)),
-                )),
-                Some(_) => None,
-            };
-            if let Some((field, message)) = wrong {
-                let help = "add a ConfigMap with the manifest of a Job below that key";
-                self.wrong(
-                    resource,
-                    &format!("/spec/drill/job/{field}"),
-                    "drill",
-                    message,
-                    help,
-                );
-            }
+            self.job(resource, job);
         }
-        if drill.image.trim().is_empty() {
-            self.wrong(
-                resource,
-                "/spec/drill/image",
-                "value",
-                "`image` is empty",
-                "write an image, or take it out",
-            );
+        self.image(resource, "/spec/drill/image", &drill.image);
+    }
+
+    fn job(&mut self, resource: &Resource, job: &KeyRef) {
+        let told = resource.origin.told(&job.name);
+        let key = (resource.namespace(), job.name.as_str());
+        let (field, message) = match self.around.config_maps.get(&key) {
+            None if self.around.is_misspelt("ConfigMap", key.0, key.1) => return,
+            None => (
+                "name",
+                format!("this repository has no ConfigMap {told} in this namespace"),
+            ),
+            Some(config_map) if !holds(config_map, &job.key) => (
+                "key",
+                format!("ConfigMap {told} has no key {}", resource.origin.told(&job.key)),
+            ),
+            Some(config_map) => match drill_job(config_map, &job.key) {
+                Ok(_) => return,
+                Err(why) => (
+                    "key",
+                    format!(
+                        "what ConfigMap {told} has below this key is no Job that runs: {}",
+                        match config_map.origin.secret {
+                            true => MASK,
+                            false => &why,
+                        }
+                    ),
+                ),
+            },
+        };
+        let help = "add a ConfigMap with the manifest of a Job below that key";
+        let pointer = format!("/spec/drill/job/{field}");
+        self.wrong(resource, &pointer, "drill", message, help);
+    }
+
+    /// An image that pods of ours run.
+    pub(super) fn image(&mut self, resource: &Resource, pointer: &str, image: &str) {
+        if !is_image(image) {
+            let message = "no kubelet takes this for the name of an image";
+            let help = "write registry/path:tag, the path in lower case, or take it out";
+            self.wrong(resource, pointer, "value", message, help);
         }
     }
 
     fn drill_times(&mut self, resource: &Resource, spec: &BackupPolicySpec, drill: &DrillSpec) {
         let read = |text: &str| duration::parse(text).ok();
         let cron = self.cron(resource, "/spec/drill/schedule", &drill.schedule);
-        let from = Timestamp::from_second(FROM).unwrap_or(Timestamp::UNIX_EPOCH);
-        let gaps = cron.and_then(|cron| cron.gaps(from));
+        let gaps = cron.and_then(|cron| cron.gaps(from()));
         if let (Some(gaps), Some(age)) = (gaps, read(&drill.evidence_age))
             && age < gaps.longest
         {
@@ -181,6 +184,34 @@ impl Reader<'_> {
             }
         }
     }
+}
+
+/// The Job that a drill runs, out of the ConfigMap that Git has.
+///
+/// # Errors
+/// Why it is none that runs. The words may quote the manifest.
+pub fn drill_job(config_map: &Resource, key: &str) -> Result<Value, String> {
+    let documents = yaml::load(text_at(&config_map.value, &["data", key]));
+    let documents = documents.map_err(|_| "it is not YAML".to_owned())?;
+    let count = documents.len();
+    let mut documents = documents.into_iter();
+    let (Some(job), None) = (documents.next(), documents.next()) else {
+        return Err(format!("it is {count} documents, and should be one"));
+    };
+    let job = job.into_json().map_err(|_| "it is not JSON".to_owned())?;
+    if job["kind"] != "Job" || job["apiVersion"] != "batch/v1" {
+        return Err("it needs `apiVersion: batch/v1` and `kind: Job`".to_owned());
+    }
+    let typed = Job::deserialize(&job).map_err(|error| error.to_string())?;
+    let pod = typed.spec.and_then(|spec| spec.template.spec).unwrap_or_default();
+    if pod.containers.is_empty() {
+        return Err("it has no containers".to_owned());
+    }
+    let restarts = pod.restart_policy.as_deref();
+    if !matches!(restarts, Some("Never" | "OnFailure")) {
+        return Err("a Job needs `restartPolicy: Never` or `OnFailure`".to_owned());
+    }
+    Ok(job)
 }
 
 /// Whether backups hold a namespace, as far as it can be said: patterns may match anything.

@@ -37,6 +37,7 @@ impl<'a> Reader<'a> {
         self.credentials(resource, &spec);
         self.repository_password(resource);
         self.one_default(resource, &spec);
+        self.place_of_its_own(resource, &spec);
     }
 
     fn place_in_bucket(&mut self, resource: &Resource, spec: &BackupLocationSpec) {
@@ -278,4 +279,48 @@ impl<'a> Reader<'a> {
             self.wrong(resource, "/spec/default", "default-location", message, help);
         }
     }
+    /// Two locations of one place are no two copies, and one inside of another makes that unavailable: Velero allows no folders but its own
+    /// beside its own (velero issues 3193 and 8918).
+    fn place_of_its_own(&mut self, resource: &Resource, spec: &BackupLocationSpec) {
+        let own = (resource.namespace(), resource.name());
+        let mine = spec.prefix.as_deref().unwrap_or_default();
+        let meets = |location: &Resource| {
+            let at = |field: &str| text_at(&location.value, &["spec", field]);
+            let server = spec.endpoint.as_deref().unwrap_or_default();
+            let theirs = at("prefix");
+            let same = server.trim_end_matches('/') == at("endpoint").trim_end_matches('/')
+                && spec.bucket == at("bucket");
+            same && (is_below(mine, theirs) || is_below(theirs, mine))
+        };
+        let mut before = self.around.locations.iter().filter(|(other, _)| **other < own);
+        let Some(((_, name), other)) = before.find(|(_, location)| meets(location)) else {
+            return;
+        };
+        let whose = match other.origin.secret || resource.origin.secret {
+            true => MASK,
+            false => *name,
+        };
+        let (what, help) = match text_at(&other.value, &["spec", "prefix"]) == mine {
+            true => (
+                "has the same place: what is kept there is one copy and not two",
+                "give each a bucket or a `prefix` of its own",
+            ),
+            false => (
+                "lies in the same bucket, one inside of the other: the outer one would never be available",
+                "give both a `prefix`, of which none is a folder of the other",
+            ),
+        };
+        let pointer = match spec.prefix {
+            Some(_) => "/spec/prefix",
+            None => "/spec/bucket",
+        };
+        let message = format!("BackupLocation {whose} {what}");
+        self.wrong(resource, pointer, "value", message, help);
+    }
+}
+
+/// Whether a folder of a bucket is another, or inside of it.
+fn is_below(folder: &str, other: &str) -> bool {
+    let rest = folder.strip_prefix(other);
+    rest.is_some_and(|rest| other.is_empty() || rest.is_empty() || rest.starts_with('/'))
 }

@@ -2,6 +2,7 @@
 
 use super::super::Reader;
 use super::drills::is_backed_up;
+use crate::formats::duration;
 use crate::model::desired::Resource;
 use crate::model::kinds::backup::{BackupPolicySpec, drilled_namespaces};
 use crate::model::kinds::rollout::{BackupGate, Gate, MetricGate, RolloutPhase, RolloutSpec};
@@ -27,8 +28,8 @@ const COPY_MIN: Duration = Duration::from_secs(600);
 /// What is said of a gate that is wrong: the field, the rule, what is wrong and what to do.
 type Wrong = (&'static str, &'static str, String, &'static str);
 
-impl Reader<'_> {
-    pub(in crate::parse::understand) fn rollout(&mut self, resource: &Resource) {
+impl<'a> Reader<'a> {
+    pub(in crate::parse::understand) fn rollout(&mut self, resource: &'a Resource) {
         let Some(spec) = self.spec::<RolloutSpec>(resource) else {
             return;
         };
@@ -38,18 +39,15 @@ impl Reader<'_> {
             return;
         }
         if let Some(copy) = &spec.copy {
-            let allowed = self.duration(resource, "/spec/copy/timeout", &copy.timeout);
-            if allowed < COPY_MIN && allowed > Duration::ZERO {
+            self.duration(resource, "/spec/copy/timeout", &copy.timeout);
+            if duration::parse(&copy.timeout).is_ok_and(|allowed| allowed < COPY_MIN) {
                 let message = "workloads are not moved within so short a time";
                 let help = "write 10m or more: a move that takes longer is taken back";
                 self.wrong(resource, "/spec/copy/timeout", "value", message, help);
             }
-            if copy.image.trim().is_empty() {
-                let help = "name an image with a POSIX shell and GNU's coreutils, findutils and diffutils, or leave it out";
-                self.wrong(resource, "/spec/copy/image", "value", "no image is named", help);
-            }
+            self.image(resource, "/spec/copy/image", &copy.image);
         }
-        self.shared_claims(resource, &spec);
+        self.classes_of(resource, &spec);
         let mut names = BTreeSet::new();
         for (index, phase) in spec.phases.iter().enumerate() {
             let pointer = format!("/spec/phases/{index}");
@@ -95,6 +93,9 @@ impl Reader<'_> {
                 self.gate(resource, phase, gate, &format!("{pointer}/gates/{index}"));
             }
         }
+        if self.whole() {
+            self.rollouts.insert(resource.name(), (resource, spec));
+        }
     }
 
     fn gate(&mut self, resource: &Resource, phase: &RolloutPhase, gate: &Gate, pointer: &str) {
@@ -122,7 +123,10 @@ impl Reader<'_> {
                 Some((field, rule, message, help)) => {
                     self.wrong(resource, &format!("{pointer}{field}"), rule, message, help);
                 }
-                None => self.left_to_databases(resource, (phase, one), &pointer),
+                None => {
+                    self.left_to_databases(resource, (phase, one), &pointer);
+                    self.lasts(resource, (phase, word, one), &pointer);
+                }
             }
         }
         if let Some(metric) = &gate.metric {
@@ -152,6 +156,11 @@ impl Reader<'_> {
         };
         // What is wrong with the policy itself is told there.
         let spec = BackupPolicySpec::deserialize(policy.value.get("spec")?).ok()?;
+        if !spec.uploads() {
+            let message = "this policy backs up no data of volumes, so that the gate never holds".to_owned();
+            let help = "name a policy that does, or give this one another `volumes` than `none`";
+            return Some(("/policy", "gate", message, help));
+        }
         let unheld = phase
             .workloads
             .iter()

@@ -25,7 +25,7 @@ const SHORTEST: Duration = Duration::from_secs(5 * 60);
 const BACKUPS_PER_RPO: u32 = 48;
 
 /// Pairs of schedules of one Velero that are compared, and looks at their runs; twenty policies with ten schedules each have fewer.
-const PAIRS: usize = 20_000;
+pub(super) const PAIRS: usize = 20_000;
 const LOOKS: usize = 50_000;
 
 /// One Velero Schedule that will be rendered.
@@ -44,7 +44,15 @@ struct Open {
     ttl: Option<Duration>,
 }
 
-fn from() -> Timestamp {
+/// The longest time between two backups of a policy; none where its schedules pause, or cannot be read.
+pub(super) fn time_between(spec: &BackupPolicySpec) -> Option<Duration> {
+    let open = spec.schedules.iter().filter(|one| !one.paused);
+    let crons: Result<Vec<Cron>, _> = open.map(|one| cron::parse(&one.schedule)).collect();
+    let crons = crons.ok()?;
+    cron::longest_gap(&crons.iter().collect::<Vec<&Cron>>(), from())
+}
+
+pub(super) fn from() -> Timestamp {
     Timestamp::from_second(FROM).unwrap_or(Timestamp::UNIX_EPOCH)
 }
 
@@ -236,28 +244,17 @@ impl<'a> Reader<'a> {
             let gap = duration::format(gap);
             let help = format!("back up more often, or promise {gap} and the time that a backup takes");
             let general = "back up more often, or promise the longest time between two backups";
+            let help = hint(resource, help, general);
             if is_kept {
                 let message = "`rpo` is as long as the time between two backups: each breaks the promise for as long as it takes";
-                self.doubt(
-                    resource,
-                    "/spec/rpo",
-                    "rpo",
-                    message,
-                    hint(resource, help, general),
+                self.doubt(resource, "/spec/rpo", "rpo", message, help);
+            } else {
+                let message = format!(
+                    "up to {} pass between two backups, which is longer than `rpo`",
+                    resource.origin.told(&gap)
                 );
-                return self.outlived(resource, open, rpo.into(), evidence);
+                self.wrong(resource, "/spec/rpo", "rpo", message, help);
             }
-            let message = format!(
-                "up to {} pass between two backups, which is longer than `rpo`",
-                resource.origin.told(&gap)
-            );
-            self.wrong(
-                resource,
-                "/spec/rpo",
-                "rpo",
-                message,
-                hint(resource, help, general),
-            );
         }
         self.outlived(resource, open, rpo, evidence);
     }

@@ -84,20 +84,18 @@ impl<'a> Reader<'a> {
     }
 
     fn rules(&mut self, resource: &Resource, spec: &BackupPolicySpec) {
-        let mut all_taken = false;
         for (index, rule) in spec.volume_rules.iter().enumerate() {
             let pointer = format!("/spec/volumeRules/{index}");
-            if all_taken {
-                let help = "move the rule without `storageClasses` and `claimLabels` to the end";
-                self.wrong(
-                    resource,
-                    &pointer,
-                    "value",
-                    "an earlier rule takes every volume, so this one takes none",
-                    help,
-                );
+            if spec
+                .volume_rules
+                .iter()
+                .take(index)
+                .any(|earlier| takes_all_of(earlier, rule))
+            {
+                let message = "an earlier rule takes every volume of this one, which takes none";
+                let help = "write the rule that takes fewer volumes before it";
+                self.wrong(resource, &pointer, "value", message, help);
             }
-            all_taken |= rule.storage_classes.is_empty() && rule.claim_labels.is_empty();
             let reason = rule.reason.as_deref().unwrap_or_default().trim();
             if rule.method == RuleMethod::Skip && reason.is_empty() {
                 self.wrong(
@@ -237,4 +235,13 @@ impl<'a> Reader<'a> {
             );
         }
     }
+}
+
+/// Whether each volume that the later rule speaks of is taken by the earlier one.
+fn takes_all_of(earlier: &VolumeRule, later: &VolumeRule) -> bool {
+    let classes = |rule: &VolumeRule| rule.storage_classes.iter().cloned().collect::<BTreeSet<String>>();
+    let labels = |(name, value): (&String, &String)| later.claim_labels.get(name) == Some(value);
+    let fits = earlier.storage_classes.is_empty()
+        || !later.storage_classes.is_empty() && classes(later).is_subset(&classes(earlier));
+    fits && earlier.claim_labels.iter().all(labels)
 }
