@@ -92,7 +92,7 @@ pub fn explain(
     let view = View::new(desired, observation, in_flight, limits, now);
     let index = observation.find(claim)?;
     let bound = &observation.volumes[index];
-    let taker = judge::taker(&view, bound).ok();
+    let taker = judge::taker(&view, bound.group).ok();
     let taker = taker.map(|taker| view.policies.measured(taker));
     let taker = taker.as_ref();
     let name = |tier: &usize| view.tiers[*tier].name.to_string();

@@ -124,7 +124,9 @@ impl<'a> Plainly<'a> {
     }
 
     /// The tiers and answers of a policy, which is given by its place, and what [`Measured::points`] says of a volume of which nothing is
-    /// decided yet; `None` when the policy cannot be told in short.
+    /// decided yet; `None` when the policy cannot be told in short. It is asked for each volume, and its answer, handed over in
+    /// memory, took longer than what it does.
+    #[inline(always)]
     pub(super) fn of(
         &self,
         policy: usize,

@@ -66,7 +66,7 @@ pub(super) fn judge<'a>(
         if superseded.is_none() && at_a_glance(view, index, (bound, glance), tiers, reasons) {
             continue;
         }
-        let (policy, why) = match taker(view, bound) {
+        let (policy, why) = match taker(view, glance.group) {
             Err(why) => (None, why),
             Ok(taker) => {
                 let policy = view.policies.all[taker];
@@ -162,9 +162,9 @@ fn put<'a>(reasons: &mut Vec<LeftAlone<'a>>, make: impl FnOnce() -> LeftAlone<'a
     reasons.extend(std::iter::once_with(make));
 }
 
-/// The policy that takes a volume.
-pub(super) fn taker(view: &View, bound: &BoundVolume) -> Result<usize, Why<'static>> {
-    match view.selected.of_group.get(bound.group as usize) {
+/// The policy that takes the volumes of a group.
+pub(super) fn taker(view: &View, group: u32) -> Result<usize, Why<'static>> {
+    match view.selected.of_group.get(group as usize) {
         Some(Taken::By(policy)) => Ok(*policy as usize),
         Some(Taken::Several(names)) => Err(Why::ClaimedTwice {
             policies: view.selected.several[*names as usize].clone(),

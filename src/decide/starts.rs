@@ -189,7 +189,7 @@ fn start<'a>(
         return Ok(None);
     }
     // What a person wrote without a policy's proposal is held to the policy that takes the volume.
-    let taker = || Some(view.policies.all[judge::taker(view, bound).ok()?]);
+    let taker = || Some(view.policies.all[judge::taker(view, bound.group).ok()?]);
     let policy = policy_of(view, what).or_else(taker);
     let attempt = attempts.may(view, approved, policy)?;
     if let Some(missing) = view.in_flight.unapproved.get(&approved.approval().commit) {
