@@ -296,6 +296,9 @@ async fn a_drill_that_is_asked_for_restores_checks_and_leaves_nothing_but_its_ev
     assert_eq!(lines.len(), 2, "a drill is no move: {told}");
     assert_eq!(lines[0][1..3], ["DRILL", "OF"], "{told}");
     assert_eq!(lines[1][1..4], ["database", "velero/daily", "Passed"], "{told}");
+    let policy = POLICY.replace("TIMEOUT", "10m").replace("RTO", "5m");
+    let plan = plan(&stage, &policy, &[]);
+    assert!(plan.contains("restored in "), "{plan}");
     // The same word is answered once, another one again.
     stage.follow.turns(3).await;
     stage.ended(1).await;
@@ -397,6 +400,12 @@ async fn what_goes_wrong_in_a_drill_fails_it_and_leaves_nothing() {
         assert!(record["passed"] == false && why.contains(said), "{record:#}");
         stage.assert_tidy(said);
         assert_eq!(stage.audited().len(), 1, "{said}");
+        let policy = POLICY.replace("TIMEOUT", "10m").replace("RTO", "5m");
+        let plan = plan(&stage, &policy, &[]);
+        assert!(
+            plan.contains(" DrillFailed ") && plan.contains("Drills of velero/daily: "),
+            "{plan}"
+        );
         stage.end().await;
     }
 }
@@ -480,13 +489,24 @@ async fn a_plan_says_whether_a_schedule_that_leaves_would_be_paused_or_removed()
 
 /// What `couchestor plan` would do with Schedules, for a folder with this file.
 fn planned(stage: &Stage, file: &str) -> Vec<String> {
+    let plan = plan(stage, file, &["-o", "json"]);
+    let plan: Value = serde_json::from_str(&plan).unwrap_or_else(|error| panic!("{error}: {plan}"));
+    let objects = plan["objects"].as_array().unwrap_or_else(|| panic!("{plan:#}"));
+    let schedules = objects.iter().filter(|one| one["kind"] == "Schedule");
+    let action = |one: &Value| one["action"].as_str().unwrap_or_default().to_owned();
+    schedules.map(action).collect()
+}
+
+/// What `couchestor plan` prints for a folder with this file.
+fn plan(stage: &Stage, file: &str, arguments: &[&str]) -> String {
     let folder = tempfile::tempdir().unwrap();
     std::fs::write(folder.path().join("policies.yaml"), file).unwrap();
     let kubeconfig = stage.follow.folder.path().join("kubeconfig");
     std::fs::write(&kubeconfig, stage.sim().kubeconfig()).unwrap();
     let running = &stage.follow.running;
     let output = Command::new(env!("CARGO_BIN_EXE_couchestor"))
-        .args(["plan", "-o", "json"])
+        .arg("plan")
+        .args(arguments)
         .arg(folder.path())
         .env("KUBECONFIG", &kubeconfig)
         .env("MAYASTOR_URL", running.mayastor.url())
@@ -494,10 +514,7 @@ fn planned(stage: &Stage, file: &str) -> Vec<String> {
         .output()
         .unwrap();
     let words = String::from_utf8_lossy(&output.stderr);
-    let plan: Value =
-        serde_json::from_slice(&output.stdout).unwrap_or_else(|error| panic!("{error}: {words}"));
-    let objects = plan["objects"].as_array().unwrap_or_else(|| panic!("{plan:#}"));
-    let schedules = objects.iter().filter(|one| one["kind"] == "Schedule");
-    let action = |one: &Value| one["action"].as_str().unwrap_or_default().to_owned();
-    schedules.map(action).collect()
+    let plan = String::from_utf8(output.stdout).unwrap();
+    assert!(!plan.is_empty(), "{words}");
+    plan
 }

@@ -359,6 +359,31 @@ fn each_alert_is_raised_by_what_it_is_for_and_by_nothing_else() {
             ],
         ),
         case(
+            "CouchestorVolumeNeverBackedUp",
+            "warning",
+            json!({"namespace": "db", "claim": "a", "policy": "archive"}),
+            1600,
+            &[
+                (
+                    "couchestor_volume_unprotected{namespace=\"db\", claim=\"a\", policy=\"archive\", reason=\"NeverBackedUp\"}",
+                    "1+0x1700",
+                ),
+                (
+                    "couchestor_volume_unprotected{namespace=\"db\", claim=\"a\", policy=\"nightly\", reason=\"NeverBackedUp\"}",
+                    "1+0x1700",
+                ),
+                (
+                    "couchestor_rpo_objective_seconds{namespace=\"velero\", policy=\"nightly\"}",
+                    "3600+0x1700",
+                ),
+                // The other policy has had none either, and has an alert for that, which is looked at beside.
+                (
+                    "couchestor_rpo_seconds{namespace=\"velero\", policy=\"nightly\"}",
+                    "60+0x1700",
+                ),
+            ],
+        ),
+        case(
             "CouchestorVolumeUnprotected",
             "critical",
             json!({"namespace": "db", "claim": "a", "policy": "nightly", "reason": "NotMounted"}),

@@ -1,11 +1,13 @@
 //! Backups as `status` and `plan` show them.
 
-use super::data;
 use super::table::table;
+use crate::decide::drills::{Proof, proof};
 use crate::model::conditions;
 use crate::model::coverage::{BackupReading, Judged, PolicyReport, Verdict};
+use crate::model::desired::Desired;
 use crate::model::ids::ClaimRef;
 use crate::model::kinds::BackupPolicy;
+use crate::model::kinds::backup::BackupPolicySpec;
 use crate::model::kinds::drill::BackupSeen;
 use crate::model::quantities::span;
 use jiff::Timestamp;
@@ -87,9 +89,19 @@ pub(super) fn are_unready(policies: &[BackupPolicy]) -> bool {
     policies.iter().any(unready)
 }
 
+/// What the drills of a policy have proved; nothing where Git does not ask for any.
+pub(super) fn proof_of(desired: &Desired, report: &PolicyReport, now: Timestamp) -> Proof {
+    let key = &report.rules.policy;
+    let mut all = desired.ours::<BackupPolicySpec>("BackupPolicy");
+    let own = all.find(|(one, _)| one.namespace() == key.namespace && one.name() == key.name);
+    own.map_or(Proof::NotAsked, |(_, spec)| proof(&spec, &report.drills, now))
+}
+
 /// What a plan says of backups.
-pub(super) fn print(reading: &BackupReading) {
-    let row = |report: &PolicyReport| {
+pub(super) fn text(desired: &Desired, reading: &BackupReading) -> String {
+    let mut text = String::new();
+    let mut unproved = Vec::new();
+    let mut row = |report: &PolicyReport| {
         let newest = report.newest.as_ref().map(Judged::seen);
         let says = report.says(reading.unseen.as_ref(), reading.at);
         let rpo = report.rules.rpo.filter(|_| !report.rules.secret);
@@ -101,22 +113,22 @@ pub(super) fn print(reading: &BackupReading) {
                 .map_or(NONE.to_owned(), |newest| newest.name.clone()),
             newest.as_ref().map_or(NONE.to_owned(), holds),
             age(report.age(reading.at), rpo.as_deref()),
+            drills(report, proof_of(desired, report, reading.at), &mut unproved),
             says.first()
                 .map_or_else(String::new, |ready| ready.reason.to_string()),
         ]
     };
-    let rows: Vec<_> = reading.policies.iter().map(row).collect();
-    data(&format!("Backup policies: {}", rows.len()));
+    let rows: Vec<_> = reading.policies.iter().map(&mut row).collect();
+    text += &format!("Backup policies: {}\n", rows.len());
     if !rows.is_empty() {
-        data(&table(
-            &["POLICY", "NEWEST", "HOLDS", "WOULD LOSE", "REASON"],
-            &rows,
-        ));
+        let head = ["POLICY", "NEWEST", "HOLDS", "WOULD LOSE", "DRILLS", "REASON"];
+        text += &table(&head, &rows);
     }
     if let Some(unseen) = &reading.unseen {
         let (_, words) = unseen.told();
-        return data(&format!("{words}.\n"));
+        return text + &format!("{words}.\n");
     }
+    text += &unproved.concat();
     let mut rows = Vec::new();
     for report in &reading.policies {
         let words = |claim: &ClaimRef| {
@@ -136,17 +148,31 @@ pub(super) fn print(reading: &BackupReading) {
             ]);
         }
     }
-    data(&format!(
-        "Volumes that the newest backup does not hold: {}",
-        rows.len()
-    ));
+    text += &format!("\nVolumes that the newest backup does not hold: {}\n", rows.len());
     if !rows.is_empty() {
-        data(&table(&["CLAIM", "POLICY", "REASON", "WHY"], &rows));
+        text += &table(&["CLAIM", "POLICY", "REASON", "WHY"], &rows);
+    }
+    text
+}
+
+/// What drills have proved, in a word and a figure; what they have not is told in full below the table.
+fn drills(report: &PolicyReport, proof: Proof, unproved: &mut Vec<String>) -> String {
+    let secret = report.rules.secret;
+    match proof {
+        Proof::NotAsked => NONE.to_owned(),
+        Proof::Holds { .. } if secret => "hold".to_owned(),
+        Proof::Holds { p95 } => format!("restored in {}", span(p95)),
+        Proof::Fails { reason, message } => {
+            if !secret {
+                unproved.push(format!("Drills of {}: {message}.\n", report.rules.policy));
+            }
+            reason.to_owned()
+        }
     }
 }
 
 /// The same for machines, volume by volume.
-pub(super) fn value(reading: &BackupReading) -> Value {
+pub(super) fn value(desired: &Desired, reading: &BackupReading) -> Value {
     let policies = reading.policies.iter().map(|report| {
         let says = report.says(reading.unseen.as_ref(), reading.at);
         // The words of conditions hold figures of the policy.
@@ -161,6 +187,11 @@ pub(super) fn value(reading: &BackupReading) -> Value {
             "covered": report.covered.as_ref().map(Judged::seen),
             "wouldLoseSeconds": report.age(reading.at),
             "volumes": volumes(report),
+            "drills": match proof_of(desired, report, reading.at) {
+                Proof::NotAsked => Value::Null,
+                Proof::Holds { p95 } => json!({"hold": true, "p95Seconds": (!report.rules.secret).then_some(p95)}),
+                Proof::Fails { reason, message } => json!({"hold": false, "reason": reason, "message": told(&message)}),
+            },
         })
     });
     json!(policies.collect::<Vec<_>>())

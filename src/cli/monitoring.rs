@@ -14,7 +14,7 @@ struct Alert {
 }
 
 /// Every alert. A test has promtool check each and raise it.
-const ALERTS: [Alert; 17] = [
+const ALERTS: [Alert; 18] = [
     Alert {
         name: "CouchestorCordonHeld",
         expr: "max(couchestor_cordon_held_seconds) > 120",
@@ -127,8 +127,19 @@ const ALERTS: [Alert; 17] = [
                       `couchestor status` says whether none is made, or which volumes they lack.",
     },
     Alert {
+        name: "CouchestorVolumeNeverBackedUp",
+        // Of a policy with an rpo the alert before tells.
+        expr: "max by (namespace, claim, policy) (couchestor_volume_unprotected{reason=\"NeverBackedUp\"}) == 1 \
+               unless on (policy) max by (policy) (couchestor_rpo_objective_seconds)",
+        lasting: "26h",
+        severity: "warning",
+        summary: "{{ $labels.namespace }}/{{ $labels.claim }} has had no backup of {{ $labels.policy }} for a day",
+        description: "The policy promises no rpo, and has made no backup since the volume came into its scope. `couchestor plan` shows when it \
+                      is due next, and `couchestor status` whether Velero refuses its Schedule.",
+    },
+    Alert {
         name: "CouchestorVolumeUnprotected",
-        // What is younger than the newest backup waits for the next one, and what was never backed up has an alert of its own.
+        // What is younger than the newest backup waits for the next one, and what was never backed up has alerts of its own.
         expr: "max by (namespace, claim, policy, reason) \
                (couchestor_volume_unprotected{reason!~\"YoungerThanBackup|NeverBackedUp\"}) == 1",
         lasting: "15m",

@@ -214,6 +214,7 @@ pub async fn plan(arguments: Arguments) -> Result<u8, Failed> {
         demanding: &demanding,
         pace: &pace,
         backups: &backups,
+        desired: &desired,
         backed_up: in_flight.backups.as_deref(),
         at: observation.at,
     };
@@ -316,6 +317,7 @@ struct Shown<'a> {
     demanding: &'a [String],
     pace: &'a Pace,
     backups: &'a PlannedBackups,
+    desired: &'a Desired,
     backed_up: Option<&'a BackupReading>,
     at: Timestamp,
 }
@@ -329,6 +331,7 @@ fn print(shown: &Shown, output: Output) {
         demanding,
         pace,
         backups,
+        desired,
         backed_up,
         at,
     } = *shown;
@@ -351,7 +354,7 @@ fn print(shown: &Shown, output: Output) {
                 "policy": left.policy.map(|policy| policy.name.as_str()), "tier": left.tier, "reason": left.why.reason(),
                 "message": left.words(),
             })).collect::<Vec<_>>(),
-            "coverage": backed_up.map(super::backups::value),
+            "coverage": backed_up.map(|reading| super::backups::value(desired, reading)),
             "rollouts": rollouts::value(rollouts),
         });
         return value(&report, output);
@@ -436,7 +439,7 @@ fn print(shown: &Shown, output: Output) {
         data(&table(&["CLAIM", "TIER", "REASON", "WHY"], &rows));
     }
     if let Some(reading) = backed_up {
-        super::backups::print(reading);
+        data(&super::backups::text(desired, reading));
     }
     if let Some(text) = rollouts::text(rollouts) {
         data(&text);

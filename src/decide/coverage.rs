@@ -120,6 +120,7 @@ pub fn report(
         locations: Vec::new(),
         excluded_namespaces: BTreeSet::new(),
         restoring: BTreeMap::new(),
+        busy: Vec::new(),
     };
     let nothing = Evidence::default();
     let evidence = seen.unwrap_or(&nothing);
@@ -129,6 +130,7 @@ pub fn report(
             .excluded_namespaces
             .clone_from(&evidence.state.excluded_namespaces);
         reading.restoring.clone_from(&evidence.state.restoring);
+        reading.busy.clone_from(&evidence.state.busy);
     }
     for one in rules {
         let policy = policy(one, evidence, &reading, &mut asked);

@@ -45,11 +45,15 @@ pub enum Due {
 }
 
 /// What becomes of each policy's drills, in their order: one drill at a time for each location, and the first in the list comes first.
-pub fn due(policies: &[DrillPolicy], now: Timestamp) -> Vec<Due> {
+/// `elsewhere` are namespaces and locations of drills that run for policies which are not in the list.
+pub fn due(policies: &[DrillPolicy], elsewhere: &[(String, String)], now: Timestamp) -> Vec<Due> {
     let running = policies
         .iter()
         .filter_map(|policy| Some((policy.namespace, policy.status.drill.as_ref()?.location.as_str())));
-    let mut busy: Vec<(&str, &str)> = running.collect();
+    let elsewhere = elsewhere
+        .iter()
+        .map(|(namespace, location)| (namespace.as_str(), location.as_str()));
+    let mut busy: Vec<(&str, &str)> = running.chain(elsewhere).collect();
     let mut all = Vec::with_capacity(policies.len());
     for policy in policies {
         let mut due = of_policy(policy, now);

@@ -2,7 +2,7 @@
 //! newest backup is too old. What is not known keeps it too.
 
 use super::View;
-use crate::model::backups::{BackupRules, Unseen, Way};
+use crate::model::backups::{BackupRules, Busy, Unseen, Way};
 use crate::model::coverage::{BackupReading, PolicyReport};
 use crate::model::decision::Why;
 use crate::model::observation::BoundVolume;
@@ -41,6 +41,17 @@ pub(super) fn lets_move(view: &View, bound: &BoundVolume) -> Result<(), Why<'sta
     if let Some(restore) = reading.restoring.get(&*bound.namespace) {
         return Err(Why::RestoreRuns {
             restore: restore.as_str().into(),
+        });
+    }
+    let of_here = |busy: &&Busy| {
+        let scope = &busy.scope;
+        scope.takes_namespace(&bound.namespace, &reading.excluded_namespaces)
+    };
+    if let Some(busy) = reading.busy.iter().find(of_here) {
+        let name = busy.name.as_str().into();
+        return Err(match busy.restores {
+            true => Why::RestoreRuns { restore: name },
+            false => Why::BackupRuns { backup: name },
         });
     }
     let claim = bound.claim_ref();

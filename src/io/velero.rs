@@ -119,7 +119,15 @@ impl Velero {
         let (of_policies, left_out) = (labelled(POLICY_LABEL), labelled(&format!("{EXCLUDE_LABEL}=true")));
         let ours = labelled(RESTORE_OF_LABEL);
         let restores = async { Ok(self.0.list_foreign(&RESTORES, &ours).await?.unwrap_or_default()) };
-        let (backups, locations, schedules, repositories, namespaces, restores, agents) = tokio::try_join!(
+        let (of_none, not_ours) = (
+            labelled(&format!("!{POLICY_LABEL}")),
+            labelled(&format!("!{RESTORE_OF_LABEL}")),
+        );
+        let others = async {
+            let restores = self.0.list_foreign(&RESTORES, &not_ours).await?;
+            read::<raw::Others>(&RESTORES, restores.unwrap_or_default())
+        };
+        let (backups, locations, schedules, repositories, namespaces, restores, agents, of_none, others) = tokio::try_join!(
             self.all::<raw::Backup>(&BACKUPS, &of_policies),
             self.all::<raw::Location>(&LOCATIONS, &all),
             self.all::<raw::Schedule>(&SCHEDULES, &all),
@@ -127,7 +135,11 @@ impl Velero {
             self.all::<raw::Named>(&NAMESPACES, &left_out),
             restores,
             self.node_agents(),
+            self.all::<raw::Others>(&BACKUPS, &of_none),
+            others,
         )?;
+        let backing_up = of_none.into_iter().filter_map(|one| one.busy(false));
+        let busy = backing_up.chain(others.into_iter().filter_map(|one| one.busy(true)));
         let label = |one: &Value, key: &str| text_at(one, &["metadata", "labels", key]).to_owned();
         Ok(VeleroState {
             backups: backups.into_iter().map(FoundBackup::from).collect(),
@@ -140,6 +152,7 @@ impl Velero {
                 .map(|one| (label(one, RESTORE_OF_LABEL), label(one, RESTORE_LABEL)))
                 .collect(),
             node_agents: agents,
+            busy: busy.collect(),
         })
     }
 

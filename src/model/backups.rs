@@ -251,6 +251,17 @@ impl FoundBackup {
     }
 }
 
+/// A Backup of no policy, or a Restore, that has not ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Busy {
+    /// Its name.
+    pub name: String,
+    /// Whether it restores.
+    pub restores: bool,
+    /// The namespaces that it reads, or writes.
+    pub scope: Scope,
+}
+
 /// A BackupStorageLocation.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct FoundLocation {
@@ -332,6 +343,8 @@ pub struct VeleroState {
     pub excluded_namespaces: BTreeSet<String>,
     /// Restores of claims that people have asked for and that have not ended, by namespace.
     pub restoring: BTreeMap<String, String>,
+    /// What Velero does for others: backups of no policy, and restores.
+    pub busy: Vec<Busy>,
     /// Namespaces where Velero's node agent is installed; nobody knows of any where this is `None`.
     pub node_agents: Option<BTreeSet<String>>,
 }

@@ -287,6 +287,8 @@ pub struct BackupReading {
     pub excluded_namespaces: std::collections::BTreeSet<String>,
     /// Restores that people have asked for and that have not ended, by namespace.
     pub restoring: BTreeMap<String, String>,
+    /// What Velero does for others.
+    pub busy: Vec<super::backups::Busy>,
 }
 
 impl BackupReading {

@@ -282,6 +282,27 @@ fn word(part: &str) -> bool {
         && part.bytes().last().is_some_and(plain)
 }
 
+/// Whether the API server takes a label (`validation.IsQualifiedName` and `IsValidLabelValue` of apimachinery).
+fn is_label(key: &str, value: &str) -> bool {
+    const NAME_MAX: usize = 63;
+    const PREFIX_MAX: usize = 253;
+    let name = |text: &str| {
+        let inner = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+        let ends = [text.bytes().next(), text.bytes().last()];
+        text.len() <= NAME_MAX
+            && text.bytes().all(inner)
+            && ends
+                .iter()
+                .all(|byte| byte.is_some_and(|byte| byte.is_ascii_alphanumeric()))
+    };
+    let (prefix, own) = match key.split_once('/') {
+        Some((prefix, own)) => (Some(prefix), own),
+        None => (None, key),
+    };
+    let domain = |prefix: &str| prefix.len() <= PREFIX_MAX && prefix.split('.').all(word);
+    prefix.is_none_or(domain) && name(own) && (value.is_empty() || name(value))
+}
+
 /// The tree without the assignments folder, which is read whole beside the overlay.
 struct View<'a> {
     paths: BTreeSet<String>,

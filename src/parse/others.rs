@@ -1,15 +1,18 @@
 //! Objects of other systems that their owners take and then fail on: StorageClasses of LocalPV, backups of CloudNativePG, Velero itself.
 
 use super::GROUP_CNPG;
+use crate::formats::cron;
 use crate::model::desired::{Resource, text_at};
 use crate::model::diagnostic::Diagnostic;
 use crate::model::kinds::GROUP;
-use crate::model::kinds::backup::BackupPolicySpec;
+use crate::model::kinds::backup::{BackupPolicySpec, VOLUME_POLICY};
 use crate::model::resources::Resources;
 use crate::model::secret::MASK;
 use serde::Deserialize;
 use serde_json::Value;
+use std::borrow::Cow;
 use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
 
 /// What StorageClasses are made of.
 pub(super) const CLASSES: [(&str, &str); 2] = [(GROUP, "StorageTier"), ("storage.k8s.io", "StorageClass")];
@@ -24,15 +27,17 @@ pub(super) fn check(resources: &Resources, diagnostics: &mut Vec<Diagnostic>) {
     diagnostics.extend(resources.of(GROUP_CNPG, "ScheduledBackup").filter_map(six_fields));
     diagnostics.extend(resources.of(GROUP_CNPG, "Cluster").filter_map(old_backup));
     for release in resources.of("helm.toolkit.fluxcd.io", "HelmRelease") {
-        if velero(release, &CHART, diagnostics) {
+        if velero(release, &CHART, diagnostics) || is_chart(release) {
             uploads(resources, release, diagnostics);
         }
     }
     for deployment in resources.of("apps", "Deployment") {
-        velero(deployment, &DEPLOYMENT, diagnostics);
+        if velero(deployment, &DEPLOYMENT, diagnostics) {
+            snapshots_of(resources, deployment, diagnostics);
+        }
     }
     default_classes(resources, diagnostics);
-    classes_twice(resources, diagnostics);
+    made_twice(resources, diagnostics);
 }
 
 /// What the provisioner of LocalPV hostpath does not read, or fails on (openebs/dynamic-localpv-provisioner, `config.go`).
@@ -86,32 +91,70 @@ fn local_class(class: &Resource, diagnostics: &mut Vec<Diagnostic>) {
     }
 }
 
-/// A tier's class that another object makes too: they would be applied one over the other. Of two StorageClasses it is told elsewhere.
-fn classes_twice(resources: &Resources, diagnostics: &mut Vec<Diagnostic>) {
-    let mut first: BTreeMap<&str, &Resource> = BTreeMap::new();
-    for resource in resources.of_any(&CLASSES) {
-        let pointer = match resource.group() {
-            GROUP => "/spec/storageClass/name",
-            _ => "/metadata/name",
-        };
-        let Some(name) = resource.value.pointer(pointer).and_then(Value::as_str) else {
-            continue;
-        };
-        let Some(other) = first.get(name) else {
-            first.insert(name, resource);
-            continue;
-        };
-        if resource.group() != GROUP && other.group() != GROUP {
-            continue;
+/// What our kinds become in the cluster beside objects of the same name: they would be applied one over the other for ever. Of Schedules,
+/// and of two objects that are written as they are, it is told elsewhere.
+fn made_twice(resources: &Resources, diagnostics: &mut Vec<Diagnostic>) {
+    type Made<'a> = (&'static str, &'a str, Cow<'a, str>);
+    let mut first: BTreeMap<Made, &Resource> = BTreeMap::new();
+    for (group, kind) in [
+        ("storage.k8s.io", "StorageClass"),
+        ("velero.io", "BackupStorageLocation"),
+        ("", "ConfigMap"),
+    ] {
+        let all = resources.of(group, kind);
+        first.extend(all.map(|one| ((kind, one.namespace(), Cow::from(one.name())), one)));
+    }
+    let makes = |resource: &'_ Resource| match resource.kind() {
+        "StorageTier" => {
+            let name = resource
+                .value
+                .pointer("/spec/storageClass/name")
+                .and_then(Value::as_str);
+            Some(("StorageClass", name?.to_owned(), "/spec/storageClass/name"))
         }
+        "BackupLocation" => Some((
+            "BackupStorageLocation",
+            resource.name().to_owned(),
+            "/metadata/name",
+        )),
+        _ => {
+            let rules = resource
+                .value
+                .pointer("/spec/volumeRules")
+                .and_then(Value::as_array);
+            rules.filter(|rules| !rules.is_empty())?;
+            let name = format!("{}-{VOLUME_POLICY}", resource.name());
+            Some(("ConfigMap", name, "/spec/volumeRules"))
+        }
+    };
+    let ours = ["StorageTier", "BackupLocation", "BackupPolicy"];
+    for resource in ours.into_iter().flat_map(|kind| resources.ours(kind)) {
+        let Some((kind, name, pointer)) = makes(resource) else {
+            continue;
+        };
+        let namespace = match kind {
+            "StorageClass" => "",
+            _ => resource.namespace(),
+        };
+        let other = match first.entry((kind, namespace, Cow::from(name.clone()))) {
+            Entry::Vacant(vacant) => {
+                vacant.insert(resource);
+                continue;
+            }
+            Entry::Occupied(other) => *other.get(),
+        };
         let (name, whose) = match other.origin.secret || resource.origin.secret {
             true => (MASK, MASK),
-            false => (name, other.name()),
+            false => (name.as_str(), other.name()),
+        };
+        let rule = match kind {
+            "StorageClass" => "storage-class",
+            _ => "name",
         };
         diagnostics.push(Diagnostic::error(
             resource.origin.place(pointer),
-            "storage-class",
-            format!("{} {whose} makes StorageClass {name} already", other.kind()),
+            rule,
+            format!("{} {whose} makes {kind} {name} already", other.kind()),
             "give one of them another name",
         ));
     }
@@ -158,16 +201,34 @@ fn default_classes(resources: &Resources, diagnostics: &mut Vec<Diagnostic>) {
 /// CloudNativePG reads seconds first: with Velero's five fields every backup comes at another time, or none does.
 fn six_fields(backup: &Resource) -> Option<Diagnostic> {
     let schedule = text_at(&backup.value, &["spec", "schedule"]);
-    let fields = schedule.split_whitespace().count();
-    if schedule.is_empty() || schedule.starts_with('@') || fields == 6 {
-        return None;
-    }
-    Some(Diagnostic::error(
-        backup.origin.place("/spec/schedule"),
-        "database-backup",
-        "CloudNativePG needs six fields, seconds first",
-        "write a 0 before Velero's five: `0 0 2 * * *`",
-    ))
+    let fields: Vec<&str> = schedule.split_whitespace().collect();
+    let (message, help) = match *fields {
+        [] => return None,
+        [first, ..] if first.starts_with('@') => return None,
+        [second, minute, hour, day, month, weekday] => {
+            // Each by itself, in the place of one that reads alike, and the days of a month with the month that must have them.
+            let of_week = if weekday == "?" { "*" } else { weekday };
+            let of_month = if day == "?" { "*" } else { day };
+            let read = [
+                format!("{second} * * * *"),
+                format!("{minute} {hour} {of_month} {month} *"),
+                format!("0 0 * * {of_week}"),
+            ];
+            if read.iter().all(|text| cron::parse(text).is_ok()) {
+                return None;
+            }
+            (
+                "CloudNativePG does not read this, or it is never due",
+                "write second, minute, hour, day of month, month and day of week, such as `0 0 2 * * *`",
+            )
+        }
+        _ => (
+            "CloudNativePG needs six fields, seconds first",
+            "write a 0 before Velero's five: `0 0 2 * * *`",
+        ),
+    };
+    let place = backup.origin.place("/spec/schedule");
+    Some(Diagnostic::error(place, "database-backup", message, help))
 }
 
 fn old_backup(cluster: &Resource) -> Option<Diagnostic> {
@@ -299,6 +360,41 @@ fn velero(resource: &Resource, at: &Installed, diagnostics: &mut Vec<Diagnostic>
     true
 }
 
+/// Whether a release is of Velero's chart, by the chart's name or by that of the object that it comes from.
+fn is_chart(release: &Resource) -> bool {
+    let spec = |path: &[&str]| text_at(&release.value, path) == "velero";
+    spec(&["spec", "chart", "spec", "chart"]) || spec(&["spec", "chartRef", "name"])
+}
+
+/// The policies of a namespace.
+fn policies_of(resources: &Resources, namespace: &str) -> Vec<BackupPolicySpec> {
+    let policies = resources.ours("BackupPolicy");
+    let policies = policies.filter(|policy| policy.namespace() == namespace);
+    let specs = policies.filter_map(|policy| BackupPolicySpec::deserialize(policy.value.get("spec")?).ok());
+    specs.collect()
+}
+
+/// What the policies of the same namespace need of a server that is installed by itself. Its node agent is another object, and may come
+/// from elsewhere.
+fn snapshots_of(resources: &Resources, deployment: &Resource, diagnostics: &mut Vec<Diagnostic>) {
+    let arguments = deployment
+        .value
+        .pointer(DEPLOYMENT.uploader)
+        .and_then(Value::as_array);
+    let texts = arguments.into_iter().flatten().filter_map(Value::as_str);
+    let mut features = texts.filter_map(|text| text.strip_prefix("--features="));
+    let csi = features.any(|all| all.split(',').any(|one| one.trim() == "EnableCSI"));
+    let specs = policies_of(resources, deployment.namespace());
+    if !csi && specs.iter().any(BackupPolicySpec::takes_snapshots) {
+        diagnostics.push(Diagnostic::warning(
+            deployment.origin.place(DEPLOYMENT.uploader),
+            "velero",
+            "without the feature EnableCSI Velero takes no CSI snapshots, and policies of this repository ask for them",
+            "add the argument `--features=EnableCSI`",
+        ));
+    }
+}
+
 /// What the policies of the same namespace need of a Velero that the chart installs. Values from elsewhere may say it.
 fn uploads(resources: &Resources, release: &Resource, diagnostics: &mut Vec<Diagnostic>) {
     if release.value.pointer("/spec/valuesFrom").is_some() {
@@ -310,10 +406,7 @@ fn uploads(resources: &Resources, release: &Resource, diagnostics: &mut Vec<Diag
     } else {
         target
     };
-    let policies = resources.ours("BackupPolicy");
-    let policies = policies.filter(|policy| policy.namespace() == namespace);
-    let specs = policies.filter_map(|policy| BackupPolicySpec::deserialize(policy.value.get("spec")?).ok());
-    let specs: Vec<BackupPolicySpec> = specs.collect();
+    let specs = policies_of(resources, namespace);
     let value = |pointer: &str| release.value.pointer(pointer);
     let agent = value("/spec/values/deployNodeAgent") == Some(&Value::Bool(true));
     let features = value("/spec/values/configuration/features").and_then(Value::as_str);

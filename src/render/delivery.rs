@@ -7,7 +7,7 @@ use crate::model::delivery::{Manifest, Manifests, Standing, Undeliverable};
 use crate::model::diagnostic::Place;
 use crate::model::ids::{BlobId, ObjectId, hex};
 use crate::model::kinds::policy_source::Inventory;
-use crate::model::kinds::{NEVER_PRUNED, PRUNE, is_repository_secret};
+use crate::model::kinds::{MADE_ONCE, NEVER_PRUNED, PRUNE, is_repository_secret};
 use crate::model::rendering::{FileChange, RenderedObject};
 use crate::model::secret::Wiped;
 use crate::model::tree::{ClearTree, Entry, EntryKind};
@@ -180,14 +180,21 @@ fn original(
             (encrypted_regex: ^(data|stringData)$)",
         );
     }
-    let kept = |object: &RenderedObject| {
+    let says = |object: &RenderedObject, key: &str, value: &str| {
         let annotations = object.value.pointer("/metadata/annotations");
-        annotations
-            .and_then(|all| all.get(PRUNE[1]))
-            .and_then(Value::as_str)
-            == Some("disabled")
+        annotations.and_then(|all| all.get(key)).and_then(Value::as_str) == Some(value)
     };
-    let bare = objects.iter().filter(|object| !kept(object));
+    let (once, if_absent) = MADE_ONCE;
+    let mut passwords = objects.iter().filter(|object| is_repository_secret(&object.id));
+    if passwords.any(|object| !says(object, once, if_absent)) {
+        return Err(
+            "backups can be read only with the password that they were made with, and Flux would write another one over it; give it the \
+            annotation kustomize.toolkit.fluxcd.io/ssa: IfNotPresent (sops set)",
+        );
+    }
+    let bare = objects
+        .iter()
+        .filter(|object| !says(object, PRUNE[1], "disabled"));
     if let Some(why) = bare.filter_map(|object| outlives_its_file(&object.id)).next() {
         return Err(why);
     }

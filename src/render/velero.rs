@@ -9,16 +9,13 @@ use crate::model::backups::POLICY_LABEL;
 use crate::model::desired::{Resource, text_at};
 use crate::model::kinds::backup::{
     AccessMode, BackupHook, BackupLocationSpec, BackupPolicySpec, BackupSchedule, HookCommand, OnError,
-    RuleMethod, VolumeMethod, VolumeRule,
+    RuleMethod, VOLUME_POLICY, VolumeMethod, VolumeRule,
 };
 use crate::model::kinds::{PRUNE, PRUNE_ENABLED};
 use serde_json::{Map, Value, json};
 use std::collections::BTreeMap;
 
 const API: &str = "velero.io/v1";
-
-/// What names of rendered volume policies end with.
-const VOLUME_POLICY: &str = "volume-policy";
 
 pub(super) fn location(resource: &Resource) -> Option<Value> {
     let spec: BackupLocationSpec = serde_json::from_value(resource.value.get("spec")?.clone()).ok()?;

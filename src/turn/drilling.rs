@@ -141,7 +141,17 @@ pub(super) async fn begin(
         }
     }
     objects.retain(|object| said.contains_key(&key(object)));
-    let dues = due(world, &said, &objects);
+    let mut dues = due(world, &said, &objects, &[]);
+    // What other sources drill, and what a policy that has left Git still does, is asked when something would start.
+    if dues.iter().any(|due| matches!(due, Due::Starts(_))) {
+        match elsewhere(world, &objects).await {
+            Ok(busy) => dues = due(world, &said, &objects, &busy),
+            Err(error) => {
+                turned.failures.push(TurnFailure::from(&error));
+                return;
+            }
+        }
+    }
     for (object, due) in objects.iter_mut().zip(&dues) {
         match prove(world, &said, object, due).await {
             // The next turn reads it anew.
@@ -214,13 +224,30 @@ async fn sweep(world: &World) -> Result<(), ClusterError> {
     Ok(())
 }
 
-fn due(world: &World, said: &BTreeMap<Key, Said>, ours: &[BackupPolicy]) -> Vec<Due> {
+/// Namespaces and locations of drills that run for policies other than these.
+async fn elsewhere(world: &World, ours: &[BackupPolicy]) -> Result<Vec<(String, String)>, ClusterError> {
+    let all: Vec<BackupPolicy> = world.cluster.list().await?;
+    let own: BTreeSet<Key> = ours.iter().map(key).collect();
+    let others = all.iter().filter(|object| !own.contains(&key(object)));
+    let running = others.filter_map(|object| {
+        let run = object.status.as_ref()?.drill.as_ref()?;
+        Some((object.metadata.namespace.clone()?, run.location.clone()))
+    });
+    Ok(running.collect())
+}
+
+fn due(
+    world: &World,
+    said: &BTreeMap<Key, Said>,
+    ours: &[BackupPolicy],
+    elsewhere: &[(String, String)],
+) -> Vec<Due> {
     let unknown = BackupPolicyStatus::default();
     let all: Vec<DrillPolicy> = ours
         .iter()
         .filter_map(|object| judged(object, said, &unknown))
         .collect();
-    decided::due(&all, (world.clock)())
+    decided::due(&all, elsewhere, (world.clock)())
 }
 
 /// An object of ours as it is decided on; its spec is Git's.

@@ -19,6 +19,10 @@ fn situations(stage: &Stage) -> Vec<Situation> {
     let password = json!({"apiVersion": "v1", "kind": "Secret",
         "metadata": {"name": "velero-repo-credentials", "namespace": "velero"},
         "stringData": {"repository-password": canary.secret}});
+    let once = json!({"apiVersion": "v1", "kind": "Secret",
+        "metadata": {"name": "velero-repo-credentials", "namespace": "velero",
+            "annotations": {"kustomize.toolkit.fluxcd.io/ssa": "IfNotPresent"}},
+        "stringData": {"repository-password": canary.secret}});
     let named = json!({"apiVersion": "v1", "kind": "Secret",
         "metadata": {"name": canary.word, "namespace": "monitoring"}, "stringData": {"a": canary.secret}});
     let overlay = |more: &str| format!("resources: [tiers.yaml, map.yaml, secret.sops.yaml]\n{more}");
@@ -58,8 +62,13 @@ fn situations(stage: &Stage) -> Vec<Situation> {
         ),
         (
             "a password that Flux would remove with its file",
-            vec![file("p/password.sops.yaml", &stage.sealer.secret(&password))],
+            vec![file("p/password.sops.yaml", &stage.sealer.secret(&once))],
             "kustomize.toolkit.fluxcd.io/prune: disabled",
+        ),
+        (
+            "a password that Flux would change with its file",
+            vec![file("p/password.sops.yaml", &stage.sealer.secret(&password))],
+            "kustomize.toolkit.fluxcd.io/ssa: IfNotPresent",
         ),
         (
             "a namespace that Flux would remove with its file",

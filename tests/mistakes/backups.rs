@@ -135,6 +135,13 @@ fn each_rule_of_backups_has_its_finding() {
             &format!("apiVersion: storage.k8s.io/v1\nkind: StorageClass\nmetadata: {{name: raw}}\n{rest}"),
         )
     };
+    let database = |namespace: &str, spec: &str| {
+        let left = "  volumeRules:\n  - {claimLabels: {cnpg.io/pvcRole: PG_DATA}, method: skip, reason: own}\n  - {claimLabels: {cnpg.io/pvcRole: PG_WAL}, method: skip, reason: own}\n";
+        let cluster = format!(
+            "---\napiVersion: postgresql.cnpg.io/v1\nkind: Cluster\nmetadata: {{name: d, namespace: {namespace}}}\nspec: {spec}\n"
+        );
+        with("  volumeRules:\n", left) + &cluster
+    };
     let policy = |data: &str| {
         let rules = tree()
             .split_once("  volumeRules:\n")
@@ -176,6 +183,50 @@ fn each_rule_of_backups_has_its_finding() {
         ("one that Velero cannot read", schedule("day", "schedule: every night"), &["error schedule"]),
         ("one that goes nowhere", schedule("day", "schedule: 0 5 * * *, template: {storageLocation: gone}"), &["error reference"]),
         ("one with a long name", schedule(&"x".repeat(49), "schedule: 0 5 * * *"), &["error value"]),
+        ("one every minute", schedule("day", "schedule: '* * * * *'"), &["error schedule"]),
+        ("one in the same minute as ours", schedule("day", "schedule: 0 2 * * 1"), &["error schedule-overlap"]),
+        ("one that keeps for days", schedule("day", "schedule: 0 5 * * *, template: {ttl: 30d}"), &["error duration"]),
+        ("one that keeps for too short a time", schedule("day", "schedule: 0 5 * * *, template: {ttl: 30h}"), &["error retention"]),
+        ("one of all namespaces and one", schedule("day", "schedule: 0 5 * * *, template: {includedNamespaces: ['*', db]}"), &["error value"]),
+        (
+            "one of a namespace that it leaves out",
+            schedule("day", "schedule: 0 5 * * *, template: {includedNamespaces: [db], excludedNamespaces: [db]}"),
+            &["error value"],
+        ),
+        (
+            "one with filters of two kinds",
+            schedule("day", "schedule: 0 5 * * *, template: {includedResources: [pods], excludedClusterScopedResources: [nodes]}"),
+            &["error value"],
+        ),
+        ("one with filters of one kind", schedule("day", "schedule: 0 5 * * *, template: {includedResources: [pods], excludedResources: []}"), &[]),
+        (
+            "one with selectors of two kinds",
+            schedule("day", "schedule: 0 5 * * *, template: {labelSelector: {}, orLabelSelectors: [{}]}"),
+            &["error value"],
+        ),
+        ("one with a place for snapshots that is not here", schedule("day", "schedule: 0 5 * * *, template: {volumeSnapshotLocations: [openebs-csi]}"), &["warning reference"]),
+        (
+            "one with a place for snapshots beside another",
+            schedule("day", "schedule: 0 5 * * *, template: {volumeSnapshotLocations: [openebs-csi]}") + &snapshots("a", "aws"),
+            &["error reference"],
+        ),
+        (
+            "one with two places for snapshots to choose from",
+            with("volumes: snapshot-move", "volumes: fs-backup") + "---\napiVersion: velero.io/v1\nkind: Schedule\nmetadata: {name: raw, namespace: velero}\nspec: {schedule: 0 5 * * *, template: {ttl: 72h}}\n" + &snapshots("a", "aws") + &snapshots("b", "aws"),
+            &["error volume-method"],
+        ),
+        (
+            "one with a volume policy that is not here",
+            schedule("day", "schedule: 0 5 * * *, template: {resourcePolicy: {kind: configmap, name: gone}}"),
+            &["error volume-policy"],
+        ),
+        ("one that skips", schedule("day", "schedule: 0 5 * * *, skipImmediately: true"), &["warning value"]),
+        ("one that owns its backups", schedule("day", "schedule: 0 5 * * *, useOwnerReferencesInBackup: true"), &["warning value"]),
+        (
+            "one that goes to a location that is only read",
+            (tree() + "---\napiVersion: velero.io/v1\nkind: Schedule\nmetadata: {name: raw, namespace: velero}\nspec: {schedule: 0 5 * * *, template: {storageLocation: raw}}\n") + &raw_location("raw", "false").replace("spec: {", "spec: {accessMode: ReadOnly, "),
+            &["error location"],
+        ),
         (
             "one that goes to a location of Velero's",
             schedule("day", "schedule: 0 5 * * *, template: {storageLocation: raw}") + &raw_location("raw", "false"),
@@ -259,7 +310,7 @@ fn each_rule_of_backups_has_its_finding() {
         ("no region", location("forcePathStyle: true"), &["error missing-field"]),
         ("no checksum", location("checksumAlgorithm: MD5"), &["error value"]),
         ("checksums off", location("checksumAlgorithm: ''"), &[]),
-        ("two ways to encrypt", location("kmsKeyId: k\n  customerKeyEncryptionSecret: s/k"), &["error value"]),
+        ("two ways to encrypt", location("kmsKeyId: k\n  customerKeyEncryptionSecret: s/k"), &["error credentials", "error value"]),
         ("a key of another way", location("kmsKeyId: k\n  serverSideEncryption: AES256"), &["error value"]),
         ("no certificate", location("caCert: abc"), &["error value"]),
         ("two authorities", location("caCert: '-----BEGIN CERTIFICATE-----'\n  caCertRef: {name: s, key: cloud}"), &["error value"]),
@@ -287,6 +338,21 @@ fn each_rule_of_backups_has_its_finding() {
             ),
             &["error volume-method", "error storage-class"],
         ),
+        ("a location of ours and one of Velero's", with("", "") + &raw_location("s3", "false"), &["error name"]),
+        (
+            "a volume policy of ours and a ConfigMap",
+            with("", "{apiVersion: v1, kind: ConfigMap, metadata: {name: p-volume-policy, namespace: velero}, data: {a: b}}"),
+            &["error name"],
+        ),
+        ("a label that is none", with("  rpo: 26h\n", "  rpo: 26h\n  labels: {bad key!: x}\n"), &["error value"]),
+        ("a value that no label has", with("  rpo: 26h\n", "  rpo: 26h\n  labels: {example.org/a: x y}\n"), &["error value"]),
+        ("a label", with("  rpo: 26h\n", "  rpo: 26h\n  labels: {example.org/a: x_y.z, b: ''}\n"), &[]),
+        ("a selector of no label", with("  rpo: 26h\n", "  rpo: 26h\n  labelSelector: {matchLabels: {a/b/c: x}}\n"), &["error value"]),
+        ("a rule of no label", with("claimLabels: {app: cache}", "claimLabels: {-app: cache}"), &["error value"]),
+        ("a hook of no label", with("namespaces: [db], pre", "namespaces: [db], selector: {matchLabels: {app: -x}}, pre"), &["error value"]),
+        ("a bucket with signs", with("  bucket: b\n", "  bucket: 'b!'\n"), &["error value"]),
+        ("a key that nobody made", location("customerKeyEncryptionSecret: key/k"), &["warning credentials"]),
+        ("an empty password", with("repository-password: null", "repository-password: ''"), &["error repository-password", "warning plain-secret"]),
         ("two tiers with one class", with("{name: zfs, allow", "{name: thick, allow"), &["error storage-class"]),
         ("a tier and a class", class("provisioner: x.csi.example.org").replace("metadata: {name: raw}", "metadata: {name: zfs}"), &["error storage-class"]),
         ("two default classes", with("{name: folders}}", "{name: folders, default: true}}").replace("{name: thick}}", "{name: thick, default: true}}"), &["error default-class"]),
@@ -295,6 +361,34 @@ fn each_rule_of_backups_has_its_finding() {
         ("folders that grow, by a tier", with("{name: folders}}", "{name: folders, allowVolumeExpansion: true}}"), &["error value"]),
         // V15: databases.
         ("five fields for seconds", with("", "apiVersion: postgresql.cnpg.io/v1\nkind: ScheduledBackup\nmetadata: {name: d, namespace: x}\nspec: {schedule: 0 2 * * *}"), &["error database-backup"]),
+        (
+            "six fields of no time",
+            with("", "apiVersion: postgresql.cnpg.io/v1\nkind: ScheduledBackup\nmetadata: {name: d, namespace: x}\nspec: {schedule: 0 0 2 30 2 *}"),
+            &["error database-backup"],
+        ),
+        (
+            "six words",
+            with("", "apiVersion: postgresql.cnpg.io/v1\nkind: ScheduledBackup\nmetadata: {name: d, namespace: x}\nspec: {schedule: a b c d e f}"),
+            &["error database-backup"],
+        ),
+        (
+            "six fields with two kinds of days",
+            with("", "apiVersion: postgresql.cnpg.io/v1\nkind: ScheduledBackup\nmetadata: {name: d, namespace: x}\nspec: {schedule: '*/30 0 2 1-7 * 1'}"),
+            &[],
+        ),
+        ("a database that nothing backs up", database("db", "{instances: 2}"), &["warning database-backup"]),
+        ("a database that is backed up at no time", database("db", "{plugins: [{name: p}]}"), &["warning database-backup"]),
+        (
+            "a database with backups of its own",
+            database("db", "{plugins: [{name: p}]}") + "---\napiVersion: postgresql.cnpg.io/v1\nkind: ScheduledBackup\nmetadata: {name: d, namespace: db}\nspec: {schedule: 0 0 2 * * *, cluster: {name: d}}\n",
+            &[],
+        ),
+        ("a database of no backup", database("mail", "{instances: 2}"), &[]),
+        (
+            "a running database, by a pattern",
+            with("[db, web]", "['d*', web]").replace("namespaces: [db], pre", "pre") + "---\napiVersion: postgresql.cnpg.io/v1\nkind: Cluster\nmetadata: {name: d, namespace: db}\nspec: {instances: 2}\n",
+            &["warning database-backup"],
+        ),
         ("six fields", with("", "apiVersion: postgresql.cnpg.io/v1\nkind: ScheduledBackup\nmetadata: {name: d, namespace: x}\nspec: {schedule: 0 0 2 * * *}"), &[]),
         ("a running database", with("", "apiVersion: postgresql.cnpg.io/v1\nkind: Cluster\nmetadata: {name: d, namespace: db}\nspec: {instances: 2}"), &["warning database-backup"]),
         ("backups of the old way", with("", "apiVersion: postgresql.cnpg.io/v1\nkind: Cluster\nmetadata: {name: d, namespace: x}\nspec: {backup: {barmanObjectStore: {}}}"), &["warning database-backup"]),
@@ -310,6 +404,21 @@ fn each_rule_of_backups_has_its_finding() {
         ("no node agent", with("", &release("cleanUpCRDs: false", "velero-plugin-for-aws:v1.14.1").replace("deployNodeAgent: true, ", "")), &["warning velero"]),
         ("no snapshots", with("", &release("cleanUpCRDs: false", "velero-plugin-for-aws:v1.14.1").replace("features: EnableCSI", "features: Other")), &["warning velero"]),
         (
+            "no node agent, of a chart without plugins",
+            with("", "apiVersion: helm.toolkit.fluxcd.io/v2\nkind: HelmRelease\nmetadata: {name: v, namespace: velero}\nspec: {chartRef: {kind: OCIRepository, name: velero}, values: {configuration: {features: EnableCSI}}}"),
+            &["warning velero"],
+        ),
+        (
+            "a Deployment without snapshots",
+            with("", "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: velero, namespace: velero}\nspec: {template: {spec: {containers: [{name: velero, image: 'velero/velero:v1.18.3', args: [server]}], initContainers: [{name: p, image: 'velero/velero-plugin-for-aws:v1.14.1'}]}}}"),
+            &["warning velero"],
+        ),
+        (
+            "a Deployment with snapshots",
+            with("", "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: velero, namespace: velero}\nspec: {template: {spec: {containers: [{name: velero, image: 'velero/velero:v1.18.3', args: [server, --features=EnableCSI]}], initContainers: [{name: p, image: 'velero/velero-plugin-for-aws:v1.14.1'}]}}}"),
+            &[],
+        ),
+        (
             "values from elsewhere",
             with("", &release("cleanUpCRDs: false", "velero-plugin-for-aws:v1.14.1").replace("deployNodeAgent: true, ", "").replace("spec: {", "spec: {valuesFrom: [{kind: ConfigMap, name: v}], ")),
             &[],
@@ -321,7 +430,7 @@ fn each_rule_of_backups_has_its_finding() {
         ("a plugin that is part of Velero now", with("", &release("image: {tag: v1.18.3}", "velero/velero-plugin-for-csi:v0.7.1")), &["error velero"]),
         ("restic", with("", &release("configuration: {uploaderType: restic}", "velero-plugin-for-aws:v1.14.1")), &["error velero"]),
         ("kopia", with("", &release("configuration: {uploaderType: kopia}", "velero-plugin-for-aws:v1.14.1")), &[]),
-        ("a Deployment of both", with("", "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: velero, namespace: velero}\nspec: {template: {spec: {containers: [{name: velero, image: 'velero/velero:v1.18.3', args: [server, --uploader-type=restic]}], initContainers: [{name: p, image: 'velero/velero-plugin-for-gcp:v1.13.0'}]}}}"), &["error velero", "warning velero"]),
+        ("a Deployment of both", with("", "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: velero, namespace: velero}\nspec: {template: {spec: {containers: [{name: velero, image: 'velero/velero:v1.18.3', args: [server, --uploader-type=restic]}], initContainers: [{name: p, image: 'velero/velero-plugin-for-gcp:v1.13.0'}]}}}"), &["error velero", "warning velero", "warning velero"]),
         ("restic in a version that had it", with("", &release("image: {tag: v1.16.2}, configuration: {uploaderType: restic}", "velero-plugin-for-aws:v1.12.2")), &[]),
         // Hooks and drills.
         ("a hook that runs nothing", with("pre: {command: [sync], timeout: 30s}", "selector: {matchLabels: {a: b}}"), &["error missing-field"]),

@@ -407,7 +407,13 @@ fn a_phase_that_opens_on_nothing_or_can_never_be_done_is_told_of() {
                 ),
             ],
             cluster("instances: 2"),
-            &["warning gate", "warning gate", "warning gate", "warning gate"],
+            &[
+                "warning database-backup",
+                "warning gate",
+                "warning gate",
+                "warning gate",
+                "warning gate",
+            ],
         ),
     ];
     for (changes, more, expected) in rows {

@@ -148,6 +148,7 @@ fn scene() -> Scene {
             locations: Vec::new(),
             excluded_namespaces: BTreeSet::new(),
             restoring: Default::default(),
+            busy: Vec::new(),
         }),
         figures: BTreeMap::from([("q".to_owned(), Ok(0.0))]),
         unbound: Vec::new(),

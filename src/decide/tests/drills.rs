@@ -70,8 +70,9 @@ fn a_drill_is_due_for_one_namespace_after_the_other_once_its_schedule_has_come()
         covered: Some(backup()),
         ..BackupPolicyStatus::default()
     };
-    let one =
-        |status: &BackupPolicyStatus, now: &str| due(&[policy("daily", &spec, status)], at(now)).remove(0);
+    let one = |status: &BackupPolicyStatus, now: &str| {
+        due(&[policy("daily", &spec, status)], &[], at(now)).remove(0)
+    };
     // Made on a Monday, due on Sunday at six.
     assert_eq!(one(&status, "2026-11-29T05:59:59Z"), Due::No);
     let first = one(&status, "2026-11-29T06:00:00Z");
@@ -95,15 +96,23 @@ fn two_drills_never_share_a_location_or_a_name() {
         ..BackupPolicyStatus::default()
     };
     let now = at("2026-11-29T06:00:00Z");
-    let both = due(&[policy("a", &spec, &idle), policy("b", &spec, &idle)], now);
+    let both = due(&[policy("a", &spec, &idle), policy("b", &spec, &idle)], &[], now);
     let first = started(&both[0]).unwrap().clone();
     assert!(matches!(&both[1], Due::Waits(why) if why.contains("location s3 is under way")));
     let busy = BackupPolicyStatus {
         drill: Some(first.clone()),
         ..idle.clone()
     };
-    let again = due(&[policy("b", &spec, &idle), policy("a", &spec, &busy)], now);
+    let again = due(&[policy("b", &spec, &idle), policy("a", &spec, &busy)], &[], now);
     assert!(matches!(again[0], Due::Waits(_)) && again[1] == Due::No);
+    let elsewhere = [
+        ("velero".to_owned(), "s3".to_owned()),
+        ("other".to_owned(), "s4".to_owned()),
+    ];
+    let alone = due(&[policy("b", &spec, &idle)], &elsewhere, now);
+    assert!(matches!(alone[0], Due::Waits(_)), "{alone:?}");
+    let alone = due(&[policy("b", &spec, &idle)], &elsewhere[1..], now);
+    assert!(matches!(alone[0], Due::Starts(_)), "{alone:?}");
     // In the same second, after the first has ended.
     let mut ended = idle;
     remember(
@@ -114,7 +123,7 @@ fn two_drills_never_share_a_location_or_a_name() {
             ..DrillRecord::default()
         },
     );
-    let next = due(&[policy("a", &spec, &ended)], now).remove(0);
+    let next = due(&[policy("a", &spec, &ended)], &[], now).remove(0);
     assert_ne!(started(&next).unwrap().id, first.id);
 }
 
@@ -131,7 +140,7 @@ fn what_a_person_asks_for_starts_once_or_is_refused_once() {
             requested: Some(word),
             ..policy("daily", &spec, status)
         };
-        due(&[asked], now).remove(0)
+        due(&[asked], &[], now).remove(0)
     };
     assert_eq!(
         started(&ask(&status, "1/monitoring")).unwrap().namespace,

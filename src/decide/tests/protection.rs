@@ -1,7 +1,7 @@
 //! Claims about what backups keep from being moved: what is being read waits, and nothing grows colder before its backup is fresh.
 
 use super::world::*;
-use crate::model::backups::{BackupRules, FoundBackup, PolicyKey, Scope, Unseen};
+use crate::model::backups::{BackupRules, Busy, FoundBackup, PolicyKey, Scope, Unseen};
 use crate::model::coverage::{BackupReading, Judged, PolicyReport};
 use crate::model::kinds::backup::{RuleMethod, VolumeRule};
 use crate::model::kinds::drill::DrillRun;
@@ -46,6 +46,7 @@ fn backed_up() -> (BackupReading, BackupRules) {
         locations: Vec::new(),
         excluded_namespaces: BTreeSet::new(),
         restoring: BTreeMap::new(),
+        busy: Vec::new(),
     };
     (reading, rules)
 }
@@ -88,11 +89,22 @@ fn verdicts(change: &dyn Fn(&mut BackupReading, &mut BackupRules)) -> [String; 3
     })
 }
 
+fn busy(restores: bool, namespace: &str) -> Busy {
+    Busy {
+        name: "by-hand".into(),
+        restores,
+        scope: Scope {
+            included: vec![namespace.into()],
+            ..Scope::default()
+        },
+    }
+}
+
 #[test]
 fn what_backups_do_decides_which_moves_start() {
     type Change = fn(&mut BackupReading, &mut BackupRules);
     let free = ["start hot", "start cold", "propose cold"];
-    let cases: [(&str, Change, [&str; 3]); 16] = [
+    let cases: [(&str, Change, [&str; 3]); 19] = [
         ("fresh and at rest", |_, _| {}, free),
         (
             "a backup reads volumes",
@@ -137,6 +149,21 @@ fn what_backups_do_decides_which_moves_start() {
             "a restore of its namespace is under way",
             |reading, _| drop(reading.restoring.insert("db".into(), "0f3a".into())),
             ["RestoreRuns", "RestoreRuns", "propose cold"],
+        ),
+        (
+            "a backup of no policy is under way",
+            |reading, _| reading.busy.push(busy(false, "d*")),
+            ["BackupRuns", "BackupRuns", "propose cold"],
+        ),
+        (
+            "somebody's restore is under way",
+            |reading, _| reading.busy.push(busy(true, "db")),
+            ["RestoreRuns", "RestoreRuns", "propose cold"],
+        ),
+        (
+            "both, of another namespace",
+            |reading, _| reading.busy.extend([busy(false, "web"), busy(true, "web")]),
+            free,
         ),
         (
             "a restore of another namespace is under way",

@@ -4,7 +4,8 @@
 use super::{BACKUP_UID, CLAIM_UID, EXCLUDED_VOLUMES, names};
 use crate::formats::duration;
 use crate::model::backups::{
-    self, FoundBackup, FoundLocation, FoundPod, FoundRepository, FoundSchedule, Method, POLICY_LABEL,
+    self, Busy, FoundBackup, FoundLocation, FoundPod, FoundRepository, FoundSchedule, Method, POLICY_LABEL,
+    Scope,
 };
 use jiff::Timestamp;
 use serde::Deserialize;
@@ -86,6 +87,65 @@ impl From<Backup> for FoundBackup {
                 .saturating_add(status.volume_snapshots_completed),
             moves_data: spec.snapshot_move_data == Some(true),
         }
+    }
+}
+
+/// A Backup or a Restore of somebody else's.
+#[derive(Deserialize)]
+pub(super) struct Others {
+    metadata: Meta,
+    #[serde(default)]
+    spec: OthersSpec,
+    #[serde(default)]
+    status: OthersStatus,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default, rename_all = "camelCase")]
+struct OthersSpec {
+    included_namespaces: Option<Vec<String>>,
+    excluded_namespaces: Option<Vec<String>>,
+    namespace_mapping: Option<BTreeMap<String, String>>,
+}
+
+#[derive(Default, Deserialize)]
+#[serde(default)]
+struct OthersStatus {
+    phase: String,
+}
+
+impl Others {
+    /// What it keeps busy; nothing once it has ended.
+    pub(super) fn busy(self, restores: bool) -> Option<Busy> {
+        const ENDED: [&str; 5] = [
+            "Completed",
+            "PartiallyFailed",
+            "Failed",
+            "FailedValidation",
+            "Deleting",
+        ];
+        if ENDED.contains(&self.status.phase.as_str()) {
+            return None;
+        }
+        let mapping = self.spec.namespace_mapping.unwrap_or_default();
+        let mut included = self.spec.included_namespaces.unwrap_or_default();
+        for namespace in &mut included {
+            if let Some(other) = mapping.get(namespace) {
+                namespace.clone_from(other);
+            }
+        }
+        if included.is_empty() {
+            included.push("*".to_owned());
+        }
+        Some(Busy {
+            name: self.metadata.name,
+            restores,
+            scope: Scope {
+                included,
+                excluded: self.spec.excluded_namespaces.unwrap_or_default(),
+                labels: BTreeMap::new(),
+            },
+        })
     }
 }
 

@@ -344,3 +344,6 @@ pub fn drilled_namespaces<'a>(spec: &'a BackupPolicySpec, drill: &'a DrillSpec) 
     let held = |one: &&String| !spec.excluded_namespaces.contains(one);
     all.iter().filter(held).map(String::as_str).collect()
 }
+
+/// What the ConfigMap with the rendered volume policy is called, after the BackupPolicy and a dash.
+pub const VOLUME_POLICY: &str = "volume-policy";

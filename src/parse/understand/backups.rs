@@ -1,10 +1,12 @@
 //! BackupPolicy. What Velero would find wrong only when a backup runs is found here.
 
-use super::super::word;
+use super::super::{is_label, word};
 use super::Reader;
+use crate::formats::yaml::escape;
 use crate::model::desired::Resource;
+use crate::model::kinds::LabelSelector;
 use crate::model::kinds::backup::{BackupHook, BackupPolicySpec};
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 /// What backups refer to.
 pub(super) mod around;
@@ -48,18 +50,51 @@ impl<'a> Reader<'a> {
             }
         }
         self.schedules(resource, &spec);
-        self.namespaces(resource, &spec);
+        let (included, excluded) = (&spec.included_namespaces, &spec.excluded_namespaces);
+        self.namespaces(resource, "/spec", included, excluded);
+        self.labels(resource, "/spec/labels", &spec.labels);
+        self.selector(resource, "/spec/labelSelector", spec.label_selector.as_ref());
         self.volumes(resource, &spec);
         self.hooks(resource, &spec);
         self.drill(resource, &spec);
     }
 
-    fn namespaces(&mut self, resource: &Resource, spec: &BackupPolicySpec) {
-        let (included, excluded) = (&spec.included_namespaces, &spec.excluded_namespaces);
+    /// Labels that the API server would refuse when an object is made of them.
+    fn labels(&mut self, resource: &Resource, pointer: &str, labels: &BTreeMap<String, String>) {
+        for (key, _) in labels.iter().filter(|(key, value)| !is_label(key, value)) {
+            let message =
+                "Kubernetes takes no such label: what carries it would never be made, and nothing has it";
+            let help = "write letters, digits, -, _ and . with a letter or digit at both ends, at most 63 of them; before the key may stand a domain and /";
+            let pointer = format!("{pointer}/{}", escape(key));
+            self.wrong(resource, &pointer, "value", message, help);
+        }
+    }
+
+    fn selector(&mut self, resource: &Resource, pointer: &str, selector: Option<&LabelSelector>) {
+        let Some(selector) = selector else { return };
+        self.labels(
+            resource,
+            &format!("{pointer}/matchLabels"),
+            &selector.match_labels,
+        );
+        if selector.match_labels.is_empty() {
+            let help = "give at least one label, or take it out";
+            self.wrong(
+                resource,
+                pointer,
+                "value",
+                "an empty selector chooses nothing",
+                help,
+            );
+        }
+    }
+
+    /// The namespaces of a backup, in lists below `at`.
+    fn namespaces(&mut self, resource: &Resource, at: &str, included: &[String], excluded: &[String]) {
         if included.iter().any(|namespace| namespace == "*") && included.len() > 1 {
             self.wrong(
                 resource,
-                "/spec/includedNamespaces",
+                &format!("{at}/includedNamespaces"),
                 "value",
                 "`*` must stand alone",
                 "take the others out",
@@ -73,12 +108,12 @@ impl<'a> Reader<'a> {
                 }
                 _ => continue,
             };
-            let pointer = format!("/spec/excludedNamespaces/{index}");
+            let pointer = format!("{at}/excludedNamespaces/{index}");
             self.wrong(resource, &pointer, "value", wrong, "take it out");
         }
         for (field, list) in [("includedNamespaces", included), ("excludedNamespaces", excluded)] {
             for (index, namespace) in list.iter().enumerate() {
-                let pointer = format!("/spec/{field}/{index}");
+                let pointer = format!("{at}/{field}/{index}");
                 let plain = !namespace.contains(['*', '?', '[', '{']);
                 if plain && self.is_nowhere(namespace) {
                     let message = "this repository makes namespaces, and none of this name";
@@ -95,20 +130,6 @@ impl<'a> Reader<'a> {
                     self.wrong(resource, &pointer, "value", message, help);
                 }
             }
-        }
-        let empty = spec
-            .label_selector
-            .as_ref()
-            .is_some_and(|selector| selector.match_labels.is_empty());
-        if empty {
-            let help = "give at least one label, or take `labelSelector` out";
-            self.wrong(
-                resource,
-                "/spec/labelSelector",
-                "value",
-                "an empty selector chooses nothing",
-                help,
-            );
         }
     }
 
@@ -155,6 +176,7 @@ impl<'a> Reader<'a> {
                 }
             }
             self.hook_times(resource, hook, &pointer);
+            self.selector(resource, &format!("{pointer}/selector"), hook.selector.as_ref());
         }
     }
 

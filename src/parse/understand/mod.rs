@@ -87,11 +87,11 @@ pub(super) fn understand<'a>(
         reader.lost.clear();
         reader.backup(resource);
     }
-    reader.schedules_together();
     for resource in resources.of("velero.io", "Schedule") {
         reader.lost.clear();
         reader.raw_schedule(resource);
     }
+    reader.schedules_together();
     for resource in resources.of("velero.io", "BackupStorageLocation") {
         reader.lost.clear();
         reader.raw_location(resource);

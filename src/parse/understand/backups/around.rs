@@ -51,8 +51,8 @@ pub(in crate::parse::understand) struct Around<'a> {
     pub(super) has_snapshot_classes: bool,
     /// Clusters of CloudNativePG.
     pub(super) clusters: Vec<&'a Resource>,
-    /// Namespaces with databases of CloudNativePG.
-    pub(super) databases: BTreeSet<&'a str>,
+    /// Clusters of CloudNativePG with a schedule of backups, by namespace and name.
+    scheduled: BTreeSet<Key<'a>>,
     /// Namespaces that are left out of every backup.
     pub(super) excluded: BTreeSet<&'a str>,
     /// Velero's own locations.
@@ -102,7 +102,10 @@ impl<'a> Around<'a> {
             snapshot_drivers: for_velero
                 .map(|class| text_at(&class.value, &["driver"]))
                 .collect(),
-            databases: databases.clone().map(Resource::namespace).collect(),
+            scheduled: resources
+                .of(GROUP_CNPG, "ScheduledBackup")
+                .map(|one| (one.namespace(), text_at(&one.value, &["spec", "cluster", "name"])))
+                .collect(),
             clusters: databases.collect(),
             excluded: resources
                 .of("", "Namespace")
@@ -115,6 +118,17 @@ impl<'a> Around<'a> {
             velero_schedules: schedules.map(key).collect(),
             misspelt: misspelt.collect(),
         }
+    }
+
+    /// Whether a Cluster of CloudNativePG has backups of its own: a place for them, and a time.
+    pub(super) fn is_backed_up_itself(&self, cluster: &Resource) -> bool {
+        let has = |pointer: &str| match cluster.value.pointer(pointer) {
+            Some(Value::Array(all)) => !all.is_empty(),
+            Some(value) => !value.is_null(),
+            None => false,
+        };
+        (has("/spec/plugins") || has("/spec/backup"))
+            && self.scheduled.contains(&(cluster.namespace(), cluster.name()))
     }
 
     /// Whether an object of a kind is there but for its kind, which is misspelt.

@@ -6,6 +6,7 @@ use crate::model::desired::{Resource, text_at};
 use crate::model::kinds::REPOSITORY_SECRET;
 use crate::model::kinds::backup::BackupLocationSpec;
 use crate::model::secret::MASK;
+use serde_json::Value;
 
 /// The algorithms that `PutObject` of the plugin knows; an empty one switches checksums off (velero-plugin-for-aws 1.14).
 const CHECKSUMS: [&str; 5] = ["", "CRC32", "CRC32C", "SHA1", "SHA256"];
@@ -50,7 +51,8 @@ impl<'a> Reader<'a> {
                 "write the region, or any word if the server has none",
             );
         }
-        if spec.bucket.is_empty() || spec.bucket.contains('/') {
+        let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'.' | b'_');
+        if spec.bucket.is_empty() || !spec.bucket.bytes().all(plain) {
             self.wrong(
                 resource,
                 "/spec/bucket",
@@ -184,6 +186,13 @@ impl<'a> Reader<'a> {
                 .iter()
                 .map(|one| ("/spec/caCertRef", &one.name, &one.key)),
         );
+        let own = spec.customer_key_encryption_secret.as_deref();
+        let own = own.and_then(|own| own.split_once('/'));
+        let own = own.map(|(name, key)| (name.to_owned(), key.to_owned()));
+        wanted.extend(
+            own.iter()
+                .map(|(name, key)| ("/spec/customerKeyEncryptionSecret", name, key)),
+        );
         for (pointer, name, key) in wanted {
             let told = resource.origin.told(name).to_owned();
             match self.around.secrets.get(&(resource.namespace(), name.as_str())) {
@@ -243,7 +252,11 @@ impl<'a> Reader<'a> {
         let known = KNOWN_PASSWORD
             .iter()
             .any(|(field, known)| text_at(&secret.value, &[field, REPOSITORY_KEY]) == *known);
-        let wrong = match (holds(secret, REPOSITORY_KEY), known) {
+        let empty = ["stringData", "data"].iter().any(|field| {
+            let value = secret.value.get(*field).and_then(|data| data.get(REPOSITORY_KEY));
+            value.and_then(Value::as_str) == Some("")
+        });
+        let wrong = match (holds(secret, REPOSITORY_KEY) && !empty, known) {
             (true, false) => return,
             (false, _) => format!("Secret {REPOSITORY_SECRET} has no key {REPOSITORY_KEY}: Velero cannot open its repositories"),
             (true, true) => "the password of the repositories is the one that Velero takes by itself, and that everybody knows".to_owned(),

@@ -5,6 +5,7 @@ use super::super::{Reader, hint};
 use crate::formats::cron::{self, Cron, Gaps};
 use crate::formats::duration;
 use crate::model::desired::{Resource, text_at};
+use crate::model::kinds::GROUP;
 use crate::model::kinds::backup::{BackupPolicySpec, BackupSchedule};
 use crate::model::secret::MASK;
 use jiff::Timestamp;
@@ -28,12 +29,12 @@ const BACKUPS_PER_RPO: u32 = 48;
 pub(super) const PAIRS: usize = 20_000;
 const LOOKS: usize = 50_000;
 
-/// One Velero Schedule that will be rendered.
+/// One Velero Schedule, which will be rendered or stands in the tree itself.
 pub(in crate::parse::understand) struct Planned<'a> {
-    resource: &'a Resource,
-    pointer: String,
-    name: String,
-    cron: Cron,
+    pub(super) resource: &'a Resource,
+    pub(super) pointer: String,
+    pub(super) name: String,
+    pub(super) cron: Cron,
 }
 
 /// A schedule that does not pause.
@@ -167,16 +168,9 @@ impl<'a> Reader<'a> {
     fn often(&mut self, resource: &Resource, pointer: &str, gaps: Gaps, spec: &BackupPolicySpec) {
         let rpo = spec.rpo.as_deref().and_then(|text| duration::parse(text).ok());
         let pointer = format!("{pointer}/schedule");
-        if gaps.shortest < SHORTEST {
-            self.wrong(
-                resource,
-                &pointer,
-                "schedule",
-                "backups would be made less than five minutes after each other",
-                "leave at least five minutes between two: Velero makes one at a time, and each of them lists every object; databases lose less \
-                 by archiving their own logs",
-            );
-        } else if rpo.is_some_and(|rpo| gaps.longest.saturating_mul(BACKUPS_PER_RPO) < rpo) {
+        if !self.too_often(resource, &pointer, gaps)
+            && rpo.is_some_and(|rpo| gaps.longest.saturating_mul(BACKUPS_PER_RPO) < rpo)
+        {
             self.wrong(
                 resource,
                 &pointer,
@@ -187,8 +181,30 @@ impl<'a> Reader<'a> {
         }
     }
 
+    /// Whether backups come sooner after each other than Velero makes them.
+    pub(super) fn too_often(&mut self, resource: &Resource, pointer: &str, gaps: Gaps) -> bool {
+        let often = gaps.shortest < SHORTEST;
+        if often {
+            self.wrong(
+                resource,
+                pointer,
+                "schedule",
+                "backups would be made less than five minutes after each other",
+                "leave at least five minutes between two: Velero makes one at a time, and each of them lists every object; databases lose less \
+                 by archiving their own logs",
+            );
+        }
+        often
+    }
+
     /// A backup is kept until at least two newer ones should be there: one may fail.
-    fn kept(&mut self, resource: &Resource, pointer: &str, longest: Duration, ttl: Option<Duration>) {
+    pub(super) fn kept(
+        &mut self,
+        resource: &Resource,
+        pointer: &str,
+        longest: Duration,
+        ttl: Option<Duration>,
+    ) {
         let least = longest.saturating_mul(2);
         if ttl.is_some_and(|ttl| ttl < least) {
             let gap = duration::format(longest);
@@ -291,7 +307,7 @@ impl<'a> Reader<'a> {
         let planned = std::mem::take(&mut self.planned);
         self.lost.clear();
         let mut names: BTreeMap<(&str, &str), &Resource> = BTreeMap::new();
-        for one in &planned {
+        for one in planned.iter().filter(|one| one.resource.group() == GROUP) {
             let key = (one.resource.namespace(), one.name.as_str());
             let first = *names.entry(key).or_insert(one.resource);
             // Of two in one policy it was told already.

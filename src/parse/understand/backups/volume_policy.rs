@@ -1,6 +1,6 @@
 //! ConfigMaps with a volume policy of Velero's own, read as strictly as Velero reads them when a backup runs (`internal/resourcepolicies`).
 
-use crate::formats::yaml;
+use crate::formats::{quantity, yaml};
 use crate::model::desired::Resource;
 use serde_json::{Map, Value};
 
@@ -98,13 +98,40 @@ fn condition_fits(conditions: &Map<String, Value>) -> Result<(), String> {
             return Err(format!("`{map}` is no mapping"));
         }
     }
-    let capacity = conditions
-        .get("capacity")
-        .map(|value| value.as_str().unwrap_or_default());
-    if capacity.is_some_and(|text| text.split(',').count() != 2) {
-        return Err("`capacity` is written as `from,to`, such as \"10Gi,\"".to_owned());
+    let inner = |map: &str| conditions.get(map).and_then(Value::as_object);
+    if let Some(nfs) = inner("nfs") {
+        fields(nfs, &["server", "path"], "`nfs`")?;
     }
-    Ok(())
+    if let Some(csi) = inner("csi") {
+        fields(csi, &["driver", "volumeAttributes"], "`csi`")?;
+    }
+    let text = |value: &Value| value.is_string() || value.is_null();
+    let labels = inner("pvcLabels").into_iter().flatten();
+    if labels.into_iter().any(|(_, value)| !text(value)) {
+        return Err("a value of `pvcLabels` is no text".to_owned());
+    }
+    match conditions.get("capacity") {
+        Some(value) => capacity_fits(value.as_str().unwrap_or_default()),
+        None => Ok(()),
+    }
+}
+
+/// Two quantities, of which either may be left out; the first is the smaller one (`parseCapacity`).
+fn capacity_fits(text: &str) -> Result<(), String> {
+    let help = || {
+        "`capacity` is written as `from,to`, such as \"10Gi,\", and the first is not the larger one"
+            .to_owned()
+    };
+    let (from, to) = text.split_once(',').ok_or_else(help)?;
+    let read = |part: &str| match part.trim() {
+        "" => Ok(None),
+        part => quantity::parse_ceil(part).map(Some).map_err(|_| help()),
+    };
+    match (read(from)?, read(to)?) {
+        // Nothing, and naught, stand for no bound.
+        (Some(from), Some(to)) if to > 0 && from > to => Err(help()),
+        _ => Ok(()),
+    }
 }
 
 /// Velero refuses what it does not know; the name is not repeated, it may have been encrypted.
@@ -139,6 +166,21 @@ mod tests {
             (rule.replace("CONDITIONS", "storageClass: a"), "no list"),
             (rule.replace("CONDITIONS", "pvcLabels: [a]"), "no mapping"),
             (rule.replace("CONDITIONS", "capacity: 10Gi"), "`from,to`"),
+            (rule.replace("CONDITIONS", "capacity: 'a,b'"), "`from,to`"),
+            (rule.replace("CONDITIONS", "capacity: '1Gi,5Gi,6Gi'"), "`from,to`"),
+            (rule.replace("CONDITIONS", "capacity: '10Gi,5Gi'"), "`from,to`"),
+            (rule.replace("CONDITIONS", "capacity: '10Gi,'"), ""),
+            (rule.replace("CONDITIONS", "capacity: ',5Gi'"), ""),
+            (rule.replace("CONDITIONS", "csi: {drivr: d}"), "other fields"),
+            (
+                rule.replace(
+                    "CONDITIONS",
+                    "csi: {driver: d, volumeAttributes: {a: b}}, nfs: {server: s, path: p}",
+                ),
+                "",
+            ),
+            (rule.replace("CONDITIONS", "nfs: {host: h}"), "other fields"),
+            (rule.replace("CONDITIONS", "pvcLabels: {a: 3}"), "no text"),
             (plain.replace("fs-backup", "fsbackup"), "type"),
             (
                 plain.replace("  action: {type: fs-backup}\n", ""),

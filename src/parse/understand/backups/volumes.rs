@@ -3,13 +3,15 @@
 use super::super::Reader;
 use super::around::{Class, Engine, LVM};
 use super::volume_policy;
+use crate::model::backups::matches;
 use crate::model::desired::{Resource, text_at};
 use crate::model::kinds::backup::{BackupPolicySpec, RuleMethod, VolumeMethod, VolumeRule};
 use crate::model::secret::MASK;
 use std::collections::BTreeSet;
 
-/// The labels of the volumes that CloudNativePG backs up by itself.
+/// The labels of the volumes that CloudNativePG backs up by itself, and the one that tells what a volume holds.
 const CNPG_LABELS: &str = "cnpg.io/";
+const PG_ROLE: &str = "cnpg.io/pvcRole";
 
 impl<'a> Reader<'a> {
     pub(super) fn volumes(&mut self, resource: &Resource, spec: &BackupPolicySpec) {
@@ -23,7 +25,7 @@ impl<'a> Reader<'a> {
                     "write one of `volumeRules` and `volumePolicy`",
                 );
             }
-            self.volume_policy(resource, &policy.name);
+            self.volume_policy(resource, "/spec/volumePolicy/name", &policy.name);
             return;
         }
         self.rules(resource, spec);
@@ -38,9 +40,12 @@ impl<'a> Reader<'a> {
     /// Velero takes the only VolumeSnapshotLocation of a provider by itself, also where CSI's snapshots need none; of two it wants to be told
     /// which, and a backup that tells none fails its validation (velero 1.18, `validateAndGetSnapshotLocations`).
     fn snapshot_locations(&mut self, resource: &Resource, spec: &BackupPolicySpec) {
-        if !spec.takes_snapshots() {
-            return;
+        if spec.takes_snapshots() {
+            self.one_snapshot_location(resource, "/spec/volumes");
         }
+    }
+
+    pub(super) fn one_snapshot_location(&mut self, resource: &Resource, pointer: &str) {
         let all = self.around.snapshot_locations.iter();
         let here = all.filter(|one| one.namespace() == resource.namespace());
         let mut providers = BTreeSet::new();
@@ -53,11 +58,11 @@ impl<'a> Reader<'a> {
                 "this repository has two VolumeSnapshotLocations of provider {told} in this namespace: every backup would fail its validation"
             );
             let help = "take one of them out: snapshots of CSI volumes need none";
-            self.wrong(resource, "/spec/volumes", "volume-method", message, help);
+            self.wrong(resource, pointer, "volume-method", message, help);
         }
     }
 
-    fn volume_policy(&mut self, resource: &Resource, name: &str) {
+    pub(super) fn volume_policy(&mut self, resource: &Resource, pointer: &str, name: &str) {
         let told = resource.origin.told(name);
         let Some(config_map) = self
             .around
@@ -70,7 +75,7 @@ impl<'a> Reader<'a> {
             }
             self.wrong(
                 resource,
-                "/spec/volumePolicy/name",
+                pointer,
                 "volume-policy",
                 format!("this repository has no ConfigMap {told} in this namespace: every backup would fail its validation"),
                 "add it, correct the name, or write `volumeRules` instead",
@@ -106,6 +111,7 @@ impl<'a> Reader<'a> {
                     "write why these volumes need no backup of their data: reports of coverage repeat it",
                 );
             }
+            self.labels(resource, &format!("{pointer}/claimLabels"), &rule.claim_labels);
             for (position, name) in rule.storage_classes.iter().enumerate() {
                 let classes = &self.around.classes;
                 if !classes.is_empty() && !classes.iter().any(|class| class.name == name) {
@@ -205,25 +211,44 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A database that runs while its files are read one by one is not in the backup as it was at any time.
+    /// A database that runs while its files are read one by one is not in the backup as it was at any time; and one that is left out has
+    /// to have a backup of its own.
     fn databases(&mut self, resource: &Resource, spec: &BackupPolicySpec) {
-        let known = |rule: &VolumeRule| {
-            rule.claim_labels
-                .keys()
-                .any(|label| label.starts_with(CNPG_LABELS))
+        let is_any = |list: &[String], namespace: &str| list.iter().any(|one| matches(one, namespace));
+        let in_scope = |cluster: &&&Resource| {
+            is_any(&spec.included_namespaces, cluster.namespace())
+                && !is_any(&spec.excluded_namespaces, cluster.namespace())
         };
-        if spec.volumes == VolumeMethod::None || spec.volume_rules.iter().any(known) {
-            return;
-        }
-        let all = spec.included_namespaces.iter().any(|namespace| namespace == "*");
-        let inside = self.around.databases.iter().find(|namespace| {
-            let names = |list: &[String]| list.iter().any(|one| one == **namespace);
-            (all || names(&spec.included_namespaces)) && !names(&spec.excluded_namespaces)
-        });
-        if let Some(namespace) = inside {
+        let mut inside = self.around.clusters.iter().filter(in_scope);
+        let told = |cluster: &Resource, text: &str| match cluster.origin.secret || resource.origin.secret {
+            true => MASK.to_owned(),
+            false => text.to_owned(),
+        };
+        let is_left = leaves(spec, "PG_DATA") && leaves(spec, "PG_WAL");
+        let known = |rule: &VolumeRule| {
+            let mut labels = rule.claim_labels.keys();
+            labels.any(|label| label.starts_with(CNPG_LABELS))
+        };
+        if is_left {
+            let bare = inside.find(|cluster| !self.around.is_backed_up_itself(cluster));
+            if let Some(cluster) = bare {
+                let message = format!(
+                    "this leaves Cluster {} out, and nothing in this repository backs it up",
+                    told(cluster, &format!("{}/{}", cluster.namespace(), cluster.name()))
+                );
+                let help = "give the Cluster `plugins` with its object store, and a ScheduledBackup of its own, or leave it if both are made elsewhere";
+                self.doubt(
+                    resource,
+                    "/spec/includedNamespaces",
+                    "database-backup",
+                    message,
+                    help,
+                );
+            }
+        } else if let Some(cluster) = inside.next().filter(|_| !spec.volume_rules.iter().any(known)) {
             let message = format!(
                 "the volumes of CloudNativePG's clusters in {} are backed up while the database writes them",
-                resource.origin.told(namespace)
+                told(cluster, cluster.namespace())
             );
             self.doubt(
                 resource,
@@ -244,4 +269,16 @@ fn takes_all_of(earlier: &VolumeRule, later: &VolumeRule) -> bool {
     let fits = earlier.storage_classes.is_empty()
         || !later.storage_classes.is_empty() && classes(later).is_subset(&classes(earlier));
     fits && earlier.claim_labels.iter().all(labels)
+}
+
+/// Whether a policy leaves out the claims of CloudNativePG that hold this, whatever their class.
+pub(super) fn leaves(spec: &BackupPolicySpec, role: &str) -> bool {
+    let takes = spec.volume_rules.iter().find(|rule| {
+        let mut labels = rule.claim_labels.iter();
+        labels.all(|(key, value)| key == PG_ROLE && value == role)
+    });
+    match takes {
+        Some(rule) => rule.method == RuleMethod::Skip && rule.storage_classes.is_empty(),
+        None => spec.volume_policy.is_none() && spec.volumes == VolumeMethod::None,
+    }
 }

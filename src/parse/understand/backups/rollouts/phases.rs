@@ -2,9 +2,10 @@
 
 use super::super::super::{Reader, hint};
 use super::super::schedules::{PAIRS, from, time_between};
+use super::super::volumes::leaves;
 use crate::formats::{cron, duration};
 use crate::model::desired::Resource;
-use crate::model::kinds::backup::{BackupPolicySpec, RuleMethod, VolumeMethod};
+use crate::model::kinds::backup::BackupPolicySpec;
 use crate::model::kinds::rollout::{BackupGate, PhaseMethod, RolloutPhase, RolloutSpec, WorkloadSelector};
 use crate::model::secret::MASK;
 use serde::Deserialize;
@@ -13,7 +14,6 @@ use std::collections::BTreeSet;
 
 /// The label of a claim of CloudNativePG with the name of its Cluster, and that with what it holds.
 const CLUSTER: &str = "cnpg.io/cluster";
-const ROLE: &str = "cnpg.io/pvcRole";
 
 /// Whether there may be claims that both choose.
 fn may_meet(one: &WorkloadSelector, other: &WorkloadSelector) -> bool {
@@ -238,17 +238,5 @@ impl Reader<'_> {
             let help = "ask for what backs them up, such as `metric: {query: time() - max(barman_cloud_cloudnative_pg_io_last_available_backup_timestamp{…}), …}`";
             self.doubt(resource, pointer, "gate", message, help);
         }
-    }
-}
-
-/// Whether a policy leaves out the claims of CloudNativePG that hold this, whatever their class.
-fn leaves(spec: &BackupPolicySpec, role: &str) -> bool {
-    let takes = spec.volume_rules.iter().find(|rule| {
-        let mut labels = rule.claim_labels.iter();
-        labels.all(|(key, value)| key == ROLE && value == role)
-    });
-    match takes {
-        Some(rule) => rule.method == RuleMethod::Skip && rule.storage_classes.is_empty(),
-        None => spec.volume_policy.is_none() && spec.volumes == VolumeMethod::None,
     }
 }
