@@ -135,6 +135,11 @@ fn each_rule_of_backups_has_its_finding() {
             &format!("apiVersion: storage.k8s.io/v1\nkind: StorageClass\nmetadata: {{name: raw}}\n{rest}"),
         )
     };
+    let s3 = |config: &str| {
+        format!(
+            "apiVersion: velero.io/v1\nkind: BackupStorageLocation\nmetadata: {{name: raw, namespace: velero}}\nspec: {{provider: aws, objectStorage: {{bucket: x}}, config: {{{config}}}}}"
+        )
+    };
     let database = |namespace: &str, spec: &str| {
         let left = "  volumeRules:\n  - {claimLabels: {cnpg.io/pvcRole: PG_DATA}, method: skip, reason: own}\n  - {claimLabels: {cnpg.io/pvcRole: PG_WAL}, method: skip, reason: own}\n";
         let cluster = format!(
@@ -236,6 +241,16 @@ fn each_rule_of_backups_has_its_finding() {
             "a default of Velero's beside ours",
             with("  bucket: b\n", "  bucket: b\n  default: true\n") + &raw_location("raw", "true"),
             &["error default-location"],
+        ),
+        ("a location of Velero's with a key that nobody knows", with("", &s3("s3URL: x")), &["error value"]),
+        ("one with a truth that is no text", with("", &s3("insecureSkipTLSVerify: true")), &["error value"]),
+        ("one with a path", with("", &s3("s3Url: 'https://s3.example.org/a'")), &["error endpoint"]),
+        ("one with path style and no region", with("", &s3("s3ForcePathStyle: 'true'")), &["error missing-field"]),
+        ("one that is well", with("", &s3("s3ForcePathStyle: 'true', region: r, s3Url: 'https://s3.example.org/'")), &[]),
+        (
+            "one with two certificates",
+            with("", &s3("region: r").replace("bucket: x", "bucket: x, caCert: a, caCertRef: {name: s, key: cloud}")),
+            &["error value"],
         ),
         ("two defaults of Velero's", tree() + &raw_location("raw", "true") + &raw_location("zz", "true"), &["error default-location"]),
         ("one default of Velero's", tree() + &raw_location("raw", "true") + &raw_location("zz", "false"), &[]),
@@ -452,6 +467,11 @@ fn each_rule_of_backups_has_its_finding() {
         ("a job without containers", with("[{\"name\":\"look\",\"image\":\"i\"}]", "[]"), &["error drill"]),
         ("a job that would run for ever", with("\"Never\"", "\"Always\""), &["error drill"]),
         ("a job that is not written as one", with("\"containers\":[", "\"containers\":3,\"x\":["), &["error drill"]),
+        (
+            "labels of volumes that have no snapshots",
+            with("{zfs: {pool: tank}}", "{lvm: {volumeGroup: vg2}}").replace("[folders, thick]", "[folders, thick, zfs]").replace("method: skip, reason: filled again", "method: snapshot-move"),
+            &["warning volume-method"],
+        ),
         ("a rule of which an earlier one takes every volume", with("  - {claimLabels: {app: cache}, method", "  - {storageClasses: [thick], claimLabels: {app: cache}, method"), &["error value"]),
         ("a rule of which an earlier one takes some volumes", with("  - {claimLabels: {app: cache}, method", "  - {storageClasses: [thick, zfs], claimLabels: {app: cache}, method"), &[]),
         ("an image that is none", with("    namespaces: [db]\n", "    namespaces: [db]\n    image: Docker.io/Busy Box\n"), &["error value"]),

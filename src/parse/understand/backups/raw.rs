@@ -3,6 +3,7 @@
 use super::super::Reader;
 use super::schedules::{Planned, SCHEDULE_NAME_MAX, from};
 use crate::formats::duration;
+use crate::formats::yaml::escape;
 use crate::model::desired::{Resource, text_at};
 use crate::model::secret::MASK;
 use serde_json::Value;
@@ -18,6 +19,24 @@ const NEW_FILTERS: [&str; 4] = [
     "excludedClusterScopedResources",
     "includedNamespaceScopedResources",
     "excludedNamespaceScopedResources",
+];
+
+/// What velero-plugin-for-aws reads of a location (`object_store.go`); another key is an error.
+const S3_CONFIG: [&str; 14] = [
+    "region",
+    "s3Url",
+    "publicUrl",
+    "kmsKeyId",
+    "customerKeyEncryptionFile",
+    "customerKeyEncryptionSecret",
+    "s3ForcePathStyle",
+    "signatureVersion",
+    "profile",
+    "serverSideEncryption",
+    "insecureSkipTLSVerify",
+    "enableSharedConfig",
+    "tagging",
+    "checksumAlgorithm",
 ];
 
 /// What stands below the template of a Schedule.
@@ -179,8 +198,50 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// A BackupStorageLocation of Velero that is the default beside another one.
+    /// What the plugin for S3 refuses of a BackupStorageLocation, or the library that writes volumes to it.
+    fn raw_config(&mut self, resource: &Resource) {
+        let spec = |path: &str| resource.value.pointer(&format!("/spec/{path}"));
+        if spec("objectStorage/caCert").is_some() && spec("objectStorage/caCertRef").is_some() {
+            let message = "a location with both `caCert` and `caCertRef` is never available";
+            let pointer = "/spec/objectStorage/caCertRef";
+            self.wrong(resource, pointer, "value", message, "keep one of them");
+        }
+        let provider = text_at(&resource.value, &["spec", "provider"]);
+        let config = spec("config").and_then(Value::as_object);
+        let Some(config) = config.filter(|_| matches!(provider, "aws" | "velero.io/aws")) else {
+            return;
+        };
+        let at = |key: &str| format!("/spec/config/{}", escape(key));
+        let of = |key: &str| config.get(key).and_then(Value::as_str).unwrap_or_default();
+        for (key, value) in config {
+            if !S3_CONFIG.contains(&key.as_str()) {
+                let message = "Velero's plugin for S3 knows no such key, and the location is never available";
+                let help = format!("correct it to one of {}, or take it out", S3_CONFIG.join(", "));
+                self.wrong(resource, &at(key), "value", message, help);
+            } else if !value.is_string() {
+                let message = "values of `config` are texts, and the API server refuses another";
+                self.wrong(resource, &at(key), "value", message, "write it in quotes");
+            }
+        }
+        let host = of("s3Url")
+            .split_once("://")
+            .map(|(_, host)| host.trim_end_matches('/'));
+        if host.is_some_and(|host| host.contains(['/', '?', '#'])) {
+            let message =
+                "volumes are written to the host alone: a path or a query is refused when a backup runs";
+            let help = "write scheme and host, and the folder as `prefix`";
+            self.wrong(resource, &at("s3Url"), "endpoint", message, help);
+        }
+        if of("s3ForcePathStyle") == "true" && of("region").is_empty() {
+            let message = "`region` is required with `s3ForcePathStyle`";
+            let help = "write the region, or any word if the server has none";
+            self.wrong(resource, &at("s3ForcePathStyle"), "missing-field", message, help);
+        }
+    }
+
+    /// A BackupStorageLocation of Velero that would never be available, or is the default beside another one.
     pub(in crate::parse::understand) fn raw_location(&mut self, resource: &Resource) {
+        self.raw_config(resource);
         let is_default = |one: &Resource| one.value.pointer("/spec/default") == Some(&Value::Bool(true));
         if !is_default(resource) {
             return;

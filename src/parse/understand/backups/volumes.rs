@@ -112,6 +112,24 @@ impl<'a> Reader<'a> {
                 );
             }
             self.labels(resource, &format!("{pointer}/claimLabels"), &rule.claim_labels);
+            let bare = |class: &Class| matches!(class.engine, Engine::Hostpath | Engine::ThickLvm);
+            let classes = &self.around.classes;
+            if rule.method == RuleMethod::SnapshotMove
+                && rule.storage_classes.is_empty()
+                && !rule.claim_labels.is_empty()
+                && !classes.is_empty()
+                && classes.iter().all(bare)
+            {
+                let message = "no StorageClass of this repository has snapshots that can be restored";
+                let help = "write `method: fs-backup`, or leave it if these volumes are of a class that is made elsewhere";
+                self.doubt(
+                    resource,
+                    &format!("{pointer}/method"),
+                    "volume-method",
+                    message,
+                    help,
+                );
+            }
             for (position, name) in rule.storage_classes.iter().enumerate() {
                 let classes = &self.around.classes;
                 if !classes.is_empty() && !classes.iter().any(|class| class.name == name) {
