@@ -1,7 +1,7 @@
 //! Claims about parsing: what is approved, by whom, and the way back. Mistakes are claimed in `tests/mistakes.rs`.
 #![allow(clippy::unwrap_used, clippy::panic, reason = "tests")]
 
-use super::{ParseCache, parse};
+use super::{ParseCache, is_label, parse};
 use crate::model::desired::{Policy, SEALED};
 use crate::model::ids::{ClaimRef, CommitId, Revision};
 use crate::model::kinds::volume_migration::Phase;
@@ -370,5 +370,30 @@ fn policies_whose_class_is_made_elsewhere_are_named_up_to_twenty() {
         if let Some(words) = last {
             assert!(told.iter().any(|one| one.contains(words)), "{told:#?}");
         }
+    }
+}
+
+#[test]
+fn a_label_is_what_the_api_server_takes() {
+    let long = |count: usize| "a".repeat(count);
+    let domain = |count: usize| format!("{}/a", vec!["a"; count.div_ceil(2)].join("."));
+    for (key, value, expected) in [
+        ("app", "x", true),
+        ("App_1.a-b", "", true),
+        ("app.kubernetes.io/name", "X.y_z-1", true),
+        ("a/b/c", "x", false),
+        ("/a", "x", false),
+        ("A.example/a", "x", false),
+        ("", "x", false),
+        ("-a", "x", false),
+        ("a", "x y", false),
+        ("a", "x-", false),
+        (&long(63), &long(63), true),
+        (&long(64), "x", false),
+        ("a", &long(64), false),
+        (&domain(253), "x", true),
+        (&domain(255), "x", false),
+    ] {
+        assert_eq!(is_label(key, value), expected, "{key}={value}");
     }
 }

@@ -16,7 +16,10 @@ enum Proof {
 use Proof::{LeftOut, Row, Test};
 
 #[rustfmt::skip]
-const ALL: [(&str, &str, Proof); 116] = [
+const ALL: [(&str, &str, Proof); 119] = [
+    ("formats/image.rs", "NAME_BYTES_MAX", Test("an_image_has_a_path_in_lower_case_and_perhaps_a_registry_a_tag_and_a_digest")),
+    ("parse/mod.rs", "NAME_MAX", Test("a_label_is_what_the_api_server_takes")),
+    ("parse/mod.rs", "PREFIX_MAX", Test("a_label_is_what_the_api_server_takes")),
     ("formats/cron.rs", "TEXT_MAX", Row("bytes of a schedule")),
     ("formats/duration.rs", "TEXT_MAX", Row("bytes of a duration")),
     ("formats/pattern.rs", "TEXT_BYTES_MAX", Row("bytes of any pattern")),
