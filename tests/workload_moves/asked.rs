@@ -289,14 +289,30 @@ async fn what_became_of_two_promotions_of_one_pull_request_is_told_in_one_commen
     let mut world = World::with(Some(Hub::github().await)).await;
     let other = super::world::ROLLOUT
         .replace("onto-fast", "onto-other")
-        .replace("storageClassName: fast", "storageClassName: other");
+        .replace("storageClassName: fast", "storageClassName: other")
+        .replace("namespace: shop", "namespace: mail");
+    world.put(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": "mail"}}));
+    let claim = world.put(json!({"apiVersion": "v1", "kind": "PersistentVolumeClaim",
+        "metadata": {"name": "box", "namespace": "mail"},
+        "spec": {"storageClassName": "slow", "accessModes": ["ReadWriteOnce"], "volumeName": "pvc-box",
+            "resources": {"requests": {"storage": "1Gi"}}},
+        "status": {"phase": "Bound", "capacity": {"storage": "1Gi"}}}));
+    world.put(json!({"apiVersion": "v1", "kind": "PersistentVolume", "metadata": {"name": "pvc-box"},
+        "spec": {"storageClassName": "slow", "accessModes": ["ReadWriteOnce"], "capacity": {"storage": "1Gi"},
+            "persistentVolumeReclaimPolicy": "Delete", "csi": {"driver": "example.org/disk", "volumeHandle": "pvc-box"},
+            "claimRef": {"namespace": "mail", "name": "box", "uid": claim["metadata"]["uid"]}},
+        "status": {"phase": "Bound"}}));
     world.follow.commit("p/other.yaml", &other, &[]);
     world.follow.git(&["push", "-q", "origin", "main"]);
     world.turns(2).await;
     world.follow.git(&["checkout", "-q", "-b", "both"]);
     for rollout in ["onto-fast", "onto-other"] {
         let path = format!("p/assignments/rollouts/{rollout}/shops.yaml");
-        world.follow.commit(&path, &world.promotion(rollout, ""), &[]);
+        let mut promotion = world.promotion(rollout, "");
+        if rollout == "onto-other" {
+            promotion = promotion.replace("shop/data-shop-0", "mail/box");
+        }
+        world.follow.commit(&path, &promotion, &[]);
     }
     world.follow.git(&["push", "-q", "origin", "both"]);
     world.follow.git(&["checkout", "-q", "main"]);
